@@ -1,0 +1,119 @@
+"""What every data set is, whatever file it came from: columns, a split, and where they come from."""
+
+import dataclasses
+from typing import Literal
+
+import numpy as np
+
+Kind = Literal["real", "stand-in", "planted"]
+PARTS = ("train", "validation", "test")
+
+
+@dataclasses.dataclass(frozen=True)
+class Interactions:
+    """Who took what: user i32[N], item i32[N], and, where the file has them, value f32[N] and time i64[N] (seconds)."""
+
+    user: np.ndarray
+    item: np.ndarray
+    value: np.ndarray | None = None
+    time: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+    def take(self, rows: np.ndarray) -> "Interactions":
+        """The given rows (indices or a mask) of every column."""
+        return Interactions(*(None if column is None else column[rows] for column in self.columns()))
+
+    def columns(self) -> tuple[np.ndarray | None, ...]:
+        return self.user, self.item, self.value, self.time
+
+
+@dataclasses.dataclass(frozen=True)
+class Links:
+    """Who follows whom, as in the file: follower i32[E] hears followee i32[E]. Undirected files list both directions."""
+
+    follower: np.ndarray
+    followee: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.follower)
+
+
+@dataclasses.dataclass(frozen=True)
+class Provenance:
+    """Where the columns come from. `kind` says whether they are real; `repairs` what was mended on the way in."""
+
+    kind: Kind
+    source: str
+    licence: str = "not stated"
+    files: dict[str, str] = dataclasses.field(default_factory=dict)  # file name -> sha256
+    repairs: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict:
+        return dataclasses.asdict(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """Columns of one data set. Optional parts are None when absent (absent is not zero).
+
+    links: directed, as published. user_features f32[U, Fu], item_features f32[I, Fi].
+    user_names, item_names: the ids of the file (str), position = our id; item_titles for people to read.
+    """
+
+    name: str
+    num_users: int
+    num_items: int
+    train: Interactions
+    validation: Interactions
+    test: Interactions
+    provenance: Provenance
+    links: Links | None = None
+    user_features: np.ndarray | None = None
+    item_features: np.ndarray | None = None
+    user_names: np.ndarray | None = None
+    item_names: np.ndarray | None = None
+    item_titles: np.ndarray | None = None
+
+    def parts(self) -> dict[str, Interactions]:
+        return {part: getattr(self, part) for part in PARTS}
+
+    def describe_user(self, user: int) -> str:
+        return str(user) if self.user_names is None else str(self.user_names[user])
+
+    def describe_item(self, item: int) -> str:
+        """Title if there is one, else the file's own id, else our number."""
+        for names in (self.item_titles, self.item_names):
+            if names is not None and str(names[item]):
+                return str(names[item])
+        return str(item)
+
+
+def counts(data: Dataset) -> dict[str, int]:
+    """The numbers that loaders compare with the published ones."""
+    return {
+        "users": data.num_users,
+        "items": data.num_items,
+        **{part: len(pairs) for part, pairs in data.parts().items()},
+        "links": 0 if data.links is None else len(data.links),
+    }
+
+
+def interactions(user, item, value=None, time=None) -> Interactions:
+    """Columns of the right type from anything NumPy can read."""
+    return Interactions(
+        np.asarray(user, np.int32),
+        np.asarray(item, np.int32),
+        None if value is None else np.asarray(value, np.float32),
+        None if time is None else np.asarray(time, np.int64),
+    )
+
+
+def no_interactions() -> Interactions:
+    return interactions([], [])
+
+
+def pair_keys(pairs: Interactions, num_items: int) -> np.ndarray:
+    """One i64 per pair, equal exactly for equal (user, item)."""
+    return pairs.user.astype(np.int64) * num_items + pairs.item
