@@ -1,0 +1,101 @@
+"""What dot-product models share: embedding tables, the loss of sampled pairs, L2 on the rows of the batch."""
+
+import abc
+import dataclasses
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from socialjax.models.protocol import Batch, Model, Params, Side
+from socialjax.ops import losses, sample
+from socialjax.ops.pairs import candidate_scores
+
+
+@struct.dataclass
+class Factors:
+    """State of a dot-product model: users f32[U, D], items f32[I, D], item_bias f32[I] (zeros when there is none)."""
+
+    users: jax.Array
+    items: jax.Array
+    item_bias: jax.Array
+
+
+class Tables(nn.Module):
+    """Free embeddings p_a, q_i ~ Normal(0, init_std) and an item bias b_i from 0 (absent unless asked for)."""
+
+    num_users: int
+    num_items: int
+    dim: int
+    item_bias: bool
+    init_std: float
+
+    @nn.compact
+    def __call__(self):
+        """-> users f32[U, D], items f32[I, D], item_bias f32[I]."""
+        start = nn.initializers.normal(self.init_std)
+        users = self.param("users", start, (self.num_users, self.dim))
+        items = self.param("items", start, (self.num_items, self.dim))
+        if not self.item_bias:
+            return users, items, jnp.zeros(self.num_items)
+        return users, items, self.param("item_bias", nn.initializers.zeros, (self.num_items,))
+
+
+@dataclasses.dataclass(frozen=True)
+class FactorModel(Model):
+    """Settings and functions of every model whose score is <u_a, v_i> + b_i.
+
+    dim: embedding size D. objective: the loss, with `negatives` sampled for each positive and, for softmax, a
+    `temperature`. l2: lambda on the squared norms of the free embeddings in the batch's rows, summed and divided by the
+    batch's weight; a row's negatives count as their mean, so that lambda means the same for any number of them.
+    dropout: share of the user vector's numbers zeroed in training. item_bias: b_i, on by default. init_std: of the
+    free embeddings.
+    """
+
+    dim: int = 64
+    objective: losses.Objective = "bpr"
+    negatives: int = 1
+    temperature: float = 1.0
+    l2: float = 0.02
+    dropout: float = 0.0
+    item_bias: bool = True
+    init_std: float = 0.01
+
+    def __post_init__(self):
+        for field, least in (("dim", 1), ("negatives", 1), ("l2", 0), ("temperature", 1e-6), ("init_std", 0)):
+            if getattr(self, field) < least:
+                raise ValueError(f"{field} must be at least {least}, got {getattr(self, field)}")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout must be in [0, 1), got {self.dropout}")
+
+    @abc.abstractmethod
+    def encode(self, params: Params, side: Side) -> Factors: ...
+
+    @abc.abstractmethod
+    def squared_norms(self, params: Params) -> tuple[jax.Array, jax.Array]:
+        """Squared norms of the regularised numbers that belong to each user and each item: f32[U], f32[I]."""
+
+    def own_history(self, params, side, state, users, items) -> jax.Array | float:
+        """What to add to the training score of f32[B] positives, for models that leave the target out of the user."""
+        return 0.0
+
+    def vectors(self, state: Factors):
+        return state.users, state.items, state.item_bias
+
+    def score(self, state: Factors, users, items):
+        scores = candidate_scores(state.users[users], state.items, items)
+        return scores + state.item_bias[items]
+
+    def loss(self, params: Params, side: Side, batch: Batch, rng):
+        """Objective of the pairs plus l2; ((sum, weight), {"loss": ..}) with padding of weight 0 in neither."""
+        state = self.encode(params, side)
+        candidates = jnp.concatenate([batch.items[:, None], batch.negatives], axis=1)
+        users = sample.dropout(rng, state.users[batch.users], batch.rows, self.dropout)
+        scores = candidate_scores(users, state.items, candidates) + state.item_bias[candidates]
+        positive = scores[:, 0] + self.own_history(params, side, state, batch.users, batch.items)
+        loss = losses.objective(self.objective, positive, scores[:, 1:], self.temperature)
+        user_norms, item_norms = self.squared_norms(params)
+        norms = user_norms[batch.users] + item_norms[batch.items] + jnp.mean(item_norms[batch.negatives], axis=1)
+        total = jnp.sum(batch.weight * (loss + self.l2 * norms))
+        return (total, jnp.sum(batch.weight)), {"objective": jnp.sum(batch.weight * loss)}

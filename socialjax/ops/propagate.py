@@ -1,0 +1,177 @@
+"""The diffusion sum: every receiver hears the weighted sum of its senders, forward and backward without [E, D] arrays.
+
+Two facts shape it. XLA's CPU backend allocates gathered messages anew at each call, and the page faults cost more than
+the sum: on the CPU the edges go through a scan in blocks that stay in the cache. And a scatter writes a whole row for
+each edge: edges of one receiver are bundled by four and summed before they are written, a third less time than a CSR
+product. The gradient walks the transposed list, sorted and bundled as well, instead of scattering in random order.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from socialjax.graph import Edges, sort_by_receiver
+
+WIDTH = 4  # edges in a bundle: 2, 4 and 8 measured; 4 is best on graphs with a median degree of 3 to 5
+BLOCK = 4096  # bundles in a block of the scan
+
+
+@struct.dataclass
+class Bundles:
+    """Edges of one direction, `WIDTH` of one receiver side by side: senders i32[G, W], weight f32[G, W] (0 is padding),
+    edge i32[G, W] (the place in the edge list, E for padding), receivers i32[G], sorted (num_receivers for padding)."""
+
+    senders: jax.Array
+    weight: jax.Array
+    edge: jax.Array
+    receivers: jax.Array
+
+
+@struct.dataclass
+class Diffusion:
+    """Edges in both orders, ready for `propagate`.
+
+    The edge list itself, sorted by receiver: senders i32[E], receivers i32[E], weight f32[E]; `forth` and `back` hold
+    it bundled by receiver and by sender; slot i32[E] is the place of each edge in `forth`.
+    """
+
+    senders: jax.Array
+    receivers: jax.Array
+    weight: jax.Array
+    forth: Bundles
+    back: Bundles
+    slot: jax.Array
+    num_senders: int = struct.field(pytree_node=False)
+    num_receivers: int = struct.field(pytree_node=False)
+    block: int = struct.field(pytree_node=False, default=BLOCK)
+
+
+def diffusion(graph: Edges, block: int = BLOCK) -> Diffusion:
+    """Sorts and bundles `graph` both ways (NumPy arrays). Small graphs get one small block."""
+    graph = sort_by_receiver(graph)
+    block = min(block, -(-max(len(graph), 1) // 8) * 8)
+    forth = _bundle(graph.senders, graph.receivers, graph.weight, graph.num_receivers, block)
+    slot = np.zeros(len(graph), np.int32)
+    used = forth.edge.ravel() < len(graph)
+    slot[forth.edge.ravel()[used]] = np.flatnonzero(used)
+    return Diffusion(
+        senders=graph.senders,
+        receivers=graph.receivers,
+        weight=graph.weight,
+        forth=forth,
+        back=_bundle(graph.receivers, graph.senders, graph.weight, graph.num_senders, block),
+        slot=slot,
+        num_senders=graph.num_senders,
+        num_receivers=graph.num_receivers,
+        block=block,
+    )
+
+
+def _bundle(senders, receivers, weight, num_receivers: int, block: int) -> Bundles:
+    degree = np.bincount(receivers, minlength=num_receivers)
+    bundles = -(-degree // WIDTH)
+    first_edge = np.cumsum(degree) - degree
+    first_bundle = np.cumsum(bundles) - bundles
+    order = np.argsort(receivers, kind="stable")
+    of = receivers[order]
+    slot = first_bundle[of] * WIDTH + np.arange(len(order)) - first_edge[of]
+    total = -(-max(int(bundles.sum()), 1) // block) * block
+
+    def place(values, empty):
+        slots = np.full(total * WIDTH, empty, values.dtype)
+        slots[slot] = values[order]
+        return slots.reshape(total, WIDTH)
+
+    rows = np.full(total, num_receivers, np.int32)
+    rows[: bundles.sum()] = np.repeat(np.arange(num_receivers), bundles)
+    edge = np.arange(len(senders), dtype=np.int32)
+    return Bundles(place(senders, 0), place(weight, 0), place(edge, len(senders)), rows)
+
+
+def propagate(edges: Diffusion, values: jax.Array, weight: jax.Array | None = None) -> jax.Array:
+    """out[r] = sum over edges s -> r of weight * values[s]; values f32[num_senders, D] -> f32[num_receivers, D].
+
+    `weight` f32[E], in the order of `edges.senders`, replaces the weights of the edges and gets a gradient; without it
+    the edges' own weights are constants.
+    """
+    if weight is None:
+        return _fixed(edges, values)
+    return _weighted(edges, values, weight)
+
+
+@jax.custom_vjp
+def _fixed(edges, values):
+    return _sum(edges.forth, edges.forth.weight, values, edges.num_receivers, edges.block)
+
+
+def _fixed_forward(edges, values):
+    return _fixed(edges, values), edges
+
+
+def _fixed_backward(edges, g):
+    return None, _sum(edges.back, edges.back.weight, g, edges.num_senders, edges.block)
+
+
+_fixed.defvjp(_fixed_forward, _fixed_backward)
+
+
+@jax.custom_vjp
+def _weighted(edges, values, weight):
+    return _sum(edges.forth, _in_bundles(edges.forth, weight), values, edges.num_receivers, edges.block)
+
+
+def _weighted_forward(edges, values, weight):
+    return _weighted(edges, values, weight), (edges, values, weight)
+
+
+def _weighted_backward(saved, g):
+    edges, values, weight = saved
+    back = _sum(edges.back, _in_bundles(edges.back, weight), g, edges.num_senders, edges.block)
+    return None, back, _products(edges, values, g)
+
+
+_weighted.defvjp(_weighted_forward, _weighted_backward)
+
+
+def _in_bundles(bundles: Bundles, weight):
+    """weight f32[E] -> f32[G, W], 0 in empty slots."""
+    return weight.at[bundles.edge].get(mode="fill", fill_value=0)
+
+
+def _bundle_sums(senders, weight, values):
+    """senders i32[G, W], weight f32[G, W] -> f32[G, D]; unrolled, so that the gathers fuse into the sum."""
+    heard = (values.at[senders[:, k]].get(mode="promise_in_bounds") * weight[:, k, None] for k in range(WIDTH))
+    return sum(heard)
+
+
+def _sum(bundles: Bundles, weight, values, num_receivers: int, block: int):
+    def in_blocks(senders, weight, receivers, values):
+        def add(total, part):
+            senders, weight, receivers = part
+            heard = _bundle_sums(senders, weight, values)
+            return total.at[receivers].add(heard, mode="drop", indices_are_sorted=True), None
+
+        parts = (senders.reshape(-1, block, WIDTH), weight.reshape(-1, block, WIDTH), receivers.reshape(-1, block))
+        return jax.lax.scan(add, jnp.zeros((num_receivers, values.shape[1]), values.dtype), parts)[0]
+
+    def whole(senders, weight, receivers, values):
+        heard = _bundle_sums(senders, weight, values)
+        return jax.ops.segment_sum(heard, receivers, num_receivers, indices_are_sorted=True)
+
+    return jax.lax.platform_dependent(
+        bundles.senders, weight, bundles.receivers, values, cpu=in_blocks, default=whole
+    )
+
+
+def _products(edges: Diffusion, values, g):
+    """d loss / d weight of every edge, <values[sender], g[receiver]>: f32[E]."""
+
+    def dots(part):
+        senders, receivers = part
+        heard = g.at[receivers].get(mode="fill", fill_value=0)
+        columns = [jnp.sum(values[senders[:, k]] * heard, axis=1) for k in range(WIDTH)]
+        return jnp.stack(columns, axis=1)
+
+    parts = edges.forth.senders.reshape(-1, edges.block, WIDTH), edges.forth.receivers.reshape(-1, edges.block)
+    return jax.lax.map(dots, parts).reshape(-1)[edges.slot]

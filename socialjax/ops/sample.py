@@ -1,0 +1,109 @@
+"""Randomness from counters: negatives and dropout are a hash of (seed, step, row of the global batch, draw).
+
+Nothing depends on how rows are spread over devices, and a run that stops and resumes draws what it would have drawn.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+NEGATIVES, DROPOUT = 1, 2  # streams, so that no two uses of one key share their numbers
+_GOLDEN = 0x9E3779B9  # 2^32 / golden ratio: neighbouring counters land far apart before they are mixed
+
+
+def mix(x: jax.Array) -> jax.Array:
+    """A bijection of u32 whose output bits each depend on every input bit (multiply and xor-shift, two rounds)."""
+    x = (x ^ (x >> 16)) * jnp.uint32(0x7FEB352D)
+    x = (x ^ (x >> 15)) * jnp.uint32(0x846CA68B)
+    return x ^ (x >> 16)
+
+
+def fold(key, counter) -> jax.Array:
+    """A new key u32 from a key and a counter; broadcasts."""
+    key, counter = jnp.asarray(key, jnp.uint32), jnp.asarray(counter).astype(jnp.uint32)
+    return mix(key ^ mix(counter * jnp.uint32(_GOLDEN) + jnp.uint32(1)))
+
+
+def below(bits: jax.Array, bound: jax.Array) -> jax.Array:
+    """Maps u32 bits to 0..bound-1 (i32) as floor(bits * bound / 2^32), in 16-bit halves since JAX has no u64 here."""
+    bound = jnp.asarray(bound).astype(jnp.uint32)
+    low, high = bits & 0xFFFF, bits >> 16
+    bound_low, bound_high = bound & 0xFFFF, bound >> 16
+    middle = high * bound_low + ((low * bound_low) >> 16)
+    carry = (middle & 0xFFFF) + low * bound_high
+    return (high * bound_high + (middle >> 16) + (carry >> 16)).astype(jnp.int32)
+
+
+@struct.dataclass
+class Positives:
+    """Each user's training items in a form that a negative can be looked up in.
+
+    offsets i32[U + 1]; gaps i32[N]: for the k-th smallest item of a row, item - k, the number of items before it that
+    the user did not take.
+    """
+
+    offsets: jax.Array
+    gaps: jax.Array
+    num_items: int = struct.field(pytree_node=False)
+    search_steps: int = struct.field(pytree_node=False)
+
+
+def positives(user: np.ndarray, item: np.ndarray, num_users: int, num_items: int) -> Positives:
+    """NumPy, once: sorts the distinct pairs by user and item."""
+    keys = np.unique(user.astype(np.int64) * num_items + item)
+    users, items = keys // num_items, keys % num_items
+    degree = np.bincount(users, minlength=num_users)
+    offsets = np.concatenate([[0], np.cumsum(degree)])
+    gaps = items - (np.arange(len(items)) - offsets[users])
+    steps = int(degree.max(initial=0)).bit_length()
+    return Positives(offsets.astype(np.int32), gaps.astype(np.int32), num_items, steps)
+
+
+def negatives(known: Positives, key, users: jax.Array, rows: jax.Array, count: int) -> jax.Array:
+    """`count` items for each row, uniform over those the user did not take in training: i32[B, count].
+
+    users i32[B]; rows u32[B], the row in the global batch. Exact without rejection: draw the rank of a negative among
+    the user's negatives, then skip the positives before it by binary search. A user who took everything gets any item.
+    """
+    start, stop = known.offsets[users][:, None], known.offsets[users + 1][:, None]
+    bits = fold(fold(fold(key, NEGATIVES), rows)[:, None], jnp.arange(count)[None, :])
+    free = known.num_items - (stop - start)
+    rank = below(bits, jnp.where(free > 0, free, known.num_items))
+    low, high = jnp.broadcast_to(start, rank.shape), jnp.broadcast_to(stop, rank.shape)
+    if known.gaps.size:  # the first place of the row whose gap is above the rank
+        for _ in range(known.search_steps):
+            middle = (low + high) // 2
+            passed = (known.gaps.at[middle].get(mode="clip") <= rank) & (middle < high)
+            low, high = jnp.where(passed, middle + 1, low), jnp.where(passed, high, middle)
+    return jnp.where(free > 0, rank + low - start, rank)
+
+
+def dropout(key, vectors: jax.Array, rows: jax.Array, rate: float) -> jax.Array:
+    """Zeroes each number of vectors f32[B, D] with probability `rate` and scales the rest by 1 / (1 - rate)."""
+    if rate == 0.0:
+        return vectors
+    columns = jnp.arange(vectors.shape[1])
+    bits = fold(fold(fold(key, DROPOUT), rows)[:, None], columns[None, :])
+    kept = bits >= jnp.uint32(min(round(rate * 2**32), 2**32 - 1))
+    return jnp.where(kept, vectors / (1.0 - rate), 0.0)
+
+
+def shuffled(key, places: jax.Array, size: int) -> jax.Array:
+    """Entry `places` (0..size-1) of a random permutation of range(size), without making the permutation: i32.
+
+    A Feistel network over a square just above `size`; the few that fall outside walk on until they are inside. So any
+    device finds its rows of any step of an epoch on its own, at once.
+    """
+    side = jnp.uint32(int(np.ceil(np.sqrt(size))))
+
+    def walk(x):
+        left, right = x // side, x % side
+        for turn in range(4):
+            left, right = right, (left + fold(fold(key, turn), right) % side) % side
+        return left * side + right
+
+    def again(x):
+        return jnp.where(x >= size, walk(x), x)
+
+    return jax.lax.while_loop(lambda x: jnp.any(x >= size), again, walk(places.astype(jnp.uint32))).astype(jnp.int32)
