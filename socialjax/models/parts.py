@@ -76,9 +76,9 @@ class FactorModel(Model):
     def squared_norms(self, params: Params) -> tuple[jax.Array, jax.Array]:
         """Squared norms of the regularised numbers that belong to each user and each item: f32[U], f32[I]."""
 
-    def own_history(self, params, side, state, users, items) -> jax.Array | float:
-        """What to add to the training score of f32[B] positives, for models that leave the target out of the user."""
-        return 0.0
+    def training_users(self, params: Params, side: Side, state: Factors, batch: Batch) -> jax.Array:
+        """User vectors of the batch's rows, f32[B, D]; models that pool a user's history can leave the target out."""
+        return state.users[batch.users]
 
     def vectors(self, state: Factors):
         return state.users, state.items, state.item_bias
@@ -91,10 +91,10 @@ class FactorModel(Model):
         """Objective of the pairs plus l2; ((sum, weight), {"loss": ..}) with padding of weight 0 in neither."""
         state = self.encode(params, side)
         candidates = jnp.concatenate([batch.items[:, None], batch.negatives], axis=1)
-        users = sample.dropout(rng, state.users[batch.users], batch.rows, self.dropout)
+        users = self.training_users(params, side, state, batch)
+        users = sample.dropout(rng, users, batch.rows, self.dropout)
         scores = candidate_scores(users, state.items, candidates) + state.item_bias[candidates]
-        positive = scores[:, 0] + self.own_history(params, side, state, batch.users, batch.items)
-        loss = losses.objective(self.objective, positive, scores[:, 1:], self.temperature)
+        loss = losses.objective(self.objective, scores[:, 0], scores[:, 1:], self.temperature)
         user_norms, item_norms = self.squared_norms(params)
         norms = user_norms[batch.users] + item_norms[batch.items] + jnp.mean(item_norms[batch.negatives], axis=1)
         total = jnp.sum(batch.weight * (loss + self.l2 * norms))

@@ -1,0 +1,210 @@
+"""Data sets at hand: what there is, whether it is the published one, what it looks like, and how to get it.
+
+    python -m experiments.data list
+    python -m experiments.data fetch yelp
+    python -m experiments.data check yelp flickr      exits 1 when a figure differs
+    python -m experiments.data describe yelp --out yelp.png
+
+CPU, seconds. Files are searched in --dir, $SOCIALJAX_DATA/<name>, and the cache.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import tyro
+
+from socialjax.data import cache, download, sources, validate
+from socialjax.data.errors import DataError
+from socialjax.data.facts import FACTS, facts
+from socialjax.data.registry import PUBLISHED
+from socialjax.data.schema import Dataset, counts
+from socialjax.data.sources import DataSettings
+
+Name = Annotated[str, tyro.conf.Positional]
+Names = Annotated[tuple[str, ...], tyro.conf.Positional]
+BAR = 40
+
+
+def list_sets() -> int:
+    """The published sets: sizes, where their files are, licence."""
+    rows = [("set", "users", "items", "pairs", "links", "files", "licence")]
+    for name, entry in PUBLISHED.items():
+        size = entry.counts
+        pairs = sum(size[part] for part in ("train", "validation", "test"))
+        numbers = (f"{number:,}" for number in (size["users"], size["items"], pairs, size["links"]))
+        rows.append((name, *numbers, _where(name), entry.licence))
+    print(_table(rows, right=(1, 2, 3, 4)))
+    print(f"\nSOCIALJAX_DATA  {os.environ.get('SOCIALJAX_DATA') or 'not set'}\ncache           {cache.cache_folder()}")
+    return 0
+
+
+def fetch(name: Name) -> int:
+    """Downloads a published set into the cache, its optional files too.
+
+    Args:
+        name: one of the published sets.
+    """
+    if name not in PUBLISHED:
+        raise DataError(f"{name!r} is none of the published sets: {', '.join(PUBLISHED)}")
+    entry, folder = PUBLISHED[name], sources.raw_folder(name)
+    fetched = download.fetch(entry, folder)
+    for path in fetched:
+        print(f"{path.name:<22} {path.stat().st_size:>12,} bytes, checksum as published")
+    absent = [file.name for file in entry.optional if not (folder / file.name).is_file()]
+    print(f"{name} is in {folder}" + (f"; without {', '.join(absent)}, which no address has" if absent else ""))
+    return 0
+
+
+def check(names: Names, dir: Path | None = None) -> int:
+    """Compares every known figure of real data with the published one; exits 1 when one differs.
+
+    Args:
+        names: published sets, or one of your own with --dir.
+        dir: the folder that holds the files.
+    """
+    if not names:
+        raise DataError(f"check needs a name: {', '.join(PUBLISHED)}, or your own with --dir")
+    return 0 if all([_check_one(name, dir) for name in names]) else 1
+
+
+def _check_one(name: str, dir: Path | None) -> bool:
+    try:
+        data = sources.load(DataSettings(name=name, dir=dir, require_real=True))
+    except DataError as error:
+        print(f"{name}: {error}\n")
+        return False
+    wanted = FACTS.get(name) or (PUBLISHED[name].counts if name in PUBLISHED else {})
+    got = facts(data) if name in FACTS or not wanted else counts(data)
+    rows = [(key, _say(wanted.get(key, "")), _say(got.get(key)), _verdict(key, wanted, got)) for key in wanted or got]
+    differ = sum(row[-1] == "differs" for row in rows)
+    print(_title(data))
+    print(_table([("", "wanted", "got", ""), *rows], right=(1, 2)))
+    for note in (*data.provenance.repairs, *validate.check(data).notes):
+        print(f"note: {note}")
+    print(f"{name}: {len(wanted)} figures known, {differ} differ\n")
+    return differ == 0
+
+
+def describe(name: Name, dir: Path | None = None, offline: bool = False, out: Path | None = None) -> int:
+    """Counts, degrees and origin of a set; its stand-in when the files are not found.
+
+    Args:
+        name: a published set, or your own with --dir.
+        dir: the folder that holds the files.
+        offline: do not download.
+        out: write a plot of the degrees there (PNG).
+    """
+    data = sources.load(DataSettings(name=name, dir=dir, offline=offline))
+    print(_title(data))
+    density = sum(map(len, data.parts().values())) / (data.num_users * data.num_items)
+    print(_table([(key, f"{value:,}") for key, value in counts(data).items()], right=(1,)))
+    print(f"density {density:.2e}")
+    for what, count in _degrees(data).items():
+        print(f"\n{what}: median {np.median(count):g}, mean {count.mean():.1f}, max {count.max():,}")
+        print(_histogram(count))
+    origin = data.provenance
+    print(f"\nsource   {origin.source}\nlicence  {origin.licence}")
+    for file, checksum in origin.files.items():
+        print(f"file     {file}  sha256 {checksum}")
+    for said in origin.repairs:
+        print(f"repair   {said}")
+    if out is not None:
+        _plot(data, out)
+        print(f"plot     {out}")
+    return 0
+
+
+def _where(name: str) -> str:
+    try:
+        found = sources.find(DataSettings(name=name))
+    except DataError as error:
+        return f"incomplete: {error}"
+    return f"{found.place}: {found.folder}" if found else f"not found (fetch {name})"
+
+
+def _title(data: Dataset) -> str:
+    kind = "real data" if data.provenance.kind == "real" else f"{data.provenance.kind}: generated, not real data"
+    features = [name for name in ("user_features", "item_features") if getattr(data, name) is not None]
+    return f"{data.name} ({kind}; {' and '.join(features) or 'ids only, no features'})"
+
+
+def _degrees(data: Dataset) -> dict[str, np.ndarray]:
+    found = {
+        "train items per user": np.bincount(data.train.user, minlength=data.num_users),
+        "train users per item": np.bincount(data.train.item, minlength=data.num_items),
+    }
+    if data.links is not None:
+        found["followees per user"] = np.bincount(data.links.follower, minlength=data.num_users)
+        found["followers per user"] = np.bincount(data.links.followee, minlength=data.num_users)
+    return found
+
+
+def _bins(count: np.ndarray) -> list[tuple[int, int]]:
+    """[0, 0], [1, 1], [2, 3], [4, 7], ... up to the largest."""
+    return [(0, 0)] + [(1 << k, (2 << k) - 1) for k in range(int(count.max()).bit_length())]
+
+
+def _histogram(count: np.ndarray) -> str:
+    numbers = {(low, high): int(((count >= low) & (count <= high)).sum()) for low, high in _bins(count)}
+    most = max(*numbers.values(), 1)
+    label = lambda low, high: f"{low}" if low == high else f"{low}-{high}"  # noqa: E731
+    return _table(
+        [(label(*ends), f"{number:,}", "#" * round(BAR * number / most)) for ends, number in numbers.items()],
+        right=(0, 1),
+    )
+
+
+def _table(rows: list[tuple[str, ...]], right: tuple[int, ...] = ()) -> str:
+    """Columns aligned, those in `right` to the right."""
+    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+    aligned = lambda k, text: text.rjust(widths[k]) if k in right else text.ljust(widths[k])  # noqa: E731
+    return "\n".join("  ".join(aligned(k, text) for k, text in enumerate(row)).rstrip() for row in rows)
+
+
+def _say(value) -> str:
+    if isinstance(value, tuple):
+        return " / ".join(map(_say, value))
+    return f"{value:,}" if isinstance(value, int | float) else str(value)
+
+
+def _verdict(key: str, wanted, got) -> str:
+    return "" if key not in wanted else "ok" if wanted[key] == got.get(key) else "differs"
+
+
+def _plot(data: Dataset, out: Path) -> None:
+    """Share of nodes with at least so many neighbours, both axes logarithmic."""
+    from matplotlib.figure import Figure  # half a second, and only for this
+
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    for what, count in _degrees(data).items():
+        positive = np.sort(count[count > 0])
+        axes.loglog(positive, 1 - np.arange(len(positive)) / len(count), drawstyle="steps-post", label=what)
+    axes.set(title=_title(data), xlabel="degree d", ylabel="share with degree >= d")
+    axes.legend()
+    axes.grid(alpha=0.3)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    private = out.with_name(f".{out.name}.{os.getpid()}")
+    figure.savefig(private, format="png", dpi=150)
+    os.replace(private, out)
+
+
+COMMANDS = {"list": list_sets, "check": check, "describe": describe, "fetch": fetch}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command line -> exit status; unusable data is one line on standard error."""
+    try:
+        return tyro.extras.subcommand_cli_from_dict(
+            COMMANDS, args=arguments, prog="python -m experiments.data", description=__doc__.split("\n")[0]
+        )
+    except DataError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

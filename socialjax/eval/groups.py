@@ -1,0 +1,54 @@
+"""Metrics by how much is known of a user: training interactions, or friends."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from socialjax.data.schema import Dataset, Links
+from socialjax.eval.metrics import Result
+from socialjax.eval.rows import rows_of
+
+BOUNDS = (0, 8, 16, 32, 64)  # half-open groups [0, 8), [8, 16), ..., [64, inf): DiffNet
+FINE_BOUNDS = (0, 4, 8, 16, 32, 64)  # DiffNet++
+
+
+def interaction_counts(data: Dataset) -> np.ndarray:
+    """Training items of each user, i64[U]."""
+    return rows_of([data.train], data.num_users, data.num_items).lengths()
+
+
+def social_degrees(links: Links, num_users: int) -> np.ndarray:
+    """Friends of each user when every link counts in both directions, i64[U]."""
+    a = np.concatenate([links.follower, links.followee]).astype(np.int64)
+    b = np.concatenate([links.followee, links.follower]).astype(np.int64)
+    return np.bincount(np.unique(a[a != b] * num_users + b[a != b]) // num_users, minlength=num_users)
+
+
+def labels(bounds: Sequence[int]) -> list[str]:
+    """`[0, 8)`, ..., `[64, inf)`."""
+    return [f"[{low}, {high})" for low, high in zip(bounds, (*bounds[1:], "inf"))]
+
+
+def by_group(result: Result, counts: np.ndarray, bounds: Sequence[int] = BOUNDS) -> dict[str, dict[str, float]]:
+    """label -> {"users": evaluated users, metric: their mean}; a group without any has only {"users": 0}.
+
+    counts i64[U] of all users. The mean is over the evaluated users of a group: DiffNet++'s code divides by all of
+    them, which makes groups whose users have no test pair 0 by construction. Raises ValueError when counts are
+    missing for a user or lie below the first bound.
+    """
+    if list(bounds) != sorted(set(bounds)) or not len(bounds):
+        raise ValueError(f"bounds must ascend, such as 0 8 16, got {tuple(bounds)}")
+    if len(counts) <= result.users.max(initial=-1):
+        raise ValueError(f"counts must cover user {result.users.max()}, got {len(counts)} of them; count all users")
+    mine = np.asarray(counts)[result.users]
+    if mine.min(initial=bounds[0]) < bounds[0]:
+        raise ValueError(f"a count of {mine.min()} lies below the first bound {bounds[0]}; let the bounds start lower")
+    group = np.searchsorted(bounds, mine, side="right") - 1
+    out = {}
+    for index, label in enumerate(labels(bounds)):
+        members = group == index
+        out[label] = {"users": int(members.sum())}
+        if members.any():
+            means = {name: float(values[members].mean(dtype=np.float64)) for name, values in result.per_user.items()}
+            out[label].update(means)
+    return out

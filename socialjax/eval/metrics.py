@@ -1,0 +1,129 @@
+"""Ranking metrics of each user from counts, exact in expectation over the random order of tied scores.
+
+A positive with `above` candidates scored higher shares a block of `block` equal scores with `tied` negatives and
+m = block - tied - 1 other positives; in a random order its place (from 0) is uniform on above .. above + block - 1.
+With T positives and 1 / log2(place + 2) as the discount:
+
+    Hit@K        1 if a positive is among the first K          Recall@K     hits / T
+    HR@K         hits / min(T, K), as in DiffNet's code        Precision@K  hits / K
+    NDCG@K       sum of the hits' discounts / its value for the first min(T, K) places
+    MRR@K        1 / (place + 1) of the first positive, 0 beyond K
+    MAP@K        sum over hits of (hits up to and with this one) / (place + 1), divided by min(T, K)
+    AUC          share of (positive, negative) pairs in the right order, a tie is half; 0.5 without negatives
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+NAMES = ("HR", "Hit", "Recall", "Precision", "NDCG", "MRR", "MAP")
+
+
+@dataclasses.dataclass(frozen=True)
+class Counts:
+    """How the positives stand. Those of user r are offsets[r]:offsets[r+1], at least one.
+
+    offsets i64[U + 1], score f32[P], higher i32[P] and tied i32[P]: negatives scored above and exactly as the positive;
+    num_negatives i64[U].
+    """
+
+    offsets: np.ndarray
+    score: np.ndarray
+    higher: np.ndarray
+    tied: np.ndarray
+    num_negatives: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """Metrics of one evaluation: users i32[U], per_user: name such as `NDCG@10` -> f32[U]."""
+
+    protocol: str
+    part: str
+    users: np.ndarray
+    per_user: dict[str, np.ndarray]
+
+    def mean(self) -> dict[str, float]:
+        """The unweighted mean over the evaluated users."""
+        return {name: float(values.mean(dtype=np.float64)) for name, values in self.per_user.items()}
+
+
+def per_user(counts: Counts, ks: Sequence[int]) -> dict[str, np.ndarray]:
+    """Every metric at every K -> {`HR@5`: f32[U], ..., `AUC`: f32[U]}.
+
+    Raises ValueError when the score of a positive is not finite.
+    """
+    if not np.isfinite(counts.score).all():
+        raise ValueError(
+            f"scores of positives must be finite, {np.count_nonzero(~np.isfinite(counts.score))} of "
+            f"{len(counts.score)} are not; look at the parameters, training has probably diverged"
+        )
+    num_positives = np.diff(counts.offsets)
+    owner = np.repeat(np.arange(len(num_positives)), num_positives)
+    positives_above, positives_tied, first = _among_positives(counts, owner)
+    above, block = counts.higher + positives_above, counts.tied + positives_tied
+    total = lambda values: np.bincount(owner, weights=values, minlength=len(num_positives))  # noqa: E731
+
+    places = np.arange(max(ks))
+    discounts, reciprocals = _prefix(1 / np.log2(places + 2)), _prefix(1 / (places + 1))
+    none_before, first_reciprocal = _first_positive(above[first], counts.tied[first], block[first], max(ks))
+    users = np.arange(len(num_positives))
+    # Of the other positives in the block, this share of the places before this one is expected to be taken.
+    share = (positives_tied - 1) / np.maximum(block - 1, 1)
+
+    out = {}
+    for k in ks:
+        reach = np.clip(k - above, 0, block)  # places of the block that lie within the first K
+        start = np.minimum(above, k)
+        ideal = np.minimum(num_positives, k)
+        hits = total(reach / block)
+        gain = (discounts[start + reach] - discounts[start]) / block
+        # sum over places r of (positives_above + 1 + share (r - above)) / (r + 1)
+        harmonic = reciprocals[start + reach] - reciprocals[start]
+        precision = ((positives_above + 1 - share * (above + 1)) * harmonic + share * reach) / block
+        values = {
+            "HR": hits / ideal,
+            "Hit": 1 - none_before[users, reach[first]],
+            "Recall": hits / num_positives,
+            "Precision": hits / k,
+            "NDCG": total(gain) / discounts[ideal],
+            "MRR": first_reciprocal[users, reach[first]],
+            "MAP": total(precision) / ideal,
+        }
+        out.update({f"{name}@{k}": values[name].astype(np.float32) for name in NAMES})
+    wrong = total(counts.higher + counts.tied / 2) / num_positives / np.maximum(counts.num_negatives, 1)
+    out["AUC"] = np.where(counts.num_negatives > 0, 1 - wrong, 0.5).astype(np.float32)
+    return out
+
+
+def _among_positives(counts: Counts, owner: np.ndarray):
+    """-> (positives of the same user scored higher, as high, itself included, i64[P] each; the first of each user)."""
+    order = np.lexsort((-counts.score, owner))
+    score, who = counts.score[order], owner[order]
+    opens = np.ones(len(order), bool)
+    opens[1:] = (who[1:] != who[:-1]) | (score[1:] != score[:-1])
+    block = np.cumsum(opens) - 1
+    start = np.flatnonzero(opens)
+    above, tied = np.empty(len(order), np.int64), np.empty(len(order), np.int64)
+    above[order] = start[block] - counts.offsets[who]
+    tied[order] = np.bincount(block)[block]
+    return above, tied, order[counts.offsets[:-1]]
+
+
+def _first_positive(above, tied, block, longest: int):
+    """Of the block with each user's best positive, for j = 0..longest, f64[U, longest + 1] each.
+
+    -> (probability that none of its first j places holds a positive,
+        expectation of 1 / (place + 1) of the first positive when only those j places count).
+    """
+    j = np.arange(longest)
+    stays = np.maximum(tied[:, None] - j, 0) / np.maximum(block[:, None] - j, 1)
+    none = np.cumprod(np.concatenate([np.ones((len(above), 1)), stays], axis=1), axis=1)
+    reciprocal = -np.diff(none, axis=1) / (above[:, None] + j + 1)
+    return none, np.concatenate([np.zeros((len(above), 1)), np.cumsum(reciprocal, axis=1)], axis=1)
+
+
+def _prefix(values: np.ndarray) -> np.ndarray:
+    """f64[n] -> f64[n + 1], entry k the sum of the first k."""
+    return np.concatenate([[0.0], np.cumsum(values)])

@@ -1,0 +1,194 @@
+"""Ranking on the device, in blocks of users: where the positives stand, and the best items."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from socialjax.data.schema import Interactions
+from socialjax.eval import blocks
+from socialjax.eval.metrics import Counts, Result, per_user
+from socialjax.eval.protocol import Candidates
+from socialjax.eval.rows import Rows, joined, rows_of
+from socialjax.models.protocol import Model, Params, Side, State
+
+WIDTH = 16  # positives per row; a user with more takes several rows
+PAIRS_AT_ONCE = 1 << 19  # for models that are no dot product, which may hold a vector for each pair
+GATHER_FROM = 100  # items per candidate from which on candidates are scored one by one
+
+
+def evaluate(model: Model, params: Params, side: Side, candidates: Candidates) -> Result:
+    """All metrics of `candidates.protocol` for a model with these parameters, per user."""
+    return evaluate_state(model, encode(model, params, side), candidates)
+
+
+def evaluate_state(model: Model, state: State, candidates: Candidates) -> Result:
+    """As `evaluate`, from what `model.encode` returned."""
+    values = per_user(count(model, state, candidates), candidates.protocol.ks)
+    return Result(candidates.protocol.name, candidates.part, candidates.users, values)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def encode(model: Model, params: Params, side: Side) -> State:
+    """`model.encode`, compiled once per model and shapes."""
+    return model.encode(params, side)
+
+
+def count(model: Model, state: State, candidates: Candidates) -> Counts:
+    """Where the positives of every user stand. A score that is not a number counts as above all others."""
+    lists, num_items, negatives = candidates.positives, candidates.num_items, candidates.negatives
+    owner, places, held = _pieces(lists)
+    if negatives is None:
+        hidden = joined(candidates.masked, lists)
+        width = blocks.cells_width(hidden.lengths()[owner], num_items)
+        num_negatives = num_items - hidden.lengths()
+    else:
+        num_negatives = np.full(len(candidates), negatives.shape[1])
+    columns = [np.empty(len(lists.items), dtype) for dtype in (np.float32, np.int32, np.int32)]
+    for call in blocks.calls(len(owner), num_items):
+        mine, is_held = owner[call.rows], held[call.rows]
+        users = call.blocks(candidates.users[mine])
+        positives = call.blocks(lists.items[places[call.rows]])
+        longest = call.blocks(is_held.sum(axis=1, dtype=np.int32)).max(axis=1)
+        if negatives is None:
+            cells = call.cells(hidden.take(mine), num_items, width)
+            found = _among_all(model, state, num_items, call.num_blocks, users, positives, longest, cells)
+        else:
+            drawn = call.blocks(negatives[mine])
+            found = _among_drawn(model, state, num_items, call.num_blocks, users, positives, longest, drawn)
+        for column, values in zip(columns, jax.device_get(found)):
+            column[places[call.rows][is_held]] = call.unblocked(values)[is_held]
+    return Counts(lists.offsets, *columns, num_negatives)
+
+
+def top_k(model: Model, state: State, users, k: int, num_items: int, exclude: Interactions | None = None):
+    """The k best items of each user, best first: users i32[B] -> (items i32[B, k], scores f32[B, k]).
+
+    exclude: pairs that are not recommended again, usually `data.train`. Of equal scores the lower item comes first;
+    where fewer than k items are left, item -1 with score -inf fills up. Raises ValueError when k > num_items.
+    """
+    users = np.asarray(users, np.int32)
+    if not 1 <= k <= num_items:
+        raise ValueError(f"k must be in 1..{num_items}, the size of the catalogue, got {k}")
+    if users.ndim != 1:
+        raise ValueError(f"users must be one-dimensional, got {users.shape}; wrap a single user in a list")
+    taken = () if exclude is None else (exclude,)
+    num_users = max((int(ids.max(initial=-1)) + 1 for ids in (users, *(part.user for part in taken))), default=0)
+    hidden = rows_of(taken, num_users, num_items).take(users)
+    width = blocks.cells_width(hidden.lengths(), num_items)
+    items, scores = np.empty((len(users), k), np.int32), np.empty((len(users), k), np.float32)
+    for call in blocks.calls(len(users), num_items):
+        rows = np.arange(call.start, call.stop)
+        cells = call.cells(hidden.take(rows), num_items, width)
+        found = _best(model, state, num_items, k, call.num_blocks, call.blocks(users[rows]), cells)
+        items[rows], scores[rows] = (call.unblocked(values) for values in jax.device_get(found))
+    return np.where(scores > -np.inf, items, -1), scores
+
+
+def _pieces(lists: Rows):
+    """Ragged positives as rows of WIDTH, short ones first, so that a block has rows of like length.
+
+    -> (owner i64[R], the row of `lists`; places i64[R, WIDTH] in its items; held bool[R, WIDTH], false is filling).
+    """
+    lengths = lists.lengths()
+    pieces = -(-lengths // WIDTH)
+    owner = np.repeat(np.arange(len(lists)), pieces)
+    piece = np.arange(len(owner)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+    left = lengths[owner] - piece * WIDTH
+    held = np.arange(WIDTH) < left[:, None]
+    places = np.where(held, (lists.offsets[owner] + piece * WIDTH)[:, None] + np.arange(WIDTH), 0)
+    order = np.argsort(np.minimum(left, WIDTH), kind="stable")
+    return owner[order], places[order], held[order]
+
+
+def _table(model: Model, state: State, users: jax.Array, num_items: int) -> jax.Array:
+    """All scores of users i32[B] -> f32[B, I]."""
+    vectors = model.vectors(state)
+    if vectors is not None:
+        of_users, of_items, bias = vectors
+        # Full float32: the shortened products of GPUs and TPUs would tie and swap neighbours.
+        return jnp.dot(of_users[users], of_items.T, precision=jax.lax.Precision.HIGHEST) + bias[None, :]
+    num_users = users.shape[0]
+    height = max(1, min(num_users, PAIRS_AT_ONCE // num_items))
+    items = jnp.broadcast_to(jnp.arange(num_items, dtype=jnp.int32), (height, num_items))
+
+    def fill(part, table):
+        start = jnp.minimum(part * height, num_users - height)  # the last part overlaps the one before it
+        some = jax.lax.dynamic_slice_in_dim(users, start, height)
+        return jax.lax.dynamic_update_slice(table, model.score(state, some, items), (start, jnp.int32(0)))
+
+    return jax.lax.fori_loop(0, -(-num_users // height), fill, jnp.zeros((num_users, num_items)))
+
+
+def _compare(scores: jax.Array, against: jax.Array, longest: jax.Array):
+    """Positives f32[B, W], of which the first `longest` columns count, and f32[B, C] -> (higher, tied) i32[B, W]."""
+
+    def column(t, found):
+        mine = jax.lax.dynamic_slice_in_dim(scores, t, 1, axis=1)
+        # Not `against > mine`: a score that is not a number must not look like a low one.
+        higher = jnp.sum(~(against <= mine), axis=1, keepdims=True, dtype=jnp.int32)
+        tied = jnp.sum(against == mine, axis=1, keepdims=True, dtype=jnp.int32)
+        put = jax.lax.dynamic_update_slice_in_dim
+        return put(found[0], higher, t, axis=1), put(found[1], tied, t, axis=1)
+
+    zeros = jnp.zeros(scores.shape, jnp.int32)
+    return jax.lax.fori_loop(0, longest, column, (zeros, zeros))
+
+
+@functools.partial(jax.jit, static_argnums=(0, 2))
+def _among_drawn(model, state, num_items, num_blocks, users, positives, longest, negatives):
+    """users [n, B], positives [n, B, W], longest [n], negatives [n, B, N] -> (score, higher, tied) [n, B, W]."""
+    num_candidates = positives.shape[2] + negatives.shape[2]
+    by_table = model.vectors(state) is not None and num_items < GATHER_FROM * num_candidates
+
+    def block(b):
+        items = jnp.concatenate([positives[b], negatives[b]], axis=1)
+        if by_table:
+            table = _table(model, state, users[b], num_items)
+            scores = jnp.take_along_axis(table, items, axis=1, mode="promise_in_bounds")
+        else:
+            scores = model.score(state, users[b], items)
+        mine, against = scores[:, : positives.shape[2]], scores[:, positives.shape[2] :]
+        return mine, *_compare(mine, against, longest[b])
+
+    return _each_block(block, num_blocks, positives.shape[0])
+
+
+@functools.partial(jax.jit, static_argnums=(0, 2))
+def _among_all(model, state, num_items, num_blocks, users, positives, longest, hidden):
+    """As `_among_drawn`, against all items but hidden i32[n, X], cells of each block's table."""
+
+    def block(b):
+        table = _table(model, state, users[b], num_items)
+        mine = jnp.take_along_axis(table, positives[b], axis=1, mode="promise_in_bounds")
+        return mine, *_compare(mine, _hide(table, hidden[b]), longest[b])
+
+    return _each_block(block, num_blocks, positives.shape[0])
+
+
+@functools.partial(jax.jit, static_argnums=(0, 2, 3))
+def _best(model, state, num_items, k, num_blocks, users, hidden):
+    """users [n, B], hidden i32[n, X] -> (items i32[n, B, k], scores f32[n, B, k])."""
+
+    def block(b):
+        scores, items = jax.lax.top_k(_hide(_table(model, state, users[b], num_items), hidden[b]), k)
+        return items, scores
+
+    return _each_block(block, num_blocks, users.shape[0])
+
+
+def _hide(table: jax.Array, cells: jax.Array) -> jax.Array:
+    """-inf in the given cells; those outside the table are filling."""
+    return table.reshape(-1).at[cells].set(-jnp.inf, mode="drop").reshape(table.shape)
+
+
+def _each_block(block, num_blocks: jax.Array, size: int):
+    """Stacks block(0), ..., block(num_blocks - 1) into arrays of `size` blocks, the rest zeros.
+
+    One loop on the device: its buffers are allocated once, while a call per block would fault in every page anew.
+    """
+    like = jax.eval_shape(block, jnp.int32(0))
+    empty = jax.tree.map(lambda part: jnp.zeros((size, *part.shape), part.dtype), like)
+    put = lambda b, out: jax.tree.map(lambda all_, one: all_.at[b].set(one), out, block(b))  # noqa: E731
+    return jax.lax.fori_loop(0, num_blocks, put, empty)

@@ -1,0 +1,80 @@
+"""SVD++: a user is a free vector and what the user took (Koren, KDD 2008), under a ranking loss."""
+
+import dataclasses
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from socialjax.models.history import History, history, pool, without_target
+from socialjax.models.parts import FactorModel, Factors, Tables
+from socialjax.models.protocol import Batch
+
+
+@struct.dataclass
+class SVDppState(Factors):
+    """Factors, pooled f32[U, D] and the table that was pooled, implicit f32[I, D]."""
+
+    pooled: jax.Array
+    implicit: jax.Array
+
+
+@dataclasses.dataclass(frozen=True)
+class SVDpp(FactorModel):
+    """s = b_i + <q_i, p_a + |R_a|^-exponent * sum of y_j over R_a>. User bias and global mean cancel in a ranking.
+
+    exponent: 0.5 as published, 1 for a mean. tied: y := q, with exponent 1 and no bias DiffNet of depth 0.
+    exclude_target: leave the training item out of the history that scores it; evaluation pools the whole history.
+    """
+
+    exponent: float = 0.5
+    tied: bool = False
+    exclude_target: bool = True
+
+    def prepare(self, columns) -> History:
+        return history(columns, self.exponent)
+
+    def _layers(self, side: History) -> "SVDppLayers":
+        return SVDppLayers(self, side.edges.num_receivers, side.edges.num_senders)
+
+    def init(self, rng, side):
+        return self._layers(side).init(rng, side)["params"]
+
+    def encode(self, params, side) -> SVDppState:
+        return self._layers(side).apply({"params": params}, side)
+
+    def squared_norms(self, params):
+        """p_a of the user; q_i, b_i and y_i of the item."""
+        tables = params["tables"]
+        items = sum(jnp.sum(t**2, axis=1) for t in (tables["items"], params.get("implicit")) if t is not None)
+        if self.item_bias:
+            items = items + tables["item_bias"] ** 2
+        return jnp.sum(tables["users"] ** 2, axis=1), items
+
+    def training_users(self, params, side: History, state: SVDppState, batch: Batch):
+        users = state.users[batch.users]
+        if not self.exclude_target:
+            return users
+        return users + without_target(side, state.pooled, state.implicit, batch.users, batch.items)
+
+
+class SVDppLayers(nn.Module):
+    """Koren's Eq. 15 without the terms that depend on the user alone."""
+
+    settings: SVDpp
+    num_users: int
+    num_items: int
+
+    @nn.compact
+    def __call__(self, side: History) -> SVDppState:
+        of = self.settings
+        users, items, bias = Tables(
+            self.num_users, self.num_items, of.dim, of.item_bias, of.init_std, name="tables"
+        )()
+        implicit = items
+        if not of.tied:
+            start = nn.initializers.normal(of.init_std)
+            implicit = self.param("implicit", start, (self.num_items, of.dim))
+        pooled = pool(side, implicit)
+        return SVDppState(users + pooled, items, bias, pooled, implicit)

@@ -1,0 +1,45 @@
+"""The items a user took in training, pooled into the user's vector: shared by SVD++ and DiffNet."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from socialjax.graph import edges, normalise
+from socialjax.ops.propagate import Diffusion, diffusion, propagate
+
+
+@struct.dataclass
+class History:
+    """Edges item -> user with weight count^-exponent, and count f32[U], the number of training items of each user."""
+
+    edges: Diffusion
+    count: jax.Array
+    exponent: float = struct.field(pytree_node=False)
+
+
+def history(columns, exponent: float = 1.0) -> History:
+    """columns: a data set; exponent 1 averages (DiffNet), 0.5 is SVD++'s. Distinct training pairs only."""
+    if exponent not in (0.5, 1.0):
+        raise ValueError(f"the exponent of the history's weight must be 0.5 or 1, got {exponent}")
+    keys = np.unique(columns.train.user.astype(np.int64) * columns.num_items + columns.train.item)
+    users, items = keys // columns.num_items, keys % columns.num_items
+    graph = edges(items, users, columns.num_items, columns.num_users)
+    count = np.bincount(users, minlength=columns.num_users).astype(np.float32)
+    return History(diffusion(normalise(graph, "mean" if exponent == 1.0 else "sqrt")), count, exponent)
+
+
+def pool(past: History, items: jax.Array) -> jax.Array:
+    """count^-exponent * sum of items f32[I, D] over each user's history: f32[U, D]; 0 for a user without one."""
+    return propagate(past.edges, items)
+
+
+def without_target(past: History, pooled: jax.Array, items: jax.Array, user: jax.Array, target: jax.Array) -> jax.Array:
+    """What leaving training item `target` i32[B] out adds to the pooled history of `user` i32[B]: f32[B, D].
+
+    pooled f32[U, D] as `pool` gives it. The rest is weighted as a history of one item less; 0 remains of a single one.
+    """
+    count, now = past.count[user][:, None], pooled[user]
+    rest = now * count**past.exponent - items[target]
+    left = jnp.where(count > 1, rest * jnp.maximum(count - 1, 1) ** -past.exponent, 0.0)
+    return left - now

@@ -1,0 +1,172 @@
+"""DiffNet: users' vectors diffuse over the social graph (Wu, Sun, Fu, Hong, Wang, Wang, SIGIR 2019, arXiv 1904.10322).
+
+Two forms. `paper`: fusion layers over [feature, free embedding] and a layer with weights in each step of diffusion
+(Eq. 1-6). `released`: what the authors' code does: features are added after a shared layer and diffusion is a plain
+mean. The code sums the layers that the paper drops, so `layers` is a field of its own.
+"""
+
+import dataclasses
+from typing import ClassVar, Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from socialjax.graph import edges, normalise, symmetrise
+from socialjax.models.history import History, history, pool, without_target
+from socialjax.models.parts import FactorModel, Factors, Tables
+from socialjax.models.protocol import Batch, Traits
+from socialjax.models.social import diffnet_explain
+from socialjax.ops.propagate import Diffusion, diffusion, propagate
+from socialjax.ops.segment import segment_max
+
+ACTIVATIONS = {"identity": lambda x: x, "relu": nn.relu, "sigmoid": nn.sigmoid, "tanh": nn.tanh}
+
+
+@struct.dataclass
+class DiffNetSide:
+    """social: edges friend -> user, mean-weighted; past: edges item -> user; features f32[U, Fu], f32[I, Fi] or None."""
+
+    social: Diffusion
+    past: History
+    user_features: jax.Array | None
+    item_features: jax.Array | None
+
+
+@struct.dataclass
+class DiffNetState(Factors):
+    """Factors with what they are made of: layers f32[K + 1, U, D] (H0..HK) and pooled f32[U, D], the history's mean."""
+
+    layers: jax.Array
+    pooled: jax.Array
+
+
+@dataclasses.dataclass(frozen=True)
+class DiffNet(FactorModel):
+    """u_a = sum of the chosen layers of h_a + mean of v_i over R_a; s = <u_a, v_i> (+ b_i).
+
+    depth: K, steps of diffusion; 0 leaves a form of SVD++. variant: `paper` or `released`, see above. layers: which
+    H0..HK enter u_a: `last` (the paper), `all_but_0` (the released code) or `all`; depth 0 keeps H0. pooling: of the
+    friends, `mean` or `max`. activation: g, sigma and s of Eq. 1, 2 and 4, in `paper` only. symmetric: links count in
+    both directions, as in the authors' loader. use_features: take features where the data has them.
+    feature_scale: of the standardised features, in `released` only. exclude_target: leave the training item out of
+    the history that scores it (the authors keep it in).
+
+    Training and evaluation differ with exclude_target: evaluation always pools the whole history.
+    """
+
+    traits: ClassVar[Traits] = Traits(needs=("links",), uses=("user_features", "item_features"))
+
+    depth: int = 2
+    variant: Literal["paper", "released"] = "released"
+    layers: Literal["last", "all_but_0", "all"] = "all_but_0"
+    pooling: Literal["mean", "max"] = "mean"
+    activation: Literal["identity", "relu", "sigmoid", "tanh"] = "relu"
+    symmetric: bool = True
+    use_features: bool = True
+    feature_scale: float = 0.2
+    exclude_target: bool = False
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not 0 <= self.depth <= 8:
+            raise ValueError(f"depth must be in 0..8, got {self.depth}")
+
+    def prepare(self, columns) -> DiffNetSide:
+        self.check(columns)
+        n = columns.num_users
+        links = edges(columns.links.followee, columns.links.follower, n, n)
+        links = normalise(symmetrise(links) if self.symmetric else links, "mean")
+        features = (columns.user_features, columns.item_features) if self.use_features else (None, None)
+        if self.variant == "released" and all(f is not None for f in features):
+            widths = [f.shape[1] for f in features]
+            if widths[0] != widths[1]:
+                raise ValueError(
+                    "variant 'released' shares one layer between user and item features, so both must have one width, "
+                    f"got {widths[0]} and {widths[1]}; use --model.variant paper, or features of one width"
+                )
+        return DiffNetSide(diffusion(links), history(columns), *features)
+
+    def _layers(self, side: DiffNetSide) -> "DiffNetLayers":
+        return DiffNetLayers(self, side.social.num_receivers, side.past.edges.num_senders)
+
+    def init(self, rng, side):
+        return self._layers(side).init(rng, side)["params"]
+
+    def encode(self, params, side) -> DiffNetState:
+        return self._layers(side).apply({"params": params}, side)
+
+    def squared_norms(self, params):
+        """Theta_1 of the paper's Eq. 13, the free embeddings P and Q, and the item bias."""
+        tables = params["tables"]
+        items = jnp.sum(tables["items"] ** 2, axis=1)
+        return jnp.sum(tables["users"] ** 2, axis=1), items + tables["item_bias"] ** 2 if self.item_bias else items
+
+    def training_users(self, params, side, state: DiffNetState, batch: Batch):
+        users = state.users[batch.users]
+        if not self.exclude_target:
+            return users
+        return users + without_target(side.past, state.pooled, state.items, batch.users, batch.items)
+
+    def explain(self, state: DiffNetState, side: DiffNetSide, users, items):
+        return diffnet_explain.explain(self, state, side, users, items)
+
+
+class DiffNetLayers(nn.Module):
+    """Equations 1 to 5."""
+
+    settings: DiffNet
+    num_users: int
+    num_items: int
+
+    @nn.compact
+    def __call__(self, side: DiffNetSide) -> DiffNetState:
+        of = self.settings
+        tables = Tables(self.num_users, self.num_items, of.dim, of.item_bias, of.init_std, name="tables")
+        users, items, bias = tables()
+        users, items = self.fuse(users, items, side)
+        layers = [users]
+        for k in range(of.depth):
+            heard = self.hear(layers[-1], side.social)
+            if of.variant == "paper":
+                both = jnp.concatenate([heard, layers[-1]], axis=1)
+                heard = ACTIVATIONS[of.activation](nn.Dense(of.dim, name=f"diffusion_{k}")(both))
+            layers.append(heard)
+        pooled = pool(side.past, items)
+        chosen = {"last": layers[-1:], "all_but_0": layers[1:] or layers, "all": layers}[of.layers]
+        return DiffNetState(sum(chosen) + pooled, items, bias, jnp.stack(layers), pooled)
+
+    def fuse(self, users, items, side: DiffNetSide):
+        """Free embeddings and features; without features the branch is absent: H0 = P, V = Q."""
+        of = self.settings
+        if of.variant == "paper":
+            act = ACTIVATIONS[of.activation]
+            if side.user_features is not None:
+                users = act(nn.Dense(of.dim, name="fuse_users")(jnp.concatenate([side.user_features, users], axis=1)))
+            if side.item_features is not None:
+                items = act(nn.Dense(of.dim, name="fuse_items")(jnp.concatenate([items, side.item_features], axis=1)))
+            return users, items
+        if side.user_features is None and side.item_features is None:
+            return users, items
+        shared = nn.Dense(of.dim, name="shared")
+
+        def added(free, features):
+            if features is None:
+                return free
+            hidden = nn.sigmoid(shared(standardise(features, of.feature_scale)))
+            return free + standardise(hidden, of.feature_scale)
+
+        return added(users, side.user_features), added(items, side.item_features)
+
+    def hear(self, users, social: Diffusion):
+        """Eq. 3: friends pooled; 0 for a user without friends."""
+        if self.settings.pooling == "mean":
+            return propagate(social, users)
+        return segment_max(users[social.senders], social.receivers, social.num_receivers)
+
+
+def standardise(values: jax.Array, scale: float) -> jax.Array:
+    """scale * (z - mean) / std with moments over ALL entries, as in the released code; a constant matrix gives 0."""
+    centred = values - jnp.mean(values)
+    return scale * centred * jax.lax.rsqrt(jnp.maximum(jnp.mean(centred**2), 1e-12))

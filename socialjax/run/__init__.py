@@ -1,0 +1,1 @@
+"""Experiments: settings, the command line, execution, results, and finished runs read back."""

@@ -1,0 +1,98 @@
+"""The command line of an experiment: dataclasses through tyro, presets, sweeps, exit codes."""
+
+import dataclasses
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+
+import tyro
+
+from socialjax.data.errors import DataError
+from socialjax.run.settings import Definition, Experiment
+from socialjax.train.checkpoint import CheckpointError
+from socialjax.train.loop import Diverged, Interrupted
+
+log = logging.getLogger(__name__)
+EXPECTED = (DataError, CheckpointError, Diverged, ValueError, OSError)  # told in one line; anything else is a bug
+
+
+def started() -> float:
+    """When this process started, in the clock of time.monotonic: imports count for those who wait."""
+    try:
+        ticks = float(open(f"/proc/{os.getpid()}/stat").read().rsplit(")", 1)[1].split()[19])
+        return ticks / os.sysconf("SC_CLK_TCK") - (time.clock_gettime(time.CLOCK_BOOTTIME) - time.monotonic())
+    except (OSError, ValueError, AttributeError, IndexError):
+        return time.monotonic()
+
+
+def set_up_logging() -> None:
+    """Plain lines on standard error; the libraries' own talk from warnings up."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
+    for noisy in ("absl", "jax", "jax._src", "matplotlib", "orbax", "tensorstore"):
+        logging.getLogger(noisy).setLevel(logging.ERROR if noisy == "absl" else logging.WARNING)
+
+
+def read_arguments(definition: Definition, arguments: Sequence[str]) -> Experiment:
+    """Settings from the command line over those of the preset. tyro ends the program on a misspelt field."""
+    chosen = _value_of("--preset", arguments)
+    if chosen is not None and chosen not in definition.presets:
+        raise ValueError(f"--preset must be one of {_names(definition.presets)}, got '{chosen}'")
+    default = definition.presets[chosen] if chosen else definition.default
+    kind = Experiment[type(default.model)]
+    description = f"{definition.summary}\n\nPresets: {_names(definition.presets)}. Sweeps: {_names(definition.sweeps)}."
+    experiment = tyro.cli(
+        kind,
+        prog=f"python -m experiments.{definition.name}",
+        description=description,
+        default=default,
+        args=list(arguments),
+    )
+    if experiment.sweep is not None and experiment.sweep not in definition.sweeps:
+        raise ValueError(f"--sweep must be one of {_names(definition.sweeps)}, got '{experiment.sweep}'")
+    return experiment
+
+
+def variants(definition: Definition, experiment: Experiment) -> list[tuple[str, Experiment]]:
+    """(label, experiment) for each value of the sweep; one with an empty label without a sweep."""
+    if experiment.sweep is None:
+        return [("", experiment)]
+    return [
+        (
+            ",".join(f"{field}={value}" for field, value in change.items()),
+            dataclasses.replace(experiment, model=dataclasses.replace(experiment.model, **change)),
+        )
+        for change in definition.sweeps[experiment.sweep]
+    ]
+
+
+def exit_code(action: Callable[[], None]) -> int:
+    """Runs `action` and turns expected errors into one clear line: 0 done, 1 an error, 128 + n stopped by signal n."""
+    try:
+        action()
+    except Interrupted as stop:
+        log.warning("%s", stop)
+        return 128 + stop.signal
+    except KeyboardInterrupt:
+        log.warning("stopped; start the same command again to go on from the last checkpoint")
+        return 130
+    except EXPECTED as error:
+        if os.environ.get("SOCIALJAX_TRACEBACK"):
+            raise
+        log.error("error: %s", error)
+        return 1
+    return 0
+
+
+def _value_of(flag: str, arguments: Sequence[str]) -> str | None:
+    for place, argument in enumerate(arguments):
+        if argument == flag and place + 1 < len(arguments):
+            return arguments[place + 1]
+        if argument.startswith(f"{flag}="):
+            return argument.split("=", 1)[1]
+    return None
+
+
+def _names(table) -> str:
+    return ", ".join(table) or "none"

@@ -1,0 +1,148 @@
+"""What a run leaves behind: settings.json, result.json and per-user metrics, and who may write into a used folder."""
+
+import dataclasses
+import functools
+import hashlib
+import importlib.metadata
+import json
+import os
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from socialjax import models
+from socialjax.data.schema import Dataset, counts
+from socialjax.run.settings import Experiment
+
+# What may change between two starts in one folder: it has no bearing on the figures.
+FREE = {"seeds", "workdir", "data.dir", "data.offline", "data.require_real", "train.quiet", "train.save_seconds"}
+VERSIONS = ("socialjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+
+
+def plain(value: Any) -> Any:
+    """Dataclasses, paths and tuples as JSON has them."""
+    if dataclasses.is_dataclass(value):
+        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def settings_of(experiment: Experiment) -> dict:
+    """All settings, the model with its name."""
+    found = plain(experiment)
+    found["model"] = {"name": models.name_of(experiment.model), **found["model"]}
+    return found
+
+
+def binding(settings: dict, data: dict) -> dict:
+    """The settings that decide the figures, flat: {"model.dim": 64, ...}, with what the data is."""
+    kept = {name: value for name, value in _flat(settings) if name not in FREE}
+    return {**kept, "data.kind": data["kind"], "data.files": data["files"]}
+
+
+def fingerprint(settings: dict, data: dict, seed: int) -> str:
+    """A hash that is equal for runs that must give equal figures."""
+    text = json.dumps({**binding(settings, data), "seed": seed}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def claim(folder: Path, experiment: Experiment, data: Dataset) -> dict:
+    """Writes settings.json into `folder`, or checks that the one there says the same. Returns its content.
+
+    Raises ValueError with the difference when the folder holds a run with other settings.
+    """
+    record = {
+        "settings": settings_of(experiment),
+        "data": data.provenance.as_dict() | {"name": data.name, "counts": counts(data)},
+        **made_with(),
+    }
+    path = folder / "settings.json"
+    if path.exists():
+        before = read_json(path)
+        old, new = (binding(r["settings"], r["data"]) for r in (before, record))
+        changed = [f"{k}: {old.get(k)} there, {new.get(k)} now" for k in sorted({*old, *new}) if old.get(k) != new.get(k)]
+        if changed:
+            raise ValueError(
+                f"{folder} holds a run with other settings ({'; '.join(changed)}); choose another --workdir, or "
+                "delete the folder to start anew"
+            )
+        record = before | {"settings": before["settings"] | {"seeds": record["settings"]["seeds"]}}
+    write_json(path, record)
+    return record
+
+
+def made_with() -> dict:
+    """Commit, versions and device."""
+    versions = {name: importlib.metadata.version(name) for name in VERSIONS if _is_installed(name)}
+    return {"commit": commit(), "versions": versions, "device": device()}
+
+
+def device() -> str:
+    """Such as `2 x cpu` or `8 x TPU v4`."""
+    return f"{jax.device_count()} x {jax.devices()[0].device_kind}"
+
+
+@functools.cache
+def commit() -> str:
+    """The commit of the source tree, `-dirty` when it was changed since; `unknown` outside a clone."""
+    root = Path(__file__).resolve().parents[2]
+    git = ["git", "-C", str(root)]
+    try:
+        name = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=True)
+        changed = subprocess.run(
+            [*git, "status", "--porcelain", "--untracked-files=no"], capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return name.stdout.strip() + ("-dirty" if changed.stdout.strip() else "")
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Under a temporary name first, so that the file is whole or absent."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_json(path: Path) -> Any:
+    """Raises ValueError that names the file when it is not JSON."""
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged ({error}); delete it and start the run again") from None
+
+
+def write_per_user(path: Path, users: np.ndarray, per_user: dict[str, np.ndarray]) -> None:
+    """users i32[U] and metrics f16[U]: what paired tests need."""
+    temporary = path.with_name(f".{time.monotonic_ns()}.npz")
+    try:
+        np.savez_compressed(temporary, users=users, **{k: v.astype(np.float16) for k, v in per_user.items()})
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _flat(tree: dict, prefix: str = ""):
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True

@@ -1,0 +1,76 @@
+"""What an experiment is: a model, data, training and evaluation, all of them settings."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from socialjax.data.sources import DataSettings
+from socialjax.eval.protocol import KS, Protocol, parse
+from socialjax.train.loop import TrainSettings
+
+M = TypeVar("M")
+
+
+@dataclasses.dataclass(frozen=True)
+class EvalSettings:
+    """How results are measured; `--eval.*` on the command line."""
+
+    protocol: str = "sampled1000-strict"
+    """Of the table: sampledN-official, sampledN-strict (N negatives a user) or full."""
+    also: tuple[str, ...] = ("sampled1000-official", "full")
+    """Further protocols for the result file."""
+    validation_protocol: str = "sampled1000-strict"
+    """By which epochs are chosen."""
+    ks: tuple[int, ...] = KS
+    """Cut-offs; 10 must be among them."""
+    seed: int = 0
+    """Of the sampled negatives."""
+
+    def __post_init__(self):
+        if 10 not in self.ks:
+            raise ValueError(f"--eval.ks must hold 10, by whose NDCG epochs are chosen, got {self.ks}")
+        for name in (self.protocol, self.validation_protocol, *self.also):
+            self.make(name)
+
+    def make(self, name: str) -> Protocol:
+        """The protocol of that name with these cut-offs and this seed."""
+        return parse(name, ks=self.ks, seed=self.seed)
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment(Generic[M]):
+    """One model on one data set, for some seeds."""
+
+    model: M
+    data: DataSettings = dataclasses.field(default_factory=DataSettings)
+    train: TrainSettings = dataclasses.field(default_factory=TrainSettings)
+    eval: EvalSettings = dataclasses.field(default_factory=EvalSettings)
+    seeds: tuple[int, ...] = (0,)
+    """One run each; their mean and 95 % interval are reported."""
+    workdir: Path | None = None
+    """Where the run is kept; default runs/NAME/DATA. The same command resumes what is there."""
+    preset: str | None = None
+    """Start from other settings of this experiment."""
+    sweep: str | None = None
+    """Vary one setting; one folder for each value."""
+
+    def __post_init__(self):
+        if not self.seeds or len(set(self.seeds)) != len(self.seeds) or min(self.seeds) < 0:
+            raise ValueError(f"--seeds wants different numbers of 0 or more, such as 0 1 2, got {self.seeds}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Definition:
+    """An experiment file: its default, its presets and sweeps, and what the paper reports.
+
+    sweeps: name -> changes to the model's fields, one run folder each. reported: rows of the table as
+    {"name", "note", "metrics": {"HR@10": ...}}. expect: time and figures, for `python -m experiments`.
+    """
+
+    name: str
+    summary: str
+    default: Experiment
+    presets: dict[str, Experiment] = dataclasses.field(default_factory=dict)
+    sweeps: dict[str, list[dict[str, Any]]] = dataclasses.field(default_factory=dict)
+    reported: tuple[dict, ...] = ()
+    expect: str = ""

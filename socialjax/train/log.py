@@ -1,0 +1,94 @@
+"""What a run writes while it trains: metrics.jsonl, a progress bar, and TensorBoard when it is installed."""
+
+import importlib.util
+import json
+import logging
+import os
+import sys
+import time
+from pathlib import Path
+
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+log = logging.getLogger(__name__)
+
+
+class MetricsLog:
+    """metrics.jsonl: one JSON object a line, one line per evaluation."""
+
+    def __init__(self, path: Path):
+        self.path = Path(path)
+
+    def cut_back(self, step: int) -> list[dict]:
+        """Drops lines beyond `step`, and a line that was cut off, so that the file is as the checkpoint left it.
+
+        Returns the lines that stay.
+        """
+        kept = [line for line in self.read() if line["step"] <= step]
+        temporary = self.path.with_suffix(".jsonl.part")
+        temporary.write_text("".join(json.dumps(line) + "\n" for line in kept))
+        os.replace(temporary, self.path)
+        return kept
+
+    def read(self) -> list[dict]:
+        """All whole lines, in order."""
+        lines = []
+        if self.path.exists():
+            for text in self.path.read_text().splitlines():
+                try:
+                    lines.append(json.loads(text))
+                except json.JSONDecodeError:
+                    break
+        return lines
+
+    def append(self, line: dict) -> None:
+        with self.path.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+
+
+class Progress:
+    """A bar on a terminal; elsewhere a line now and then."""
+
+    def __init__(self, total: int, start: int, label: str, quiet: bool = False, every_seconds: float = 20.0):
+        self._is_terminal = sys.stderr.isatty()
+        self._label, self._total, self._quiet, self._every = label, total, quiet, every_seconds
+        self._said = time.monotonic() - every_seconds + 3.0
+        self._redirect = logging_redirect_tqdm()
+        self._redirect.__enter__()
+        self._bar = tqdm(
+            total=total, initial=start, desc=label, unit="epoch", disable=quiet or not self._is_terminal, dynamic_ncols=True
+        )
+
+    def update(self, epoch: float, **shown: float) -> None:
+        """epoch: how far we are; shown: names and numbers beside the bar."""
+        numbers = {name: f"{value:.4f}" for name, value in shown.items()}
+        self._bar.set_postfix(numbers, refresh=False)
+        self._bar.update(round(epoch, 2) - self._bar.n)
+        if not (self._quiet or self._is_terminal) and time.monotonic() - self._said >= self._every:
+            self._said = time.monotonic()
+            log.info("%s epoch %g/%d  %s", self._label, epoch, self._total, "  ".join(f"{k} {v}" for k, v in numbers.items()))
+
+    def close(self) -> None:
+        self._bar.close()
+        self._redirect.__exit__(None, None, None)
+
+
+class TensorBoard:
+    """Scalars under `folder`, when tensorboardX (extra `tensorboard`) is installed; nothing otherwise."""
+
+    def __init__(self, folder: Path):
+        self._writer = None
+        if importlib.util.find_spec("tensorboardX"):
+            from tensorboardX import SummaryWriter
+
+            self._writer = SummaryWriter(str(folder))
+
+    def write(self, step: int, numbers: dict[str, float]) -> None:
+        if self._writer is not None:
+            for name, value in numbers.items():
+                self._writer.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()

@@ -1,0 +1,30 @@
+"""What training carries from step to step, and nothing else: stopping and resuming is saving and loading this."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+
+@struct.dataclass
+class TrainState:
+    """step i32[]: steps done. seed u32[]: all randomness is a hash of (seed, step). sums: of the epoch so far."""
+
+    step: jax.Array
+    seed: jax.Array
+    params: Any
+    opt_state: Any
+    sums: dict[str, jax.Array]
+
+
+def new_state(model, side, optimizer, seed: int) -> TrainState:
+    """A fresh state; parameters are drawn from `seed`."""
+    params = model.init(jax.random.key(seed), side)
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        seed=jnp.asarray(seed, jnp.uint32),
+        params=params,
+        opt_state=optimizer.init(params),
+        sums={"loss": jnp.zeros(()), "objective": jnp.zeros(()), "weight": jnp.zeros(())},
+    )
