@@ -44,7 +44,7 @@ def read_arguments(definition: Definition, arguments: Sequence[str]) -> Experime
     description = f"{definition.summary}\n\nPresets: {_names(definition.presets)}. Sweeps: {_names(definition.sweeps)}."
     experiment = tyro.cli(
         kind,
-        prog=f"python -m experiments.{definition.name}",
+        prog=definition.typed(),
         description=description,
         default=default,
         args=list(arguments),
@@ -80,9 +80,15 @@ def exit_code(action: Callable[[], None]) -> int:
     except EXPECTED as error:
         if os.environ.get("SOCIALJAX_TRACEBACK"):
             raise
-        log.error("error: %s", error)
-        return 1
+        return fail(str(error), code=1)
     return 0
+
+
+def fail(message: str, code: int = 2) -> int:
+    """Says what is wrong in one line on standard error; returns the exit code."""
+    set_up_logging()
+    log.error("error: %s", message)
+    return code
 
 
 def _value_of(flag: str, arguments: Sequence[str]) -> str | None:

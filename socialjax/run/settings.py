@@ -64,7 +64,8 @@ class Definition:
     """An experiment file: its default, its presets and sweeps, and what the paper reports.
 
     sweeps: name -> changes to the model's fields, one run folder each. reported: rows of the table as
-    {"name", "note", "metrics": {"HR@10": ...}}. expect: time and figures, for `python -m experiments`.
+    {"name", "note", "metrics": {"HR@10": ...}}. expect: time and figures, for `python -m experiments`. command: what people
+    type, when it is not `python -m experiments.NAME`.
     """
 
     name: str
@@ -74,3 +75,8 @@ class Definition:
     sweeps: dict[str, list[dict[str, Any]]] = dataclasses.field(default_factory=dict)
     reported: tuple[dict, ...] = ()
     expect: str = ""
+    command: str = ""
+
+    def typed(self) -> str:
+        """What people type to run it."""
+        return self.command or f"python -m experiments.{self.name}"

@@ -1,0 +1,40 @@
+"""Any model on any data.
+
+    python -m experiments.train bpr --data.name yelp
+    python -m experiments.train diffnet --data.name mine --data.dir ~/mine
+    python -m experiments.train svdpp --data.name lastfm --data.validation none --train.epochs 50
+"""
+
+import sys
+
+from socialjax.models import MODELS
+from socialjax.run.command import fail
+from socialjax.run.execute import main
+from socialjax.run.settings import Definition, EvalSettings, Experiment
+
+
+def definition(model: str) -> Definition:
+    """The settings of `model` as its class has them; ranked against all items, which fits data of any size."""
+    return Definition(
+        name=model,
+        summary=f"{MODELS[model].__doc__}\n\nNames of models: {', '.join(MODELS)}.",
+        default=Experiment(
+            model=MODELS[model](), eval=EvalSettings(protocol="full", also=(), validation_protocol="full")
+        ),
+        command=f"python -m experiments.train {model}",
+    )
+
+
+def run(arguments: list[str]) -> int:
+    """Exit code of `experiments.train` with these arguments."""
+    names = ", ".join(MODELS)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(f"{__doc__}\nmodels: {names}\n`python -m experiments.train MODEL --help` lists the settings of one.")
+        return 0 if arguments else 2
+    if arguments[0] not in MODELS:
+        return fail(f"no model is called '{arguments[0]}'; there are {names}")
+    return main(definition(arguments[0]), arguments[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(run(sys.argv[1:]))

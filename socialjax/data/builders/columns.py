@@ -1,0 +1,153 @@
+"""The TFDS form of a data set: `array_record` files without TensorFlow, one record of columns for each part."""
+
+import contextlib
+import io
+import logging
+import os
+from pathlib import Path
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from socialjax.data.schema import PARTS, Dataset, Interactions, Links, Provenance
+
+PAIR_COLUMNS = ("user", "item", "value", "time")
+LINK_COLUMNS = ("follower", "followee")
+TABLES = ("user_features", "item_features", "user_names", "item_names", "item_titles")
+TEXTS = ("names", "titles")
+
+
+class _LocalInfo(tfds.core.DatasetInfo):
+    def initialize_from_bucket(self) -> None:
+        """Does nothing: TFDS would look the set up in its own bucket and leave an empty folder in the system's /tmp."""
+
+
+class ColumnsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """Writes `dataset` under `data_dir`. Splits: train, validation, test, links, tables; one record each.
+
+    A record has every column that any part has; the metadata say which columns a part really has, so that an absent
+    column and an empty one stay apart.
+    """
+
+    VERSION = tfds.core.Version("1.0.0")
+
+    def __init__(self, *, dataset: Dataset, data_dir: str | os.PathLike):
+        self._records = to_records(dataset)
+        self._described = describe(dataset, self._records)
+        super().__init__(data_dir=data_dir, file_format="array_record")
+
+    @classmethod
+    def from_files(cls, raw_dir: str | os.PathLike, data_dir: str | os.PathLike, **options) -> "ColumnsBuilder":
+        """A builder of what `read_files` finds in `raw_dir`, which is only read."""
+        return cls(dataset=cls.read_files(Path(raw_dir), **options), data_dir=data_dir)
+
+    @staticmethod
+    def read_files(raw_dir: Path, **options) -> Dataset:
+        raise NotImplementedError("a builder of one set says here how its files are read")
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        columns = {name: column for record in self._records.values() for name, column in record.items()}
+        return _LocalInfo(
+            builder=self,
+            description="Columns of interactions, links, features and names.",
+            features=tfds.features.FeaturesDict({name: _feature(column) for name, column in columns.items()}),
+            metadata=tfds.core.MetadataDict(self._described),
+        )
+
+    def _split_generators(self, dl_manager):
+        return {part: self._generate_examples(part) for part in self._records}
+
+    def _generate_examples(self, part):
+        own = self._records[part]
+        empty = {name: column[:0] for record in self._records.values() for name, column in record.items()}
+        yield part, empty | own
+
+    def prepare(self) -> str:
+        """Writes the files, silently -> the folder they are in."""
+        tfds.disable_progress_bar()
+        with _quiet():
+            self.download_and_prepare()
+        return str(self.data_path)
+
+
+def read(folder: str | os.PathLike) -> Dataset:
+    """The data set that a builder wrote into `folder`. Raises what TFDS raises for a folder that is no such thing."""
+    with _quiet():
+        builder = tfds.builder_from_directory(str(folder))
+        described = dict(builder.info.metadata)
+        records = {
+            part: {name: value for name, value in builder.as_data_source(split=part)[0].items() if name in present}
+            for part, present in described["columns"].items()
+        }
+    return from_records(records, described)
+
+
+def to_records(data: Dataset) -> dict[str, dict[str, np.ndarray]]:
+    """{part: {column: array}} with the columns that are there; texts as object arrays of str."""
+    records = {part: _present(PAIR_COLUMNS, pairs.columns()) for part, pairs in data.parts().items()}
+    if data.links is not None:
+        records["links"] = _present(LINK_COLUMNS, (data.links.follower, data.links.followee))
+    tables = _present(TABLES, [getattr(data, name) for name in TABLES])
+    return records | ({"tables": tables} if tables else {})
+
+
+def describe(data: Dataset, records: dict[str, dict[str, np.ndarray]]) -> dict:
+    """What is not a column: name, sizes, provenance, and which columns each part has (JSON types only)."""
+    texts = {name: getattr(data, name).dtype.kind for name in records.get("tables", {}) if name.endswith(TEXTS)}
+    return {
+        "name": data.name,
+        "num_users": data.num_users,
+        "num_items": data.num_items,
+        "provenance": data.provenance.as_dict() | {"repairs": list(data.provenance.repairs)},
+        "texts": texts,
+        "columns": {part: list(record) for part, record in records.items()},
+    }
+
+
+def from_records(records: dict[str, dict[str, np.ndarray]], described: dict) -> Dataset:
+    """The data set of which `to_records` and `describe` made these."""
+    provenance = described["provenance"]
+    tables = {
+        name: _texts(column, described["texts"][name]) if name in described["texts"] else column
+        for name, column in records.get("tables", {}).items()
+    }
+    return Dataset(
+        name=described["name"],
+        num_users=described["num_users"],
+        num_items=described["num_items"],
+        provenance=Provenance(**provenance | {"repairs": tuple(provenance["repairs"])}),
+        links=Links(**records["links"]) if "links" in records else None,
+        **{part: Interactions(**records[part]) for part in PARTS},
+        **tables,
+    )
+
+
+def _present(names, columns) -> dict[str, np.ndarray]:
+    return {name: _plain(column) for name, column in zip(names, columns) if column is not None}
+
+
+def _plain(column: np.ndarray) -> np.ndarray:
+    return column.astype(object) if column.dtype.kind in "UO" else column
+
+
+def _texts(column: np.ndarray, kind: str) -> np.ndarray:
+    texts = [text if isinstance(text, str) else text.decode() for text in column]
+    return np.array(texts, object if kind == "O" else np.str_)
+
+
+def _feature(column: np.ndarray) -> tfds.features.Tensor:
+    text = column.dtype == object
+    return tfds.features.Tensor(shape=(None, *column.shape[1:]), dtype=np.str_ if text else column.dtype)
+
+
+@contextlib.contextmanager
+def _quiet():
+    """TFDS prints to the screen and logs each file through absl; only its warnings are of use to anyone here."""
+    logger = logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logger.setLevel(level)

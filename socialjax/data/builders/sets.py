@@ -1,0 +1,51 @@
+"""The builders, one for each published set and one for anyone's own folder; the files are read by `data/raw`."""
+
+from pathlib import Path
+
+from socialjax.data.builders.columns import ColumnsBuilder
+from socialjax.data.raw import folder
+from socialjax.data.registry import PUBLISHED
+from socialjax.data.schema import Dataset
+
+
+class Yelp(ColumnsBuilder, skip_registration=True):
+    """DiffNet's Yelp."""
+
+    @staticmethod
+    def read_files(raw_dir: Path, seed: int = 0) -> Dataset:
+        return PUBLISHED["yelp"].read(raw_dir, seed)
+
+
+class Flickr(ColumnsBuilder, skip_registration=True):
+    """DiffNet's Flickr."""
+
+    @staticmethod
+    def read_files(raw_dir: Path, seed: int = 0) -> Dataset:
+        return PUBLISHED["flickr"].read(raw_dir, seed)
+
+
+class Lastfm(ColumnsBuilder, skip_registration=True):
+    """Last.fm of HetRec 2011."""
+
+    @staticmethod
+    def read_files(raw_dir: Path, seed: int = 0) -> Dataset:
+        return PUBLISHED["lastfm"].read(raw_dir, seed)
+
+
+class Filmtrust(ColumnsBuilder, skip_registration=True):
+    """FilmTrust."""
+
+    @staticmethod
+    def read_files(raw_dir: Path, seed: int = 0) -> Dataset:
+        return PUBLISHED["filmtrust"].read(raw_dir, seed)
+
+
+class Folder(ColumnsBuilder, skip_registration=True):
+    """Anyone's own folder, and generated sets."""
+
+    @staticmethod
+    def read_files(raw_dir: Path, name: str, options: folder.FolderOptions | None = None) -> Dataset:
+        return folder.read(raw_dir, name, options)
+
+
+BUILDERS: dict[str, type[ColumnsBuilder]] = {"yelp": Yelp, "flickr": Flickr, "lastfm": Lastfm, "filmtrust": Filmtrust}

@@ -1,0 +1,218 @@
+"""Published files over HTTP: recognised by checksum, resumed with Range, put in place by one rename, never for long."""
+
+import contextlib
+import dataclasses
+import errno
+import fcntl
+import hashlib
+import http.client
+import logging
+import os
+import queue
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from tqdm import tqdm
+
+from socialjax.data.errors import DataError
+from socialjax.data.registry import Published, RemoteFile
+
+log = logging.getLogger(__name__)
+CHUNK = 1 << 16
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """Seconds of silence that end a request, seconds for one file in all, and requests for one file."""
+
+    silence: float = 4.0
+    total: float = 900.0
+    tries: int = 3
+
+
+LIMITS = Limits()
+
+
+class DownloadError(DataError):
+    """A published file that could not be had: the address, what happened, what to do."""
+
+
+class Unreachable(DownloadError):
+    """The host itself fails: no network, a name that does not resolve, a refused, silent or broken connection."""
+
+
+def fetch(
+    entry: Published, folder: Path, limits: Limits = LIMITS, addresses: tuple[str, ...] | None = None
+) -> list[Path]:
+    """Downloads the files of `entry` that `folder` lacks, the optional ones only if they are to be had.
+
+    Stops at the first sign that the host is out of reach. Raises DownloadError; what came so far is kept for the
+    next try as `<name>.part`.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DownloadError(_disk_trouble(folder, error)) from error
+    fetched = []
+    for file in entry.files + entry.optional:
+        if (folder / file.name).is_file():
+            continue
+        try:
+            fetched.append(fetch_file(file, addresses or entry.addresses, folder, limits))
+        except DownloadError as error:
+            if file not in entry.optional:
+                raise
+            log.info("optional %s of %s was not downloaded: %s", file.name, entry.name, error)
+            if isinstance(error, Unreachable):
+                break
+    return fetched
+
+
+def fetch_file(file: RemoteFile, addresses: tuple[str, ...], folder: Path, limits: Limits = LIMITS) -> Path:
+    """One file from the first of `addresses` that has it with the right content -> its path in `folder`."""
+    target, failures = folder / file.name, []
+    try:
+        with _partial(folder, file.name) as part:
+            for address in addresses:
+                try:
+                    _complete(f"{address}/{file.name}", part, file, limits)
+                    os.fsync(part.fileno())
+                    os.replace(part.name, target)
+                    return target
+                except Unreachable:
+                    raise
+                except DownloadError as error:
+                    failures.append(str(error))
+    except OSError as error:
+        raise DownloadError(_disk_trouble(folder, error)) from error
+    raise DownloadError("; ".join(failures))
+
+
+def content_id(path: Path, file: RemoteFile) -> str:
+    """The checksum by which `file` is known, computed for the content at `path`."""
+    content = path.read_bytes()
+    if file.blob is not None:
+        return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+    return hashlib.sha256(content.replace(b"\r\n", b"\n")).hexdigest()
+
+
+@contextlib.contextmanager
+def _partial(folder: Path, name: str):
+    """The open and locked `<name>.part`; a private one when another process is at work on that."""
+    shared, private = folder / f"{name}.part", folder / f"{name}.{os.getpid()}.part"
+    part = open(shared, "ab+")
+    try:
+        fcntl.flock(part, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Between opening and locking, its owner may have finished and renamed it: then this is the finished file.
+        ours = os.path.samestat(os.fstat(part.fileno()), os.stat(shared))
+    except OSError:
+        ours = False
+    if not ours:
+        part.close()
+        part = open(private, "ab+")
+    try:
+        with part:
+            yield part
+    finally:
+        private.unlink(missing_ok=True)
+
+
+def _size(part) -> int:
+    part.flush()
+    return os.fstat(part.fileno()).st_size
+
+
+def _complete(url: str, part, file: RemoteFile, limits: Limits) -> None:
+    """Fills `part` until its content is that of `file`; resumes after a break, starts over after a wrong start."""
+    deadline, want = time.monotonic() + limits.total, file.blob or file.text
+    expected = None
+    for _ in range(limits.tries):
+        resumed = _size(part) > 0
+        whole, expected = _receive(url, part, limits, deadline)
+        if not whole:
+            log.info("%s: broke off after %d of %s bytes", url, _size(part), expected)
+            continue
+        found = content_id(Path(part.name), file)
+        if found == want:
+            return
+        part.truncate(0)
+        if not resumed:  # a fresh copy, so it is not the old part that was wrong
+            raise DownloadError(f"{url}: the content has checksum {found}, wanted {want}; it is another file")
+    raise Unreachable(
+        f"{url}: broke off {limits.tries} times, {_size(part)} of {expected} bytes so far; run again to resume"
+    )
+
+
+def _receive(url: str, part, limits: Limits, deadline: float) -> tuple[bool, int | None]:
+    """One request for what `part` lacks -> (nothing is missing, bytes wanted in all where the server says so)."""
+    have = _size(part)
+    headers = {"User-Agent": "socialjax", "Accept-Encoding": "identity"}
+    if have:
+        headers["Range"] = f"bytes={have}-"
+    try:
+        answer = _open(urllib.request.Request(url, headers=headers), limits)
+    except urllib.error.HTTPError as error:
+        error.close()
+        if error.code == 416 and have:  # nothing follows what is there: the checksum tells whether that is the file
+            return True, have
+        raise DownloadError(f"{url}: the server answers {error.code} {error.reason}") from None
+    with answer:
+        if have and not (answer.status == 206 and (answer.headers["Content-Range"] or "").startswith(f"bytes {have}-")):
+            part.truncate(0)
+            have = 0
+        length = answer.headers["Content-Length"] or ""
+        expected = have + int(length) if length.isdigit() else None
+        show = {"desc": url.rsplit("/", 1)[-1], "disable": not sys.stderr.isatty(), "leave": False}
+        with tqdm(total=expected, initial=have, unit="B", unit_scale=True, **show) as bar:
+            while chunk := _read(answer, url):
+                part.write(chunk)
+                bar.update(len(chunk))
+                if time.monotonic() > deadline:
+                    raise Unreachable(f"{url}: not complete after {limits.total:g} s; run again to resume")
+    return expected is None or _size(part) >= expected, expected
+
+
+def _read(answer, url: str) -> bytes:
+    """The next bytes; none when the connection broke or fell silent, which the caller sees by the count."""
+    try:
+        return answer.read1(CHUNK)
+    except (OSError, http.client.HTTPException) as error:
+        log.info("%s: %s", url, error)
+        return b""
+
+
+def _open(request: urllib.request.Request, limits: Limits):
+    """The answer to `request` within `limits.silence` seconds; no socket time-out covers the look-up of a name."""
+    answers: queue.SimpleQueue = queue.SimpleQueue()
+    given_up = threading.Event()
+
+    def ask():
+        try:
+            answer = urllib.request.urlopen(request, timeout=limits.silence)
+        except Exception as error:
+            answers.put(error)
+        else:
+            answers.put(answer)
+            if given_up.is_set():
+                answer.close()
+
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        answer = answers.get(timeout=limits.silence + 0.5)
+    except queue.Empty:
+        given_up.set()
+        raise Unreachable(f"{request.full_url}: no answer within {limits.silence:g} s") from None
+    if isinstance(answer, urllib.error.HTTPError):
+        raise answer
+    if isinstance(answer, Exception):
+        raise Unreachable(f"{request.full_url}: cannot be reached ({getattr(answer, 'reason', answer)})")
+    return answer
+
+
+def _disk_trouble(folder: Path, error: OSError) -> str:
+    what = "the disk is full" if error.errno == errno.ENOSPC else f"cannot write there ({error.strerror or error})"
+    return f"{folder}: {what}; set SOCIALJAX_CACHE to a folder with room that can be written to"

@@ -1,0 +1,104 @@
+"""Which files of anyone's own folder are read, and which of their columns mean what."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from socialjax.data.errors import DataError
+from socialjax.data.file_bytes import find, read_bytes
+from socialjax.data.raw.pairs_files import as_float32
+from socialjax.data.text_tables import Table, read_table
+
+ENDINGS = ("rating", "csv", "tsv", "txt")
+PART_NAMES = {"train": "train", "validation": "val", "test": "test"}
+USER = frozenset("user user_id userid uid u reviewer reviewerid reviewer_id customer customer_id".split())
+ITEM = frozenset(
+    "item item_id itemid iid i product product_id asin parent_asin movie movieid movie_id business business_id "
+    "artist artist_id artistid book book_id song song_id track track_id video video_id image image_id photo".split()
+)
+VALUE = frozenset("value rating score stars overall weight count plays label".split())
+TIME = frozenset("time timestamp ts unixtime unix_time unixreviewtime".split())
+FOLLOWER = frozenset("follower follower_id source from trustor truster user1".split())
+FOLLOWEE = frozenset("followee followee_id followed friend friend_id friendid target to trustee user2".split())
+
+
+class PairsTable(NamedTuple):
+    """One file of pairs: the table, where its ids stand, value f32[N] and time i64[N] if there, what to state."""
+
+    table: Table
+    user: int
+    item: int
+    value: np.ndarray | None
+    time: np.ndarray | None
+    stated: tuple[str, ...]
+
+
+def pairs_paths(folder: Path, name: str, wants_split: bool) -> dict[str, Path]:
+    """`{train, validation?, test}` when the folder has the parts, else `{"all": path}`.
+
+    wants_split: a split was asked for, so the unsplit file is meant. Raises DataError when files lack or compete.
+    """
+    parts = {part: _one(folder, f"{name}.{short}") for part, short in PART_NAMES.items()}
+    parts = {part: path for part, path in parts.items() if path is not None}
+    whole = _one(folder, name)
+    if wants_split and whole is None and parts:
+        raise DataError(f"{folder}: a split was asked for, but the files are split already; leave the split at 'auto'")
+    if whole is not None and (wants_split or not parts):
+        return {"all": whole}
+    if {"train", "test"} <= set(parts):
+        return parts
+    state = f"got {', '.join(path.name for path in parts.values()) or 'none of them'}"
+    raise DataError(
+        f"{folder}{'' if Path(folder).is_dir() else ' is not a folder'}: wanted {name}.train.rating and "
+        f"{name}.test.rating, or one file {name}.rating ({', '.join(ENDINGS)}; each plain or .gz), {state}; "
+        "check the folder and the name"
+    )
+
+
+def read_pairs_table(path: Path, checksums: dict[str, str]) -> PairsTable:
+    """`user item [value [time]]`, or any order under a header that names the columns."""
+    file = read_bytes(path)
+    checksums[path.name] = file.sha256
+    table = read_table(file, (2, 4), (USER, ITEM, VALUE, TIME), header=True)
+    places = {"user": 0, "item": 1, "value": 2, "time": 3}
+    stated = []
+    if table.header:
+        places = _places(table, {"user": USER, "item": ITEM, "value": VALUE, "time": TIME})
+        ignored = [title for place, title in enumerate(table.header) if place not in places.values()]
+        stated.append(f"line 1 of {path.name} read as a header: {', '.join(table.header)}")
+        if ignored:
+            stated.append(f"columns of {path.name} not used: {', '.join(ignored)}")
+    has = {role: role in places and places[role] < table.num_columns for role in ("value", "time")}
+    value = as_float32(table.numbers(places["value"], "a value"), path) if has["value"] else None
+    time = table.seconds(places["time"]) if has["time"] else None
+    return PairsTable(table, places["user"], places["item"], value, time, tuple(stated))
+
+
+def read_links_table(path: Path, checksums: dict[str, str]) -> tuple[Table, int, int]:
+    """`follower followee [anything]`: the table and where the two stand, which a header may swap."""
+    file = read_bytes(path)
+    checksums[path.name] = file.sha256
+    table = read_table(file, (2, 4), (FOLLOWER | USER, FOLLOWEE | USER), header=True)
+    places = _places(table, {"follower": FOLLOWER, "followee": FOLLOWEE}) if table.header else {}
+    return table, places.get("follower", 0), places.get("followee", 1)
+
+
+def _one(folder: Path, stem: str) -> Path | None:
+    found = [path for ending in ENDINGS if (path := find(folder, f"{stem}.{ending}")) is not None]
+    if len(found) > 1:
+        raise DataError(f"{folder}: wanted one file, got {', '.join(p.name for p in found)}; take all but one away")
+    return found[0] if found else None
+
+
+def _places(table: Table, groups: dict[str, frozenset[str]]) -> dict[str, int]:
+    """Role -> column by the header's names. The first two roles fall back to the first columns that are left."""
+    places: dict[str, int] = {}
+    for role, names in groups.items():
+        place = next((p for p, title in enumerate(table.header) if title in names and p not in places.values()), None)
+        if place is not None:
+            places[role] = place
+    for role in list(groups)[:2]:
+        if role not in places:
+            places[role] = next((p for p in range(table.num_columns) if p not in places.values()), 0)
+    return places

@@ -1,0 +1,112 @@
+"""The published sets: which files they are made of, where those are, and what is in them."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from socialjax.data.raw import diffnet, filmtrust, lastfm
+from socialjax.data.schema import Dataset
+
+GITHUB = "https://raw.githubusercontent.com"
+
+
+@dataclasses.dataclass(frozen=True)
+class RemoteFile:
+    """One published file and how it is recognised: `text` (sha256 after CRLF becomes LF) or `blob` (git blob id).
+
+    Mirrors of the same text differ in line ends, so the checksum of a text is that of its lines.
+    """
+
+    name: str
+    text: str | None = None
+    blob: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Published:
+    """A published set. `addresses` are folders, tried in turn; the checksums decide, not the address."""
+
+    name: str
+    about: str
+    addresses: tuple[str, ...]
+    files: tuple[RemoteFile, ...]
+    read: Callable[[Path, int], Dataset]  # folder, seed of the validation part where the files have none
+    counts: Mapping[str, int]
+    licence: str
+    optional: tuple[RemoteFile, ...] = ()
+
+    def missing(self, folder: Path) -> list[str]:
+        """Names of the required files that `folder` lacks; `<name>.gz` counts."""
+        here = lambda name: (folder / name).is_file() or (folder / f"{name}.gz").is_file()  # noqa: E731
+        return [file.name for file in self.files if not here(file.name)]
+
+
+def _github(repository: str, folder: str, *commits: str) -> tuple[str, ...]:
+    return tuple(f"{GITHUB}/{repository}/{commit}/{folder}" for commit in commits)
+
+
+_SETS = (
+    Published(
+        name="yelp",
+        about="DiffNet's Yelp: businesses rated, directed user links (SIGIR 2019)",
+        addresses=_github("PeiJieSun/diffnet", "diffnet-tensorflow-v1-python3/data/yelp", "cad45d5", "master"),
+        files=(
+            RemoteFile("yelp.train.rating", "7870b0889831108633e1ca3bbdaf8c56ebe7b68f282ebc0030f05e49eca1b478"),
+            RemoteFile("yelp.val.rating", "dd2b45c434af3e10ffa26974507f6365b50ab55be163be4dd840da3df8e855eb"),
+            RemoteFile("yelp.test.rating", "794644f954a5afd53e719bc42d5d2b08a26ef6f93575c1eceb47b2f482154385"),
+            RemoteFile("yelp.links", "c15e94ee0dd50899eff283d2d08f6b9701abad888750cffcd17a0e142edf4613"),
+        ),
+        optional=(
+            RemoteFile("user_vector.npy", blob="85009b43aa2c5f6d6cb11c6c53665ad299781620"),
+            RemoteFile("item_vector.npy", blob="374f0e2ff7a64a068540e73d5d64ebd41af5cc8e"),
+        ),
+        read=lambda folder, seed: diffnet.read(folder, "yelp", diffnet.PUBLISHED["yelp"]),
+        counts=diffnet.PUBLISHED["yelp"],
+        licence=diffnet.LICENCES["yelp"],
+    ),
+    Published(
+        name="flickr",
+        about="DiffNet's Flickr: favourite images, directed follows (TKDE 2019, SIGIR 2019)",
+        addresses=_github(
+            "yanzhenxing123/DiffNet-SP", "data/flickr", "42787c543971e852c24398555eecc4aaa52026ad", "main", "master"
+        ),
+        files=(
+            RemoteFile("flickr.train.rating", "506fec4d851f7cfe9c29c4e69268b0209663e0a6239b7669203e035a24855316"),
+            RemoteFile("flickr.val.rating", "cb2e8fb82e1e5685b6eb8d63a0e95f5c3669391dd69777c2403ed4e8a2ed78d0"),
+            RemoteFile("flickr.test.rating", "19bec446356247792554269cf603abc3b9a304cfb42ac774313f39b2d10a6303"),
+            RemoteFile("flickr.links", "8e38640aa6774576f841041764a577d2b497a0357074674039cbac4f6184c7a3"),
+        ),
+        read=lambda folder, seed: diffnet.read(folder, "flickr", diffnet.PUBLISHED["flickr"]),
+        counts=diffnet.PUBLISHED["flickr"],
+        licence=diffnet.LICENCES["flickr"],
+    ),
+    Published(
+        name="lastfm",
+        about="Last.fm artists listened to, mutual friends (HetRec 2011, split of LightGCN-PyTorch)",
+        addresses=_github(
+            "gusye1234/LightGCN-PyTorch", "data/lastfm", "ef7aae37fc51973feabfc7e534720ea51f9eedf6", "master"
+        ),
+        files=(
+            RemoteFile("data1.txt", "15d45d21149cf0340a4f901fceae31bae313aa2cd1f346a4c728e55685289432"),
+            RemoteFile("test1.txt", "0e49491e70101693871a1890ad1d68f75a45f05067516a2ac24b8e464d7b4195"),
+            RemoteFile("trustnetwork.txt", "eb2f3eb5dbee61161923d0231874cce574c33cea8b9f331d912b1642a1cd29ba"),
+        ),
+        read=lastfm.read,
+        counts=lastfm.PUBLISHED,
+        licence=lastfm.LICENCE,
+    ),
+    Published(
+        name="filmtrust",
+        about="FilmTrust: films rated 0.5 to 4, directed trust (IJCAI 2013, split of QRec)",
+        addresses=_github("Coder-Yu/QRec", "dataset/FilmTrust", "2787cdbf536af7e08376c1a93daa0946dec34077", "master"),
+        files=(
+            RemoteFile("trainset.txt", "5dde957e2666697ab43fcede5067f58cd1e794450cd147e2399d9d68f07d1d5c"),
+            RemoteFile("testset.txt", "65e343ac76f694d48863770b554e12fa3fdf0de431d75b35377c082bb3ef5bbb"),
+            RemoteFile("trust.txt", "64573a033add72b988a0fb140fdbc0ad3464cb9821f940007aff6fda44b09603"),
+        ),
+        read=filmtrust.read,
+        counts=filmtrust.PUBLISHED,
+        licence=filmtrust.LICENCE,
+    ),
+)
+PUBLISHED: dict[str, Published] = {entry.name: entry for entry in _SETS}

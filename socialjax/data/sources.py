@@ -1,0 +1,179 @@
+"""Where a data set comes from: a named folder, $SOCIALJAX_DATA, the cache, the published address, or the stand-in."""
+
+import dataclasses
+import logging
+import os
+from pathlib import Path
+from typing import Literal
+
+from socialjax.data import cache, download, standin
+from socialjax.data.errors import DataError
+from socialjax.data.raw import folder as own
+from socialjax.data.raw.folder import FolderOptions
+from socialjax.data.registry import PUBLISHED, Published
+from socialjax.data.schema import Dataset, no_interactions
+from socialjax.data.split import concatenate
+
+log = logging.getLogger(__name__)
+Place = Literal["--data.dir", "$SOCIALJAX_DATA", "cache", "download"]
+OWN_ONLY = ("split", "ratios", "k_core", "min_value", "cold_items")  # published sets are split already
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DataSettings(FolderOptions):
+    """What to load and from where; `--data.*` on the command line. The inherited fields are for your own folder."""
+
+    name: str = "yelp"
+    """A published set (yelp, flickr, lastfm, filmtrust) or the name of your own."""
+    dir: Path | None = None
+    """The folder that holds the files; searched before $SOCIALJAX_DATA/<name>, the cache and the download."""
+    offline: bool = False
+    """Never download."""
+    require_real: bool = False
+    """Fail when the files are not found, instead of running on the generated stand-in."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """The folder that has the files, and what named it."""
+
+    place: Place
+    folder: Path
+
+
+def load(settings: DataSettings, limits: download.Limits = download.LIMITS) -> Dataset:
+    """The columns of `settings.name` from the first place that has them; the stand-in when none has.
+
+    Raises DataError for a named folder that lacks files, files that cannot be used, settings that do not apply, a
+    name that is not known, and, with `require_real`, when nothing is found.
+    """
+    entry = PUBLISHED.get(settings.name)
+    if entry is not None:
+        _refuse_own_only(settings)
+    found, failure = find(settings), "--data.offline forbids the download"
+    if found is None and entry is not None and not settings.offline:
+        found, failure = _download(entry, limits)
+    if found is not None:
+        data = _read(settings, found)
+    elif entry is None or settings.require_real:
+        raise DataError(_instructions(settings, failure))
+    else:
+        log.warning("%s was not found (%s): using the generated stand-in, not real data", settings.name, failure)
+        data = _stand_in(settings)
+    return _without_validation(data) if settings.validation == "none" else data
+
+
+def find(settings: DataSettings) -> Found | None:
+    """The first place that has the files, without downloading. Raises DataError when a named folder lacks some."""
+    if settings.dir is not None:
+        _must_be_complete(settings.name, settings.dir, "--data.dir")
+        return Found("--data.dir", settings.dir)
+    if parent := os.environ.get("SOCIALJAX_DATA"):
+        if not Path(parent).is_dir():
+            raise DataError(f"SOCIALJAX_DATA names {parent}, which is not a folder; correct or unset it")
+        folder = Path(parent) / settings.name
+        if folder.is_dir():
+            _must_be_complete(settings.name, folder, "$SOCIALJAX_DATA")
+            return Found("$SOCIALJAX_DATA", folder)
+    folder = raw_folder(settings.name)
+    if settings.name in PUBLISHED and not PUBLISHED[settings.name].missing(folder):
+        return Found("cache", folder)
+    return None
+
+
+def raw_folder(name: str) -> Path:
+    """Where downloaded files are kept."""
+    return cache.cache_folder() / "raw" / name
+
+
+def raw_files(name: str, folder: Path) -> list[Path]:
+    """The files in `folder` that the set `name` is read from, in the order of their names."""
+    if name in PUBLISHED:
+        known = [file.name for file in PUBLISHED[name].files + PUBLISHED[name].optional]
+        return [file for file in sorted(folder.iterdir()) if file.name.removesuffix(".gz") in known]
+    starts = (f"{name}.", "user_vector.npy", "item_vector.npy")
+    return [file for file in sorted(folder.iterdir()) if file.name.startswith(starts) and file.is_file()]
+
+
+def _read(settings: DataSettings, found: Found) -> Dataset:
+    name, folder = settings.name, found.folder
+    options = FolderOptions(**{f.name: getattr(settings, f.name) for f in dataclasses.fields(FolderOptions)})
+    published = PUBLISHED.get(name)
+    sums = cache.file_checksums(raw_files(name, folder))
+    if published:
+        depends = {"files": sums, "seed": settings.seed}
+        data = cache.prepared(name, cache.key_of(name, **depends), lambda: published.read(folder, settings.seed))
+    else:
+        depends = {"files": sums, "options": dataclasses.asdict(options)}
+        data = cache.prepared(name, cache.key_of(name, **depends), lambda: own.read(folder, name, options))
+    log.info("%s: files of %s (%s)", name, folder, found.place)
+    if published:
+        return data
+    # Equal files may lie elsewhere the next time, so the place is no part of what is kept.
+    return dataclasses.replace(data, provenance=dataclasses.replace(data.provenance, source=str(folder)))
+
+
+def _download(entry: Published, limits: download.Limits) -> tuple[Found | None, str]:
+    folder = raw_folder(entry.name)
+    try:
+        download.fetch(entry, folder, limits)
+    except download.DownloadError as error:
+        return None, str(error)
+    return Found("download", folder), ""
+
+
+def _stand_in(settings: DataSettings) -> Dataset:
+    key = cache.key_of(settings.name, standin=standin.VERSION, seed=settings.seed)
+    return cache.prepared(f"{settings.name}-stand-in", key, lambda: standin.make(settings.name, settings.seed))
+
+
+def _must_be_complete(name: str, folder: Path, named_by: str) -> None:
+    if not folder.is_dir():
+        raise DataError(f"{named_by} names {folder}, which is not a folder; correct it or leave it out")
+    # The files of one's own folder have several forms: its reader knows which are missing.
+    if name in PUBLISHED and (missing := PUBLISHED[name].missing(folder)):
+        wanted = ", ".join(file.name for file in PUBLISHED[name].files)
+        raise DataError(
+            f"{folder} ({named_by}) lacks {', '.join(missing)} of {name}, which needs {wanted}; "
+            f"get them from {PUBLISHED[name].addresses[0]} or do not name the folder"
+        )
+
+
+def _refuse_own_only(settings: DataSettings) -> None:
+    changed = [name for name in OWN_ONLY if getattr(settings, name) != getattr(FolderOptions(), name)]
+    if changed:
+        flags = ", ".join(f"--data.{name.replace('_', '-')}" for name in changed)
+        raise DataError(
+            f"{flags} cannot be applied to {settings.name}, which is published with its split; "
+            "leave it out, or give your folder another --data.name"
+        )
+
+
+def _instructions(settings: DataSettings, failure: str) -> str:
+    """What to put where, for a set that was not found."""
+    name = settings.name
+    if name not in PUBLISHED:
+        return (
+            f"{name!r} is none of the published sets ({', '.join(PUBLISHED)}) and no folder of yours was found; "
+            f"give --data.dir DIR, or put the files into $SOCIALJAX_DATA/{name} (docs/data.md says which)"
+        )
+    entry = PUBLISHED[name]
+    return (
+        f"the files of {name} were not found and --data.require-real forbids the stand-in. "
+        f"Download: {failure}. Put {', '.join(file.name for file in entry.files)} "
+        f"from {entry.addresses[0]} into a folder and give --data.dir FOLDER, "
+        f"or into DIR/{name} with the environment variable SOCIALJAX_DATA=DIR, or into {raw_folder(name)}"
+    )
+
+
+def _without_validation(data: Dataset) -> Dataset:
+    """The validation part moved into train, as the provenance then says."""
+    if not len(data.validation):
+        return data
+    said = f"{len(data.validation)} validation pairs moved into train (--data.validation none)"
+    return dataclasses.replace(
+        data,
+        train=concatenate([data.train, data.validation]),
+        validation=no_interactions(),
+        provenance=dataclasses.replace(data.provenance, repairs=(*data.provenance.repairs, said)),
+    )

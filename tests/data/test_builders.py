@@ -1,0 +1,190 @@
+"""The prepared form: every column comes back as it was, changed files are prepared anew, trouble is stated."""
+
+import dataclasses
+import logging
+import multiprocessing
+import os
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from socialjax.data import cache
+from socialjax.data.builders import columns, sets
+from socialjax.data.schema import Dataset, Interactions, Links, Provenance, interactions, no_interactions
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("SOCIALJAX_CACHE", str(tmp_path / "cache"))
+
+
+def full(rows=50, name="full"):
+    """A set with every column there can be."""
+    rng = np.random.default_rng(rows)
+    part = lambda n: interactions(  # noqa: E731
+        rng.integers(9, size=n), rng.integers(7, size=n), rng.random(n), rng.integers(2**40, size=n)
+    )
+    return Dataset(
+        name=name,
+        num_users=9,
+        num_items=7,
+        train=part(rows),
+        validation=part(3),
+        test=part(4),
+        provenance=Provenance("real", "a folder", "mine", {"a.links": "ab", "b.rating": "cd"}, ("one mended", "é")),
+        links=Links(*rng.integers(9, size=(2, 20)).astype(np.int32)),
+        user_features=rng.normal(size=(9, 5)).astype(np.float32),
+        item_features=rng.normal(size=(7, 3)).astype(np.float32),
+        user_names=np.array([f"user {k}" for k in range(9)]),
+        item_names=np.array(["a", "", "c\td", "日本", "e", "f", "g" * 100]),
+        item_titles=np.array(["Ä", "b", "", "d", "e", "f", "g"], object),
+    )
+
+
+def bare():
+    """A set with no more than it must have, and two empty parts."""
+    return Dataset("bare", 3, 2, interactions([0, 2], [1, 0]), no_interactions(), no_interactions(),
+                   Provenance("planted", "made"))  # fmt: skip
+
+
+def assert_same(a, b):
+    """Every field of both is equal, in type, shape and value."""
+    for field in dataclasses.fields(a):
+        left, right = getattr(a, field.name), getattr(b, field.name)
+        if isinstance(left, Interactions | Links):
+            assert_same(left, right)
+        elif isinstance(left, np.ndarray):
+            assert left.dtype == right.dtype, field.name
+            np.testing.assert_array_equal(left, right)
+        else:
+            assert left == right, field.name
+
+
+@pytest.mark.parametrize("make", [full, bare])
+def test_every_column_comes_back_as_it_was(make, tmp_path):
+    data = make()
+    assert_same(data, columns.read(sets.Folder(dataset=data, data_dir=tmp_path).prepare()))
+
+
+def test_an_empty_column_is_not_an_absent_one(tmp_path):
+    data = dataclasses.replace(bare(), links=Links(*np.zeros((2, 0), np.int32)))
+    data = dataclasses.replace(data, test=interactions([], [], [], None))
+    assert_same(data, columns.read(sets.Folder(dataset=data, data_dir=tmp_path).prepare()))
+
+
+@pytest.mark.parametrize("name", sorted(sets.BUILDERS))
+def test_published_sets_round_trip(name, real_data, tmp_path):
+    builder = sets.BUILDERS[name].from_files(real_data / name, tmp_path)
+    data = sets.BUILDERS[name].read_files(real_data / name)
+    assert_same(data, columns.read(builder.prepare()))
+    assert builder.name == name
+
+
+def test_nothing_is_printed_and_nothing_of_the_screen_is_changed(tmp_path, capfd):
+    with_log = logging.getLogger("absl").level
+    columns.read(sets.Folder(dataset=full(), data_dir=tmp_path).prepare())
+    assert capfd.readouterr() == ("", "")
+    assert logging.getLogger("absl").level == with_log
+
+
+def test_a_set_is_made_once_and_then_read():
+    assert_same(cache.prepared("full", "k1", full), full())
+    assert_same(cache.prepared("full", "k1", lambda: pytest.fail("made again")), full())
+    assert_same(cache.prepared("full", "k2", bare), bare())
+    assert sorted(path.name for path in (cache.cache_folder() / "prepared" / "full").iterdir()) == ["k1", "k2"]
+
+
+def test_a_large_set_is_read_in_milliseconds():
+    data = full(300_000)
+    cache.prepared("full", "k", lambda: data)
+    began = time.monotonic()
+    cache.prepared("full", "k", full)
+    assert time.monotonic() - began < 1.0  # 0.05 s on a quiet core
+
+
+def test_the_key_depends_on_files_and_settings(tmp_path):
+    (tmp_path / "a").write_bytes(b"one")
+    sums = cache.file_checksums([tmp_path / "a"])
+    assert sums == {"a": "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed"}
+    keys = {cache.key_of("x", files=sums, options={"k": 1}), cache.key_of("x", files=sums, options={"k": 2})}
+    (tmp_path / "a").write_bytes(b"two")
+    keys.add(cache.key_of("x", files=cache.file_checksums([tmp_path / "a"]), options={"k": 1}))
+    assert len(keys) == 3
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "delete", "metadata"])
+def test_a_damaged_set_is_prepared_anew_with_a_warning(damage, caplog):
+    cache.prepared("full", "k", full)
+    folder = cache.cache_folder() / "prepared" / "full" / "k"
+    (record,) = folder.glob("*-train.array_record*")
+    if damage == "delete":
+        record.unlink()
+    elif damage == "metadata":
+        (folder / "metadata.json").write_text("{")
+    else:
+        record.write_bytes(record.read_bytes()[: 100 if damage == "cut" else 0])
+    assert_same(cache.prepared("full", "k", full), full())
+    assert "is damaged and is prepared anew" in caplog.text
+    assert_same(cache.prepared("full", "k", lambda: pytest.fail("not kept")), full())
+
+
+def test_a_cache_that_cannot_be_written_is_a_warning(tmp_path, monkeypatch, caplog):
+    (tmp_path / "file").write_text("not a folder")
+    monkeypatch.setenv("SOCIALJAX_CACHE", str(tmp_path / "file"))
+    assert_same(cache.prepared("full", "k", full), full())
+    assert "set SOCIALJAX_CACHE to a folder with room" in caplog.text
+
+
+FULL_DISK = """
+import logging, resource, sys
+logging.basicConfig(level=logging.WARNING)
+sys.path.insert(0, {tests!r})
+from test_builders import full
+from socialjax.data import cache
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+data = cache.prepared("full", "k", lambda: full(300_000))
+print(len(data.train))
+"""
+
+
+def test_a_full_disk_is_a_warning_and_leaves_nothing_half_written(tmp_path):
+    code = FULL_DISK.format(tests=os.path.dirname(__file__))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and done.stdout.strip() == "300000", done.stderr
+    assert "the raw files are read each time" in done.stderr
+    assert list((cache.cache_folder() / "prepared" / "full").iterdir()) == []
+
+
+def test_without_tfds_the_raw_loader_feeds_the_same_columns(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)  # an import then fails as if it were not installed
+    for name in ("columns", "sets"):
+        monkeypatch.delitem(sys.modules, f"socialjax.data.builders.{name}")
+        monkeypatch.delattr(f"socialjax.data.builders.{name}")
+    assert_same(cache.prepared("full", "k", full), full())
+    assert not cache.cache_folder().exists()
+
+
+def test_tfds_is_not_imported_before_it_is_used():
+    code = "import sys, socialjax.data.sources; print('tensorflow_datasets' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
+
+
+def _prepare(barrier, results):
+    barrier.wait()
+    results.put(len(cache.prepared("full", "k", lambda: full(100_000)).train))
+
+
+def test_two_processes_may_prepare_the_same_set():
+    context = multiprocessing.get_context("spawn")
+    barrier, results = context.Barrier(2), context.SimpleQueue()
+    both = [context.Process(target=_prepare, args=(barrier, results)) for _ in range(2)]
+    for process in both:
+        process.start()
+    assert [results.get(), results.get()] == [100_000, 100_000]
+    for process in both:
+        process.join()
+    assert [path.name for path in (cache.cache_folder() / "prepared" / "full").iterdir()] == ["k"]
+    assert_same(cache.prepared("full", "k", lambda: pytest.fail("not kept")), full(100_000))

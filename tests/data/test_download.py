@@ -1,0 +1,200 @@
+"""Downloads against a real server on this machine: resumed, verified, atomic, and over soon when nothing answers."""
+
+import contextlib
+import dataclasses
+import hashlib
+import http.server
+import multiprocessing
+import socket
+import threading
+import time
+
+import pytest
+
+from socialjax.data import download
+from socialjax.data.download import DownloadError, Limits, Unreachable
+from socialjax.data.registry import PUBLISHED, RemoteFile
+
+BODY = b"".join(b"%d\t%d\t1\n" % (k, k * 7) for k in range(30000))
+GOOD = RemoteFile("set.rating", text=hashlib.sha256(BODY).hexdigest())
+QUICK = Limits(silence=0.5, total=20, tries=3)
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Serves BODY for paths under /good, and the troubles named by the other folders."""
+
+    def do_GET(self):
+        folder = self.path.split("/")[1]
+        self.server.asked.append((self.path, self.headers.get("Range")))
+        if folder == "hang":
+            self.server.done.wait(5)
+            return
+        if folder == "missing":
+            self.send_error(404)
+            return
+        body = {"wrong": BODY[:-2] + b"2\n", "windows": BODY.replace(b"\n", b"\r\n")}.get(folder, BODY)
+        start, wanted = 0, self.headers.get("Range")
+        if wanted and folder != "deaf":
+            start = int(wanted.removeprefix("bytes=").removesuffix("-"))
+            if start >= len(body):
+                self.send_error(416)
+                return
+            self.send_response(206)
+            self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
+        else:
+            self.send_response(200)
+        self.send_header("Content-Length", str(len(body) - start))
+        self.end_headers()
+        stop = len(body)
+        if (folder == "breaks" and len(self.server.asked) < 3) or folder == "stops":
+            stop = start + (len(body) - start) // 2
+        self.wfile.write(body[start:stop])
+        if folder == "stops":
+            self.wfile.flush()
+            self.server.done.wait(5)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server():
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+        running.asked, running.done, running.daemon_threads = [], threading.Event(), True
+        running.handle_error = lambda *_: None  # clients that hang up are part of the tests
+        running.address = f"http://127.0.0.1:{running.server_port}"
+        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        yield running
+        running.done.set()
+        running.shutdown()
+        thread.join()
+
+
+def get(server, folder, tmp_path, file=GOOD, limits=QUICK):
+    return download.fetch_file(file, (f"{server.address}/{folder}",), tmp_path, limits)
+
+
+def test_a_file_arrives_whole_and_alone(server, tmp_path):
+    assert get(server, "good", tmp_path).read_bytes() == BODY
+    assert [path.name for path in tmp_path.iterdir()] == ["set.rating"]
+
+
+def test_a_broken_transfer_is_resumed_where_it_broke(server, tmp_path):
+    assert get(server, "breaks", tmp_path).read_bytes() == BODY
+    ranges = [wanted for _, wanted in server.asked]
+    half = len(BODY) // 2
+    assert ranges == [None, f"bytes={half}-", f"bytes={half + (len(BODY) - half) // 2}-"]
+
+
+def test_a_part_of_an_earlier_run_is_continued(server, tmp_path):
+    (tmp_path / "set.rating.part").write_bytes(BODY[:1000])
+    assert get(server, "good", tmp_path).read_bytes() == BODY
+    assert server.asked == [("/good/set.rating", "bytes=1000-")]
+
+
+@pytest.mark.parametrize("folder", ["good", "deaf"])
+@pytest.mark.parametrize("part", [b"something else", BODY, BODY + b"more"])
+def test_any_part_leads_to_the_right_file(server, tmp_path, folder, part):
+    (tmp_path / "set.rating.part").write_bytes(part)
+    assert get(server, folder, tmp_path).read_bytes() == BODY
+
+
+def test_content_decides_and_line_ends_do_not(server, tmp_path):
+    assert get(server, "windows", tmp_path).read_bytes() == BODY.replace(b"\n", b"\r\n")
+
+
+def test_a_git_blob_id_recognises_a_file(server, tmp_path):
+    blob = hashlib.sha1(b"blob %d\0" % len(BODY) + BODY).hexdigest()
+    assert get(server, "good", tmp_path, RemoteFile("a.npy", blob=blob)).read_bytes() == BODY
+    with pytest.raises(DownloadError, match="checksum"):
+        get(server, "windows", tmp_path, RemoteFile("b.npy", blob=blob))
+
+
+def test_wrong_content_is_refused_and_not_kept(server, tmp_path):
+    with pytest.raises(DownloadError, match=f"checksum .* wanted {GOOD.text}"):
+        get(server, "wrong", tmp_path)
+    assert not (tmp_path / "set.rating").exists()
+    assert len(server.asked) == 1
+
+
+def test_the_next_address_is_tried_after_404_or_wrong_content(server, tmp_path):
+    addresses = tuple(f"{server.address}/{folder}" for folder in ("missing", "wrong", "good"))
+    assert download.fetch_file(GOOD, addresses, tmp_path, QUICK).read_bytes() == BODY
+    with pytest.raises(DownloadError, match="404"):
+        download.fetch_file(dataclasses.replace(GOOD, name="b"), addresses[:1], tmp_path, QUICK)
+
+
+def test_a_silent_server_is_given_up_soon(server, tmp_path):
+    began = time.monotonic()
+    with pytest.raises(Unreachable, match=r"no answer|cannot be reached"):
+        get(server, "hang", tmp_path)
+    assert time.monotonic() - began < 3 and len(server.asked) == 1
+
+
+def test_a_transfer_that_falls_silent_keeps_what_came(server, tmp_path):
+    began = time.monotonic()
+    with pytest.raises(Unreachable, match="broke off 3 times"):
+        get(server, "stops", tmp_path)
+    assert time.monotonic() - began < 6
+    part = (tmp_path / "set.rating.part").read_bytes()
+    assert len(part) > len(BODY) // 2 and BODY.startswith(part)
+
+
+def test_refused_and_unknown_hosts_end_at_once(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound but not listening: refused
+        for address in (f"http://127.0.0.1:{taken.getsockname()[1]}", "http://no-such-host.invalid"):
+            began = time.monotonic()
+            with pytest.raises(Unreachable):
+                download.fetch_file(GOOD, (address, address), tmp_path, QUICK)
+            assert time.monotonic() - began < 2
+
+
+def test_a_folder_that_cannot_be_written_is_said(server, tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    entry = dataclasses.replace(PUBLISHED["lastfm"], files=(GOOD,), addresses=(f"{server.address}/good",))
+    with pytest.raises(DownloadError, match="set SOCIALJAX_CACHE"):
+        download.fetch(entry, tmp_path / "file" / "raw", QUICK)
+
+
+def test_fetch_takes_what_is_lacking_and_forgives_optional_files(server, tmp_path):
+    other = dataclasses.replace(GOOD, name="have.rating")
+    (tmp_path / "have.rating").write_bytes(b"already here")
+    entry = dataclasses.replace(
+        PUBLISHED["lastfm"],
+        files=(GOOD, other),
+        optional=(RemoteFile("user_vector.npy", blob="0" * 40),),
+        addresses=(f"{server.address}/good",),
+    )
+    assert [path.name for path in download.fetch(entry, tmp_path, QUICK)] == ["set.rating"]
+    assert (tmp_path / "have.rating").read_bytes() == b"already here"
+    assert not (tmp_path / "user_vector.npy").exists()
+
+
+def _get_in_process(address, folder, results):
+    download.fetch_file(GOOD, (address,), folder, QUICK)
+    results.put((folder / GOOD.name).read_bytes() == BODY)
+
+
+def test_two_processes_may_fetch_the_same_file(server, tmp_path):
+    context = multiprocessing.get_context("spawn")
+    results = context.SimpleQueue()
+    both = [
+        context.Process(target=_get_in_process, args=(f"{server.address}/good", tmp_path, results)) for _ in range(2)
+    ]
+    for process in both:
+        process.start()
+    assert all(results.get() for _ in both)
+    for process in both:
+        process.join()
+    assert [path.name for path in tmp_path.iterdir()] == ["set.rating"]
+
+
+def test_a_part_in_use_by_another_is_left_alone(server, tmp_path):
+    with contextlib.ExitStack() as stack:
+        other = stack.enter_context(download._partial(tmp_path, GOOD.name))
+        other.write(b"theirs")
+        other.flush()
+        assert get(server, "good", tmp_path).read_bytes() == BODY
+        assert (tmp_path / "set.rating.part").read_bytes() == b"theirs"

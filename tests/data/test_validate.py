@@ -1,0 +1,96 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from socialjax.data import validate
+from socialjax.data.errors import DataError
+from socialjax.data.schema import Dataset, Links, Provenance, counts, interactions, no_interactions
+
+
+def links(*pairs):
+    follower, followee = np.array(pairs, np.int32).reshape(-1, 2).T
+    return Links(follower, followee)
+
+
+def data_set(**changes) -> Dataset:
+    whole = Dataset(
+        name="toy",
+        num_users=3,
+        num_items=4,
+        train=interactions([0, 0, 1, 2], [0, 1, 1, 2], value=[1, 2, 3, 4]),
+        validation=interactions([0], [2]),
+        test=interactions([1], [3]),
+        links=links((0, 1), (1, 0), (2, 1)),
+        provenance=Provenance("planted", "a test"),
+    )
+    return dataclasses.replace(whole, **changes)
+
+
+def test_a_sound_data_set_passes_with_counts_and_notes():
+    report = validate.check(data_set(), counts(data_set()))
+    assert report.counts == {"users": 3, "items": 4, "train": 4, "validation": 1, "test": 1, "links": 3}
+    assert report.repairs == ()
+    assert report.notes == ("1 test pairs on items without training pairs",)
+
+
+FAULTS = {
+    "train users must be in 0..2, got 0..3": {"train": interactions([0, 3], [0, 1])},
+    "test items must be in 0..3, got -1..-1": {"test": interactions([0], [-1])},
+    "followees must be in 0..2": {"links": links((0, 3))},
+    "wanted training pairs, got none": {"train": no_interactions()},
+    "wanted no pairs that stand twice in train, got 2": {"train": interactions([0, 0, 0, 1], [1, 1, 1, 1])},
+    "wanted no pairs of test that are in train too, got 2": {"test": interactions([0, 1, 2], [0, 1, 0])},
+    "wanted no pairs of validation that are in train too, got 1": {"validation": interactions([2], [2])},
+    "wanted no pairs of test that are in validation too, got 1": {"test": interactions([0], [2])},
+    "wanted no links of users to themselves, got 1": {"links": links((0, 1), (2, 2))},
+    "wanted no links that stand twice, got 1": {"links": links((0, 1), (1, 0), (0, 1))},
+    "user_features must have 3 rows, got shape (4, 2)": {"user_features": np.zeros((4, 2), np.float32)},
+    "in 2 of 4 rows (1, 3)": {"item_features": np.array([[0], [np.nan], [0], [np.inf]], np.float32)},
+    "item_names must have 4 entries": {"item_names": np.array(["a"])},
+}
+
+
+@pytest.mark.parametrize("message", FAULTS)
+def test_each_fault_is_an_error_that_says_how_many(message):
+    with pytest.raises(DataError, match="'toy'") as problem:
+        validate.check(data_set(**FAULTS[message]))
+    assert message in str(problem.value)
+
+
+def test_other_counts_than_published_give_a_table_of_wanted_and_got():
+    with pytest.raises(DataError, match=r"(?s)is not the published one.*train +5 +4  <- differs\n +links +3 +3$"):
+        validate.check(data_set(), {"train": 5, "links": 3})
+
+
+def test_repair_keeps_the_first_of_duplicates_drops_self_links_and_says_so():
+    data = data_set(
+        train=interactions([1, 0, 1, 0, 1], [1, 0, 1, 0, 1], value=[5, 1, 2, 3, 4]),
+        links=links((1, 1), (0, 1), (2, 0), (0, 1), (0, 0)),
+    )
+    mended = validate.repair(data)
+    assert mended.train.user.tolist() == [1, 0] and mended.train.value.tolist() == [5, 1]
+    assert mended.links.follower.tolist() == [0, 2] and mended.links.followee.tolist() == [1, 0]
+    assert mended.provenance.repairs == (
+        "3 duplicate pairs in train dropped, the first of each kept",
+        "2 self links dropped",
+        "1 duplicate links dropped, the first of each kept",
+    )
+    validate.check(mended)
+
+
+def test_pairs_in_two_parts_are_left_for_check_unless_the_loader_asks():
+    leaky = data_set(validation=interactions([0, 1], [1, 3]))  # (0, 1) is in train, (1, 3) in test
+    assert len(validate.repair(leaky).validation) == 2
+    mended = validate.repair(leaky, overlap="keep earlier")
+    assert (len(mended.train), len(mended.validation), len(mended.test)) == (4, 1, 0)
+    assert len(mended.provenance.repairs) == 2
+    validate.check(mended)
+
+
+def test_repair_of_a_sound_data_set_changes_nothing():
+    mended = validate.repair(data_set())
+    assert mended.provenance.repairs == ()
+    for before, after in zip(data_set().parts().values(), mended.parts().values()):
+        np.testing.assert_array_equal(before.user, after.user)
+        np.testing.assert_array_equal(before.item, after.item)

@@ -1,0 +1,173 @@
+"""Imports point one way, costly libraries stay in one place, and importing a module does no work."""
+
+import ast
+import functools
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# What each part may import of ours, besides itself. A name stands for the module and all below it; the longest name
+# that fits a module is its rule. `models` has a rule for each family; the modules beside the families are listed.
+ALLOWED = {
+    "socialjax": ("run",),  # the Python interface, imported when called
+    "graph": (),
+    "ops": ("graph",),
+    "data": ("graph",),
+    "data.batches": ("data", "graph", "ops", "models.protocol"),  # makes the Batch of the contract
+    "models": ("ops", "graph", "models"),  # __init__ lists the models
+    "models.protocol": (),
+    "models.parts": ("ops", "graph", "models.protocol"),
+    "models.history": ("ops", "graph", "models.protocol", "models.parts"),
+    "models.<family>": ("ops", "graph", "models.protocol", "models.parts", "models.history"),
+    "features": ("data", "ops", "graph", "models.attributes.backbones"),
+    "eval": ("ops", "models.protocol", "data.schema"),
+    "train": ("eval", "ops", "models.protocol", "data.schema", "data.batches"),
+    "explain": ("eval", "graph", "models.protocol", "data.schema"),
+    "robust": ("eval", "graph", "models.protocol", "data.schema"),
+    "run": ("graph", "ops", "data", "models", "features", "eval", "train", "explain", "robust"),
+}
+# Libraries of which a change of mind must cost one place.
+ONLY_IN = {
+    "orbax": ("train.checkpoint",),
+    "tensorflow_datasets": ("data.builders",),
+    "array_record": ("data.builders",),
+    "tyro": ("run",),
+    "tensorflow": (),
+    "torch": (),
+    "pickle": (),
+    "experiments": (),
+    "benchmarks": (),
+    "launch": (),
+    "tests": (),
+}
+MAY_PRINT = ("run", "train.log")
+
+
+def is_within(name, part):
+    return name == part or name.startswith(part + ".")
+
+
+@functools.cache
+def modules():
+    """Dotted name below socialjax -> path; "" is socialjax itself."""
+    paths = sorted((ROOT / "socialjax").rglob("*.py"))
+    relative = [path.relative_to(ROOT / "socialjax").with_suffix("").parts for path in paths]
+    return {".".join(parts[:-1] if parts[-1] == "__init__" else parts): path for parts, path in zip(relative, paths)}
+
+
+def imports_of(tree, module, is_package=False, known=()):
+    """Dotted names that a module's source imports, anywhere in it, from the outside in: `socialjax.data.schema`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                inside = f"socialjax.{module}".rstrip(".").split(".")
+                inside = inside[: len(inside) - node.level + is_package]
+                base = ".".join([*inside, *([node.module] if node.module else [])])
+            for alias in node.names:
+                full = f"{base}.{alias.name}"
+                # `from package import name`: a module if there is one of that name, else something of the package.
+                yield full if full.removeprefix("socialjax.") in known else base
+
+
+def rule_for(module):
+    if module == "":
+        return "socialjax"
+    parts = module.split(".")
+    if parts[0] == "models" and (len(parts) > 2 or (ROOT / "socialjax" / "models" / parts[-1]).is_dir()):
+        return "models.<family>"
+    fits = [name for name in ALLOWED if is_within(module, name)]
+    return max(fits, key=len, default=None)
+
+
+def complaints(module, source, is_package=False):
+    """What is wrong with the imports and prints of one module, in words."""
+    tree, rule = ast.parse(source), rule_for(module)
+    if rule is None:
+        return [f"socialjax.{module} has no line in ALLOWED: say what it may import"]
+    own = ".".join(module.split(".")[:2]) if rule == "models.<family>" else rule
+    found = []
+    for name in imports_of(tree, module, is_package, known=modules()):
+        if is_within(name, "socialjax"):
+            target = name.removeprefix("socialjax").removeprefix(".")
+            if target and not any(is_within(target, part) for part in (own, *ALLOWED[rule])):
+                found.append(f"socialjax.{module} may not import {name}")
+        elif name.split(".")[0] in ONLY_IN:
+            places = ONLY_IN[name.split(".")[0]]
+            if not any(is_within(module, place) for place in places):
+                found.append(f"socialjax.{module} may not import {name}: it belongs in {places or 'no module'}")
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print":
+            if not any(is_within(module, place) for place in MAY_PRINT):
+                found.append(f"socialjax.{module}, line {node.lineno}: print belongs in {MAY_PRINT}")
+    return found
+
+
+@pytest.mark.parametrize("module", list(modules()))
+def test_imports_point_one_way_and_nothing_prints(module):
+    path = modules()[module]
+    assert complaints(module, path.read_text(), path.name == "__init__.py") == []
+
+
+@pytest.mark.parametrize(
+    "module, source",
+    [
+        ("graph", "from socialjax.ops import propagate"),
+        ("data.schema", "import socialjax.models.protocol"),
+        ("data.schema", "from ..train import loop"),
+        ("models.cf.bpr", "from socialjax.models.social.diffnet import DiffNet"),
+        ("models.cf.bpr", "from socialjax.data.schema import Dataset"),
+        ("models.parts", "from socialjax.models.cf import bpr"),
+        ("eval.ranking", "from socialjax.data import split"),
+        ("train.loop", "def f():\n    from socialjax.models.cf.bpr import BPR"),
+        ("train.loop", "import orbax.checkpoint"),
+        ("data.cache", "import tensorflow_datasets as tfds"),
+        ("run", "from experiments import diffnet_yelp"),
+        ("eval.ranking", "print('hello')"),
+        ("nowhere.new", "import numpy"),
+    ],
+)
+def test_the_rules_catch_what_they_forbid(module, source):
+    assert complaints(module, source)
+
+
+def test_the_rules_allow_what_they_should():
+    assert not complaints("models.cf.bpr", "from socialjax.models.parts import Factors\nfrom socialjax import graph")
+    assert not complaints("models.social", "from . import diffnet\nfrom ..parts import Factors", is_package=True)
+    assert not complaints("train.checkpoint", "import orbax.checkpoint as ocp\nfrom socialjax import __version__")
+    assert not complaints("data.builders.columns", "import tensorflow_datasets as tfds")
+    assert not complaints("run", "print('table')")
+
+
+IMPORT_ALL = """
+import importlib, os, sys, threading
+before = set(os.listdir()), set(threading.enumerate())
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+from jax._src import xla_bridge
+assert not xla_bridge.backends_are_initialized(), "a device was asked for"
+assert "tensorflow" not in sys.modules, "TensorFlow was imported"
+if not any(".builders" in name for name in sys.argv):
+    assert "tensorflow_datasets" not in sys.modules, "TFDS was imported"
+assert (set(os.listdir()), set(threading.enumerate())) == before, "files or threads were made"
+"""
+
+
+@pytest.mark.parametrize("with_builders", [False, True])
+def test_importing_every_module_prints_nothing_and_does_no_work(tmp_path, with_builders):
+    names = [f"socialjax.{name}".rstrip(".") for name in modules() if with_builders or "data.builders" not in name]
+    done = subprocess.run(
+        [sys.executable, "-W", "error::DeprecationWarning:socialjax", "-c", IMPORT_ALL, *names],
+        cwd=tmp_path,
+        env={"PATH": "", "HOME": str(tmp_path), "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

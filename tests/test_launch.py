@@ -1,0 +1,305 @@
+"""The launch scripts: what they would run, that they run it, and that an environment is made once and whole."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+LAUNCH = ROOT / "launch"
+SCRIPTS = [LAUNCH / "local.sh", LAUNCH / "multiprocess.sh", LAUNCH / "slurm.sbatch", LAUNCH / "tpu_vm.sh"]
+# Variables of the surrounding run that would change what the scripts do.
+OURS = ("SOCIALJAX_", "GLIBC_TUNABLES", "MALLOC_", "DRY_RUN", "SLURM_", "PYTHONPATH", "XLA_FLAGS")
+
+
+def environment(**changes):
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+    return {**kept, **{name: str(value) for name, value in changes.items()}}
+
+
+def bash(script, *arguments, cwd=ROOT, **changes):
+    command = ["bash", str(script), *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, env=environment(**changes), capture_output=True, text=True, timeout=120)
+
+
+def here(script, *arguments, **changes):
+    return bash(script, *arguments, SOCIALJAX_PYTHON=sys.executable, **changes)
+
+
+@pytest.fixture
+def clone(tmp_path):
+    """A fresh clone, as far as the scripts see it."""
+    root = tmp_path / "clone"
+    shutil.copytree(LAUNCH, root / "launch")
+    for name in ("constraints.txt", "pyproject.toml"):
+        shutil.copy(ROOT / name, root)
+    return root
+
+
+@pytest.fixture
+def toy_python(tmp_path):
+    """A folder with a `python3.11` that makes empty environments and notes installs, so that no network is needed."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    program = folder / "python3.11"
+    program.write_text(
+        f"""#!/usr/bin/env bash
+case "$*" in
+    *"-m venv"*) mkdir -p "${{@: -1}}/bin"; touch "${{@: -1}}/pyvenv.cfg"; cp "$0" "${{@: -1}}/bin/python" ;;
+    *"pip install"*) echo install >>{tmp_path}/installs; sleep 0.3; [[ ! -e {tmp_path}/no_network ]] ;;
+    *"import sys, venv"*) ;;
+    *) echo "ran $*" ;;
+esac
+"""
+    )
+    program.chmod(0o755)
+    broken = folder / "python3.13"  # a version manager's shim for a Python that is not installed
+    broken.write_text("#!/usr/bin/env bash\nexit 127\n")
+    broken.chmod(0o755)
+    shutil.copy(broken, folder / "python3.12")
+    return folder
+
+
+def count_installs(tmp_path):
+    notes = tmp_path / "installs"
+    return len(notes.read_text().splitlines()) if notes.exists() else 0
+
+
+@pytest.mark.parametrize("script", [*SCRIPTS, ROOT / ".ci" / "run"], ids=lambda path: path.name)
+def test_scripts_parse_and_are_executable(script):
+    assert subprocess.run(["bash", "-n", str(script)], capture_output=True).returncode == 0
+    assert os.access(script, os.X_OK)
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_without_arguments_they_say_how_they_are_used(script):
+    done = bash(script)
+    assert done.returncode == 2 and "usage" in done.stderr
+
+
+def test_local_runs_in_the_root_from_any_folder_and_passes_arguments_and_status(tmp_path):
+    code = "import os, sys; print(os.getcwd()); print(sys.argv[1:]); import socialjax; sys.exit(7)"
+    done = here(LAUNCH / "local.sh", "-c", code, "a b", "$c", cwd=tmp_path)
+    assert done.stdout.splitlines() == [str(ROOT), "['a b', '$c']"]
+    assert done.returncode == 7
+
+
+def test_local_runs_modules():
+    assert here(LAUNCH / "local.sh", "-m", "pytest", "--version").stdout.startswith("pytest")
+
+
+def test_local_takes_folders_in_variables_from_the_callers_folder(tmp_path):
+    code = "import os; print(os.environ['SOCIALJAX_DATA'], os.environ['SOCIALJAX_CACHE'])"
+    done = here(LAUNCH / "local.sh", "-c", code, cwd=tmp_path, SOCIALJAX_DATA="my data", SOCIALJAX_CACHE="/cache")
+    assert done.stdout.strip() == f"{tmp_path}/my data /cache"
+
+
+def test_local_becomes_the_python_process_so_that_signals_arrive():
+    command = ["bash", str(LAUNCH / "local.sh"), "-c", "import os; print(os.getpid())"]
+    variables = environment(SOCIALJAX_PYTHON=sys.executable)
+    with subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, text=True) as process:
+        assert int(process.stdout.readline()) == process.pid
+
+
+@pytest.mark.skipif(
+    not sys.platform.startswith("linux") or os.uname().machine != "x86_64", reason="allocator settings: Linux x86-64"
+)
+def test_allocator_settings_only_where_nobody_set_them_and_only_for_the_cpu():
+    code = "import os; print(os.environ.get('GLIBC_TUNABLES'))"
+
+    def tunables(**changes):
+        return here(LAUNCH / "local.sh", "-c", code, **changes).stdout.strip()
+
+    assert "glibc.malloc.hugetlb=1" in tunables(JAX_PLATFORMS="cpu")
+    assert tunables(JAX_PLATFORMS="cpu", GLIBC_TUNABLES="glibc.malloc.perturb=0") == "glibc.malloc.perturb=0"
+    assert tunables(JAX_PLATFORMS="cpu", MALLOC_MMAP_THRESHOLD_="1000000") == "None"
+    assert tunables(JAX_PLATFORMS="cuda") == "None"
+
+
+def test_dry_run_of_a_fresh_clone_shows_the_install_and_makes_nothing(clone, toy_python):
+    path = f"{toy_python}:{os.environ['PATH']}"
+    lines = bash(clone / "launch/local.sh", "-m", "pytest", DRY_RUN=1, PATH=path).stdout.splitlines()
+    assert lines[0].split() == ["python3.11", "-m", "venv", f"{clone}/.venv"]
+    assert "-m pip install -c constraints.txt -e .\\[test\\]" in lines[1]
+    assert lines[-1].split() == ["exec", f"{clone}/.venv/bin/python", "-m", "pytest"]
+    assert not (clone / ".venv").exists()
+
+
+def test_the_environment_is_made_once_and_again_when_what_it_needs_changed(clone, toy_python, tmp_path):
+    def start():
+        return bash(clone / "launch/local.sh", "-m", "x", PATH=f"{toy_python}:{os.environ['PATH']}")
+
+    assert start().stdout == "ran -m x\n" and start().stdout == "ran -m x\n"
+    assert count_installs(tmp_path) == 1
+    for name in ("constraints.txt", "pyproject.toml"):
+        with (clone / name).open("a") as file:
+            file.write("# changed\n")
+        before = count_installs(tmp_path)
+        (clone / ".venv" / "left_over").touch()
+        assert start().returncode == 0 and start().returncode == 0
+        assert count_installs(tmp_path) == before + 1
+        assert not (clone / ".venv" / "left_over").exists()
+
+
+def test_an_install_that_failed_is_reported_and_done_again(clone, toy_python, tmp_path):
+    def start():
+        return bash(clone / "launch/local.sh", "-m", "x", PATH=f"{toy_python}:{os.environ['PATH']}")
+
+    (tmp_path / "no_network").touch()
+    failed = start()
+    assert failed.returncode != 0 and "ran" not in failed.stdout and "package index" in failed.stderr
+    (tmp_path / "no_network").unlink()
+    assert start().stdout == "ran -m x\n" and count_installs(tmp_path) == 2
+
+
+@pytest.mark.parametrize("has_flock", [True, False])
+def test_two_starts_at_once_make_one_environment(clone, toy_python, tmp_path, has_flock):
+    if has_flock and shutil.which("flock") is None:
+        pytest.skip("flock is not installed here")
+    path = f"{toy_python}:{os.environ['PATH']}"
+    if not has_flock:
+        tools = tmp_path / "tools"
+        tools.mkdir()
+        for name in "bash env dirname cat cmp find rm cp mkdir touch mv sleep uname getconf".split():
+            (tools / name).symlink_to(shutil.which(name))
+        path = f"{toy_python}:{tools}"
+    command = ["bash", str(clone / "launch/local.sh"), "-m", "x"]
+    pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    starts = [subprocess.Popen(command, env=environment(PATH=path), **pipes) for _ in range(3)]
+    outputs = [process.communicate(timeout=60) for process in starts]
+    assert [out for out, _ in outputs] == ["ran -m x\n"] * 3, outputs
+    assert count_installs(tmp_path) == 1
+
+
+def test_without_a_python_that_is_new_enough_it_says_what_to_install(clone, toy_python, tmp_path):
+    for name in ("python3.11", "python3"):
+        shutil.copy(toy_python / "python3.13", toy_python / name)
+    done = bash(clone / "launch/local.sh", "-m", "x", PATH=f"{toy_python}:{os.environ['PATH']}")
+    assert done.returncode != 0 and "3.11" in done.stderr and "SOCIALJAX_PYTHON" in done.stderr
+    done = bash(clone / "launch/local.sh", "-m", "x", SOCIALJAX_PYTHON="no-such-python")
+    assert done.returncode != 0 and "no-such-python" in done.stderr
+
+
+def test_an_environment_of_somebody_else_is_left_alone(clone, toy_python):
+    (clone / ".venv").mkdir()
+    (clone / ".venv" / "pyvenv.cfg").write_text("mine")
+    done = bash(clone / "launch/local.sh", "-m", "x", PATH=f"{toy_python}:{os.environ['PATH']}")
+    assert done.returncode != 0 and "not made by this script" in done.stderr
+    assert (clone / ".venv" / "pyvenv.cfg").read_text() == "mine"
+
+
+def test_multiprocess_dry_run_numbers_the_processes():
+    lines = bash(LAUNCH / "multiprocess.sh", 3, "-m", "experiments.x", "a b", DRY_RUN=1).stdout.splitlines()
+    assert [re.search(r"PROCESS_ID=(\d)", line)[1] for line in lines] == ["0", "1", "2"]
+    assert all("NUM_PROCESSES=3" in line and line.endswith("-m experiments.x a\\ b") for line in lines)
+
+
+def test_multiprocess_joins_processes_through_jax_distributed(tmp_path):
+    code = (
+        "import os, jax; variable = lambda name: os.environ['SOCIALJAX_' + name]\n"
+        "jax.distributed.initialize(variable('COORDINATOR'), int(variable('NUM_PROCESSES')), "
+        "int(variable('PROCESS_ID')))\n"
+        "print(jax.process_index(), jax.process_count(), jax.local_device_count(), jax.device_count())"
+    )
+    done = here(LAUNCH / "multiprocess.sh", 2, "-c", code, TMPDIR=tmp_path, JAX_PLATFORMS="cpu")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["0", "2", "1", "2"]  # of process 0 alone
+    log = next(tmp_path.glob("socialjax-processes.*/process_1.log"))
+    assert log.read_text().split()[-4:] == ["1", "2", "1", "2"]
+
+
+WAIT_OR_FAIL = """
+import os, sys, time
+if os.environ['SOCIALJAX_PROCESS_ID'] == '1':
+    sys.exit('process one gives up') if sys.argv[1] == 'message' else sys.exit(7)
+open(os.path.join(os.environ['TMPDIR'], 'pid' + os.environ['SOCIALJAX_PROCESS_ID']), 'w').write(str(os.getpid()))
+time.sleep(100)
+"""
+
+
+def is_running(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_multiprocess_ends_the_others_when_one_fails(tmp_path):
+    begin = time.monotonic()
+    done = here(LAUNCH / "multiprocess.sh", 3, "-c", WAIT_OR_FAIL, "status", TMPDIR=tmp_path)
+    assert done.returncode == 7 and "process 1 failed" in done.stderr
+    assert time.monotonic() - begin < 60
+    assert not any(is_running(int(file.read_text())) for file in tmp_path.glob("pid?") if file.read_text())
+    done = here(LAUNCH / "multiprocess.sh", 2, "-c", WAIT_OR_FAIL, "message", TMPDIR=tmp_path)
+    assert done.returncode == 1 and "process one gives up" in done.stderr
+
+
+@pytest.mark.parametrize("sent, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_multiprocess_ends_all_on_a_signal(tmp_path, sent, status):
+    command = ["bash", str(LAUNCH / "multiprocess.sh"), "2", "-c", WAIT_OR_FAIL.replace("== '1'", "== 'none'")]
+    variables = environment(SOCIALJAX_PYTHON=sys.executable, TMPDIR=tmp_path)
+    with subprocess.Popen(command, env=variables, stderr=subprocess.DEVNULL) as process:
+        files = [tmp_path / "pid0", tmp_path / "pid1"]
+        deadline = time.monotonic() + 60
+        while not all(file.exists() and file.read_text() for file in files) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.send_signal(sent)
+        assert process.wait(timeout=60) == status
+    assert not any(is_running(int(file.read_text())) for file in files)
+
+
+def test_slurm_dry_run_names_coordinator_and_takes_the_process_id_in_the_task():
+    out = bash(LAUNCH / "slurm.sbatch", "-m", "experiments.x", DRY_RUN=1, SLURM_JOB_ID=20001, SLURM_NTASKS=4).stdout
+    assert "SOCIALJAX_COORDINATOR=FIRST_NODE:20001 SOCIALJAX_NUM_PROCESSES=4 srun" in out
+    assert "SOCIALJAX_PROCESS_ID=" in out and "SLURM_PROCID" in out
+    text = (LAUNCH / "slurm.sbatch").read_text()
+    directives = [number for number, line in enumerate(text.splitlines()) if line.startswith("#SBATCH")]
+    assert directives == list(range(1, len(directives) + 1))  # SLURM reads none after the first command
+
+
+def test_slurm_tasks_learn_their_number_and_run(tmp_path):
+    """The task's command, run with a toy `srun` that starts it twice, as SLURM does."""
+    for name, body in {
+        "srun": 'shift; for id in 0 1; do SLURM_PROCID=$id "$@"; done',
+        "scontrol": "echo node7; echo node8",
+    }.items():
+        (tmp_path / name).write_text(f"#!/usr/bin/env bash\n{body}\n")
+        (tmp_path / name).chmod(0o755)
+    code = "import os; print(*(os.environ['SOCIALJAX_' + n] for n in ('COORDINATOR', 'NUM_PROCESSES', 'PROCESS_ID')))"
+    slurm = dict(SLURM_JOB_NODELIST="node[7-8]", SLURM_JOB_ID=5, SLURM_NTASKS=2, SLURM_SUBMIT_DIR=ROOT)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    done = here(LAUNCH / "slurm.sbatch", "-c", code, cwd=tmp_path, PATH=path, **slurm)
+    assert done.stdout.splitlines() == ["node7:20005 2 0", "node7:20005 2 1"], done.stderr
+
+
+def test_tpu_dry_run_sends_installs_and_starts_on_all_workers():
+    variables = dict(DRY_RUN=1, TPU_NAME="pod", ZONE="zone-b")
+    lines = bash(LAUNCH / "tpu_vm.sh", "-m", "experiments.x", **variables).stdout.splitlines()
+    assert lines[0].startswith("git archive") and "scp" in lines[1]
+    assert all("--worker=all" in line and "--zone=zone-b" in line for line in lines[1:])
+    assert "jax" in lines[2] and "constraints.txt" in lines[2]
+    assert "SOCIALJAX_COORDINATOR=auto" in lines[3] and "experiments.x" in lines[3]
+
+
+def test_kubernetes_job_agrees_with_itself():
+    yaml = pytest.importorskip("yaml")
+    service, job = yaml.safe_load_all((LAUNCH / "k8s" / "job.yaml").read_text())
+    spec, name = job["spec"], job["metadata"]["name"]
+    pod = spec["template"]["spec"]
+    variables = {entry["name"]: entry for entry in pod["containers"][0]["env"]}
+    assert spec["completionMode"] == "Indexed"
+    assert spec["completions"] == spec["parallelism"] == int(variables["SOCIALJAX_NUM_PROCESSES"]["value"])
+    assert pod["subdomain"] == service["metadata"]["name"] and service["spec"]["clusterIP"] == "None"
+    assert service["spec"]["selector"] == {"job-name": name}
+    assert variables["SOCIALJAX_COORDINATOR"]["value"].split(":")[0] == f"{name}-0.{pod['subdomain']}"
+    path = variables["SOCIALJAX_PROCESS_ID"]["valueFrom"]["fieldRef"]["fieldPath"]
+    assert path == "metadata.annotations['batch.kubernetes.io/job-completion-index']"
+    claims = {volume["name"] for volume in pod["volumes"]}
+    assert {mount["name"] for mount in pod["containers"][0]["volumeMounts"]} <= claims
