@@ -25,7 +25,14 @@ def environment(**changes):
 
 def bash(script, *arguments, cwd=ROOT, **changes):
     command = ["bash", str(script), *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, env=environment(**changes), capture_output=True, text=True, timeout=120)
+    pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with subprocess.Popen(command, cwd=cwd, env=environment(**changes), **pipes) as process:
+        try:
+            out, err = process.communicate(timeout=120)
+        except subprocess.TimeoutExpired:
+            process.terminate()  # not kill: multiprocess.sh has processes of its own to end
+            raise
+    return subprocess.CompletedProcess(command, process.returncode, out, err)
 
 
 def here(script, *arguments, **changes):
@@ -268,7 +275,7 @@ def test_slurm_tasks_learn_their_number_and_run(tmp_path):
     """The task's command, run with a toy `srun` that starts it twice, as SLURM does."""
     for name, body in {
         "srun": 'shift; for id in 0 1; do SLURM_PROCID=$id "$@"; done',
-        "scontrol": "echo node7; echo node8",
+        "scontrol": "for n in {7..2000}; do echo node$n; done",  # more than one reader of the first line takes
     }.items():
         (tmp_path / name).write_text(f"#!/usr/bin/env bash\n{body}\n")
         (tmp_path / name).chmod(0o755)

@@ -41,8 +41,8 @@ def _fill(out, rows, users, rejected, num_items, seed, replace, draws):
         items = hashed_items(seed, users[chunk], draws, num_items)
         base = np.arange(len(chunk))[:, None] * num_items
         where = base + items
-        # Backwards, so that of equal draws the first one stays.
-        slots[where[:, ::-1]] = counter[::-1]
+        # Backwards, so that of equal draws the first one stays; flat and contiguous, else NumPy turns the order round.
+        slots[where[:, ::-1].ravel()] = np.tile(counter[::-1], len(chunk))
         banned = rejected.take(chunk)
         slots[banned.owners() * num_items + banned.items] = -1
         found = slots[where]

@@ -6,6 +6,7 @@ import numpy as np
 from flax import struct
 
 from socialjax.graph import edges, normalise
+from socialjax.models.protocol import Ragged
 from socialjax.ops.propagate import Diffusion, diffusion, propagate
 
 
@@ -43,3 +44,18 @@ def without_target(past: History, pooled: jax.Array, items: jax.Array, user: jax
     rest = now * count**past.exponent - items[target]
     left = jnp.where(count > 1, rest * jnp.maximum(count - 1, 1) ** -past.exponent, 0.0)
     return left - now
+
+
+def elements(past: History, pooled: np.ndarray, users: np.ndarray, towards: np.ndarray) -> Ragged:
+    """What each item of the users' histories adds to <pooled history, towards>, on the host.
+
+    pooled f32[I, D], the table that `pool` was given; users i32[P], towards f32[P, D]. ids are items.
+    """
+    receivers = np.asarray(past.edges.receivers)
+    first, last = np.searchsorted(receivers, users), np.searchsorted(receivers, users, side="right")
+    offsets = np.concatenate([[0], np.cumsum(last - first)]).astype(np.int64)
+    pair = np.repeat(np.arange(len(users)), last - first)
+    places = first[pair] + np.arange(offsets[-1]) - offsets[pair]
+    ids, weight = np.asarray(past.edges.senders)[places], np.asarray(past.edges.weight)[places]
+    contribution = weight * np.einsum("td,td->t", pooled[ids], towards[pair])
+    return Ragged(offsets, ids, weight, contribution.astype(np.float32))

@@ -6,9 +6,10 @@ import dataclasses
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 
-from socialjax.models.protocol import Batch, Model, Params, Side
+from socialjax.models.protocol import Batch, Explanation, Model, Params, Side
 from socialjax.ops import losses, sample
 from socialjax.ops.pairs import candidate_scores
 
@@ -87,6 +88,35 @@ class FactorModel(Model):
         scores = candidate_scores(state.users[users], state.items, items)
         return scores + state.item_bias[items]
 
+    def explain(self, state: Factors, side: Side, users, items) -> Explanation:
+        """Parts `taste`, <u_a, v_i>, and `item_bias`."""
+        users, items = np.asarray(users, np.int32), np.asarray(items, np.int32)
+        taste = pair_dot(np.asarray(state.users)[users], np.asarray(state.items)[items])
+        return self.explained(state, users, items, {"taste": taste}, {})
+
+    def explained(self, state: Factors, users, items, parts: dict, elements: dict, exact: bool = True) -> Explanation:
+        """The explanation of pairs whose <u_a, v_i> is the sum of `parts`, to which the item bias is added."""
+        if self.item_bias:
+            parts = {**parts, "item_bias": np.asarray(state.item_bias)[items]}
+        score = np.sum(np.stack(list(parts.values())), axis=0, dtype=np.float64).astype(np.float32)
+        return Explanation(users, items, score, parts, elements, exact)
+
+    def new_user(self, state: Factors, side: Side, items: np.ndarray, friends: np.ndarray) -> np.ndarray:
+        """Vector f32[D] of a user who was not trained, from items i32[N] they took (and, in social models, friends).
+
+        Ridge regression of 1 for these items and 0 for all others, which together weigh as much as these, then given
+        the length of a usual user's vector, so that taste and item bias stand to each other as for everybody.
+        """
+        vectors = np.asarray(state.items, np.float64)
+        if not len(items):
+            return np.zeros(vectors.shape[1], np.float32)
+        taken = vectors[items]
+        gram = taken.T @ taken + len(items) / len(vectors) * (vectors.T @ vectors)
+        ridge = 0.1 * np.trace(gram) / len(gram) + 1e-12
+        vector = np.linalg.solve(gram + ridge * np.eye(len(gram)), taken.sum(axis=0))
+        usual = np.median(np.linalg.norm(np.asarray(state.users), axis=1))
+        return (vector * usual / max(np.linalg.norm(vector), 1e-12)).astype(np.float32)
+
     def loss(self, params: Params, side: Side, batch: Batch, rng):
         """Objective of the pairs plus l2; ((sum, weight), {"loss": ..}) with padding of weight 0 in neither."""
         state = self.encode(params, side)
@@ -99,3 +129,8 @@ class FactorModel(Model):
         norms = user_norms[batch.users] + item_norms[batch.items] + jnp.mean(item_norms[batch.negatives], axis=1)
         total = jnp.sum(batch.weight * (loss + self.l2 * norms))
         return (total, jnp.sum(batch.weight)), {"objective": jnp.sum(batch.weight * loss)}
+
+
+def pair_dot(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Row by row <left, right>: f32[P, D] twice -> f32[P], summed in double precision on the host."""
+    return np.einsum("pd,pd->p", left.astype(np.float64), right.astype(np.float64)).astype(np.float32)

@@ -59,13 +59,18 @@ class Ragged:
 
 @dataclasses.dataclass(frozen=True)
 class Explanation:
-    """Why P pairs got their scores. parts: name -> f32[P]; elements: name -> Ragged (friends, history, ...)."""
+    """Why P pairs got their scores. parts: name -> f32[P]; elements: name -> Ragged (friends, history, ...).
+
+    Elements called like a part say what that part is made of. exact: their contributions add up to it; False where
+    they are first-order estimates.
+    """
 
     users: np.ndarray
     items: np.ndarray
     score: np.ndarray
     parts: dict[str, np.ndarray]
     elements: dict[str, Ragged]
+    exact: bool = True
 
 
 @dataclasses.dataclass(frozen=True)

@@ -46,7 +46,7 @@ def _gradients(users, items, candidates, g):
 def _in_blocks(*arrays):
     """Splits rows into blocks of BLOCK, the last filled with zeros."""
     rows = arrays[0].shape[0]
-    block = min(BLOCK, rows)
+    block = max(1, min(BLOCK, rows))
     filled = [jnp.pad(a, [(0, -rows % block)] + [(0, 0)] * (a.ndim - 1)) for a in arrays]
     return [a.reshape(-1, block, *a.shape[1:]) for a in filled]
 

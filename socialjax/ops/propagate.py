@@ -6,6 +6,8 @@ each edge: edges of one receiver are bundled by four and summed before they are 
 product. The gradient walks the transposed list, sorted and bundled as well, instead of scattering in random order.
 """
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -48,8 +50,12 @@ class Diffusion:
 
 
 def diffusion(graph: Edges, block: int = BLOCK) -> Diffusion:
-    """Sorts and bundles `graph` both ways (NumPy arrays). Small graphs get one small block."""
+    """Sorts and bundles `graph` both ways (NumPy arrays), without its padding. Small graphs get one small block."""
     graph = sort_by_receiver(graph)
+    real = np.searchsorted(graph.receivers, graph.num_receivers)
+    graph = dataclasses.replace(
+        graph, senders=graph.senders[:real], receivers=graph.receivers[:real], weight=graph.weight[:real]
+    )
     block = min(block, -(-max(len(graph), 1) // 8) * 8)
     forth = _bundle(graph.senders, graph.receivers, graph.weight, graph.num_receivers, block)
     slot = np.zeros(len(graph), np.int32)
@@ -95,9 +101,10 @@ def propagate(edges: Diffusion, values: jax.Array, weight: jax.Array | None = No
     `weight` f32[E], in the order of `edges.senders`, replaces the weights of the edges and gets a gradient; without it
     the edges' own weights are constants.
     """
+    values = jnp.asarray(values)
     if weight is None:
         return _fixed(edges, values)
-    return _weighted(edges, values, weight)
+    return _weighted(edges, values, jnp.asarray(weight))
 
 
 @jax.custom_vjp
@@ -136,6 +143,8 @@ _weighted.defvjp(_weighted_forward, _weighted_backward)
 
 def _in_bundles(bundles: Bundles, weight):
     """weight f32[E] -> f32[G, W], 0 in empty slots."""
+    if not weight.size:  # nothing can be gathered from an empty array, not even filling
+        return jnp.zeros(bundles.edge.shape, weight.dtype)
     return weight.at[bundles.edge].get(mode="fill", fill_value=0)
 
 

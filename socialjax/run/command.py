@@ -11,8 +11,9 @@ import tyro
 
 from socialjax.data.errors import DataError
 from socialjax.run.settings import Definition, Experiment
+from socialjax.train import signals
 from socialjax.train.checkpoint import CheckpointError
-from socialjax.train.loop import Diverged, Interrupted
+from socialjax.train.loop import Diverged
 
 log = logging.getLogger(__name__)
 EXPECTED = (DataError, CheckpointError, Diverged, ValueError, OSError)  # told in one line; anything else is a bug
@@ -70,8 +71,9 @@ def variants(definition: Definition, experiment: Experiment) -> list[tuple[str, 
 def exit_code(action: Callable[[], None]) -> int:
     """Runs `action` and turns expected errors into one clear line: 0 done, 1 an error, 128 + n stopped by signal n."""
     try:
-        action()
-    except Interrupted as stop:
+        with signals.raised():
+            action()
+    except signals.Interrupted as stop:
         log.warning("%s", stop)
         return 128 + stop.signal
     except KeyboardInterrupt:

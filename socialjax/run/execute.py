@@ -52,8 +52,13 @@ def run(definition: Definition, experiment: Experiment, data: Dataset, label: st
     _tell(f"model: {models.name_of(experiment.model)} {_settings_line(experiment.model)}")
     _tell(f"device: {results.device()}   folder: {folder}")
     if is_first():
-        folder.mkdir(parents=True, exist_ok=True)
         results.claim(folder, experiment, data)
+    finished = _finished(folder, experiment)
+    if finished is not None:
+        _tell("finished before")
+        if is_first():
+            print(table(finished, folder), flush=True)
+        return finished
     # A list that nobody asked for would only cost time; reference lines are cheap.
     lists = {name: candidates(experiment, data, name) for name in protocols(experiment)}
     records = [_run_seed(definition, experiment, data, lists, folder, seed, began) for seed in experiment.seeds]
@@ -91,19 +96,26 @@ def describe(data: Dataset) -> str:
     return f"{data.name}, {kind}, {features}: {data.num_users:,} users, {data.num_items:,} items, {pairs} pairs, {links}"
 
 
+def _finished(folder: Path, experiment: Experiment) -> dict | None:
+    """The result of exactly these seeds, if it is there."""
+    done = folder / "result.json"
+    record = results.read_json(done) if done.exists() else None
+    return record if record is not None and record["seeds"] == list(experiment.seeds) else None
+
+
 def _run_seed(definition, experiment, data, lists, folder: Path, seed: int, began: float) -> dict:
     here = folder / f"seed_{seed}"
     done = here / "result.json"
     if done.exists():
         _tell(f"seed {seed}: finished before, {done}")
         return results.read_json(done)
-    here.mkdir(parents=True, exist_ok=True)
     model, settings = experiment.model, results.settings_of(experiment)
     side = on_device(model.prepare(data))
     if not model.traits.trains:
         raise ValueError(f"{type(model).__name__} does not train; it stands in every table as a reference line")
     validation = candidates(experiment, data, experiment.eval.validation_protocol, "validation") if len(data.validation) else None
     floor = _popularity(data, validation) if validation else None
+    here.mkdir(parents=True, exist_ok=True)
     trained = train(
         model,
         side,

@@ -56,7 +56,8 @@ def fingerprint(settings: dict, data: dict, seed: int) -> str:
 def claim(folder: Path, experiment: Experiment, data: Dataset) -> dict:
     """Writes settings.json into `folder`, or checks that the one there says the same. Returns its content.
 
-    Raises ValueError with the difference when the folder holds a run with other settings.
+    Raises ValueError with the difference when the folder holds a run with other settings, and when it cannot be
+    written.
     """
     record = {
         "settings": settings_of(experiment),
@@ -64,7 +65,12 @@ def claim(folder: Path, experiment: Experiment, data: Dataset) -> dict:
         **made_with(),
     }
     path = folder / "settings.json"
-    if path.exists():
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        is_used = path.exists() and any(folder.glob("seed_*/*"))  # not by a start that failed before it trained
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    if is_used:
         before = read_json(path)
         old, new = (binding(r["settings"], r["data"]) for r in (before, record))
         changed = [f"{k}: {old.get(k)} there, {new.get(k)} now" for k in sorted({*old, *new}) if old.get(k) != new.get(k)]
@@ -74,8 +80,15 @@ def claim(folder: Path, experiment: Experiment, data: Dataset) -> dict:
                 "delete the folder to start anew"
             )
         record = before | {"settings": before["settings"] | {"seeds": record["settings"]["seeds"]}}
-    write_json(path, record)
+    try:
+        write_json(path, record)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
     return record
+
+
+def _unwritable(folder: Path, error: OSError) -> ValueError:
+    return ValueError(f"the work folder {folder} cannot be written ({error}); choose another with --workdir")
 
 
 def made_with() -> dict:

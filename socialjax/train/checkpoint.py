@@ -1,21 +1,33 @@
 """Checkpoints: the one place that knows Orbax.
 
 Each checkpoint holds the latest state, the best parameters so far and what the loop remembers, committed as one: no
-moment exists at which they belong to different steps. The last two are kept.
+moment exists at which they belong to different steps. The last two are kept. Orbax does not notice array files whose
+bytes have changed, so each checkpoint lists its arrays with their shapes and digests.
 """
 
+import json
 import logging
+import zlib
 from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import orbax.checkpoint as ocp
 
+from socialjax.ops import sample
+
 log = logging.getLogger(__name__)
+OURS = ("fingerprint", "arrays", "check")  # what is added to the notes
 
 
 class CheckpointError(RuntimeError):
     """A checkpoint that cannot be read or does not belong to this run."""
+
+
+class Damaged(Exception):
+    """A checkpoint whose bytes are not those that were written."""
 
 
 class Checkpoints:
@@ -24,21 +36,26 @@ class Checkpoints:
     def __init__(self, folder: Path, fingerprint: str, asynchronous: bool = True):
         self.folder, self.fingerprint = Path(folder).absolute(), fingerprint
         options = ocp.CheckpointManagerOptions(max_to_keep=2, enable_async_checkpointing=asynchronous)
-        self._manager = ocp.CheckpointManager(self.folder, options=options)
+        try:
+            self._manager = ocp.CheckpointManager(self.folder, options=options)
+        except OSError as error:
+            raise self._refused(error) from error
 
     def save(self, step: int, state: Any, best: Any, notes: dict) -> None:
         """Starts saving; returns once the arrays are copied. Failures of the write before are raised here or in close.
 
-        Raises CheckpointError when the disk refuses, with the folder and the reason.
+        notes: what JSON can hold. Raises CheckpointError when the disk refuses, with the folder and the reason.
         """
-        items = {
-            "state": ocp.args.StandardSave(state),
-            "best": ocp.args.StandardSave(best),
-            "notes": ocp.args.JsonSave({"fingerprint": self.fingerprint, **notes}),
-        }
         try:
-            if step not in self._manager.all_steps():
-                self._manager.save(step, args=ocp.args.Composite(**items), force=True)
+            if step in self._manager.all_steps():
+                return
+            notes = {**notes, "fingerprint": self.fingerprint, "arrays": _listed(state=state, best=best)}
+            items = {
+                "state": ocp.args.StandardSave(state),
+                "best": ocp.args.StandardSave(best),
+                "notes": ocp.args.JsonSave({**notes, "check": _check_sum(notes)}),
+            }
+            self._manager.save(step, args=ocp.args.Composite(**items), force=True)
         except Exception as error:
             raise self._refused(error) from error
 
@@ -48,34 +65,51 @@ class Checkpoints:
         state and best give shapes, types and devices. A damaged checkpoint is reported and the one before it is used.
         Raises CheckpointError when none can be read or when they belong to another run.
         """
-        steps = sorted(self._manager.all_steps(), reverse=True)
-        for step in steps:
+        damaged = []
+        for step in sorted(self._manager.all_steps(), reverse=True):
             try:
-                return self._read(step, state, best)
+                found = self._read(step, state, best)
             except CheckpointError:
                 raise
             except Exception as error:  # whatever a damaged file makes Orbax raise
                 log.warning("checkpoint %s cannot be read (%s); trying the one before it", step, _first_line(error))
-                self._manager.delete(step)
-        if steps:
+                damaged.append(step)
+                continue
+            for later in damaged:  # only now: without a good one, nothing may be deleted, or the run would start anew
+                self._manager.delete(later)
+            return found
+        if damaged:
             raise CheckpointError(
                 f"none of the checkpoints in {self.folder} can be read; delete the folder to train from the start"
             )
         return None
 
     def _read(self, step: int, state, best):
-        notes = self._manager.restore(step, args=ocp.args.Composite(notes=ocp.args.JsonRestore()))["notes"]
-        if notes.get("fingerprint") != self.fingerprint:
+        notes = _read_notes(self._manager, step)
+        if notes["fingerprint"] != self.fingerprint:
             raise CheckpointError(
                 f"the checkpoint of step {step} in {self.folder} belongs to a run with other settings; "
                 "choose another --workdir, or delete the folder to start anew"
             )
+        self._must_fit(step, notes, _listed(digests=False, state=state, best=best))
         abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, (state, best))
         items = ocp.args.Composite(
             state=ocp.args.StandardRestore(abstract[0]), best=ocp.args.StandardRestore(abstract[1])
         )
         read = self._manager.restore(step, args=items)
-        return read["state"], read["best"], notes
+        _must_be_as_listed(notes, state=read["state"], best=read["best"])
+        return read["state"], read["best"], {name: value for name, value in notes.items() if name not in OURS}
+
+    def _must_fit(self, step: int, notes: dict, now: dict) -> None:
+        there = {name: shape for name, (shape, _) in notes["arrays"].items()}
+        wanted = {name: shape for name, (shape, _) in now.items()}
+        differ = sorted(name for name in {*there, *wanted} if there.get(name) != wanted.get(name))
+        if differ:
+            raise CheckpointError(
+                f"the checkpoint of step {step} in {self.folder} holds other arrays ({differ[0]}: "
+                f"{there.get(differ[0])} there, {wanted.get(differ[0])} now): model or data have changed since; "
+                "choose another --workdir, or delete the folder to start anew"
+            )
 
     def wait(self) -> None:
         """Returns when everything started is on disk."""
@@ -86,8 +120,10 @@ class Checkpoints:
             raise self._refused(error) from error
 
     def close(self) -> None:
-        self.wait()
-        self._manager.close()
+        try:
+            self.wait()
+        finally:
+            self._manager.close()
 
     def _refused(self, error: Exception) -> CheckpointError:
         return CheckpointError(
@@ -105,12 +141,54 @@ def read_best(folder: Path) -> tuple[Any, dict]:
     with manager:
         for step in sorted(manager.all_steps(), reverse=True):
             try:
-                items = ocp.args.Composite(best=ocp.args.StandardRestore(), notes=ocp.args.JsonRestore())
-                read = manager.restore(step, args=items)
-                return read["best"], read["notes"]
+                notes = _read_notes(manager, step)
+                best = manager.restore(step, args=ocp.args.Composite(best=ocp.args.StandardRestore()))["best"]
+                _must_be_as_listed(notes, best=best)
+                return best, notes
             except Exception as error:
                 log.warning("checkpoint %s cannot be read (%s); trying the one before it", step, _first_line(error))
     raise CheckpointError(f"no readable checkpoint in {folder}; is it the checkpoints folder of a run?")
+
+
+def _read_notes(manager: ocp.CheckpointManager, step: int) -> dict:
+    notes = manager.restore(step, args=ocp.args.Composite(notes=ocp.args.JsonRestore()))["notes"]
+    if notes.pop("check", None) != _check_sum(notes):
+        raise Damaged("its notes have changed since they were written")
+    return notes
+
+
+def _check_sum(notes: dict) -> int:
+    return zlib.crc32(json.dumps(notes, sort_keys=True).encode())
+
+
+def _listed(digests: bool = True, **trees) -> dict[str, list]:
+    """{"best['users']": ["float32[60, 8]", digest], ...}; the digest is None unless asked for."""
+    leaves = {f"{n}{jax.tree_util.keystr(p)}": x for n, t in trees.items() for p, x in jax.tree.leaves_with_path(t)}
+    sums = jax.device_get(jax.tree.map(_local, _digests(leaves))) if digests else {}
+    return {n: [f"{x.dtype}{list(x.shape)}", int(sums[n]) if digests else None] for n, x in leaves.items()}
+
+
+def _must_be_as_listed(notes: dict, **trees) -> None:
+    for name, found in _listed(**trees).items():
+        if found != notes["arrays"][name]:
+            raise Damaged(f"{name} has changed since it was written")
+
+
+@jax.jit
+def _digests(arrays: dict) -> dict:
+    """A u32 for each array: the sum of a hash of each number's bits and place, whatever devices it is spread over."""
+
+    def digest(array):
+        array = array.astype(jnp.uint8) if array.dtype == bool else array
+        bits = jax.lax.bitcast_convert_type(array, f"uint{8 * min(array.dtype.itemsize, 4)}").astype(jnp.uint32)
+        return jnp.sum(sample.fold(bits.ravel(), jnp.arange(bits.size)), dtype=jnp.uint32)
+
+    return jax.tree.map(digest, arrays)
+
+
+def _local(array: jax.Array) -> jax.Array:
+    """This process's copy of an array that is the same everywhere."""
+    return array.addressable_data(0) if isinstance(array, jax.Array) else np.asarray(array)
 
 
 def _first_line(error: Exception) -> str:

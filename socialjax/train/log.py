@@ -11,6 +11,8 @@ from pathlib import Path
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from socialjax.train.settings import METRIC, TrainSettings
+
 log = logging.getLogger(__name__)
 
 
@@ -45,6 +47,8 @@ class MetricsLog:
     def append(self, line: dict) -> None:
         with self.path.open("a") as file:
             file.write(json.dumps(line) + "\n")
+            file.flush()
+            os.fsync(file.fileno())  # a checkpoint, which is synced, must not outlive the lines before it
 
 
 class Progress:
@@ -57,7 +61,12 @@ class Progress:
         self._redirect = logging_redirect_tqdm()
         self._redirect.__enter__()
         self._bar = tqdm(
-            total=total, initial=start, desc=label, unit="epoch", disable=quiet or not self._is_terminal, dynamic_ncols=True
+            total=total,
+            initial=start,
+            desc=label,
+            unit="epoch",
+            disable=quiet or not self._is_terminal,
+            dynamic_ncols=True,
         )
 
     def update(self, epoch: float, **shown: float) -> None:
@@ -67,7 +76,9 @@ class Progress:
         self._bar.update(round(epoch, 2) - self._bar.n)
         if not (self._quiet or self._is_terminal) and time.monotonic() - self._said >= self._every:
             self._said = time.monotonic()
-            log.info("%s epoch %g/%d  %s", self._label, epoch, self._total, "  ".join(f"{k} {v}" for k, v in numbers.items()))
+            log.info(
+                "%s epoch %g/%d  %s", self._label, epoch, self._total, "  ".join(f"{k} {v}" for k, v in numbers.items())
+            )
 
     def close(self) -> None:
         self._bar.close()
@@ -75,14 +86,17 @@ class Progress:
 
 
 class TensorBoard:
-    """Scalars under `folder`, when tensorboardX (extra `tensorboard`) is installed; nothing otherwise."""
+    """Scalars under `folder`, when tensorboardX (extra `tensorboard`) is installed; nothing otherwise.
 
-    def __init__(self, folder: Path):
+    step: where training goes on; what an earlier start wrote beyond it is void.
+    """
+
+    def __init__(self, folder: Path, step: int = 0):
         self._writer = None
         if importlib.util.find_spec("tensorboardX"):
             from tensorboardX import SummaryWriter
 
-            self._writer = SummaryWriter(str(folder))
+            self._writer = SummaryWriter(str(folder), purge_step=step + 1 if step else None)
 
     def write(self, step: int, numbers: dict[str, float]) -> None:
         if self._writer is not None:
@@ -92,3 +106,33 @@ class TensorBoard:
     def close(self) -> None:
         if self._writer is not None:
             self._writer.close()
+
+
+class Written:
+    """All of it, for one training from `step` on with `per_epoch` steps an epoch, if this process `speaks`."""
+
+    def __init__(self, folder: Path, label: str, settings: TrainSettings, step: int, per_epoch: int, speaks: bool):
+        self._per_epoch = per_epoch
+        self._shown: dict[str, float] = {}
+        self._metrics = self._board = None
+        if speaks:
+            self._metrics = MetricsLog(folder / "metrics.jsonl")
+            self._metrics.cut_back(step)
+            self._board = TensorBoard(folder / "tensorboard", step)
+        self._progress = Progress(settings.epochs, step // per_epoch, label, settings.quiet or not speaks)
+
+    def line(self, line: dict) -> None:
+        """line: of metrics.jsonl."""
+        found = line.get("validation", {})
+        self._shown = {METRIC: found[METRIC]} if found else {}
+        if self._metrics is not None:
+            self._metrics.append(line)
+            self._board.write(line["step"], {"loss": line["loss"], **found})
+
+    def progress(self, step: int, loss: float) -> None:
+        self._progress.update(step / self._per_epoch, loss=loss, **self._shown)
+
+    def close(self) -> None:
+        self._progress.close()
+        if self._board is not None:
+            self._board.close()

@@ -28,7 +28,7 @@ def make_runner(backend: Backend, model, optimizer, side, resident: Resident, ba
 
 
 def _steps(step, batch_size: int, negatives: int):
-    """run(state, side, resident, rows, until): steps of `rows` until state.step == until; sums start anew each epoch."""
+    """run(state, side, resident, rows, until): steps of `rows` up to step `until`; sums start anew each epoch."""
 
     def run(state: TrainState, side, resident, rows, until) -> TrainState:
         per_epoch = steps_per_epoch(resident.users.shape[0], batch_size)
@@ -54,7 +54,15 @@ class MeshRunner:
     """`jit` over a mesh with axes data (rows of the batch, edges) and table (rows of the embedding tables)."""
 
     def __init__(
-        self, model, optimizer, side, resident, batch_size, devices=None, table_shards=1, shard_edges: bool | None = None
+        self,
+        model,
+        optimizer,
+        side,
+        resident,
+        batch_size,
+        devices=None,
+        table_shards=1,
+        shard_edges: bool | None = None,
     ):
         devices = jax.devices() if devices is None else devices
         if table_shards < 1 or len(devices) % table_shards:
@@ -71,7 +79,9 @@ class MeshRunner:
 
         def constrained(state, side, resident, until):
             numbers = jax.lax.with_sharding_constraint(jnp.arange(batch_size, dtype=jnp.uint32), rows)
-            return run(state, side, resident, numbers, until)
+            # Left to itself, XLA returns some arrays spread otherwise than they came, and the next call compiles anew.
+            state = run(state, side, resident, numbers, until)
+            return jax.lax.with_sharding_constraint(state, jax.tree.map(self._layout, state))
 
         self._run = jax.jit(constrained, donate_argnums=0)
         self._gather = jax.jit(lambda tree: tree, out_shardings=self._sharding())
@@ -96,13 +106,12 @@ class MeshRunner:
 
     def place(self, state: TrainState) -> TrainState:
         """Puts a state on the mesh: tables with rows that divide are spread over `table`, the rest is everywhere."""
+        return jax.tree.map(lambda leaf: jax.device_put(leaf, self._layout(leaf)), state)
+
+    def _layout(self, leaf) -> NamedSharding:
         shards = self.mesh.shape["table"]
-
-        def put(leaf):
-            spread = shards > 1 and jnp.ndim(leaf) == 2 and leaf.shape[0] % shards == 0
-            return jax.device_put(leaf, self._sharding("table") if spread else self._sharding())
-
-        return jax.tree.map(put, state)
+        spread = shards > 1 and jnp.ndim(leaf) == 2 and leaf.shape[0] % shards == 0
+        return self._sharding("table") if spread else self._sharding()
 
     def run(self, state: TrainState, until: int) -> TrainState:
         """Trains up to step `until`. `state` is donated: it is gone afterwards."""
@@ -117,6 +126,10 @@ class MeshRunner:
     def to_save(self, state: TrainState) -> TrainState:
         """A copy that later steps do not touch, as arrays over the mesh."""
         return jax.tree.map(jnp.copy, state)
+
+    def best(self, saved):
+        """What `to_save` gave, for evaluation."""
+        return self.whole(saved)
 
 
 class PmapRunner:
@@ -154,3 +167,6 @@ class PmapRunner:
     def to_save(self, state: TrainState) -> TrainState:
         """One replica, as NumPy arrays."""
         return jax.tree.map(lambda leaf: np.array(leaf.addressable_data(0))[0], state)
+
+    def best(self, saved):
+        return saved

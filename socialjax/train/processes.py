@@ -1,8 +1,13 @@
-"""Several processes as one: what launch/multiprocess.sh and the cluster scripts put into the environment."""
+"""Several processes as one: what launch/multiprocess.sh and the cluster scripts put into the environment.
+
+All processes must make the same calls in the same order. Whatever a decision is made from that may differ between
+them (clocks, signals, rounding) is exchanged first.
+"""
 
 import os
 
 import jax
+import numpy as np
 
 
 def join_processes() -> None:
@@ -19,7 +24,7 @@ def join_processes() -> None:
         count, number = (int(os.environ[name]) for name in ("SOCIALJAX_NUM_PROCESSES", "SOCIALJAX_PROCESS_ID"))
     except (KeyError, ValueError) as error:
         raise ValueError(
-            f"SOCIALJAX_COORDINATOR is set, so SOCIALJAX_NUM_PROCESSES and SOCIALJAX_PROCESS_ID must be numbers: {error}"
+            f"with SOCIALJAX_COORDINATOR, SOCIALJAX_NUM_PROCESSES and SOCIALJAX_PROCESS_ID must be numbers: {error}"
         ) from None
     jax.distributed.initialize(coordinator, num_processes=count, process_id=number)
 
@@ -27,3 +32,24 @@ def join_processes() -> None:
 def is_first() -> bool:
     """Whether this process writes the files and talks."""
     return jax.process_index() == 0
+
+
+def largest(*numbers: float) -> list[float]:
+    """The largest of each number over all processes; all of them must call."""
+    return _gathered(numbers).max(axis=0).tolist()
+
+
+def of_first(*numbers: float) -> list[float]:
+    """The numbers of the first process; all of them must call."""
+    return _gathered(numbers)[0].tolist()
+
+
+def _gathered(numbers) -> np.ndarray:
+    """N numbers of each of P processes: f64[P, N]."""
+    mine = np.array(numbers, np.float64)
+    if jax.process_count() == 1:
+        return mine[None]
+    from jax.experimental import multihost_utils
+
+    halves = multihost_utils.process_allgather(mine.view(np.uint32))  # JAX would round float64
+    return np.ascontiguousarray(halves).view(np.float64)

@@ -43,84 +43,69 @@ def test_counts_are_the_published_ones(name, yelp):
 
 def test_degrees_are_shaped_as_the_published_ones(yelp):
     got, wanted = facts(yelp), FACTS["yelp"]
-    for key in (
-        "users as DiffNet splits, %",
-        "reciprocated links",
-        "undirected links",
-        "self links",
-        "users without rating",
-        "items without rating",
-        "users without links",
-    ):
-        assert got[key] == wanted[key]
+    exact = "users without rating", "items without rating", "users without links", "reciprocated links", "self links"
+    for key in (*exact, "undirected links", "users as DiffNet splits, %"):
+        assert got[key] == wanted[key], key
     for key in ("train items per user", "train users per item", "social degree", "test items per user"):
         median, mean, largest = zip(got[key], wanted[key])
         assert abs(median[0] - median[1]) <= 1
         assert mean[0] == pytest.approx(mean[1], rel=0.02)
         assert largest[0] == pytest.approx(largest[1], rel=0.2)
-    for key in (
-        "users in test",
-        "items in train",
-        "cold test pairs",
-        "users without outgoing",
-        "users of social degree 1",
-    ):
+    for key in ("users in test", "items in train", "cold test pairs", "users without outgoing"):
         assert got[key] == pytest.approx(wanted[key], rel=0.15), key
-    assert got["test pairs friends had, %"] == pytest.approx(wanted["test pairs friends had, %"], abs=3)
+    assert got["test pairs friends had, %"] == pytest.approx(wanted["test pairs friends had, %"], abs=5)
 
 
-def hit_rate(data, score, users=400):
-    """HR@10 of `score(user, items)` against 1,000 items nobody of the user's parts holds, ties broken at random."""
+def hit_rate(data, users, scores):
+    """HR@10 of the rows of `scores` [users, items] against 1,000 items no part gives the user, ties at random."""
     rng, rates = np.random.default_rng(0), []
-    for user in rng.permutation(np.unique(data.test.user))[:users]:
+    for user, score in zip(users, scores):
         positive = data.test.item[data.test.user == user]
         taken = np.concatenate([pairs.item[pairs.user == user] for pairs in data.parts().values()])
-        negative = np.setdiff1d(rng.integers(data.num_items, size=1100), taken)[:1000]
-        candidates = np.concatenate([positive, rng.permutation(negative)])
-        top = np.argsort(-(score(user, candidates) + 1e-9 * rng.random(len(candidates))))[:10]
+        negative = rng.permutation(np.setdiff1d(rng.integers(data.num_items, size=1100), taken))[:1000]
+        candidates = np.concatenate([positive, negative])
+        top = np.argsort(-(score[candidates] + 1e-9 * rng.random(len(candidates))))[:10]
         rates.append(np.count_nonzero(top < len(positive)) / min(len(positive), 10))
     return float(np.mean(rates))
 
 
-def lines(data):
-    """HR@10 of popularity, of what friends have, and of a truncated singular value decomposition."""
-    shape = (data.num_users, data.num_items)
-    train = sparse.csr_matrix((np.ones(len(data.train)), (data.train.user, data.train.item)), shape)
-    links = sparse.csr_matrix(
-        (np.ones(len(data.links)), (data.links.follower, data.links.followee)), (data.num_users, data.num_users)
-    )
+def lines(data, number=300):
+    """HR@10 of popularity, of what friends have, and of what users with common items have."""
+    users = np.random.default_rng(1).permutation(np.unique(data.test.user))[:number]
+    ones = np.ones(len(data.train), np.float32)
+    train = sparse.csr_matrix((ones, (data.train.user, data.train.item)), (data.num_users, data.num_items))
+    ones = np.ones(len(data.links), np.float32)
+    links = sparse.csr_matrix((ones, (data.links.follower, data.links.followee)), (data.num_users, data.num_users))
     popular = np.asarray(train.sum(0)).ravel()
-    heard = ((links + links.T) > 0).astype(float) @ train
-    by_friends = lambda user, items: heard[[user]].toarray()[0][items] + 0.001 * popular[items]  # noqa: E731
-    active = np.asarray(train.sum(1)).ravel()
-    scaled = sparse.diags(np.maximum(active, 1) ** -0.5) @ train @ sparse.diags(np.maximum(popular, 1) ** -0.5)
-    left, size, right = sparse.linalg.svds(scaled, 48, random_state=0)
-    taste = lambda user, items: (left[user] * size) @ right[:, items] * np.sqrt(popular[items])  # noqa: E731
+    rare = sparse.diags(1 / np.maximum(popular, 1))  # to share a rare item says more
+    active = sparse.diags(1 / np.sqrt(np.maximum(np.asarray(train.sum(1)).ravel(), 1)))
+    friends = ((links + links.T) > 0).astype(np.float32)[users] @ train
+    alike = train[users] @ rare @ train.T @ active @ train
     return {
-        "popular": hit_rate(data, lambda _, items: popular[items]),
-        "friends": hit_rate(data, by_friends),
-        "taste": hit_rate(data, taste),
+        "popular": hit_rate(data, users, [popular] * number),
+        "friends": hit_rate(data, users, (row.toarray()[0] + 0.001 * popular for row in friends)),
+        "alike": hit_rate(data, users, (row.toarray()[0] + 1e-6 * popular for row in alike)),
     }
 
 
 def test_taste_and_influence_can_be_learned_and_popularity_is_as_in_the_real_set(yelp):
     found = lines(yelp)
-    assert 0.09 < found["popular"] < 0.14, found  # 0.114 on the real files
+    assert 0.08 < found["popular"] < 0.15, found  # 0.114 on the real files
     assert found["friends"] > 1.4 * found["popular"], found
-    assert 0.2 < found["taste"] < 0.6, found  # 0.28 on the real files
+    assert 1.4 * found["popular"] < found["alike"] < 0.6, found
 
 
-def test_without_homophily_and_copies_friends_tell_nothing():
-    planted = standin.generate("small", SMALL, 0, standin.Taste(users_per_topic=60))
-    blind = standin.generate("small", SMALL, 0, standin.Taste(users_per_topic=60, copied=0.0, homophily=0.0))
-    share = lambda data: facts(data)["test pairs friends had, %"]  # noqa: E731
+def test_friends_share_taste_and_items_unless_neither_is_planted(yelp):
+    def known(data):
+        return facts(data)["test pairs friends had, %"]
 
     def rewired(data):
         followee = np.random.default_rng(0).permutation(data.links.followee)  # degrees stay as they are
         return dataclasses.replace(data, links=dataclasses.replace(data.links, followee=followee))
 
-    assert share(planted) > 1.25 * share(rewired(planted))
-    assert share(blind) < 1.1 * share(rewired(blind))
+    blind = standin.make("yelp", 0, standin.Taste(copied=0.0, homophily=0.0))
+    assert known(yelp) > 1.8 * known(rewired(yelp))
+    assert known(blind) < 1.1 * known(rewired(blind))
 
 
 def test_one_seed_one_set():

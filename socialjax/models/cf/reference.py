@@ -100,7 +100,7 @@ class Popular(Reference):
 
 @struct.dataclass
 class FriendCounts:
-    """For user a, places offsets[a]..offsets[a+1] - 1 hold the items that a's friends took, ascending, and how many did.
+    """Places offsets[a]..offsets[a+1] - 1 hold the items that user a's friends took, ascending, and how many did.
 
     offsets i32[U + 1], items i32[T], count f32[T], popularity f32[I]; search_steps suffice to search the longest row.
     """
@@ -146,9 +146,7 @@ class Friends(Reference):
         steps = int(np.diff(counts.indptr).max(initial=0)).bit_length()
         total = popularity(columns).count
         lookup = FriendCounts(_i32(counts.indptr), _i32(counts.indices), counts.data, total, steps)
-        return FriendsSide(
-            lookup, _i32(friends.indptr), _i32(friends.indices), _i32(taken.indptr), _i32(taken.indices)
-        )
+        return FriendsSide(lookup, _i32(friends.indptr), _i32(friends.indices), _i32(taken.indptr), _i32(taken.indices))
 
     def encode(self, params, side) -> FriendCounts:
         return jax.tree.map(jnp.asarray, side.counts)
@@ -180,12 +178,17 @@ class Friends(Reference):
 
 def _searched(counts: FriendCounts, users, items):
     """Friends who took the items, by binary search in each user's row: users i32[B], items i32[B, C] -> f32[B, C]."""
-    low = jnp.broadcast_to(counts.offsets[users][:, None], items.shape)
-    stop = high = jnp.broadcast_to(counts.offsets[users + 1][:, None], items.shape)
-    for _ in range(counts.search_steps):  # the first place of the row whose item is not below
+    stop = jnp.broadcast_to(counts.offsets[users + 1][:, None], items.shape)
+
+    def halve(_, bounds):
+        low, high = bounds
         middle = (low + high) // 2
         below = (counts.items.at[middle].get(mode="clip") < items) & (middle < high)
-        low, high = jnp.where(below, middle + 1, low), jnp.where(below, high, middle)
+        return jnp.where(below, middle + 1, low), jnp.where(below, high, middle)
+
+    start = jnp.broadcast_to(counts.offsets[users][:, None], items.shape)
+    # A loop: written out, XLA's CPU backend recomputes every step within the next and takes half a minute to compile.
+    low, _ = jax.lax.fori_loop(0, counts.search_steps, halve, (start, stop))  # the first place whose item is not below
     found = (low < stop) & (counts.items.at[low].get(mode="clip") == items)
     return jnp.where(found, counts.count.at[low].get(mode="clip"), 0.0)
 

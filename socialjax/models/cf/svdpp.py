@@ -5,10 +5,11 @@ import dataclasses
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 
-from socialjax.models.history import History, history, pool, without_target
-from socialjax.models.parts import FactorModel, Factors, Tables
+from socialjax.models.history import History, elements, history, pool, without_target
+from socialjax.models.parts import FactorModel, Factors, Tables, pair_dot
 from socialjax.models.protocol import Batch
 
 
@@ -57,6 +58,22 @@ class SVDpp(FactorModel):
         if not self.exclude_target:
             return users
         return users + without_target(side, state.pooled, state.implicit, batch.users, batch.items)
+
+    def explain(self, state: SVDppState, side: History, users, items):
+        """Parts `own_vector`, <p_a, q_i>, `history` with what each item in it adds, and `item_bias`."""
+        users, items = np.asarray(users, np.int32), np.asarray(items, np.int32)
+        towards, pooled = np.asarray(state.items)[items], np.asarray(state.pooled)[users]
+        parts = {
+            "own_vector": pair_dot(np.asarray(state.users)[users] - pooled, towards),
+            "history": pair_dot(pooled, towards),
+        }
+        taken = {"history": elements(side, np.asarray(state.implicit), users, towards)}
+        return self.explained(state, users, items, parts, taken)
+
+    def new_user(self, state: SVDppState, side: History, items, friends):
+        """|R|^-exponent * sum of y_j over the items: what a user is whose own vector is 0."""
+        total = np.asarray(state.implicit)[items].sum(axis=0)
+        return (total * max(len(items), 1) ** -self.exponent).astype(np.float32)
 
 
 class SVDppLayers(nn.Module):

@@ -36,10 +36,14 @@ class DiffNetSide:
 
 @struct.dataclass
 class DiffNetState(Factors):
-    """Factors with what they are made of: layers f32[K + 1, U, D] (H0..HK) and pooled f32[U, D], the history's mean."""
+    """Factors with what they are made of: layers f32[K + 1, U, D] (H0..HK) and pooled f32[U, D], the history's mean.
+
+    steps: (kernel f32[2D, D], bias f32[D]) of each step of diffusion of the `paper` form, Eq. 4; none in `released`.
+    """
 
     layers: jax.Array
     pooled: jax.Array
+    steps: tuple = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,6 +116,9 @@ class DiffNet(FactorModel):
     def explain(self, state: DiffNetState, side: DiffNetSide, users, items):
         return diffnet_explain.explain(self, state, side, users, items)
 
+    def new_user(self, state: DiffNetState, side: DiffNetSide, items, friends):
+        return diffnet_explain.new_user(self, state, side, items, friends)
+
 
 class DiffNetLayers(nn.Module):
     """Equations 1 to 5."""
@@ -126,16 +133,18 @@ class DiffNetLayers(nn.Module):
         tables = Tables(self.num_users, self.num_items, of.dim, of.item_bias, of.init_std, name="tables")
         users, items, bias = tables()
         users, items = self.fuse(users, items, side)
-        layers = [users]
+        layers, steps = [users], []
         for k in range(of.depth):
             heard = self.hear(layers[-1], side.social)
             if of.variant == "paper":
                 both = jnp.concatenate([heard, layers[-1]], axis=1)
-                heard = ACTIVATIONS[of.activation](nn.Dense(of.dim, name=f"diffusion_{k}")(both))
+                step = nn.Dense(of.dim, name=f"diffusion_{k}")
+                heard = ACTIVATIONS[of.activation](step(both))
+                steps.append((step.variables["params"]["kernel"], step.variables["params"]["bias"]))
             layers.append(heard)
         pooled = pool(side.past, items)
         chosen = {"last": layers[-1:], "all_but_0": layers[1:] or layers, "all": layers}[of.layers]
-        return DiffNetState(sum(chosen) + pooled, items, bias, jnp.stack(layers), pooled)
+        return DiffNetState(sum(chosen) + pooled, items, bias, jnp.stack(layers), pooled, tuple(steps))
 
     def fuse(self, users, items, side: DiffNetSide):
         """Free embeddings and features; without features the branch is absent: H0 = P, V = Q."""
@@ -169,4 +178,5 @@ class DiffNetLayers(nn.Module):
 def standardise(values: jax.Array, scale: float) -> jax.Array:
     """scale * (z - mean) / std with moments over ALL entries, as in the released code; a constant matrix gives 0."""
     centred = values - jnp.mean(values)
+    centred = centred - jnp.mean(centred)  # what rounding left of the mean, which a constant matrix would blow up
     return scale * centred * jax.lax.rsqrt(jnp.maximum(jnp.mean(centred**2), 1e-12))

@@ -1,0 +1,27 @@
+"""Fresh processes pinned to one core, all with the same allocator, each of which prints one JSON line at its end."""
+
+import json
+import os
+import subprocess
+import sys
+
+# What launch/local.sh sets: without it the page faults of large temporaries are measured, not the arithmetic.
+ALLOCATOR = {
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=2000000000:"
+    "glibc.malloc.trim_threshold=4000000000"
+}
+
+
+def measured(module: str, *arguments: str, core: int | None = 0) -> dict:
+    """Runs `python -m module arguments` on one core (None: all) and returns its last line.
+
+    Raises RuntimeError with the end of what it said when it fails.
+    """
+    environment = {**os.environ, **ALLOCATOR, "JAX_PLATFORMS": "cpu"}
+    pin = None if core is None else lambda: os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[core]})
+    done = subprocess.run(
+        [sys.executable, "-m", module, *arguments], capture_output=True, text=True, env=environment, preexec_fn=pin
+    )
+    if done.returncode:
+        raise RuntimeError(f"{module} {' '.join(arguments)} failed:\n{done.stderr[-2000:]}")
+    return json.loads(done.stdout.splitlines()[-1])

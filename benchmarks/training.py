@@ -1,0 +1,80 @@
+"""Training steps of DiffNet (K = 2, D = 64) and BPR on Yelp, sampling of pairs and negatives included.
+
+    python -m benchmarks.training
+
+Median CPU time of a step over 8 calls, one core, and the peak resident set of the process. Peers on another machine
+(docs/benchmarks.md): DiffNet with one negative 0.265 s a step at best.
+"""
+
+import dataclasses
+import json
+import sys
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from benchmarks.children import ALLOCATOR, measured
+from socialjax.data.batches import on_device, resident
+from socialjax.data.sources import DataSettings, load
+from socialjax.eval.tables import text_table
+from socialjax.models import MODELS
+from socialjax.run.memory import peak_memory_bytes
+from socialjax.train.optimizers import make_optimizer
+from socialjax.train.parallel import make_runner
+from socialjax.train.state import new_state
+
+CALLS = 8
+CASES = {  # name -> (model, batch, negatives, steps in a call)
+    "diffnet 8192 x 8": ("diffnet", 8192, 8, 8),
+    "diffnet 2048 x 1": ("diffnet", 2048, 1, 16),
+    "svdpp 8192 x 8": ("svdpp", 8192, 8, 8),
+    "bpr 8192 x 8": ("bpr", 8192, 8, 16),
+    "bpr 2048 x 1": ("bpr", 2048, 1, 32),
+}
+
+
+def steps(case: str) -> dict:
+    """CPU seconds a step, pairs a second, peak memory."""
+    name, batch, negatives, count = CASES[case]
+    data = load(DataSettings(name="yelp", offline=True))
+    model = dataclasses.replace(MODELS[name](), negatives=negatives)
+    optimizer = make_optimizer("adam", 5e-3)
+    side = on_device(model.prepare(data))
+    runner = make_runner("jit", model, optimizer, side, resident(data), batch)
+    state = runner.place(new_state(model, side, optimizer, 0))
+    state = jax.block_until_ready(runner.run(state, count))
+    spent = []
+    for call in range(1, CALLS + 1):
+        start = time.process_time()
+        state = jax.block_until_ready(runner.run(state, (call + 1) * count))
+        spent.append((time.process_time() - start) / count)
+    seconds = float(np.median(spent))
+    if not jnp.isfinite(state.sums["loss"]):
+        raise RuntimeError(f"{case}: the loss is not finite")
+    return {
+        "data": data.provenance.kind,
+        "seconds_per_step": seconds,
+        "pairs_per_second": batch / seconds,
+        "peak_memory_bytes": peak_memory_bytes(),
+    }
+
+
+def main() -> None:
+    if "--child" in sys.argv:
+        print(json.dumps(steps(sys.argv[-1])))
+        return
+    found = {case: measured("benchmarks.training", "--child", case) for case in CASES}
+    rows = [["batch x negatives", "s a step", "pairs/s", "peak RSS, GB"]]
+    for case, of in found.items():
+        memory = of["peak_memory_bytes"] / 1e9
+        rows.append([case, f"{of['seconds_per_step']:.4f}", f"{of['pairs_per_second']:,.0f}", f"{memory:.2f}"])
+    kind = found["diffnet 8192 x 8"]["data"]
+    print(f"Yelp ({kind}), D = 64, one core, CPU time, sampling included")
+    print(text_table(rows))
+    print(json.dumps({"benchmark": "training", "data": kind, "allocator": ALLOCATOR, **found}))
+
+
+if __name__ == "__main__":
+    main()

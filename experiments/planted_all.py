@@ -1,0 +1,148 @@
+"""Every model on worlds whose answer is known: each bar with the figure reached.
+
+    python -m experiments.planted_all                  # all models, seeds 0 1 2
+    python -m experiments.planted_all --only diffnet   # one of them
+
+Writes planted.json; exits 1 when a bar is missed. Expect 3 minutes on 2 cores.
+"""
+
+import dataclasses
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import tyro
+
+from socialjax.data import planted
+from socialjax.data.batches import on_device, resident
+from socialjax.data.schema import Dataset
+from socialjax.eval import protocol, ranking
+from socialjax.eval.tables import text_table
+from socialjax.models.cf.bpr import BPR
+from socialjax.models.cf.svdpp import SVDpp
+from socialjax.models.protocol import Model
+from socialjax.models.social.diffnet import DiffNet
+from socialjax.run.command import exit_code, set_up_logging
+from socialjax.run.results import made_with, write_json
+from socialjax.train.loop import TrainSettings, train
+
+FULL = protocol.parse("full", ks=(10,))
+TRAINING = TrainSettings(
+    epochs=150, batch_size=1024, learning_rate=1e-2, evaluate_every=5, patience=40, plateau=60, quiet=True, save_seconds=1e9
+)
+SHARED = {"dim": 32, "objective": "softmax", "negatives": 8, "l2": 0.02, "dropout": 0.2}
+MODELS: dict[str, Model] = {
+    "bpr": BPR(**SHARED),
+    "svdpp": SVDpp(**SHARED),
+    "diffnet": DiffNet(**SHARED, layers="all", exclude_target=True),
+}
+GAIN, NO_GAIN = 1.3, 1.05  # over BPR on silent users, with links and with links rewired at random
+
+
+@dataclasses.dataclass(frozen=True)
+class Bar:
+    """One line of the report: `figure` must be at least (or at most) `bar`."""
+
+    model: str
+    what: str
+    bar: float
+    figure: float
+    at_most: bool = False
+
+    @property
+    def met(self) -> bool:
+        return self.figure <= self.bar if self.at_most else self.figure >= self.bar
+
+
+def fitted(model: Model, data: Dataset, seed: int):
+    """(state, validation NDCG@10) of `model` after an ordinary training with early stopping."""
+    side = on_device(model.prepare(data))
+    chosen_by = protocol.candidates(data, FULL, "validation")
+    with tempfile.TemporaryDirectory() as folder:
+        trained = train(
+            model, side, resident(data), TRAINING, seed, Path(folder), "planted",
+            validate=lambda params: ranking.evaluate(model, params, side, chosen_by).mean(),
+        )  # fmt: skip
+    return ranking.encode(model, trained.params, side)
+
+
+def silent_ndcg(model: Model, world: planted.World, seed: int) -> float:
+    """Test NDCG@10 over all items of the users who say nothing themselves."""
+    state = fitted(model, world.data, seed)
+    lists = protocol.candidates(world.data, FULL, "test", users=np.flatnonzero(world.silent))
+    return ranking.evaluate_state(model, state, lists).mean()["NDCG@10"]
+
+
+def checkerboard(name: str, model: Model, seeds: list[int]) -> list[Bar]:
+    """Every held-out even item above every odd one for even users, and the other way round."""
+    found = []
+    for seed in seeds:
+        data = planted.checkerboard(seed=seed, links=4)
+        state = fitted(model, data, seed)
+        lists = protocol.candidates(data, dataclasses.replace(FULL, mask=("train", "validation")), "test")
+        found.append(ranking.evaluate_state(model, state, lists).mean()["NDCG@10"])
+    return [Bar(name, "checkerboard, NDCG@10 (worst seed)", 0.999, min(found))]
+
+
+def influence(name: str, model: Model, seeds: list[int]) -> list[Bar]:
+    """Silent users: what friends say must help, and only friends."""
+
+    def gain(model, **world) -> float:
+        worlds = [planted.influence(seed=seed, **world) for seed in seeds]
+        mine, base = ([silent_ndcg(m, world, s) for world, s in zip(worlds, seeds)] for m in (model, MODELS["bpr"]))
+        return float(np.mean(mine) / np.mean(base))
+
+    bars = [
+        Bar(name, "influence, silent users, NDCG@10 over BPR's", GAIN, gain(model)),
+        Bar(name, "influence, links rewired, over BPR's", NO_GAIN, gain(model, rewired=True), at_most=True),
+        Bar(name, "two-hop, silent users, over BPR's", GAIN, gain(model, two_hop=True)),
+        Bar(name, "two-hop, links rewired, over BPR's", NO_GAIN, gain(model, two_hop=True, rewired=True), at_most=True),
+    ]
+    if hasattr(model, "depth"):
+        deep, shallow = (
+            [silent_ndcg(dataclasses.replace(model, depth=k), planted.influence(seed=s, two_hop=True), s) for s in seeds]
+            for k in (2, 1)
+        )
+        bars.append(Bar(name, "two-hop, depth 2 over depth 1", 1.0, float(np.mean(deep) / np.mean(shallow))))
+    return bars
+
+
+def checks(name: str) -> list[Callable[[str, Model, list[int]], list[Bar]]]:
+    """The worlds of a model: all that its traits allow."""
+    return [checkerboard, *([influence] if "links" in MODELS[name].traits.needs else [])]
+
+
+def report(only: str | None, seeds: int, out: Path) -> bool:
+    """Prints and writes every bar; whether all are met."""
+    if only is not None and only not in MODELS:
+        raise ValueError(f"--only must be one of {', '.join(MODELS)}, got '{only}'")
+    bars: list[Bar] = []
+    for name in [only] if only else MODELS:
+        for check in checks(name):
+            bars += check(name, MODELS[name], list(range(seeds)))
+    rows = [["model", "what", "bar", "figure", ""]]
+    rows += [[b.model, b.what, f"{'<=' if b.at_most else '>='} {b.bar:.3f}", f"{b.figure:.3f}", "met" if b.met else "MISSED"] for b in bars]
+    print(text_table(rows))
+    found = [dataclasses.asdict(bar) | {"met": bar.met} for bar in bars]
+    write_json(out, {"seeds": list(range(seeds)), "bars": found, **made_with()})
+    return all(bar.met for bar in bars)
+
+
+def main(only: str | None = None, seeds: int = 3, out: Path = Path("planted.json")) -> None:
+    """Runs the planted worlds.
+
+    Args:
+        only: one model instead of all.
+        seeds: how many, from 0.
+        out: where the figures are written.
+    """
+    set_up_logging()
+    met = []
+    code = exit_code(lambda: met.append(report(only, seeds, out)))
+    sys.exit(code or (0 if all(met) else 1))
+
+
+if __name__ == "__main__":
+    tyro.cli(main)

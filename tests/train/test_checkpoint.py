@@ -1,0 +1,185 @@
+"""Checkpoints: damaged ones are noticed and passed over, foreign ones refused, and any number of devices reads them."""
+
+import json
+import logging
+import shutil
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+from socialjax.train import checkpoint
+from socialjax.train.checkpoint import CheckpointError, Checkpoints, read_best
+
+
+def state_at(step, rows=24):
+    draw = np.random.default_rng(step)
+    table = jnp.asarray(draw.normal(size=(rows, 4)), jnp.float32)
+    return {"step": jnp.int32(step), "params": {"users": table, "bias": jnp.full(3, step, jnp.float32)}}
+
+
+def save(folder, *steps, fingerprint="ours"):
+    kept = Checkpoints(folder, fingerprint)
+    for step in steps:
+        kept.save(step, state_at(step), state_at(step)["params"], {"best_step": step, "best": -np.inf})
+    kept.close()
+
+
+def restore(folder, fingerprint="ours", rows=24):
+    like = state_at(0, rows)
+    kept = Checkpoints(folder, fingerprint)
+    try:
+        return kept.restore(like, like["params"])
+    finally:
+        kept.close()
+
+
+def assert_is(restored, step):
+    state, best, notes = restored
+    jax.tree.map(np.testing.assert_array_equal, state, state_at(step))
+    jax.tree.map(np.testing.assert_array_equal, best, state_at(step)["params"])
+    assert notes == {"best_step": step, "best": -np.inf}
+
+
+def big_files(folder):
+    """The files that hold arrays."""
+    return [path for path in folder.rglob("d/*") if path.stat().st_size > 300]
+
+
+def overwrite(folder):
+    """The same four bytes in the middle of every array file: nothing that a length or a header would show."""
+    for path in big_files(folder):
+        content = bytearray(path.read_bytes())
+        middle = len(content) // 2
+        content[middle : middle + 4] = bytes(255 - byte for byte in content[middle : middle + 4])
+        path.write_bytes(content)
+
+
+def truncate(folder):
+    for path in big_files(folder):
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def remove_arrays(folder):
+    for path in big_files(folder):
+        path.unlink()
+
+
+def remove_state(folder):
+    shutil.rmtree(folder / "state")
+
+
+def empty_files(folder):
+    for path in folder.rglob("*"):
+        if path.is_file():
+            path.write_bytes(b"")
+
+
+def change_notes(folder):
+    """Still JSON, with another best step."""
+    (path,) = (p for p in (folder / "notes").rglob("*") if p.is_file() and '"best_step"' in p.read_text())
+    notes = json.loads(path.read_text())
+    path.write_text(json.dumps(notes | {"best_step": 77}))
+
+
+DAMAGES = [overwrite, truncate, remove_arrays, remove_state, empty_files, change_notes]
+
+
+def test_without_a_checkpoint_there_is_nothing_to_restore(tmp_path):
+    assert restore(tmp_path / "none") is None
+
+
+def test_the_newest_of_two_kept_is_restored(tmp_path):
+    save(tmp_path, 1, 2, 3)
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["2", "3"]
+    assert_is(restore(tmp_path), 3)
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
+def test_a_damaged_checkpoint_is_passed_over_and_replaced(tmp_path, caplog, damage):
+    save(tmp_path, 1, 2)
+    damage(tmp_path / "2")
+    with caplog.at_level(logging.WARNING, checkpoint.__name__):
+        assert_is(restore(tmp_path), 1)
+    said = [r.getMessage() for r in caplog.records if r.name == checkpoint.__name__]
+    assert len(said) == 1 and "checkpoint 2 cannot be read" in said[0] and "the one before it" in said[0]
+    save(tmp_path, 2)
+    assert_is(restore(tmp_path), 2)
+
+
+@pytest.mark.parametrize("damage", [overwrite, empty_files], ids=lambda damage: damage.__name__)
+def test_when_all_are_damaged_every_start_is_refused(tmp_path, damage):
+    """Also the second start: nothing may be lost silently."""
+    save(tmp_path, 1, 2)
+    for step in ("1", "2"):
+        damage(tmp_path / step)
+    for _ in range(2):
+        with pytest.raises(CheckpointError, match="none of the checkpoints .* can be read"):
+            restore(tmp_path)
+    with pytest.raises(CheckpointError, match="no readable checkpoint"):
+        read_best(tmp_path)
+
+
+def test_a_run_with_other_settings_is_refused(tmp_path):
+    save(tmp_path, 1, 2, fingerprint="theirs")
+    with pytest.raises(CheckpointError, match="step 2 .* belongs to a run with other settings.*--workdir"):
+        restore(tmp_path)
+    assert_is(restore(tmp_path, "theirs"), 2)
+
+
+def test_arrays_of_other_shapes_are_refused_by_name(tmp_path):
+    save(tmp_path, 1, 2)
+    with pytest.raises(CheckpointError, match=r"users.*float32\[24, 4\] there, float32\[30, 4\] now"):
+        restore(tmp_path, rows=30)
+    assert_is(restore(tmp_path), 2)
+
+
+def test_best_parameters_are_read_without_knowing_their_shapes(tmp_path):
+    save(tmp_path, 1, 2)
+    best, notes = read_best(tmp_path)
+    jax.tree.map(np.testing.assert_array_equal, best, state_at(2)["params"])
+    assert notes["best_step"] == 2 and notes["fingerprint"] == "ours"
+    overwrite(tmp_path / "2")
+    assert read_best(tmp_path)[1]["best_step"] == 1
+
+
+def on_devices(tree, count):
+    mesh = jax.make_mesh((count,), ("table",), devices=jax.devices()[:count], axis_types=(AxisType.Auto,))
+    spread = lambda leaf: PartitionSpec("table") if leaf.ndim == 2 else PartitionSpec()  # noqa: E731
+    return jax.tree.map(lambda leaf: jax.device_put(leaf, NamedSharding(mesh, spread(leaf))), tree)
+
+
+def test_four_devices_save_what_one_and_eight_restore(tmp_path):
+    kept = Checkpoints(tmp_path, "ours")
+    state = on_devices(state_at(5), 4)
+    kept.save(5, state, state["params"], {"best_step": 5, "best": -np.inf})
+    kept.close()
+    for count in (1, 8):
+        like = on_devices(state_at(0), count)
+        again = Checkpoints(tmp_path, "ours")
+        restored = again.restore(like, like["params"])
+        again.close()
+        assert_is(restored, 5)
+        assert restored[0]["params"]["users"].sharding == like["params"]["users"].sharding
+
+
+def test_digests_do_not_depend_on_how_arrays_are_spread():
+    listed = [checkpoint._listed(state=on_devices(state_at(1), count)) for count in (1, 4)]
+    listed.append(checkpoint._listed(state=jax.tree.map(np.asarray, state_at(1))))
+    assert listed[0] == listed[1] == listed[2]
+
+
+def test_digests_notice_swapped_and_changed_numbers_of_every_type():
+    for dtype in ("float32", "int32", "uint32", "bfloat16", "bool", "int8"):
+        values = np.array([0, 1, 0, 1, 1], dtype=jnp.dtype(dtype))
+        swapped, changed = values[[1, 0, 2, 3, 4]], np.concatenate([values[:4], 1 - values[4:].astype(np.int8)])
+        digests = {checkpoint._listed(x=x.astype(dtype))["x"][1] for x in (values, swapped, changed)}
+        assert len(digests) == 3, dtype
+
+
+def test_an_unusable_folder_is_one_clear_error(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(CheckpointError, match="could not be saved under .*file"):
+        Checkpoints(tmp_path / "file" / "checkpoints", "ours")
