@@ -4,7 +4,9 @@ import dataclasses
 import logging
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+import tyro
 
 from socialjax.data import cache, download, standin
 from socialjax.data.errors import DataError
@@ -27,9 +29,9 @@ class DataSettings(FolderOptions):
     """A published set (yelp, flickr, lastfm, filmtrust) or the name of your own."""
     dir: Path | None = None
     """The folder that holds the files; searched before $SOCIALJAX_DATA/<name>, the cache and the download."""
-    offline: bool = False
+    offline: Annotated[bool, tyro.conf.arg(aliases=["--offline"])] = False
     """Never download."""
-    require_real: bool = False
+    require_real: Annotated[bool, tyro.conf.arg(aliases=["--require-real"])] = False
     """Fail when the files are not found, instead of running on the generated stand-in."""
 
 

@@ -2,6 +2,7 @@
 
 import abc
 import dataclasses
+import typing
 
 import flax.linen as nn
 import jax
@@ -64,8 +65,12 @@ class FactorModel(Model):
     init_std: float = 0.01
 
     def __post_init__(self):
+        for field in dataclasses.fields(self):  # a misspelt choice must not fall through to another one
+            value, choices = getattr(self, field.name), typing.get_args(field.type)
+            if typing.get_origin(field.type) is typing.Literal and value not in choices:
+                raise ValueError(f"{field.name} must be one of {', '.join(choices)}, got {value!r}")
         for field, least in (("dim", 1), ("negatives", 1), ("l2", 0), ("temperature", 1e-6), ("init_std", 0)):
-            if getattr(self, field) < least:
+            if not getattr(self, field) >= least:
                 raise ValueError(f"{field} must be at least {least}, got {getattr(self, field)}")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must be in [0, 1), got {self.dropout}")

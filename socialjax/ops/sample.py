@@ -72,10 +72,14 @@ def negatives(known: Positives, key, users: jax.Array, rows: jax.Array, count: i
     rank = below(bits, jnp.where(free > 0, free, known.num_items))
     low, high = jnp.broadcast_to(start, rank.shape), jnp.broadcast_to(stop, rank.shape)
     if known.gaps.size:  # the first place of the row whose gap is above the rank
-        for _ in range(known.search_steps):
+
+        def halve(_, bounds):  # a loop, not written out: XLA would compute each step anew inside the next
+            low, high = bounds
             middle = (low + high) // 2
             passed = (known.gaps.at[middle].get(mode="clip") <= rank) & (middle < high)
-            low, high = jnp.where(passed, middle + 1, low), jnp.where(passed, high, middle)
+            return jnp.where(passed, middle + 1, low), jnp.where(passed, high, middle)
+
+        low, high = jax.lax.fori_loop(0, known.search_steps, halve, (low, high))
     return jnp.where(free > 0, rank + low - start, rank)
 
 

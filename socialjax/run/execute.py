@@ -17,7 +17,7 @@ from socialjax.eval import groups, protocol, ranking
 from socialjax.eval.metrics import Result
 from socialjax.eval.significance import mean_interval
 from socialjax.eval.tables import metric_rows, text_table
-from socialjax.run import curves, results
+from socialjax.run import curves, results, sweep
 from socialjax.run.command import exit_code, read_arguments, set_up_logging, started, variants
 from socialjax.run.memory import peak_memory_bytes
 from socialjax.run.settings import Definition, Experiment
@@ -38,8 +38,10 @@ def main(definition: Definition, arguments=None) -> int:
         experiment = read_arguments(definition, sys.argv[1:] if arguments is None else arguments)
         join_processes()
         data = sources.load(experiment.data)
-        for label, variant in variants(definition, experiment):
-            run(definition, variant, data, label, began)
+        done = {label: run(definition, each, data, label, began) for label, each in variants(definition, experiment)}
+        if experiment.sweep is not None and is_first():
+            folder = work_folder(definition, experiment, data, "")
+            print(sweep.summary(experiment.sweep, done, folder), flush=True)
 
     return exit_code(act)
 

@@ -33,7 +33,7 @@ def looped(users, items, candidates, g):
     return scores, to_users, to_items
 
 
-@pytest.mark.parametrize("rows, columns", [(1, 1), (1, 5), (8, 3), (16, 1), (21, 3), (3, 30)])
+@pytest.mark.parametrize("rows, columns", [(1, 1), (8, 3), (16, 1), (21, 3), (3, 12)])
 def test_scores_and_gradients_equal_the_loop(rows, columns, branch):
     """Whole blocks, a broken block, one row; items repeated in a row and over rows."""
     rng = np.random.default_rng(0)

@@ -1,0 +1,138 @@
+"""A finished run, ready to be asked: what to recommend, to whom, how alike items are, and why."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from socialjax.data.batches import on_device
+from socialjax.data.schema import Dataset
+from socialjax.eval import ranking
+from socialjax.models.protocol import Explanation, Model
+from socialjax.run import names, results
+from socialjax.run.saved_folder import find_seed, read_data, read_parameters, read_settings
+
+
+@dataclasses.dataclass(frozen=True)
+class Ranked:
+    """An item as one types it (its id in the file, else its number), its title for reading, and a score."""
+
+    item: int | str
+    title: str
+    score: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One seed of a finished run. Users and items are named by the ids of their data set.
+
+    result: the seed's result.json. state: what the model's `encode` returned for the best parameters.
+    """
+
+    folder: Path
+    seed: int
+    model: Model
+    data: Dataset
+    result: dict
+    side: Any = dataclasses.field(repr=False)
+    state: Any = dataclasses.field(repr=False)
+
+    def recommend(self, users, k: int = 10, exclude_seen: bool = True) -> list[list[Ranked]]:
+        """The k best items of each user, best first; fewer where not enough are left.
+
+        users: ids, or one. exclude_seen: leave out what the user took in training. Raises ValueError for an unknown
+        user and for k larger than the catalogue.
+        """
+        rows = self.user_numbers(users)
+        seen = self.data.train if exclude_seen else None
+        found, scores = ranking.top_k(self.model, self.state, rows, k, self.data.num_items, seen)
+        return [self._ranked(items[items >= 0], best[items >= 0]) for items, best in zip(found, scores)]
+
+    def score(self, users, items) -> np.ndarray:
+        """Every user with every item: ids -> f32[N, M]."""
+        rows, columns = self.user_numbers(users), self.item_numbers(items)
+        table = np.broadcast_to(columns, (len(rows), len(columns)))
+        return np.asarray(self.model.score(self.state, jnp.asarray(rows), jnp.asarray(table)))
+
+    def similar_items(self, item, k: int = 10) -> list[Ranked]:
+        """The k items whose vectors have the largest cosine with that of `item`, which is not among them."""
+        mine = self._one_item(item)
+        vectors = self._vectors("similar items")[1]
+        self._check_k(k, self.data.num_items - 1)
+        length = np.linalg.norm(vectors, axis=1)
+        cosine = vectors @ vectors[mine] / np.maximum(length * length[mine], 1e-30)
+        cosine[mine] = -np.inf
+        return self._best(cosine, k)
+
+    def explain(self, users, items) -> Explanation:
+        """Why pairs got their scores: a user and an item, a user and several items, or as many users as items."""
+        rows, columns = self.user_numbers(users), self.item_numbers(items)
+        if len(rows) != len(columns) and len(rows) != 1:
+            raise ValueError(f"wanted one user, or as many users as items, got {len(rows)} users, {len(columns)} items")
+        return self.model.explain(self.state, self.side, np.broadcast_to(rows, columns.shape), columns)
+
+    def recommend_new(self, items=(), friends=(), k: int = 10) -> list[Ranked]:
+        """For a user who was not there in training, from items they took and users they follow; nothing is trained.
+
+        Raises ValueError for unknown ids and for friends of a model that does not hear them.
+        """
+        taken, heard = np.unique(self.item_numbers(items)), np.unique(self.user_numbers(friends))
+        if len(heard) and "links" not in self.model.traits.needs + self.model.traits.uses:
+            raise ValueError(f"{type(self.model).__name__} does not use friends; leave them out or take a social model")
+        if not hasattr(self.model, "new_user"):
+            raise NotImplementedError(f"{type(self.model).__name__} cannot take in a new user without training")
+        self._check_k(k, self.data.num_items)
+        _, vectors, bias = self._vectors("new users")
+        scores = vectors @ self.model.new_user(self.state, self.side, taken, heard) + bias
+        scores[taken] = -np.inf
+        return self._best(scores, min(k, self.data.num_items - len(taken)))
+
+    def user_numbers(self, users) -> np.ndarray:
+        """Row numbers i32[N] of users as people type them."""
+        return names.numbers("user", users, self.data.user_names, self.data.num_users, self.data.name)
+
+    def item_numbers(self, items) -> np.ndarray:
+        """Row numbers i32[N] of items as people type them."""
+        return names.numbers("item", items, self.data.item_names, self.data.num_items, self.data.name)
+
+    def _one_item(self, item) -> int:
+        found = self.item_numbers(item)
+        if len(found) != 1:
+            raise ValueError(f"wanted one item, got {len(found)}")
+        return int(found[0])
+
+    def _vectors(self, what: str) -> tuple[np.ndarray, ...]:
+        found = self.model.vectors(self.state)
+        if found is None:
+            raise NotImplementedError(f"{type(self.model).__name__} has no vectors of items, which {what} need")
+        return tuple(np.asarray(array) for array in found)
+
+    def _check_k(self, k: int, most: int) -> None:
+        if not 1 <= k <= most:
+            raise ValueError(f"k must be in 1..{most}, the size of the catalogue, got {k}")
+
+    def _best(self, scores: np.ndarray, k: int) -> list[Ranked]:
+        order = np.argsort(-scores, kind="stable")[:k]
+        return self._ranked(order, scores[order])
+
+    def _ranked(self, items, scores) -> list[Ranked]:
+        typed = lambda item: names.typed(item, self.data.item_names)  # noqa: E731
+        return [Ranked(typed(i), self.data.describe_item(i), float(score)) for i, score in zip(items, scores)]
+
+
+def load(folder: Path | str, seed: int | None = None, data_dir: Path | str | None = None) -> Run:
+    """The finished run in `folder`, the folder of a run or of one of its seeds.
+
+    seed: the lowest one by default. data_dir: where the data lies now, when that is not where it was. Raises
+    ValueError, DataError or CheckpointError, with what to do, when anything is missing, damaged or does not fit.
+    """
+    folder, seed = find_seed(Path(folder), seed)
+    result = results.read_json(folder / f"seed_{seed}" / "result.json")
+    model, settings, record = read_settings(folder)
+    data = read_data(settings, record, folder, data_dir)
+    side = on_device(model.prepare(data))
+    params = jax.tree.map(jnp.asarray, read_parameters(model, side, record, folder, seed))
+    return Run(folder, seed, model, data, result, side, ranking.encode(model, params, side))

@@ -1,0 +1,128 @@
+"""What the folder of a finished run holds, read back and checked: settings, data, parameters."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from socialjax import models
+from socialjax.data import sources
+from socialjax.data.errors import DataError
+from socialjax.data.schema import Dataset, counts
+from socialjax.data.sources import DataSettings
+from socialjax.models.protocol import Model
+from socialjax.run import results
+from socialjax.train.checkpoint import CheckpointError, read_best
+
+
+def find_seed(folder: Path, seed: int | None) -> tuple[Path, int]:
+    """(the run's folder, its seed) of a run's folder or of a seed's folder inside; the lowest finished seed by default.
+
+    Raises ValueError when there is no run, no such seed, or the run did not finish.
+    """
+    if not (folder / "settings.json").is_file() and (folder.parent / "settings.json").is_file():
+        own = _seed_of(folder)
+        if own is not None:
+            if seed not in (None, own):
+                raise ValueError(f"{folder} holds seed {own}, not {seed}; name the folder of the run, {folder.parent}")
+            return find_seed(folder.parent, own)
+    if not (folder / "settings.json").is_file():
+        inside = sorted(path.parent.name for path in folder.glob("*/settings.json")) if folder.is_dir() else []
+        hint = f"; runs inside it: {', '.join(inside)}" if inside else "; name the --workdir of a finished experiment"
+        raise ValueError(f"{folder} is no folder of a run: it has no settings.json{hint}")
+    finished = sorted(
+        number
+        for number in map(_seed_of, folder.glob("seed_*"))
+        if number is not None and (folder / f"seed_{number}" / "result.json").is_file()
+    )
+    if not finished:
+        raise ValueError(f"the run in {folder} has not finished; start its command again and it goes on")
+    if seed is not None and seed not in finished:
+        raise ValueError(f"{folder} has no finished seed {seed}; those it has: {', '.join(map(str, finished))}")
+    return folder, finished[0] if seed is None else seed
+
+
+def read_settings(folder: Path) -> tuple[Model, DataSettings, dict]:
+    """(model, data settings, the whole record) of settings.json. Raises ValueError when it is not what a run wrote."""
+    path = folder / "settings.json"
+    record = results.read_json(path)
+    try:
+        of_model, of_data = dict(record["settings"]["model"]), record["settings"]["data"]
+        name = of_model.pop("name")
+        known = record["data"]["kind"], record["data"]["files"], record["data"]["counts"]
+    except (KeyError, TypeError, ValueError):
+        known = None
+    if known is None:
+        raise ValueError(f"{path} is not the settings file of a run; name another folder, or start the run anew")
+    if name not in models.MODELS:
+        raise ValueError(f"{path} names model '{name}', which is none of {', '.join(models.MODELS)}")
+    return _made(models.MODELS[name], of_model, path), _made(DataSettings, of_data, path), record
+
+
+def read_data(settings: DataSettings, record: dict, folder: Path, data_dir: Path | None = None) -> Dataset:
+    """The columns the run was trained on, from where they were or from `data_dir`.
+
+    Raises DataError when they are not found any more or are others.
+    """
+    before = record["data"]
+    stand_in = before["kind"] == "stand-in"
+    # What is not found must neither be replaced by the stand-in nor, for a stand-in, come from the network.
+    settings = dataclasses.replace(settings, require_real=not stand_in, offline=settings.offline or stand_in)
+    if data_dir is not None:
+        settings = dataclasses.replace(settings, dir=Path(data_dir))
+    try:
+        data = sources.load(settings)
+    except DataError as error:
+        raise DataError(f"the data of {folder} cannot be read: {error}; --data-dir DIR says where it is now") from None
+    now = data.provenance
+    if now.kind != before["kind"]:
+        raise DataError(
+            f"{folder} was trained on data set '{data.name}' as {before['kind']}, and what is found now is {now.kind}; "
+            "run the experiment again with another --workdir"
+        )
+    differ = sorted(n for n in {*before["files"], *now.files} if before["files"].get(n) != now.files.get(n))
+    if differ or counts(data) != before["counts"]:
+        what = f"files {', '.join(differ)}" if differ else f"counts {before['counts']} then, {counts(data)} now"
+        raise DataError(
+            f"data set '{data.name}' is not what {folder} was trained on ({what} differ); "
+            "give the former files with --data-dir DIR, or run the experiment again with another --workdir"
+        )
+    return data
+
+
+def read_parameters(model: Model, side, record: dict, folder: Path, seed: int) -> Any:
+    """The best parameters of that seed. Raises CheckpointError when there are none or they do not fit the model."""
+    place = folder / f"seed_{seed}" / "checkpoints"
+    if not place.is_dir():
+        raise CheckpointError(
+            f"{place} is missing, so there are no parameters to read; delete {place.parent} and start the run again"
+        )
+    best, notes = read_best(place)
+    if notes.get("fingerprint") != results.fingerprint(record["settings"], record["data"], seed):
+        raise CheckpointError(f"the checkpoint in {place} belongs to another run than {folder}/settings.json")
+    wanted = jax.eval_shape(model.init, jax.random.key(0), side)
+    shapes = lambda tree: {jax.tree_util.keystr(k): leaf.shape for k, leaf in jax.tree.leaves_with_path(tree)}  # noqa: E731
+    if shapes(best) != shapes(wanted):
+        raise CheckpointError(
+            f"the parameters in {place} do not fit the model: wanted {shapes(wanted)}, got {shapes(best)}; "
+            "they were saved by another version, so run the experiment again with another --workdir"
+        )
+    return best
+
+
+def _seed_of(folder: Path) -> int | None:
+    number = folder.name.removeprefix("seed_")
+    return int(number) if folder.name.startswith("seed_") and number.isdecimal() else None
+
+
+def _made(kind: type, values: dict, path: Path) -> Any:
+    """A settings dataclass from what JSON kept of it; fields that were added since keep their defaults."""
+    fields = {field.name: field for field in dataclasses.fields(kind)}
+    if not isinstance(values, dict) or (strange := sorted(set(values) - set(fields))):
+        got = ", ".join(strange) if isinstance(values, dict) else values
+        raise ValueError(f"{path}: {kind.__name__} has no settings {got}; the run was made by another version")
+    back = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    if back.get("dir") is not None:
+        back["dir"] = Path(back["dir"])
+    return kind(**back)

@@ -1,0 +1,51 @@
+"""What a sweep shows at its end: one row and one bar for each value."""
+
+import os
+from pathlib import Path
+
+from socialjax.eval.tables import metric_rows, text_table
+
+SHOWN = ("HR@10", "NDCG@10")
+
+
+def summary(name: str, records: dict[str, dict], folder: Path) -> str:
+    """Table of label -> result record, with popularity above; draws sweep_NAME.png into `folder`."""
+    first = next(iter(records.values()))
+    rows = [("popularity", first["references"]["popularity"])]
+    rows += [(f"{label}{_marked(record)}", record["metrics"]) for label, record in records.items()]
+    picture = folder / f"sweep_{name}.png"
+    _draw(picture, name, records, first)
+    head = f"sweep of {name} on {first['dataset']} ({first['data']}), {first['protocol']}, test; {picture}"
+    return "\n".join(["", head, text_table(metric_rows(rows, SHOWN))])
+
+
+def _marked(record: dict) -> str:
+    return ", STAND-IN" if record["data"] == "stand-in" else ""
+
+
+def _draw(path: Path, name: str, records: dict[str, dict], first: dict) -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 1.4 + 0.45 * len(records)), layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(f"{first['experiment']} on {first['dataset']} ({first['data']}), {first['protocol']}", fontsize=10)
+    labels = [label.replace(",", "\n") for label in records]
+    for axis, metric in zip(figure.subplots(1, len(SHOWN), sharey=True), SHOWN):
+        found = [record["metrics"][metric] for record in records.values()]
+        means, widths = [f["mean"] for f in found], [f["ci95"] or 0.0 for f in found]
+        axis.barh(labels, means, xerr=widths if any(widths) else None, color="tab:blue", height=0.6)
+        axis.axvline(first["references"]["popularity"][metric], color="grey", linestyle=":", label="popularity")
+        for place, mean in enumerate(means):
+            axis.text(mean, place, f" {mean:.4f}", va="center", fontsize=8)
+        axis.set(title=metric, xlim=(0, 1.2 * max(means)))
+        axis.tick_params(labelsize=8)
+        axis.invert_yaxis() if metric == SHOWN[0] else None
+    figure.axes[0].set_ylabel(name)
+    figure.axes[-1].legend(fontsize=8, loc="lower right")
+    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    try:
+        figure.savefig(temporary, dpi=110, format="png")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,136 @@
+"""The models once more, from their equations alone: loops over users, friends and items in NumPy's float64."""
+
+import numpy as np
+
+
+def taken_by(data) -> list[list[int]]:
+    """R_a: the distinct training items of each user."""
+    taken = [set() for _ in range(data.num_users)]
+    for user, item in zip(data.train.user.tolist(), data.train.item.tolist()):
+        taken[user].add(item)
+    return [sorted(items) for items in taken]
+
+
+def friends_of(data, symmetric: bool) -> list[list[int]]:
+    """S_a: who each user hears."""
+    friends = [set() for _ in range(data.num_users)]
+    for follower, followee in zip(data.links.follower.tolist(), data.links.followee.tolist()):
+        friends[follower].add(followee)
+        if symmetric:
+            friends[followee].add(follower)
+    return [sorted(others) for others in friends]
+
+
+class Twin:
+    """users and items f64[., D] and bias f64[I] of a trained model; `history` [I, D] is pooled into a user's vector."""
+
+    def __init__(self, model, data, own, items, bias, history=None, exponent=1.0):
+        self.model, self.taken = model, taken_by(data)
+        self.own, self.items, self.bias, self.history, self.exponent = own, items, bias, history, exponent
+
+    def user(self, a, without=None):
+        """u_a, with one item left out of the history."""
+        if self.history is None:
+            return self.own[a]
+        kept = [i for i in self.taken[a] if i != without]
+        if not kept:
+            return self.own[a]
+        return self.own[a] + sum(self.history[i] for i in kept) / len(kept) ** self.exponent
+
+    def score(self, a, i, without=None, mask=1.0):
+        return (self.user(a, without) * mask) @ self.items[i] + self.bias[i]
+
+    def loss(self, batch, user_norms, item_norms, masks=None):
+        """The batch's sum of objective and l2, and its weight, one row at a time."""
+        of, total, objective_total = self.model, 0.0, 0.0
+        for b, (a, i, weight) in enumerate(zip(batch.users, batch.items, batch.weight)):
+            without = i if getattr(of, "exclude_target", False) else None
+            mask = 1.0 if masks is None else masks[b]
+            up = self.score(a, i, without, mask)
+            down = np.array([self.score(a, j, without, mask) for j in batch.negatives[b]])
+            loss = objective(of.objective, up, down, of.temperature)
+            norms = user_norms[a] + item_norms[i] + np.mean([item_norms[j] for j in batch.negatives[b]])
+            total += weight * (loss + of.l2 * norms)
+            objective_total += weight * loss
+        return total, sum(batch.weight), objective_total
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def objective(name, up, down, temperature):
+    return {
+        "bpr": lambda: np.mean([-np.log(sigmoid(up - d)) for d in down]),
+        "softmax": lambda: -np.log(np.exp(up / temperature) / np.exp(np.array([up, *down]) / temperature).sum()),
+        "bce": lambda: -np.mean([np.log(sigmoid(up)), *(np.log(1 - sigmoid(d)) for d in down)]),
+        "squared": lambda: 0.5 * ((1 - sigmoid(up)) ** 2 + sum(sigmoid(d) ** 2 for d in down)),
+    }[name]()
+
+
+def wide(tree):
+    """Parameters in float64."""
+    return {name: wide(part) if isinstance(part, dict) else np.asarray(part, np.float64) for name, part in tree.items()}
+
+
+def squared(table):
+    return (table**2).sum(axis=1)
+
+
+def bpr(model, data, params):
+    """-> (twin, squared norms of users, of items)."""
+    params = wide(params)
+    bias = params.get("item_bias", np.zeros(data.num_items))
+    twin = Twin(model, data, params["users"], params["items"], bias)
+    return twin, squared(params["users"]), squared(params["items"]) + bias**2
+
+
+def svdpp(model, data, params):
+    params = wide(params)
+    users, items = params["tables"]["users"], params["tables"]["items"]
+    bias = params["tables"].get("item_bias", np.zeros(data.num_items))
+    history = items if model.tied else params["implicit"]
+    norms = squared(items) + bias**2 + (0 if model.tied else squared(history))
+    return Twin(model, data, users, items, bias, history, model.exponent), squared(users), norms
+
+
+def standardised(values, scale):
+    """scale * (z - mean) / sqrt(population variance) over all entries."""
+    values = np.asarray(values, np.float64)
+    return scale * (values - values.mean()) / np.sqrt(values.var())
+
+
+def diffnet(model, data, params):
+    params = wide(params)
+    p, q = params["tables"]["users"], params["tables"]["items"]
+    bias = params["tables"].get("item_bias", np.zeros(data.num_items))
+    x, y = (data.user_features, data.item_features) if model.use_features else (None, None)
+    act = {"identity": lambda z: z, "relu": lambda z: np.maximum(z, 0), "sigmoid": sigmoid, "tanh": np.tanh}[
+        model.activation
+    ]
+    dense = lambda name, z: z @ params[name]["kernel"] + params[name]["bias"]  # noqa: E731
+    h, v = p, q
+    if model.variant == "paper":
+        if x is not None:
+            h = act(dense("fuse_users", np.concatenate([x, p], axis=1)))
+        if y is not None:
+            v = act(dense("fuse_items", np.concatenate([q, y], axis=1)))
+    else:
+        fused = lambda z: standardised(sigmoid(dense("shared", standardised(z, model.feature_scale))), model.feature_scale)  # noqa: E731
+        h = p if x is None else p + fused(x)
+        v = q if y is None else q + fused(y)
+    layers = [h]
+    for k in range(model.depth):
+        heard = np.zeros_like(h)
+        for a, friends in enumerate(friends_of(data, model.symmetric)):
+            if friends:
+                of_friends = np.array([layers[-1][b] for b in friends])
+                heard[a] = of_friends.mean(axis=0) if model.pooling == "mean" else of_friends.max(axis=0)
+        if model.variant == "paper":
+            heard = act(dense(f"diffusion_{k}", np.concatenate([heard, layers[-1]], axis=1)))
+        layers.append(heard)
+    if model.depth == 0:
+        own = layers[0]
+    else:
+        own = {"last": layers[-1], "all_but_0": sum(layers[1:]), "all": sum(layers)}[model.layers]
+    return Twin(model, data, own, v, bias, v), squared(p), squared(q) + bias**2

@@ -1,0 +1,102 @@
+"""Small data sets for tests of models, with every kind of user and item that needs care."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from socialjax.data.schema import Dataset, Links, Provenance, interactions, no_interactions
+from socialjax.models.protocol import Batch
+from socialjax.ops import sample
+
+PLANTED = Provenance("planted", "a test")
+
+
+def dataset(num_users, num_items, train, links=None, user_features=None, item_features=None, name="small") -> Dataset:
+    """train: pairs (user, item); links: pairs (follower, followee) or None."""
+    train = np.reshape(np.array(train, np.int32), (-1, 2))
+    if links is not None:
+        links = Links(*np.reshape(np.array(links, np.int32), (-1, 2)).T.copy())
+    return Dataset(
+        name=name,
+        num_users=num_users,
+        num_items=num_items,
+        train=interactions(train[:, 0], train[:, 1]),
+        validation=no_interactions(),
+        test=no_interactions(),
+        provenance=PLANTED,
+        links=links,
+        user_features=user_features,
+        item_features=item_features,
+    )
+
+
+# User 2 took one item, 5 nothing and has friends, 6 took items and has no friend, 8 has neither; item 6 is untrained.
+# Links go one way (0 -> 1), both ways (1 <-> 2), and into users who follow nobody (3, 5).
+TRAIN = [(0, 0), (0, 1), (0, 2), (1, 1), (1, 3), (2, 4), (3, 0), (3, 5), (3, 2), (3, 1), (4, 2), (6, 3), (6, 5), (7, 0)]
+LINKS = [(0, 1), (0, 3), (1, 2), (2, 1), (2, 3), (4, 5), (4, 3), (7, 0), (0, 7), (1, 5), (2, 5)]
+NUM_USERS, NUM_ITEMS = 9, 7
+
+
+def small(user_width: int | None = None, item_width: int | None = None, links: bool = True) -> Dataset:
+    """Nine users, seven items; features of the given widths, with a mean and a spread that are not 0 and 1."""
+    rng = np.random.default_rng(0)
+    draw = lambda rows, width: None if width is None else (rng.normal(size=(rows, width)) * 2 + 1).astype(np.float32)  # noqa: E731
+    features = draw(NUM_USERS, user_width), draw(NUM_ITEMS, item_width)
+    return dataset(NUM_USERS, NUM_ITEMS, TRAIN, LINKS if links else None, *features)
+
+
+def reordered(data: Dataset, seed: int = 1) -> Dataset:
+    """The same training pairs and links in another order."""
+    rng = np.random.default_rng(seed)
+    train = data.train.take(rng.permutation(len(data.train)))
+    links = data.links
+    if links is not None:
+        order = rng.permutation(len(links))
+        links = Links(links.follower[order], links.followee[order])
+    return dataclasses.replace(data, train=train, links=links)
+
+
+def random_params(model, side, seed: int = 0, std: float = 0.4):
+    """Parameters of the model's shapes with no number at 0, biases included."""
+    rng = np.random.default_rng(seed)
+    shapes = jax.eval_shape(lambda side: model.init(jax.random.key(0), side), side)
+    return jax.tree.map(lambda leaf: rng.normal(0, std, leaf.shape).astype(leaf.dtype), shapes)
+
+
+def random_batch(data: Dataset, negatives: int = 3, rows: int = 12, seed: int = 0) -> Batch:
+    """Training pairs with drawn items, a row of half weight and two rows of padding."""
+    rng = np.random.default_rng(seed)
+    pairs = rng.integers(len(data.train), size=rows)
+    weight = np.ones(rows, np.float32)
+    weight[[1, rows - 2, rows - 1]] = 0.5, 0, 0
+    drawn = rng.integers(data.num_items, size=(rows, negatives)).astype(np.int32)
+    return Batch(data.train.user[pairs], data.train.item[pairs], drawn, weight, np.arange(rows, dtype=np.uint32))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def scores_and_loss(model, params, side, batch, key=0):
+    """All scores f32[U, I], and the loss of the batch, in one program."""
+    state = model.encode(params, side)
+    users, items, _ = model.vectors(state)
+    every = jnp.broadcast_to(jnp.arange(items.shape[0]), (users.shape[0], items.shape[0]))
+    scores = model.score(state, jnp.arange(users.shape[0]), every)
+    return scores, model.loss(params, side, batch, key)
+
+
+def assert_equals_twin(model, data, twin_of, dropout_key=7):
+    """Scores of all pairs, loss, weight and objective equal the equations to 1e-5."""
+    side, batch = model.prepare(data), random_batch(data, model.negatives)
+    params = random_params(model, side)
+    scores, ((total, weight), metrics) = scores_and_loss(model, params, side, batch, dropout_key)
+    twin, user_norms, item_norms = twin_of(model, data, params)
+    expected = [[twin.score(a, i) for i in range(data.num_items)] for a in range(data.num_users)]
+    np.testing.assert_allclose(scores, expected, rtol=1e-5, atol=1e-5)
+    masks = None
+    if model.dropout:  # which numbers are dropped is no part of the equations: ask for it
+        masks = np.asarray(sample.dropout(dropout_key, np.ones((len(batch.rows), model.dim)), batch.rows, model.dropout))
+    slow = twin.loss(batch, user_norms, item_norms, masks)
+    np.testing.assert_allclose([total, weight, metrics["objective"]], slow, rtol=1e-5, atol=1e-5)
+    return scores

@@ -1,0 +1,292 @@
+"""Training stops when it should, returns the best epoch, and comes back from any stop as if there had been none."""
+
+import json
+import math
+import os
+import signal
+
+import jax
+import numpy as np
+import pytest
+
+from socialjax.eval import protocol, ranking
+from socialjax.models import BPR
+from socialjax.train import log, loop
+from socialjax.train.checkpoint import Checkpoints, read_best
+from socialjax.train.loop import METRIC, Diverged, Interrupted, TrainSettings, train
+
+MODEL = BPR(dim=4, dropout=0.2, init_std=0.1)
+BATCH = 128
+SETTINGS = TrainSettings(epochs=6, batch_size=BATCH, evaluate_every=2, patience=0, save_seconds=0, quiet=True)
+
+
+@pytest.fixture(scope="module")
+def per_epoch(pairs):
+    steps = -(-len(pairs.users) // BATCH)
+    assert steps >= 4, "the tests stop in the middle of an epoch"
+    return steps
+
+
+@pytest.fixture
+def begin(world, pairs):
+    """begin(folder, settings, **more) -> Trained."""
+    side = MODEL.prepare(world)
+    lists = protocol.candidates(world, protocol.parse("full", ks=(10,)), "validation")
+
+    def validate(params):
+        return ranking.evaluate(MODEL, params, side, lists).mean()
+
+    def start(folder, settings=SETTINGS, model=MODEL, **more):
+        folder.mkdir(exist_ok=True)
+        more = {"validate": validate, "devices": jax.devices()[:1], **more}
+        return train(model, side, pairs, settings, 7, folder, more.pop("fingerprint", "print"), **more)
+
+    return start
+
+
+@pytest.fixture
+def unbroken(begin, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("unbroken")
+    return begin(folder), folder
+
+
+def metrics_of(folder):
+    """metrics.jsonl but for the times."""
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in line.items() if name != "seconds"} for line in lines]
+
+
+def latest(folder):
+    """The last state on disk, as bytes of every array of it."""
+    kept = Checkpoints(folder / "checkpoints", "print")
+    try:
+        step = max(kept._manager.all_steps())
+        notes = kept._manager.restore(step, args=loop_notes())["notes"]
+        return step, notes["arrays"], notes["best"], notes["best_step"]
+    finally:
+        kept.close()
+
+
+def loop_notes():
+    import orbax.checkpoint as ocp
+
+    return ocp.args.Composite(notes=ocp.args.JsonRestore())
+
+
+def assert_same(one, other):
+    """(Trained, folder) twice: everything is equal bit for bit, but for the times."""
+    (trained, folder), (again, there) = one, other
+    jax.tree.map(np.testing.assert_array_equal, trained.params, again.params)
+    assert (trained.epoch, trained.validation) == (again.epoch, again.validation)
+    assert metrics_of(folder) == metrics_of(there)
+    assert latest(folder) == latest(there)
+
+
+def stop_at(monkeypatch, step, number=signal.SIGTERM):
+    """Sends the signal when training has reached that step; one step a call on the device."""
+    monkeypatch.setattr(loop, "CALL_SECONDS", 1e-9)
+    shown = log.Written.progress
+
+    def progress(self, now, loss):
+        shown(self, now, loss)
+        if now == step:
+            os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(log.Written, "progress", progress)
+
+
+def scripted(values):
+    """validate() that returns these values of the metric, one a call, and keeps the parameters it was asked about."""
+    asked = []
+
+    def validate(params):
+        asked.append(jax.tree.map(np.array, params))
+        return {METRIC: values[len(asked) - 1]}
+
+    return validate, asked
+
+
+@pytest.mark.parametrize("step", [1, 3, 8, 9, 17], ids=lambda step: f"step_{step}")
+@pytest.mark.parametrize("number", [signal.SIGTERM])
+def test_a_stopped_run_goes_on_to_the_same_end(begin, unbroken, tmp_path, monkeypatch, per_epoch, step, number):
+    with monkeypatch.context() as patch:
+        stop_at(patch, step, number)
+        with pytest.raises(Interrupted) as stop:
+            begin(tmp_path)
+    assert stop.value.signal == number
+    assert latest(tmp_path)[0] == step
+    assert_same(unbroken, (begin(tmp_path), tmp_path))
+
+
+def test_stopping_again_and_again_changes_nothing(begin, unbroken, tmp_path, monkeypatch):
+    for step in (2, 5, 11, 20):
+        with monkeypatch.context() as patch, pytest.raises(Interrupted, match="SIGINT.*same command"):
+            stop_at(patch, step, signal.SIGINT)
+            begin(tmp_path)
+    assert_same(unbroken, (begin(tmp_path), tmp_path))
+
+
+@pytest.mark.parametrize("call_seconds", [1e-9, 1e9])
+def test_the_length_of_calls_changes_nothing(begin, unbroken, tmp_path, monkeypatch, call_seconds):
+    monkeypatch.setattr(loop, "CALL_SECONDS", call_seconds)
+    assert_same(unbroken, (begin(tmp_path), tmp_path))
+
+
+def test_how_often_is_saved_changes_nothing(begin, unbroken, tmp_path):
+    import dataclasses
+
+    assert_same(unbroken, (begin(tmp_path, dataclasses.replace(SETTINGS, save_seconds=1e6)), tmp_path))
+
+
+def test_long_epochs_are_saved_in_between(begin, tmp_path, monkeypatch, per_epoch):
+    import dataclasses
+
+    steps, save = [], Checkpoints.save
+    monkeypatch.setattr(loop, "CALL_SECONDS", 1e-9)
+    monkeypatch.setattr(Checkpoints, "save", lambda self, step, *rest: (steps.append(step), save(self, step, *rest)))
+    begin(tmp_path, dataclasses.replace(SETTINGS, epochs=1, save_seconds=1e-6))
+    assert steps[:per_epoch] == list(range(1, per_epoch + 1))
+
+
+def test_lines_beyond_the_checkpoint_are_cut_back_and_written_again(begin, unbroken, tmp_path, per_epoch, monkeypatch):
+    """What a kill leaves between a line and its checkpoint: lines ahead of it, the last one cut off."""
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        stop_at(patch, 2 * per_epoch + 1)
+        begin(tmp_path)
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps({"epoch": 4, "step": 4 * per_epoch, "loss": 99.0}) + '\n{"epoch": 6, "st')
+    assert_same(unbroken, (begin(tmp_path), tmp_path))
+
+
+def test_a_damaged_newest_checkpoint_costs_time_but_changes_nothing(begin, unbroken, tmp_path, per_epoch, monkeypatch):
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        stop_at(patch, 2 * per_epoch + 1)
+        begin(tmp_path)
+    for path in (tmp_path / "checkpoints" / str(2 * per_epoch + 1)).rglob("d/*"):
+        path.write_bytes(path.read_bytes()[:-7])
+    assert_same(unbroken, (begin(tmp_path), tmp_path))
+
+
+def test_a_finished_training_is_read_back(begin, unbroken):
+    trained, folder = unbroken
+    assert_same(unbroken, (begin(folder), folder))
+    assert begin(folder).pairs_per_second == trained.pairs_per_second > 0
+
+
+def test_other_settings_do_not_go_on_from_a_checkpoint(begin, unbroken):
+    with pytest.raises(loop_errors(), match="belongs to a run with other settings"):
+        begin(unbroken[1], fingerprint="other")
+
+
+def loop_errors():
+    from socialjax.train.checkpoint import CheckpointError
+
+    return CheckpointError
+
+
+def test_saving_while_training_goes_on_writes_the_state_of_that_step(begin, tmp_path, monkeypatch, per_epoch):
+    """The arrays of the step are donated to the next one while the checkpoint is still being written."""
+    copies, save = {}, Checkpoints.save
+
+    def note(self, step, state, best, memory):
+        copies[step] = jax.tree.map(np.array, (state, best))
+        save(self, step, state, best, memory)
+
+    monkeypatch.setattr(Checkpoints, "save", note)
+    monkeypatch.setattr(loop, "CALL_SECONDS", 1e-9)
+    begin(tmp_path)
+    kept = Checkpoints(tmp_path / "checkpoints", "print")
+    steps = sorted(kept._manager.all_steps())
+    assert steps == [4 * per_epoch, 6 * per_epoch]
+    for step in steps:
+        state, best, _ = kept._read(step, *copies[6 * per_epoch])
+        jax.tree.map(np.testing.assert_array_equal, (state, best), copies[step])
+    kept.close()
+
+
+def test_the_best_epoch_is_returned(begin, tmp_path):
+    import dataclasses
+
+    validate, asked = scripted([0.2, 0.5, 0.4, 0.5, 0.1, 0.3])
+    trained = begin(tmp_path, dataclasses.replace(SETTINGS, evaluate_every=1), validate=validate)
+    assert (trained.epoch, trained.validation) == (2, {METRIC: 0.5})  # of equals the first
+    jax.tree.map(np.testing.assert_array_equal, trained.params, asked[1])
+    jax.tree.map(np.testing.assert_array_equal, read_best(tmp_path / "checkpoints")[0], asked[1])
+    assert [line["epoch"] for line in metrics_of(tmp_path)] == [1, 2, 3, 4, 5, 6]
+
+
+RULES = [  # values of the metric, floor, patience, plateau -> epochs trained
+    ([0.5, 0.4, 0.4, 0.4, 0.4, 0.4], 0.0, 2, 0, 3),
+    ([0.5, 0.4, 0.6, 0.4, 0.4, 0.4], 0.0, 2, 0, 5),
+    ([0.5, 0.4, 0.4, 0.4, 0.4, 0.4], 0.0, 0, 0, 6),
+    ([0.5, 0.4, 0.4, 0.4, 0.4, 0.4], 0.5, 2, 0, 3),  # no plateau is waited for
+    ([0.5, 0.4, 0.4, 0.4, 0.4, 0.4], 0.5, 2, 3, 5),  # patience starts after epoch 3
+    ([0.5, 0.4, 0.4, 0.4, 0.4, 0.4], 0.5, 2, 60, 6),
+    ([0.5, 0.4, 0.6, 0.4, 0.4, 0.4], 0.5, 2, 60, 5),  # 0.6 is above 1.05 * 0.5
+    ([0.5, 0.4, 0.52, 0.4, 0.4, 0.4], 0.5, 2, 60, 6),  # 0.52 is not
+]
+
+
+@pytest.mark.parametrize("values, floor, patience, plateau, epochs", RULES)
+def test_patience_waits_for_the_end_of_the_plateau(begin, tmp_path, values, floor, patience, plateau, epochs):
+    import dataclasses
+
+    rule = dataclasses.replace(
+        SETTINGS, evaluate_every=1, patience=patience, plateau=plateau, save_seconds=1e6
+    )
+    begin(tmp_path, rule, validate=scripted(values)[0], floor=floor)
+    assert len(metrics_of(tmp_path)) == epochs
+
+
+def test_without_validation_all_epochs_are_trained_and_the_last_returned(begin, tmp_path, per_epoch):
+    import dataclasses
+
+    rule = dataclasses.replace(SETTINGS, epochs=3, patience=1)
+    trained = begin(tmp_path, rule, validate=None)
+    assert (trained.epoch, trained.validation) == (3, {})
+    assert [(line["epoch"], "validation" in line) for line in metrics_of(tmp_path)] == [(2, False), (3, False)]
+    assert latest(tmp_path)[0] == 3 * per_epoch
+    longer = begin(tmp_path / "two", dataclasses.replace(rule, epochs=2), validate=None)
+    assert any(np.any(a != b) for a, b in zip(jax.tree.leaves(trained.params), jax.tree.leaves(longer.params)))
+
+
+def test_a_loss_that_is_not_finite_stops_with_step_and_settings(begin, tmp_path):
+    import dataclasses
+
+    wild = dataclasses.replace(SETTINGS, optimizer="sgd", learning_rate=1e30)
+    with pytest.raises(Diverged, match=r"between steps \d+ and \d+.*--train.learning-rate \(1e\+30\).*--model.l2"):
+        begin(tmp_path, wild, validate=scripted([0.1] * 6)[0])
+
+
+def test_a_learning_rate_that_is_no_number_is_refused():
+    with pytest.raises(ValueError, match="--train.learning-rate must be above 0, got nan"):
+        TrainSettings(learning_rate=math.nan)
+    with pytest.raises(ValueError, match="--train.patience must not be below 0, got -1"):
+        TrainSettings(patience=-1)
+    with pytest.raises(ValueError, match="--train.batch-size must be at least 1, got 0"):
+        TrainSettings(batch_size=0)
+    with pytest.raises(ValueError, match="--train.table-shards needs --train.backend jit"):
+        TrainSettings(table_shards=2, backend="pmap")
+
+
+@pytest.mark.parametrize("backend", ["jit", "pmap"])
+def test_resuming_on_other_devices_ends_at_the_same_parameters(begin, unbroken, tmp_path, monkeypatch, backend):
+    import dataclasses
+
+    rule = dataclasses.replace(SETTINGS, backend=backend)
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        stop_at(patch, 7)
+        begin(tmp_path, rule, devices=jax.devices()[:4])
+    trained = begin(tmp_path, rule, devices=jax.devices()[:2])
+    assert latest(tmp_path)[0] == latest(unbroken[1])[0]
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), trained.params, unbroken[0].params
+    )
+
+
+def test_signals_are_handled_as_before_afterwards(begin, tmp_path, monkeypatch):
+    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        stop_at(patch, 1)
+        begin(tmp_path)
+    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
