@@ -110,14 +110,15 @@ class FactorModel(Model):
         """Vector f32[D] of a user who was not trained, from items i32[N] they took (and, in social models, friends).
 
         Ridge regression of 1 for these items and 0 for all others, which together weigh as much as these, then given
-        the length of a usual user's vector, so that taste and item bias stand to each other as for everybody.
+        the length of a usual user's vector, so that taste and item bias stand to each other as for everybody. On Yelp
+        the users of a trained BPR, taken in anew like this, rank a little better than by their own vectors.
         """
         vectors = np.asarray(state.items, np.float64)
         if not len(items):
             return np.zeros(vectors.shape[1], np.float32)
         taken = vectors[items]
         gram = taken.T @ taken + len(items) / len(vectors) * (vectors.T @ vectors)
-        ridge = 0.1 * np.trace(gram) / len(gram) + 1e-12
+        ridge = np.trace(gram) / len(gram) + 1e-12  # as large as the mean eigenvalue
         vector = np.linalg.solve(gram + ridge * np.eye(len(gram)), taken.sum(axis=0))
         usual = np.median(np.linalg.norm(np.asarray(state.users), axis=1))
         return (vector * usual / max(np.linalg.norm(vector), 1e-12)).astype(np.float32)

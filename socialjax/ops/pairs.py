@@ -13,10 +13,12 @@ BLOCK = 256  # rows
 @jax.custom_vjp
 def candidate_scores(users: jax.Array, items: jax.Array, candidates: jax.Array) -> jax.Array:
     """users f32[B, D] (one vector a row), items f32[I, D], candidates i32[B, C] -> f32[B, C]."""
+    items = jnp.asarray(items)
     return jax.lax.platform_dependent(users, items, candidates, cpu=_blocked_scores, default=_scores)
 
 
 def _forward(users, items, candidates):
+    items = jnp.asarray(items)
     return candidate_scores(users, items, candidates), (users, items, candidates)
 
 

@@ -29,10 +29,13 @@ def started() -> float:
 
 
 def set_up_logging() -> None:
-    """Plain lines on standard error; the libraries' own talk from warnings up."""
+    """Plain lines on standard error; the libraries' own talk from warnings up.
+
+    absl is silent: Orbax logs every failed write with several tracebacks, and then raises it, for us to tell.
+    """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
     for noisy in ("absl", "jax", "jax._src", "matplotlib", "orbax", "tensorstore"):
-        logging.getLogger(noisy).setLevel(logging.ERROR if noisy == "absl" else logging.WARNING)
+        logging.getLogger(noisy).setLevel(logging.CRITICAL if noisy == "absl" else logging.WARNING)
 
 
 def read_arguments(definition: Definition, arguments: Sequence[str]) -> Experiment:

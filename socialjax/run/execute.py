@@ -61,10 +61,10 @@ def run(definition: Definition, experiment: Experiment, data: Dataset, label: st
         if is_first():
             print(table(finished, folder), flush=True)
         return finished
-    # A list that nobody asked for would only cost time; reference lines are cheap.
-    lists = {name: candidates(experiment, data, name) for name in protocols(experiment)}
-    records = [_run_seed(definition, experiment, data, lists, folder, seed, began) for seed in experiment.seeds]
-    record = _summarise(definition, experiment, data, records, lists, time.monotonic() - began)
+    for name in protocols(experiment):  # an error in the cut-offs must come before the training, not after
+        candidates(experiment, data, name, users=data.test.user[:1])
+    records = [_run_seed(definition, experiment, data, folder, seed, began) for seed in experiment.seeds]
+    record = _summarise(definition, experiment, data, records, time.monotonic() - began)
     if is_first():
         results.write_json(folder / "result.json", record)
         print(table(record, folder), flush=True)
@@ -76,9 +76,9 @@ def protocols(experiment: Experiment) -> list[str]:
     return list(dict.fromkeys((experiment.eval.protocol, *experiment.eval.also)))
 
 
-def candidates(experiment: Experiment, data: Dataset, name: str, part: str = "test") -> protocol.Candidates:
-    """The lists of that protocol."""
-    return protocol.candidates(data, experiment.eval.make(name), part)
+def candidates(experiment: Experiment, data: Dataset, name: str, part: str = "test", users=None) -> protocol.Candidates:
+    """The lists of that protocol, of all users of the part or of some."""
+    return protocol.candidates(data, experiment.eval.make(name), part, users)
 
 
 def work_folder(definition: Definition, experiment: Experiment, data: Dataset, label: str) -> Path:
@@ -105,7 +105,7 @@ def _finished(folder: Path, experiment: Experiment) -> dict | None:
     return record if record is not None and record["seeds"] == list(experiment.seeds) else None
 
 
-def _run_seed(definition, experiment, data, lists, folder: Path, seed: int, began: float) -> dict:
+def _run_seed(definition, experiment, data, folder: Path, seed: int, began: float) -> dict:
     here = folder / f"seed_{seed}"
     done = here / "result.json"
     if done.exists():
@@ -134,7 +134,9 @@ def _run_seed(definition, experiment, data, lists, folder: Path, seed: int, bega
     )
     start = time.monotonic()
     state = ranking.encode(model, trained.params, side)
-    found = {name: ranking.evaluate_state(model, state, chosen) for name, chosen in lists.items()}
+    found = {  # lists are drawn one by one and let go: two of Yelp's fill 85 MB
+        name: ranking.evaluate_state(model, state, candidates(experiment, data, name)) for name in protocols(experiment)
+    }
     main = found[experiment.eval.protocol]
     record = {
         "seed": seed,
@@ -175,7 +177,7 @@ def _groups(data: Dataset, result: Result) -> dict:
     return found
 
 
-def _summarise(definition, experiment, data: Dataset, records: list[dict], lists, seconds: float) -> dict:
+def _summarise(definition, experiment, data: Dataset, records: list[dict], seconds: float) -> dict:
     def over_seeds(metrics: list[dict]) -> dict:
         found = {}
         for name in metrics[0]:
@@ -183,8 +185,9 @@ def _summarise(definition, experiment, data: Dataset, records: list[dict], lists
             found[name] = {"mean": mean, "ci95": half, "values": [m[name] for m in metrics]}
         return found
 
+    lists = candidates(experiment, data, experiment.eval.protocol)
     references = {
-        name: _reference(model, data, lists[experiment.eval.protocol])
+        name: _reference(model, data, lists)
         for name, model in models.REFERENCES.items()
         if all(getattr(data, need) is not None for need in model.traits.needs)
     }

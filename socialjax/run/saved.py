@@ -130,7 +130,10 @@ def load(folder: Path | str, seed: int | None = None, data_dir: Path | str | Non
     ValueError, DataError or CheckpointError, with what to do, when anything is missing, damaged or does not fit.
     """
     folder, seed = find_seed(Path(folder), seed)
-    result = results.read_json(folder / f"seed_{seed}" / "result.json")
+    path = folder / f"seed_{seed}" / "result.json"
+    result = results.read_json(path)
+    if not isinstance(result, dict) or "metrics" not in result:
+        raise ValueError(f"{path} is not the result of a run; delete it and start the run again")
     model, settings, record = read_settings(folder)
     data = read_data(settings, record, folder, data_dir)
     side = on_device(model.prepare(data))

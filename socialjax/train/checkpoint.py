@@ -5,8 +5,10 @@ moment exists at which they belong to different steps. The last two are kept. Or
 bytes have changed, so each checkpoint lists its arrays with their shapes and digests.
 """
 
+import functools
 import json
 import logging
+import re
 import zlib
 from pathlib import Path
 from typing import Any
@@ -127,7 +129,7 @@ class Checkpoints:
 
     def _refused(self, error: Exception) -> CheckpointError:
         return CheckpointError(
-            f"the checkpoint could not be saved under {self.folder}: {_first_line(error)}; make room or choose another "
+            f"the checkpoint could not be saved under {self.folder}: {_reason(error)}; make room or choose another "
             "--workdir, then start the same command again: it goes on from the last checkpoint that was saved"
         )
 
@@ -142,7 +144,8 @@ def read_best(folder: Path) -> tuple[Any, dict]:
         for step in sorted(manager.all_steps(), reverse=True):
             try:
                 notes = _read_notes(manager, step)
-                best = manager.restore(step, args=ocp.args.Composite(best=ocp.args.StandardRestore()))["best"]
+                best = ocp.args.StandardRestore(_best_as_listed(notes))
+                best = manager.restore(step, args=ocp.args.Composite(best=best))["best"]
                 _must_be_as_listed(notes, best=best)
                 return best, notes
             except Exception as error:
@@ -166,6 +169,18 @@ def _listed(digests: bool = True, **trees) -> dict[str, list]:
     leaves = {f"{n}{jax.tree_util.keystr(p)}": x for n, t in trees.items() for p, x in jax.tree.leaves_with_path(t)}
     sums = jax.device_get(jax.tree.map(_local, _digests(leaves))) if digests else {}
     return {n: [f"{x.dtype}{list(x.shape)}", int(sums[n]) if digests else None] for n, x in leaves.items()}
+
+
+def _best_as_listed(notes: dict) -> dict:
+    """Nested dicts of NumPy arrays to read into: without them, Orbax wants the devices the arrays were saved from."""
+    best: dict = {}
+    for name, (shape, _) in notes["arrays"].items():
+        *path, leaf = re.findall(r"\['([^']*)'\]", name) or [""]
+        if name.startswith("best["):
+            dtype, sizes = shape.split("[", 1)
+            inner = functools.reduce(lambda tree, key: tree.setdefault(key, {}), path, best)
+            inner[leaf] = np.zeros(json.loads(f"[{sizes}"), jnp.dtype(dtype))
+    return best
 
 
 def _must_be_as_listed(notes: dict, **trees) -> None:
@@ -193,3 +208,9 @@ def _local(array: jax.Array) -> jax.Array:
 
 def _first_line(error: Exception) -> str:
     return f"{type(error).__name__}: {error}".splitlines()[0][:200]
+
+
+def _reason(error: Exception) -> str:
+    """What the system said, when it is at the end of a long story."""
+    found = re.search(r"OS error \d+: (?:E[A-Z0-9]+ )?([^\]]+)", str(error))
+    return found[1] if found else _first_line(error)

@@ -45,10 +45,14 @@ class MetricsLog:
         return lines
 
     def append(self, line: dict) -> None:
-        with self.path.open("a") as file:
-            file.write(json.dumps(line) + "\n")
-            file.flush()
-            os.fsync(file.fileno())  # a checkpoint, which is synced, must not outlive the lines before it
+        """Raises OSError that names the file."""
+        try:
+            with self.path.open("a") as file:
+                file.write(json.dumps(line) + "\n")
+                file.flush()
+                os.fsync(file.fileno())  # a checkpoint, which is synced, must not outlive the lines before it
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self.path)) from error
 
 
 class Progress:

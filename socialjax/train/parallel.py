@@ -165,8 +165,8 @@ class PmapRunner:
         return jax.tree.map(lambda leaf: leaf.addressable_data(0)[0], tree)
 
     def to_save(self, state: TrainState) -> TrainState:
-        """One replica, as NumPy arrays."""
-        return jax.tree.map(lambda leaf: np.array(leaf.addressable_data(0))[0], state)
+        """One replica, as NumPy arrays (not NumPy numbers, which no checkpoint can hold)."""
+        return jax.tree.map(lambda leaf: np.array(leaf.addressable_data(0)[0]), state)
 
     def best(self, saved):
         return saved

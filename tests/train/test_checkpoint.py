@@ -116,7 +116,7 @@ def test_when_all_are_damaged_every_start_is_refused(tmp_path, damage):
     for step in ("1", "2"):
         damage(tmp_path / step)
     for _ in range(2):
-        with pytest.raises(CheckpointError, match="none of the checkpoints .* can be read"):
+        with pytest.raises(CheckpointError, match=r"none of the checkpoints .* can be read"):
             restore(tmp_path)
     with pytest.raises(CheckpointError, match="no readable checkpoint"):
         read_best(tmp_path)
@@ -124,7 +124,7 @@ def test_when_all_are_damaged_every_start_is_refused(tmp_path, damage):
 
 def test_a_run_with_other_settings_is_refused(tmp_path):
     save(tmp_path, 1, 2, fingerprint="theirs")
-    with pytest.raises(CheckpointError, match="step 2 .* belongs to a run with other settings.*--workdir"):
+    with pytest.raises(CheckpointError, match=r"step 2 .* belongs to a run with other settings.*--workdir"):
         restore(tmp_path)
     assert_is(restore(tmp_path, "theirs"), 2)
 
@@ -181,5 +181,5 @@ def test_digests_notice_swapped_and_changed_numbers_of_every_type():
 
 def test_an_unusable_folder_is_one_clear_error(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(CheckpointError, match="could not be saved under .*file"):
+    with pytest.raises(CheckpointError, match=r"could not be saved under .*file"):
         Checkpoints(tmp_path / "file" / "checkpoints", "ours")

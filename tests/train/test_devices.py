@@ -13,14 +13,13 @@ STEPS, BATCH = 20, 32
 # Smaller starts make gradients that almost cancel, and Adam, which divides by their size, makes rounding visible.
 MODELS = {
     "bpr": BPR(dim=4, dropout=0.2, init_std=0.1),
-    "diffnet": DiffNet(dim=4, variant="paper", negatives=2, dropout=0.2, exclude_target=True, init_std=0.1),
+    "diffnet": DiffNet(dim=4, depth=1, variant="paper", negatives=2, exclude_target=True, init_std=0.1),
 }
 PLACEMENTS = [
     *(("jit", count, {}) for count in (2, 4, 8)),
     *(("pmap", count, {}) for count in (1, 2, 4, 8)),
     ("jit", 4, {"table_shards": 2}),
     ("jit", 8, {"table_shards": 2, "shard_edges": True}),
-    ("jit", 2, {"shard_edges": True}),
 ]
 
 
@@ -45,11 +44,11 @@ def on_one_device(world, pairs):
     return {name: trained(name, world, pairs) for name in MODELS}
 
 
-@pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize("backend, count, mesh", PLACEMENTS, ids=lambda value: str(value))
+CASES = [("diffnet", *placement) for placement in PLACEMENTS] + [("bpr", name, 8, {}) for name in ("jit", "pmap")]
+
+
+@pytest.mark.parametrize("name, backend, count, mesh", CASES, ids=str)
 def test_parameters_after_20_steps_are_those_of_one_device(on_one_device, world, pairs, name, backend, count, mesh):
-    if "shard_edges" in mesh and name == "bpr":
-        pytest.skip("BPR has no edges")
     found = trained(name, world, pairs, backend, count, **mesh)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), found, on_one_device[name])
 
@@ -88,7 +87,7 @@ def test_spread_tables_stay_spread_and_compile_once(world, pairs):
 @pytest.mark.parametrize("backend", ["jit", "pmap"])
 def test_a_batch_that_does_not_divide_is_refused(world, pairs, backend):
     model, optimizer = MODELS["bpr"], make_optimizer("adam", 0.02)
-    with pytest.raises(ValueError, match="multiple of the 8 devices.*got 30"):
+    with pytest.raises(ValueError, match=r"multiple of the 8 devices.*got 30"):
         make_runner(backend, model, optimizer, model.prepare(world), pairs, 30, devices=jax.devices())
 
 

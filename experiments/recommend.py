@@ -1,0 +1,88 @@
+"""What a finished run recommends, and from which part of the model each score comes.
+
+    python -m experiments.recommend runs/diffnet_yelp/yelp --user 17 --k 10
+    python -m experiments.recommend runs/diffnet_yelp/yelp --items 3 5 --friends 17     a new user, without training
+
+CPU, a few seconds. Users and items are named by the ids of their files. `experiments.explain` says more.
+"""
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from socialjax import load
+from socialjax.explain.record import records
+from socialjax.explain.text import shorten, stand_in
+from socialjax.run.command import exit_code, set_up_logging
+from socialjax.run.saved import Ranked, Run
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    """What a finished run recommends, with titles or ids, and where each score comes from."""
+
+    run: tyro.conf.Positional[Path]
+    """Folder of a finished run, or of one of its seeds."""
+    user: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """Whom to recommend to; may be repeated."""
+    items: tuple[str, ...] = ()
+    """Instead of --user: what a new user took."""
+    friends: tuple[str, ...] = ()
+    """Instead of --user: whom a new user follows."""
+    k: int = 10
+    """Items for each user."""
+    include_seen: bool = False
+    """Recommend training items too."""
+    seed: int | None = None
+    """Of the run; its lowest by default."""
+    data_dir: Path | None = None
+    """Where the data lies now, when that is not where it was."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command line -> exit status."""
+    set_up_logging()
+    chosen = tyro.cli(Arguments, prog="python -m experiments.recommend", args=arguments)
+    return exit_code(lambda: recommend(chosen))
+
+
+def recommend(of: Arguments) -> None:
+    """Prints a table for each user."""
+    if bool(of.user) == bool(of.items or of.friends):
+        raise ValueError("give either --user, or --items and --friends of a new user")
+    run = load(of.run, of.seed, of.data_dir)
+    warning = stand_in({"data": run.data.provenance.kind, "data_set": run.data.name})
+    blocks = [warning] if warning else []
+    if of.user:
+        for user, found in zip(of.user, run.recommend(of.user, of.k, not of.include_seen)):
+            blocks.append(f"user {user}\n{_with_parts(run, user, found)}")
+    else:
+        found = run.recommend_new(of.items, of.friends, of.k)
+        blocks.append(f"a new user\n{_table(found, [])}")
+    print("\n\n".join(blocks + ([warning] if warning else [])))
+
+
+def _with_parts(run: Run, user: str, found: list[Ranked]) -> str:
+    why = records(run.explain(user, [ranked.item for ranked in found]), run.data, kept=0) if found else []
+    return _table(found, [{part["label"]: part["value"] for part in record["parts"]} for record in why])
+
+
+def _table(found: list[Ranked], parts: list[dict[str, float]]) -> str:
+    """Rank, item, title (where it is not the id) and score, which the columns after it add up to."""
+    titled = any(str(ranked.item) != ranked.title for ranked in found)
+    columns = list(parts[0]) if parts else []
+    rows = [["", "item", *(["title"] if titled else []), "score", *columns]]
+    for place, ranked in enumerate(found):
+        names = [str(place + 1), str(ranked.item), *([shorten(ranked.title)] if titled else [])]
+        rows.append(names + [f"{ranked.score:.3f}"] + [f"{parts[place][column]:+.3f}" for column in columns])
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    texts = {1, 2} if titled else {1}
+    align = lambda c, text: text.ljust(widths[c]) if c in texts else text.rjust(widths[c])  # noqa: E731
+    return "\n".join("  ".join(align(c, text) for c, text in enumerate(row)).rstrip() for row in rows)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,100 @@
+"""An explanation as a picture: parts stacked up to the score, and the strongest friends and items beside them."""
+
+import os
+import warnings
+from pathlib import Path
+
+from socialjax.explain.text import heading, name_of, rest_of, shorten, stand_in
+
+COLOURS = ("#4269d0", "#ff8a2b", "#e0ac2b", "#3ca951", "#9c6b4e", "#a463f2", "#97bbf5", "#ff6ea8")
+GREY = "#8a8f98"
+SHOWN = 12
+LONGEST = 32  # characters of a name beside a bar
+
+
+def draw(path: Path, record: dict, shown: int = SHOWN) -> None:
+    """Writes a record of `explain.record` as PNG, whole or not at all."""
+    from matplotlib.figure import Figure  # not pyplot: no state, no display; half a second, and only for this
+
+    colours = _colours(record)
+    strongest, others = _strongest(record, shown)
+    rows = max(len(record["parts"]) + 1, len(strongest))
+    size = (11 if strongest else 6.5, 1.5 + 0.3 * max(rows, 5))
+    figure = Figure(figsize=size, layout="constrained")
+    warning = stand_in(record)
+    source = f"{record['data_set']}, {record['data']} data" if not warning else warning
+    figure.suptitle(f"{heading(record)}\n{source}", fontsize=10, parse_math=False, color="#a00" if warning else "#222")
+    axes = figure.subplots(1, 2 if strongest else 1, squeeze=False)[0]
+    _waterfall(axes[0], record, colours)
+    if strongest:
+        _bars(axes[1], strongest, others, colours, record["exact"])
+    for axis in axes:
+        axis.spines[["top", "right", "left"]].set_visible(False)
+        axis.tick_params(axis="y", length=0)
+        axis.tick_params(axis="x", labelsize=8)
+        axis.grid(axis="x", alpha=0.25)
+        axis.set_axisbelow(True)
+    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph .* missing")  # a title in letters that the font does not have
+            figure.savefig(temporary, dpi=120, format="png")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _colours(record: dict) -> dict[str, str]:
+    names = [part["name"] for part in record["parts"] if part["name"] != "item_bias"]
+    return {name: COLOURS[place % len(COLOURS)] for place, name in enumerate(names)} | {"item_bias": GREY}
+
+
+def _waterfall(axis, record: dict, colours: dict[str, str]) -> None:
+    """Each part starts where the one before it ended; the last bar is the score."""
+    parts, height = record["parts"], 0.0
+    ends = [0.0]
+    for row, part in enumerate(parts):
+        axis.barh(row, part["value"], left=height, color=colours[part["name"]], height=0.66)
+        height += part["value"]
+        ends.append(height)
+        axis.plot([height, height], [row - 0.33, row + 1.33], color="#555", linewidth=0.7)
+    axis.barh(len(parts), record["score"], color="#333", height=0.66)
+    reach = (max(ends) - min(ends)) or 1.0
+    for row, part in enumerate([*parts, {"value": record["score"]}]):
+        end = max(ends[row], ends[row + 1]) if row < len(parts) else max(record["score"], 0.0)
+        axis.text(end + 0.015 * reach, row, f"{part['value']:+.3f}", va="center", fontsize=9)
+    axis.set_yticks(range(len(parts) + 1), [*(part["label"] for part in parts), "score"], fontsize=9)
+    axis.set_xlim(min(ends) - 0.03 * reach, max(ends) + 0.17 * reach)
+    axis.axvline(0, color="#555", linewidth=0.8)
+    axis.invert_yaxis()
+    axis.set_title("what the score is made of", fontsize=9, loc="left")
+
+
+def _strongest(record: dict, shown: int) -> tuple[list[tuple[str, str, float]], tuple[int, float] | None]:
+    """The elements that add most, of all parts: (name, part, contribution), and (count, sum) of all others."""
+    every = [(g, e) for g in record["elements"] for e in g["ranked"]]
+    every.sort(key=lambda pair: -abs(pair[1]["contribution"]))
+    rows = [(name_of(e, g["kind"]), g["part"], e["contribution"]) for g, e in every[:shown]]
+    rest = [rest_of(group, len(group["ranked"])) for group in record["elements"]]
+    count = len(every) - len(rows) + sum(n for n, _ in rest)
+    left = sum(e["contribution"] for _, e in every[shown:]) + sum(value for _, value in rest)
+    return rows, (count, left) if count else None
+
+
+def _bars(axis, strongest, others, colours: dict[str, str], exact: bool) -> None:
+    rows = [(name, colours.get(part, GREY), value) for name, part, value in strongest]
+    values = [value for _, _, value in rows]
+    low, high = min(0.0, *values), max(0.0, *values)
+    reach = (high - low) or 1.0
+    for row, (_, colour, value) in enumerate(rows):
+        axis.barh(row, value, color=colour, height=0.66)
+        axis.text(max(value, 0) + 0.015 * reach, row, f"{value:+.3f}", va="center", fontsize=8)
+    names = [shorten(name, LONGEST) for name, _, _ in rows]
+    axis.set_yticks(range(len(rows)), names, fontsize=8, parse_math=False)
+    axis.set_xlim(low - 0.03 * reach, high + 0.17 * reach)
+    axis.axvline(0, color="#555", linewidth=0.8)
+    axis.invert_yaxis()
+    title = "who and what adds most (colours as on the left)"
+    axis.set_title(title if exact else f"{title}; estimates", fontsize=9, loc="left")
+    if others:  # not a bar: together they often outweigh each one of those shown
+        axis.set_xlabel(f"and {others[0]:,} others, together {others[1]:+.3f}", fontsize=9, loc="left")

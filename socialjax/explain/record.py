@@ -1,0 +1,78 @@
+"""An explanation as plain records: names instead of numbers, elements ranked, ready for JSON, text and picture."""
+
+import re
+
+import numpy as np
+
+from socialjax.data.schema import Dataset
+from socialjax.models.protocol import Explanation, Ragged
+
+KEPT = 100  # elements of one part in a record: whoever follows thousands has thousands at distance 2
+LABELS = {"own_vector": "own vector", "history": "own history"}
+NUMBERED = {"friends": "friends at distance", "diffusion": "diffusion layer"}
+KINDS = {"history": "item", "friends": "user", "diffusion": "user"}  # what the ids of elements are
+
+
+def records(explanation: Explanation, data: Dataset, kept: int = KEPT) -> list[dict]:
+    """One for each pair, in their order.
+
+    {"data_set", "data" (real, stand-in, ...), "user", "item", "title", "score", "exact",
+     "parts": [{"name", "label", "value"}], which add up to the score,
+     "elements": [{"part", "label", "kind", "count", "ranked": [{"id", "title", "is_user", "weight", "contribution"}],
+                   "rest": {"count", "contribution"}}]}; ranked by the size of the contribution, `kept` at most.
+    """
+    return [_record(explanation, data, pair, kept) for pair in range(len(explanation.users))]
+
+
+def label(part: str) -> str:
+    """What people read for the name of a part: `friends at distance 2` for `friends_2`."""
+    numbered = re.fullmatch(r"(\w+)_(\d+)", part)
+    if numbered and numbered[1] in NUMBERED:
+        return f"{NUMBERED[numbered[1]]} {numbered[2]}"
+    return LABELS.get(part, part.replace("_", " "))
+
+
+def _record(why: Explanation, data: Dataset, pair: int, kept: int) -> dict:
+    user, item = int(why.users[pair]), int(why.items[pair])
+    return {
+        "data_set": data.name,
+        "data": data.provenance.kind,
+        "user": _id(user, data.user_names),
+        "item": _id(item, data.item_names),
+        "title": data.describe_item(item),
+        "score": float(why.score[pair]),
+        "exact": why.exact,
+        "parts": [{"name": n, "label": label(n), "value": float(value[pair])} for n, value in why.parts.items()],
+        "elements": [_elements(name, ragged, data, pair, user, kept) for name, ragged in why.elements.items()],
+    }
+
+
+def _elements(name: str, ragged: Ragged, data: Dataset, pair: int, user: int, kept: int) -> dict:
+    row = slice(ragged.offsets[pair], ragged.offsets[pair + 1])
+    ids, weight, share = ragged.ids[row], ragged.weight[row], ragged.contribution[row]
+    order = np.argsort(-np.abs(share), kind="stable")
+    shown, rest = order[:kept], order[kept:]
+    kind = KINDS.get(name.split("_")[0], "number")
+    names = {"user": data.user_names, "item": data.item_names}.get(kind)
+    ranked = [
+        {
+            "id": _id(ids[e], names),
+            "title": data.describe_item(ids[e]) if kind == "item" else str(_id(ids[e], names)),
+            "is_user": kind == "user" and int(ids[e]) == user,
+            "weight": float(weight[e]),
+            "contribution": float(share[e]),
+        }
+        for e in shown
+    ]
+    return {
+        "part": name,
+        "label": label(name),
+        "kind": kind,
+        "count": len(ids),
+        "ranked": ranked,
+        "rest": {"count": len(rest), "contribution": float(share[rest].sum())},
+    }
+
+
+def _id(number: int, names: np.ndarray | None) -> int | str:
+    return int(number) if names is None else str(names[number])

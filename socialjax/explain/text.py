@@ -1,0 +1,83 @@
+"""Explanations to read in a terminal: parts and the strongest elements, each with a bar."""
+
+WIDTH = 32  # characters of the longest bar
+LONGEST = 44  # characters of a name
+SHOWN = 8
+
+
+def report(records: list[dict], shown: int = SHOWN) -> str:
+    """Records of `explain.record` as text; what is generated says so in the first and in the last line."""
+    warning = stand_in(records[0]) if records else ""
+    blocks = ["\n".join(_lines(record, shown)) for record in records]
+    return "\n\n".join([*([warning] if warning else []), *blocks, *([warning] if warning else [])])
+
+
+def stand_in(record: dict) -> str:
+    """The warning that belongs to data that was generated, empty for real data."""
+    if record["data"] == "real":
+        return ""
+    return f"{record['data'].upper()}: {record['data_set']} was generated; this says nothing about real users and items"
+
+
+def heading(record: dict) -> str:
+    """Such as `user 5, item 17 "Blue Cafe": score +1.250`."""
+    title = "" if str(record["title"]) == str(record["item"]) else f' "{shorten(record["title"])}"'
+    return f"user {record['user']}, item {record['item']}{title}: score {record['score']:+.3f}"
+
+
+def shorten(name, longest: int = LONGEST) -> str:
+    """At most `longest` characters."""
+    name = str(name)
+    return name if len(name) <= longest else name[: longest - 3] + "..."
+
+
+def name_of(element: dict, kind: str) -> str:
+    """Such as `user 12`, `the user, heard by friends`, or the title of an item."""
+    if element["is_user"]:
+        return f"user {element['id']}, whom friends hear"
+    titled = kind == "item" and str(element["title"]) != str(element["id"])
+    return shorten(element["title"]) if titled else shorten(f"{kind} {element['id']}")
+
+
+def rest_of(group: dict, shown: int) -> tuple[int, float]:
+    """(how many elements follow the first `shown`, what they add)."""
+    later = group["ranked"][shown:]
+    rest = group["rest"]
+    return len(later) + rest["count"], sum(e["contribution"] for e in later) + rest["contribution"]
+
+
+def _lines(record: dict, shown: int):
+    yield heading(record)
+    rows = [(part["label"], part["value"]) for part in record["parts"]]
+    yield from _bars(rows, "  ")
+    yield f"  {'sum'.ljust(_widest(rows))}  {sum(value for _, value in rows):+8.3f}"
+    values = {part["name"]: part["value"] for part in record["parts"]}
+    for group in record["elements"]:
+        if not group["count"]:
+            continue
+        yield ""
+        noun = group["kind"] + ("s" if group["count"] > 1 else "")
+        of = f"{values[group['part']]:+.3f}" if group["part"] in values else ""
+        estimate = "" if record["exact"] or group["part"] == "history" else ", shares estimated by gradient times input"
+        yield f"  {group['label']} ({of}): {group['count']:,} {noun}{estimate}"
+        ranked = group["ranked"][:shown]
+        names = [name_of(e, group["kind"]) for e in ranked]
+        longest = max(map(len, names), default=0)
+        named = [f"{name.ljust(longest)}  weight {e['weight']:<8.3g}" for name, e in zip(names, ranked)]
+        yield from _bars([(name, e["contribution"]) for name, e in zip(named, ranked)], "    ")
+        count, others = rest_of(group, shown)
+        if count:
+            yield f"    {f'and {count:,} more'.ljust(max(map(len, named), default=0))}  {others:+8.3f}"
+
+
+def _bars(rows: list[tuple[str, float]], indent: str):
+    """Names, numbers and bars, `#` for and `-` against, as long as the numbers are large."""
+    largest = max((abs(value) for _, value in rows), default=0) or 1.0
+    widest = _widest(rows)
+    for name, value in rows:
+        bar = ("#" if value > 0 else "-") * round(WIDTH * abs(value) / largest)
+        yield f"{indent}{name.ljust(widest)}  {value:+8.3f}  {bar}".rstrip()
+
+
+def _widest(rows: list[tuple[str, float]]) -> int:
+    return max((len(name) for name, _ in rows), default=0)

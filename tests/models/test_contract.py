@@ -1,0 +1,262 @@
+"""What every model promises, whatever it is: one set of tests for all, on planted data."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import worlds
+
+from socialjax.data import planted
+from socialjax.data.batches import on_device, resident
+from socialjax.models import MODELS, REFERENCES, name_of
+from socialjax.models.cf.bpr import BPR
+from socialjax.models.cf.svdpp import SVDpp
+from socialjax.models.social.diffnet import DiffNet
+from socialjax.train.optimizers import make_optimizer
+from socialjax.train.parallel import make_runner
+from socialjax.train.state import new_state
+
+# Every listed model as it comes, and settings that take other paths through the same code.
+CASES = {name: kind() for name, kind in MODELS.items()} | {
+    "bpr, softmax and dropout": BPR(dim=8, objective="softmax", negatives=4, dropout=0.3),
+    "svdpp, tied mean, target kept": SVDpp(dim=8, tied=True, exponent=1.0, exclude_target=False, objective="bce"),
+    "diffnet, best on validation": DiffNet(
+        dim=8, layers="all", objective="softmax", negatives=8, l2=0.05, dropout=0.3, exclude_target=True
+    ),
+    "diffnet, paper": DiffNet(dim=8, variant="paper", layers="last", activation="tanh"),
+    "diffnet, max, directed": DiffNet(dim=8, pooling="max", symmetric=False, use_features=False, objective="squared"),
+}
+TRAINED = {name: model for name, model in CASES.items() if model.traits.trains}
+EVERY = CASES | REFERENCES
+
+
+@dataclasses.dataclass
+class Programs:
+    """A model with small data, parameters without a 0, and its functions, compiled once for all tests."""
+
+    model: object
+    data: object
+    side: object
+    params: object
+    batch: object
+    loss: object  # (params, side, batch) -> ((sum, (weight, metrics)), gradients)
+    scores: object  # (params, side) -> f32[U, I]
+
+
+@functools.cache
+def programs(name) -> Programs:
+    model, data = EVERY[name], worlds.small(4, 4)
+    side = on_device(model.prepare(data))
+    params = worlds.random_params(model, side, std=0.3)
+
+    def loss(params, side, batch):
+        (total, weight), metrics = model.loss(params, side, batch, 5)
+        return total, (weight, metrics)
+
+    def scores(params, side):
+        every = jnp.broadcast_to(jnp.arange(data.num_items), (data.num_users, data.num_items))
+        return model.score(model.encode(params, side), jnp.arange(data.num_users), every)
+
+    batch = worlds.random_batch(data, model.negatives) if model.traits.trains else None
+    return Programs(model, data, side, params, batch, jax.jit(jax.value_and_grad(loss, has_aux=True)), jax.jit(scores))
+
+
+def assert_close(ours, theirs, **tolerance):
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, **tolerance), ours, theirs)
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_rows_of_weight_zero_change_nothing(name):
+    of = programs(name)
+    other = worlds.random_batch(of.data, of.model.negatives, seed=9)
+    padding = of.batch.weight == 0
+    assert padding.any()
+    put = lambda mine, others: np.where(padding.reshape(-1, *[1] * (mine.ndim - 1)), others, mine)  # noqa: E731
+    filled = of.batch.replace(
+        **{field: put(getattr(of.batch, field), getattr(other, field)) for field in ("users", "items", "negatives")}
+    )
+    assert (filled.negatives != of.batch.negatives).any()
+    assert_close(of.loss(of.params, of.side, filled), of.loss(of.params, of.side, of.batch), rtol=0)
+    silent = of.batch.replace(weight=np.zeros_like(of.batch.weight))
+    assert_close(of.loss(of.params, of.side, silent), jax.tree.map(jnp.zeros_like, of.loss(of.params, of.side, silent)))
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_a_batch_is_the_sum_of_its_rows_in_any_order(name):
+    """So rows do not see each other, and sums over devices are exact."""
+    of = programs(name)
+    whole = of.loss(of.params, of.side, of.batch)
+    alone = [of.loss(of.params, of.side, of.batch.replace(weight=of.batch.weight * row)) for row in np.eye(12, dtype=np.float32)]
+    assert_close(jax.tree.map(lambda *parts: sum(parts), *alone), whole, rtol=1e-4, atol=1e-5)
+    order = np.random.default_rng(3).permutation(12)
+    assert_close(of.loss(of.params, of.side, jax.tree.map(lambda leaf: leaf[order], of.batch)), whole, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_the_order_of_pairs_and_links_in_the_files_changes_nothing(name):
+    of = programs(name)
+    side = on_device(of.model.prepare(worlds.reordered(of.data)))
+    assert_close(of.scores(of.params, side), of.scores(of.params, of.side), rtol=0)
+    if of.model.traits.trains:
+        assert_close(of.loss(of.params, side, of.batch), of.loss(of.params, of.side, of.batch), rtol=0)
+
+
+def flat(tree) -> np.ndarray:
+    return np.concatenate([np.asarray(leaf, np.float64).ravel() for leaf in jax.tree.leaves(tree)])
+
+
+def moved(tree, direction: np.ndarray):
+    """The tree plus a flat direction."""
+    leaves, structure = jax.tree.flatten(tree)
+    parts = np.split(direction, np.cumsum([leaf.size for leaf in leaves])[:-1])
+    return structure.unflatten(
+        [np.float32(leaf + part.reshape(leaf.shape)) for leaf, part in zip(leaves, parts)]
+    )
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_gradients_are_finite_and_agree_with_differences(name):
+    """Along the gradient, and turned away from it at random; no parameter is without a gradient."""
+    of = programs(name)
+    loss = lambda params: of.loss(params, of.side, of.batch)[0][0].astype(float)  # noqa: E731
+    _, gradients = of.loss(of.params, of.side, of.batch)
+    assert all(np.isfinite(g).all() and np.abs(g).max() > 0 for g in jax.tree.leaves(gradients))
+    gradient, step = flat(gradients), 5e-3
+    size = float(np.linalg.norm(gradient))
+    for seed in range(3):
+        noise = np.random.default_rng(seed).normal(size=len(gradient))
+        along = gradient / size + seed * noise / np.linalg.norm(noise)
+        along *= step / np.linalg.norm(along)
+        difference = float(loss(moved(of.params, along)) - loss(moved(of.params, -along)))
+        assert difference == pytest.approx(2 * float(gradient @ along), rel=0.02, abs=0.01 * size * step)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_isolated_users_and_untrained_items_get_finite_scores(name):
+    of = programs(name)
+    scores = np.asarray(of.scores(of.params, of.side))
+    assert scores.shape == (of.data.num_users, of.data.num_items) and np.isfinite(scores).all()
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_scores_are_those_of_the_vectors(name):
+    of = programs(name)
+    state = jax.jit(of.model.encode)(of.params, of.side)
+    vectors = of.model.vectors(state)
+    if vectors is None:
+        pytest.skip(f"{name} is no dot product")
+    users, items, bias = (np.asarray(v, np.float64) for v in vectors)
+    assert (len(users), len(items), len(bias)) == (of.data.num_users, of.data.num_items, of.data.num_items)
+    np.testing.assert_allclose(of.scores(of.params, of.side), users @ items.T + bias, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", [*MODELS, *REFERENCES])
+def test_it_scores_the_same_without_jit_and_from_numpy_arrays(name):
+    """As a run that was loaded from its checkpoint does."""
+    of = programs(name)
+    state = of.model.encode(of.params, of.model.prepare(of.data))
+    users, items = np.array([0, 5, 8]), np.array([[0, 6], [3, 3], [1, 2]])
+    expected = np.take_along_axis(np.asarray(of.scores(of.params, of.side))[users], items, axis=1)
+    np.testing.assert_allclose(of.model.score(state, users, items), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_it_keeps_what_its_traits_promise(name):
+    of = programs(name)
+    scores = np.asarray(of.scores(of.params, of.side))
+    assert of.model.traits.personal == bool((scores != scores[:1]).any())
+    if of.model.traits.trains:
+        assert name_of(of.model) in MODELS and jax.tree.leaves(of.params)
+    else:
+        assert not jax.tree.leaves(of.params)
+        with pytest.raises(NotImplementedError, match=type(of.model).__name__):
+            of.model.loss(of.params, of.side, None, 0)
+
+
+@pytest.mark.parametrize("name", [*MODELS, *REFERENCES])
+def test_an_additive_explanation_adds_up_to_the_score(name):
+    of = programs(name)
+    if not of.model.traits.additive:
+        pytest.skip(f"the score of {name} is no sum")
+    state = jax.jit(of.model.encode)(of.params, of.side)
+    users, items = np.array([0, 3, 5, 8], np.int32), np.array([1, 1, 4, 6], np.int32)
+    told = of.model.explain(state, of.side, users, items)
+    expected = np.asarray(of.scores(of.params, of.side))[users, items]
+    np.testing.assert_allclose(told.score, expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(sum(told.parts.values()), expected, rtol=1e-5, atol=1e-5)
+
+
+NEEDY = [name for name, model in EVERY.items() if model.traits.needs]
+
+
+@pytest.mark.parametrize("name", NEEDY)
+def test_data_without_what_a_model_needs_is_refused_by_name(name):
+    model, data = EVERY[name], worlds.small(4, 4)
+    for need in model.traits.needs:
+        with pytest.raises(ValueError, match=f"{type(model).__name__} needs {need}.*'small'"):
+            model.prepare(dataclasses.replace(data, **{need: None}))
+
+
+@pytest.mark.parametrize("name", [name for name in EVERY if name not in NEEDY])
+def test_data_without_links_and_features_is_enough_for_the_others(name):
+    EVERY[name].prepare(worlds.small(links=False))
+
+
+def trained(model, data, steps, batch_size=128, learning_rate=0.03, seed=0):
+    """Scores f32[U, I] after a short ordinary training."""
+    optimizer = make_optimizer("adam", learning_rate)
+    side = model.prepare(data)
+    runner = make_runner("jit", model, optimizer, side, resident(data), batch_size, devices=jax.devices()[:1])
+    state = runner.run(runner.place(new_state(model, side, optimizer, seed)), steps)
+    users, items, bias = (np.asarray(v) for v in model.vectors(jax.jit(model.encode)(state.params, runner.side)))
+    return users @ items.T + bias
+
+
+@pytest.mark.parametrize("name", [name for name in TRAINED if name in MODELS or "diffnet" in name])
+def test_it_learns_the_checkerboard_exactly(name):
+    """Every held-out item of a user's parity stands above every item of the other: NDCG and AUC are 1."""
+    data = planted.checkerboard(40, 30, seed=2, links=3)
+    rng = np.random.default_rng(0)
+    data = dataclasses.replace(
+        data,
+        user_features=rng.normal(size=(40, 4)).astype(np.float32),
+        item_features=rng.normal(size=(30, 4)).astype(np.float32),
+    )
+    scores = trained(TRAINED[name], data, steps=300)
+    for user in range(40):
+        held = np.concatenate([part.item[part.user == user] for part in (data.validation, data.test)])
+        assert len(held) == 2
+        assert scores[user, held].min() > scores[user, 1 - user % 2 :: 2].max(), f"user {user}"
+
+
+def ndcg10(scores, data, users):
+    """Mean NDCG@10 of test items among all that the user did not take in training."""
+    values = []
+    for user in users:
+        wanted = data.test.item[data.test.user == user]
+        line = scores[user].copy()
+        line[data.train.item[data.train.user == user]] = -np.inf
+        hits = np.isin(np.argsort(-line)[:10], wanted)
+        discount = 1 / np.log2(np.arange(10) + 2)
+        values.append((hits * discount).sum() / discount[: len(wanted)].sum())
+    return np.mean(values)
+
+
+def test_models_with_links_hear_friends_where_silent_users_tell_nothing():
+    world = planted.influence(0, num_users=600, num_items=400, num_topics=8)
+    silent = np.intersect1d(np.flatnonzero(world.silent), world.data.test.user)
+    settings = {"dim": 16, "negatives": 4, "l2": 0.01}
+    of_bpr = ndcg10(trained(BPR(**settings), world.data, 400, 512, 0.02), world.data, silent)
+    for name, kind in MODELS.items():
+        if "links" in kind.traits.needs:
+            scores = trained(kind(**settings), world.data, 400, 512, 0.02)
+            assert ndcg10(scores, world.data, silent) > 1.3 * of_bpr, name
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_one_user_one_item_one_interaction_and_no_link_trains(name):
+    scores = trained(MODELS[name](), worlds.dataset(1, 1, [(0, 0)], []), steps=3, batch_size=8)
+    assert scores.shape == (1, 1) and np.isfinite(scores).all()

@@ -1,0 +1,69 @@
+"""Finished runs on small data, made once."""
+
+import numpy as np
+import pytest
+
+USERS, ITEMS = 24, 16
+TINY = {"epochs": 2, "batch_size": 64, "evaluate_every": 1, "patience": 0, "quiet": True}
+
+
+def write_folder(folder, name, user, item, links=True):
+    """A checkerboard: even users take even items; everybody follows the next two users of their kind."""
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    rows = []
+    for u in range(USERS):
+        rows += [f"{user(u)}\t{item(i)}\t1\n" for i in rng.permutation(np.arange(u % 2, ITEMS, 2))[:6]]
+    rows += [f"{user(u)}\t{item((u % 2) + 2 * (u % 8))}\t1\n" for u in range(USERS)]  # every item occurs
+    (folder / f"{name}.rating").write_text("".join(dict.fromkeys(rows)))
+    if links:
+        lines = [f"{user(u)}\t{user((u + step) % (USERS - 1))}\n" for u in range(USERS - 1) for step in (2, 4)]
+        (folder / f"{name}.links").write_text("".join(lines))
+    (folder / f"{name}.items").write_text("".join(f"{item(i)}\tTitle {i} $x_$ é\n" for i in range(ITEMS - 1)))
+
+
+@pytest.fixture(scope="session")
+def run_home(tmp_path_factory):
+    return tmp_path_factory.mktemp("finished")
+
+
+@pytest.fixture
+def places(run_home, monkeypatch):
+    """Data is found in a cache of the tests' own only."""
+    monkeypatch.setenv("SOCIALJAX_CACHE", str(run_home / "cache"))
+    monkeypatch.delenv("SOCIALJAX_DATA", raising=False)
+
+
+@pytest.fixture(scope="session")
+def finished_runs(run_home):
+    """{"diffnet": ids that are words, with titles and seeds 1 and 4; "bpr": ids that are numbers; "stand-in"}."""
+    from socialjax.data import sources
+    from socialjax.models.cf.bpr import BPR
+    from socialjax.models.social.diffnet import DiffNet
+    from socialjax.run.execute import run
+    from socialjax.run.settings import DataSettings, Definition, EvalSettings, Experiment, TrainSettings
+
+    write_folder(run_home / "cafes", "cafes", user=lambda u: f"guest{u}", item=lambda i: f"cafe-{i}")
+    write_folder(run_home / "plain", "plain", user=str, item=str, links=False)
+    chosen = {
+        "diffnet": (DiffNet(dim=4, layers="all", init_std=0.5), DataSettings(name="cafes", dir=run_home / "cafes"), (1, 4)),
+        "bpr": (BPR(dim=4, init_std=0.5), DataSettings(name="plain", dir=run_home / "plain"), (0,)),
+        "stand-in": (DiffNet(dim=4), DataSettings(name="filmtrust", offline=True), (0,)),
+    }
+    folders = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SOCIALJAX_CACHE", str(run_home / "cache"))
+        patch.delenv("SOCIALJAX_DATA", raising=False)
+        for name, (model, data, seeds) in chosen.items():
+            experiment = Experiment(
+                model=model,
+                data=data,
+                train=TrainSettings(**TINY),
+                eval=EvalSettings(protocol="full", also=(), validation_protocol="full", ks=(5, 10)),
+                seeds=seeds,
+                workdir=run_home / f"run-{name}",
+            )
+            run(Definition(name, "for tests", experiment), experiment, sources.load(data))
+            folders[name] = run_home / f"run-{name}"
+    folders["stand-in"] = folders["stand-in"].with_name("run-stand-in")
+    return folders
