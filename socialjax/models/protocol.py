@@ -102,7 +102,11 @@ class Model(abc.ABC):
 
     @abc.abstractmethod
     def loss(self, params: Params, side: Side, batch: Batch, rng: jax.Array):
-        """-> ((sum, weight), metrics): sums, so that padding and sharding are exact; metrics are sums as well."""
+        """-> ((sum, weight), metrics): sums, so that padding and sharding are exact.
+
+        metrics are sums as well; `objective`, the loss without regularisation, is among them. How many negatives a
+        batch has is the model's field `negatives`.
+        """
 
     @abc.abstractmethod
     def score(self, state: State, users: jax.Array, items: jax.Array) -> jax.Array:

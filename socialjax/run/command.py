@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import tyro
 
@@ -22,7 +23,7 @@ EXPECTED = (DataError, CheckpointError, Diverged, ValueError, OSError)  # told i
 def started() -> float:
     """When this process started, in the clock of time.monotonic: imports count for those who wait."""
     try:
-        ticks = float(open(f"/proc/{os.getpid()}/stat").read().rsplit(")", 1)[1].split()[19])
+        ticks = float(Path("/proc/self/stat").read_text().rsplit(")", 1)[1].split()[19])
         return ticks / os.sysconf("SC_CLK_TCK") - (time.clock_gettime(time.CLOCK_BOOTTIME) - time.monotonic())
     except (OSError, ValueError, AttributeError, IndexError):
         return time.monotonic()
@@ -36,6 +37,19 @@ def set_up_logging() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
     for noisy in ("absl", "jax", "jax._src", "matplotlib", "orbax", "tensorstore"):
         logging.getLogger(noisy).setLevel(logging.CRITICAL if noisy == "absl" else logging.WARNING)
+    _hush_closed_loops()
+
+
+def _hush_closed_loops() -> None:
+    """After a failed write Orbax closes its event loop, and TensorStore's later answers to it are reported as errors
+    that nobody can catch."""
+    before = sys.unraisablehook
+
+    def report(found):
+        if str(found.exc_value) != "Event loop is closed":
+            before(found)
+
+    sys.unraisablehook = report
 
 
 def read_arguments(definition: Definition, arguments: Sequence[str]) -> Experiment:
@@ -85,14 +99,14 @@ def exit_code(action: Callable[[], None]) -> int:
     except EXPECTED as error:
         if os.environ.get("SOCIALJAX_TRACEBACK"):
             raise
-        return fail(str(error), code=1)
+        return fail(str(error) or type(error).__name__, code=1)
     return 0
 
 
 def fail(message: str, code: int = 2) -> int:
     """Says what is wrong in one line on standard error; returns the exit code."""
     set_up_logging()
-    log.error("error: %s", message)
+    log.error("error: %s", " ".join(message.split()))
     return code
 
 

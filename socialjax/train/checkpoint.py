@@ -212,5 +212,5 @@ def _first_line(error: Exception) -> str:
 
 def _reason(error: Exception) -> str:
     """What the system said, when it is at the end of a long story."""
-    found = re.search(r"OS error \d+: (?:E[A-Z0-9]+ )?([^\]]+)", str(error))
-    return found[1] if found else _first_line(error)
+    found = re.search(r"([^:]+) \[os_error_code=", str(error))
+    return found[1].strip() if found else _first_line(error)

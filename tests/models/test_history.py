@@ -47,5 +47,5 @@ def test_repeated_pairs_count_once_and_order_does_not_matter():
 
 
 def test_only_the_published_exponents():
-    with pytest.raises(ValueError, match="0.5 or 1"):
+    with pytest.raises(ValueError, match=r"0\.5 or 1"):
         history(worlds.small(), 2.0)

@@ -29,7 +29,7 @@ def test_settings_out_of_range_are_refused_by_name(kind, field, value):
 
 
 def test_l2_is_lambda_times_the_squared_norms_of_the_rows_with_negatives_as_their_mean():
-    """User (1, 2): 5. Positive (3, 0) and bias 1: 10. Negatives 4 and 2, mean 3. So 18, twice: the row counts double."""
+    """User (1, 2): 5. Positive (3, 0) and bias 1: 10. Negatives 4 and 2, mean 3. So 18, for a row of weight 2."""
     params = {
         "users": np.array([[1.0, 2.0]], np.float32),
         "items": np.array([[3.0, 0.0], [0.0, 2.0], [1.0, 1.0], [9.0, 9.0]], np.float32),

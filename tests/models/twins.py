@@ -116,7 +116,8 @@ def diffnet(model, data, params):
         if y is not None:
             v = act(dense("fuse_items", np.concatenate([q, y], axis=1)))
     else:
-        fused = lambda z: standardised(sigmoid(dense("shared", standardised(z, model.feature_scale))), model.feature_scale)  # noqa: E731
+        scaled = lambda z: standardised(z, model.feature_scale)  # noqa: E731
+        fused = lambda z: scaled(sigmoid(dense("shared", scaled(z))))  # noqa: E731
         h = p if x is None else p + fused(x)
         v = q if y is None else q + fused(y)
     layers = [h]

@@ -96,7 +96,8 @@ def assert_equals_twin(model, data, twin_of, dropout_key=7):
     np.testing.assert_allclose(scores, expected, rtol=1e-5, atol=1e-5)
     masks = None
     if model.dropout:  # which numbers are dropped is no part of the equations: ask for it
-        masks = np.asarray(sample.dropout(dropout_key, np.ones((len(batch.rows), model.dim)), batch.rows, model.dropout))
+        ones = np.ones((len(batch.rows), model.dim), np.float32)
+        masks = np.asarray(sample.dropout(dropout_key, ones, batch.rows, model.dropout))
     slow = twin.loss(batch, user_norms, item_norms, masks)
     np.testing.assert_allclose([total, weight, metrics["objective"]], slow, rtol=1e-5, atol=1e-5)
     return scores

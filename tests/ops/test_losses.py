@@ -74,7 +74,9 @@ def test_extreme_scores_stay_finite_with_finite_gradients(name):
     assert np.isfinite(value).all() and np.isfinite(slopes).all()
 
 
-@pytest.mark.parametrize("name, of_wrong", [("bpr", 2e4), ("softmax", 2e4 + math.log(2)), ("bce", 1e4), ("squared", 1.5)])
+@pytest.mark.parametrize(
+    "name, of_wrong", [("bpr", 2e4), ("softmax", 2e4 + math.log(2)), ("bce", 1e4), ("squared", 1.5)]
+)
 def test_losses_of_the_extremes_are_their_limits(name, of_wrong):
     value, _ = of_rows(name, [[1e4, -1e4, -1e4], [-1e4, 1e4, 1e4]])
     assert value[0] == 0 and value[1] == pytest.approx(of_wrong, rel=1e-6)

@@ -45,10 +45,11 @@ def finished_runs(run_home):
 
     write_folder(run_home / "cafes", "cafes", user=lambda u: f"guest{u}", item=lambda i: f"cafe-{i}")
     write_folder(run_home / "plain", "plain", user=str, item=str, links=False)
+    own = lambda name: DataSettings(name=name, dir=run_home / name)  # noqa: E731
     chosen = {
-        "diffnet": (DiffNet(dim=4, layers="all", init_std=0.5), DataSettings(name="cafes", dir=run_home / "cafes"), (1, 4)),
-        "bpr": (BPR(dim=4, init_std=0.5), DataSettings(name="plain", dir=run_home / "plain"), (0,)),
-        "stand-in": (DiffNet(dim=4), DataSettings(name="filmtrust", offline=True), (0,)),
+        "diffnet": (DiffNet(dim=4, layers="all", init_std=0.5), own("cafes"), (1, 4)),
+        "bpr": (BPR(dim=4, init_std=0.5), own("plain"), (0,)),
+        "stand-in": (BPR(dim=4), DataSettings(name="filmtrust", offline=True), (0,)),
     }
     folders = {}
     with pytest.MonkeyPatch.context() as patch:
@@ -65,5 +66,4 @@ def finished_runs(run_home):
             )
             run(Definition(name, "for tests", experiment), experiment, sources.load(data))
             folders[name] = run_home / f"run-{name}"
-    folders["stand-in"] = folders["stand-in"].with_name("run-stand-in")
     return folders

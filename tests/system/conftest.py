@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-SCRIPT = '''
+SCRIPT = """
 import sys
 
 from socialjax.data.sources import DataSettings
@@ -31,7 +31,7 @@ DEFINITION = Definition(
 
 if __name__ == "__main__":
     sys.exit(main(DEFINITION))
-'''
+"""
 
 
 class Commands:

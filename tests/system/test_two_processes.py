@@ -44,7 +44,9 @@ def test_two_processes_stop_together_resume_and_end_as_one(commands, left_behind
     assert [code for code, *_ in finish(processes)] == [143, 143]
     assert not (two / "result.json").exists()
 
-    (code, out, error), (other_code, other_out, other_error) = finish(start_two(commands, two, *SETTINGS, "--train.save-seconds", "60"))
+    (code, out, error), (other_code, other_out, other_error) = finish(
+        start_two(commands, two, *SETTINGS, "--train.save-seconds", "60")
+    )
     assert code == 0 and "going on from step" in error, error
     assert other_code == 0, other_error
     assert "bpr (seeds 0)" in out and "bpr" not in other_out + other_error, "the first process alone talks"

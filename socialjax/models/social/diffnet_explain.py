@@ -1,7 +1,7 @@
 """DiffNet on the host, for a few pairs: why they got their scores, and the vector of a user who was not trained.
 
-The released form is a sum: layer k is A_S^k H0, so a friend's share is an entry of A_S^k times <h0_b, v_i>, and with max
-pooling each number of a layer comes from one friend; both are exact. The paper's form has weights and activations
+The released form is a sum: layer k is A_S^k H0, so a friend's share is an entry of A_S^k times <h0_b, v_i>, and with
+max pooling each number of a layer comes from one friend; both are exact. The paper's form has weights and activations
 between the layers; there a user's share is gradient times input, which is a first-order estimate.
 """
 

@@ -1,0 +1,145 @@
+"""Explanations as records, text and picture."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from socialjax.data import schema
+from socialjax.explain import picture, text
+from socialjax.explain.record import label, records
+from socialjax.models.protocol import Explanation, Ragged
+
+NOTHING = schema.no_interactions()
+REAL = schema.Provenance("real", "test")
+# Nasty on purpose: mathematics that is none, letters the font has not, a very long title.
+TITLES = np.array(["Tea $\\frac$ Room", "茶館 $x", "A" * 180, ""])
+DATA = schema.Dataset("cafes", 3, 4, NOTHING, NOTHING, NOTHING, REAL, item_titles=TITLES)
+NAMED = dataclasses.replace(DATA, user_names=np.array(["ann", "bob", "cy"]), item_names=np.array(list("wxyz")))
+
+
+def ragged(*rows):
+    """Rows of (id, weight, contribution)."""
+    flat = [element for row in rows for element in row]
+    offsets = np.cumsum([0, *map(len, rows)])
+    columns = np.array(flat, float).reshape(-1, 3).T
+    return Ragged(offsets, columns[0].astype(np.int32), *columns[1:].astype(np.float32))
+
+
+def example(exact=True):
+    return Explanation(
+        users=np.array([1, 2]),
+        items=np.array([0, 3]),
+        score=np.array([0.75, -0.5], np.float32),
+        parts={"friends_2": np.array([1.0, 0.0], np.float32), "history": np.array([-0.25, -0.5], np.float32)},
+        elements={
+            "friends_2": ragged([(0, 0.5, 0.125), (1, 0.25, 1.0), (2, 0.25, -0.125)], []),
+            "history": ragged([(1, 1.0, -0.25)], [(2, 0.5, 0.25), (3, 0.5, -0.75)]),
+        },
+        exact=exact,
+    )
+
+
+def test_records_name_what_they_can_rank_by_size_and_sum_up_the_rest():
+    first, second = records(example(), NAMED, kept=2)
+    assert (first["user"], first["item"], first["title"], first["data"]) == ("bob", "w", TITLES[0], "real")
+    assert first["parts"] == [
+        {"name": "friends_2", "label": "friends at distance 2", "value": 1.0},
+        {"name": "history", "label": "own history", "value": -0.25},
+    ]
+    friends, history = first["elements"]
+    assert [(e["id"], e["is_user"], e["contribution"]) for e in friends["ranked"]] == [
+        ("bob", True, 1.0),
+        ("ann", False, 0.125),
+    ]
+    assert (friends["count"], friends["rest"]) == (3, {"count": 1, "contribution": -0.125})
+    assert history["ranked"] == [
+        {"id": "x", "title": TITLES[1], "is_user": False, "weight": 1.0, "contribution": -0.25}
+    ]
+    assert second["title"] == "z" and second["elements"][0]["ranked"] == []
+    json.dumps([first, second], allow_nan=False)
+
+
+def test_ids_are_numbers_where_the_data_has_no_names():
+    first = records(example(), DATA)[0]
+    assert (first["user"], first["item"]) == (1, 0)
+    assert [e["id"] for e in first["elements"][0]["ranked"]] == [1, 0, 2]
+
+
+@pytest.mark.parametrize(
+    "name, words",
+    [
+        ("friends_1", "friends at distance 1"),
+        ("diffusion_3", "diffusion layer 3"),
+        ("item_bias", "item bias"),
+        ("top_5", "top 5"),
+    ],
+)
+def test_parts_have_names_for_people(name, words):
+    assert label(name) == words
+
+
+def test_the_report_ranks_draws_bars_and_adds_up():
+    report = text.report(records(example(), NAMED), shown=2)
+    first, second = report.split("\n\nuser ")
+    lines = [line.rstrip() for line in first.splitlines()]
+    assert lines[:4] == [
+        'user bob, item w "Tea $\\frac$ Room": score +0.750',
+        f"  friends at distance 2    +1.000  {'#' * 32}",
+        f"  own history              -0.250  {'-' * 8}",
+        "  sum                      +0.750",
+    ]
+    assert "  friends at distance 2 (+1.000): 3 users" in lines
+    assert f"    user bob, whom friends hear  weight 0.25        +1.000  {'#' * 32}" in lines
+    assert any(line.startswith("    and 1 more") and line.endswith("-0.125") for line in lines)
+    assert "  own history (-0.250): 1 item" in lines and any("茶館" in line for line in lines)
+    assert "friends at distance 2 (" not in second  # nobody there
+    assert "A" * 41 + "..." in second and "A" * 45 not in second
+
+
+def test_estimates_are_called_so_but_not_those_of_the_history():
+    lines = text.report(records(example(exact=False), DATA)).splitlines()
+    estimated = [line for line in lines if "estimated" in line]
+    assert len(estimated) == 1 and "friends at distance 2" in estimated[0]
+    assert "estimated" not in text.report(records(example(), DATA))
+
+
+def test_what_is_generated_says_so_first_and_last():
+    data = dataclasses.replace(DATA, provenance=schema.Provenance("stand-in", "generated"))
+    lines = text.report(records(example(), data)).splitlines()
+    assert lines[0] == lines[-1] == "STAND-IN: cafes was generated; this says nothing about real users and items"
+    assert "STAND-IN" not in text.report(records(example(), DATA))
+
+
+@pytest.mark.parametrize("elements", [True, False])
+def test_pictures_are_drawn_whole_whatever_the_titles_and_signs_are(tmp_path, elements):
+    for place, record in enumerate(records(example(exact=False), DATA)):
+        if not elements:
+            record = {**record, "elements": []}
+        path = tmp_path / f"{place}.png"
+        picture.draw(path, record)
+        assert path.read_bytes().startswith(b"\x89PNG") and path.stat().st_size > 5000
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_pair_whose_parts_are_all_zero_is_drawn(tmp_path):
+    zero = {"name": "taste", "label": "taste", "value": 0.0}
+    record = {**records(example(), DATA)[0], "score": 0.0, "parts": [zero], "elements": []}
+    picture.draw(tmp_path / "zero.png", record)
+    assert "taste    +0.000" in text.report([record])
+
+
+def test_a_picture_that_cannot_be_written_leaves_nothing_behind(tmp_path):
+    (tmp_path / "taken.png").mkdir()
+    with pytest.raises(OSError):
+        picture.draw(tmp_path / "taken.png", records(example(), DATA)[0])
+    assert [path.name for path in tmp_path.iterdir()] == ["taken.png"]
+
+
+def test_importing_socialjax_is_cheap_and_load_is_there():
+    program = "import sys, socialjax; assert callable(socialjax.load); print(*({'jax', 'numpy'} & {*sys.modules}))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []

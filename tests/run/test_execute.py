@@ -1,0 +1,233 @@
+"""Whole commands in this process: what they print, what they leave behind, and how they fail."""
+
+import dataclasses
+import json
+import logging
+import shutil
+import sys
+
+import numpy as np
+import pytest
+
+from socialjax.data.sources import DataSettings
+from socialjax.models import BPR
+from socialjax.models.social.diffnet import DiffNet
+from socialjax.run import curves
+from socialjax.run.execute import main
+from socialjax.run.settings import Definition, EvalSettings, Experiment
+from socialjax.train.loop import TrainSettings
+
+
+@pytest.fixture(autouse=True)
+def surroundings(monkeypatch, tmp_path_factory):
+    """Data only from the test's own folders; logging and hooks as before afterwards."""
+    monkeypatch.delenv("SOCIALJAX_DATA", raising=False)
+    monkeypatch.setenv("SOCIALJAX_CACHE", str(tmp_path_factory.getbasetemp() / "prepared"))
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:], root.level = handlers, level
+
+
+@pytest.fixture(scope="module")
+def data_folder(tmp_path_factory):
+    """24 users, 20 items, no links."""
+    folder = tmp_path_factory.mktemp("own")
+    draw = np.random.default_rng(0)
+    pairs = [(user, item) for user in range(24) for item in draw.choice(np.arange(user % 2, 20, 2), 7, replace=False)]
+    (folder / "own.rating").write_text("".join(f"{user}\t{item}\n" for user, item in pairs))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def definition(data_folder):
+    experiment = Experiment(
+        model=BPR(dim=4),
+        data=DataSettings(name="own", dir=data_folder),
+        train=TrainSettings(epochs=2, batch_size=64, evaluate_every=1, quiet=True),
+        eval=EvalSettings(protocol="full", also=(), validation_protocol="full", ks=(5, 10)),
+    )
+    reported = ({"name": "others", "note": "elsewhere", "metrics": {"HR@10": 0.5, "NDCG@10": 0.25}},)
+    return Definition("small", "A small run.", experiment, sweeps={"dim": [{"dim": 2}, {"dim": 3}]}, reported=reported)
+
+
+@pytest.fixture
+def command(definition, capsys):
+    """command(*arguments) -> (exit code, standard output, standard error)."""
+
+    def run(*arguments, of=definition):
+        code = main(of, [str(argument) for argument in arguments])
+        said = capsys.readouterr()
+        assert "Traceback" not in said.err
+        return code, said.out, said.err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def finished(definition, tmp_path_factory):
+    """A finished run of seed 0; tests must leave it as it is."""
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SOCIALJAX_CACHE", str(tmp_path_factory.getbasetemp() / "prepared"))
+        assert main(definition, ["--workdir", str(folder)]) == 0
+    return folder
+
+
+def last_line(text):
+    return text.strip().splitlines()[-1]
+
+
+def test_a_run_leaves_settings_result_metrics_curves_and_checkpoints(finished):
+    assert sorted(path.name for path in finished.iterdir()) == ["result.json", "seed_0", "settings.json"]
+    inside = {"checkpoints", "curves.png", "metrics.jsonl", "per_user.npz", "result.json"}
+    assert inside <= {path.name for path in (finished / "seed_0").iterdir()}
+    record = json.loads((finished / "result.json").read_text())
+    assert (record["data"], record["model"], record["protocol"], record["seeds"]) == ("real", "bpr", "full", [0])
+    assert record["metrics"]["HR@10"]["values"] == [record["metrics"]["HR@10"]["mean"]]
+    assert set(record["references"]) == {"random", "popularity"}  # friends need links
+    assert len((finished / "seed_0" / "metrics.jsonl").read_text().splitlines()) == 2
+    for name in ("reported", "validation", "epoch", "seconds", "pairs_per_second", "peak_memory_bytes", "settings"):
+        assert name in record
+
+
+def test_a_finished_run_prints_its_table_again_without_training(finished, command, monkeypatch):
+    before = {path: path.read_bytes() for path in finished.rglob("*.json*") if path.name != "settings.json"}
+
+    def no_training(*_, **__):
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr("socialjax.run.execute.train", no_training)
+    code, out, error = command("--workdir", finished)
+    assert code == 0 and "finished before" in error
+    assert "bpr (seeds 0)" in out and "popularity" in out and "others: elsewhere" in out
+    assert before == {path: path.read_bytes() for path in before}
+
+
+def test_seeds_are_added_to_a_finished_run(finished, command, definition, tmp_path):
+    folder = shutil.copytree(finished, tmp_path / "run")
+    first = (folder / "seed_0" / "result.json").read_bytes()
+    code, out, error = command("--workdir", folder, "--seeds", 0, 3)
+    assert code == 0 and "seed 0: finished before" in error and "bpr (seeds 0 3)" in out
+    assert (folder / "seed_0" / "result.json").read_bytes() == first
+    record = json.loads((folder / "result.json").read_text())
+    assert record["seeds"] == [0, 3] and len(record["metrics"]["HR@10"]["values"]) == 2
+    assert (folder / "seed_3" / "result.json").exists()
+    assert json.loads((folder / "settings.json").read_text())["settings"]["seeds"] == [0, 3]
+
+
+def test_other_settings_in_a_used_folder_are_refused_with_the_difference(finished, command):
+    code, out, error = command("--workdir", finished, "--model.dim", 5, "--train.epochs", 9)
+    assert (code, out) == (1, "")
+    assert last_line(error).startswith(f"error: {finished} holds a run with other settings (")
+    assert "model.dim: 4 there, 5 now" in error and "train.epochs: 2 there, 9 now" in error
+
+
+def test_a_sweep_has_a_folder_for_each_value(command, tmp_path):
+    code, out, _ = command("--workdir", tmp_path / "run", "--sweep", "dim", "--train.epochs", 1)
+    assert code == 0 and out.count("bpr (seeds 0)") == 2
+    for value in (2, 3):
+        settings = json.loads((tmp_path / "run" / f"dim={value}" / "settings.json").read_text())["settings"]
+        assert settings["model"]["dim"] == value
+
+
+FAILURES = [
+    (("--eval.ks", 10, 21), "K = 21 is larger than the catalogue (20 items"),
+    (("--train.learning-rate", 1e30, "--train.optimizer", "sgd"), "the loss is not finite between steps"),
+    (("--data.name", "nowhere", "--data.dir", "/nonexistent"), "/nonexistent, which is not a folder"),
+    (("--sweep", "width"), "--sweep must be one of dim, got 'width'"),
+    (("--preset", "big"), "--preset must be one of none, got 'big'"),
+    (("--train.batch-size", 63), "multiple of the 8 devices"),
+    (("--train.table-shards", 3), "table shards must divide the 8 devices, got 3"),
+]
+
+
+@pytest.mark.parametrize("arguments, said", FAILURES, ids=lambda value: str(value)[:24])
+def test_failures_are_one_clear_line(command, tmp_path, arguments, said):
+    code, out, error = command("--workdir", tmp_path / "run", *arguments)
+    assert (code, out) == (1, "")
+    errors = [line for line in error.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1 and errors[0] == last_line(error) and said in errors[0], error
+
+
+def test_a_folder_that_failed_at_the_start_can_be_used_afterwards(command, tmp_path):
+    assert command("--workdir", tmp_path / "run", "--train.batch-size", 63)[0] == 1
+    assert command("--workdir", tmp_path / "run", "--eval.ks", 10, 21)[0] == 1
+    assert command("--workdir", tmp_path / "run")[0] == 0
+
+
+def test_a_work_folder_below_a_file_is_told(command, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    code, out, error = command("--workdir", tmp_path / "file" / "run")
+    assert (code, out) == (1, "")
+    assert last_line(error).startswith(f"error: the work folder {tmp_path / 'file' / 'run'} cannot be written")
+
+
+def test_a_model_that_needs_links_says_so(command, definition, tmp_path):
+    social = dataclasses.replace(definition, default=dataclasses.replace(definition.default, model=DiffNet(dim=4)))
+    code, _, error = command("--workdir", tmp_path / "run", of=social)
+    assert code == 1
+    assert last_line(error).startswith("error: DiffNet needs links, which data set 'own' does not have")
+
+
+def test_a_checkpoint_of_another_run_is_refused(finished, command, tmp_path):
+    folder = tmp_path / "run"
+    (folder / "seed_0").mkdir(parents=True)
+    shutil.copytree(finished / "seed_0" / "checkpoints", folder / "seed_0" / "checkpoints")
+    code, _, error = command("--workdir", folder, "--model.dim", 5)
+    assert code == 1
+    assert "belongs to a run with other settings" in last_line(error)
+
+
+def test_damaged_checkpoints_are_told(finished, command, tmp_path):
+    folder = shutil.copytree(finished, tmp_path / "run")
+    for path in (folder / "result.json", folder / "seed_0" / "result.json"):
+        path.unlink()
+    for path in (folder / "seed_0" / "checkpoints").rglob("*"):
+        if path.is_file():
+            path.write_bytes(b"\0" * 9)
+    for _ in range(2):
+        code, _, error = command("--workdir", folder)
+        assert code == 1 and last_line(error).startswith("error: none of the checkpoints in ")
+
+
+def test_a_damaged_result_is_named(finished, command, tmp_path):
+    folder = shutil.copytree(finished, tmp_path / "run")
+    (folder / "result.json").write_text("{")
+    code, _, error = command("--workdir", folder)
+    assert code == 1 and "result.json is damaged" in last_line(error) and "delete it" in last_line(error)
+
+
+def test_without_validation_the_last_epoch_is_tested(command, tmp_path):
+    code, out, _ = command("--workdir", tmp_path / "run", "--data.validation", "none")
+    assert code == 0 and "epoch 2" in out
+    record = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert record["epoch"] == [2] and record["validation"] == {}
+
+
+def test_a_stand_in_is_named_first_last_and_everywhere(command, definition, tmp_path, monkeypatch):
+    data = DataSettings(name="filmtrust", offline=True)
+    training = TrainSettings(epochs=1, batch_size=8192, quiet=True)
+    own = dataclasses.replace(definition, default=dataclasses.replace(definition.default, data=data, train=training))
+    titles, draw = [], curves.draw
+
+    def noted(path, lines, title, *rest):
+        titles.append(title)
+        draw(path, lines, title, *rest)
+
+    monkeypatch.setattr(curves, "draw", noted)
+    code, out, error = command("--workdir", tmp_path / "run", of=own)
+    assert code == 0, error
+    assert "stand-in" in error.splitlines()[0].lower()
+    assert "STAND-IN" in last_line(out)
+    assert "others: elsewhere" not in out, "real figures do not stand beside generated ones"
+    folder = tmp_path / "run-stand-in"
+    assert json.loads((folder / "settings.json").read_text())["data"]["kind"] == "stand-in"
+    assert json.loads((folder / "result.json").read_text())["data"] == "stand-in"
+    assert len(titles) == 1 and "stand-in" in titles[0]
+    assert not (tmp_path / "run").exists()
+    again = command("--workdir", tmp_path / "run", of=own)
+    assert "stand-in" in again[2].splitlines()[0].lower() and "STAND-IN" in last_line(again[1])
+    code, _, error = command("--workdir", tmp_path / "run", "--data.require-real", of=own)
+    assert code == 1 and last_line(error).startswith("error: the files of filmtrust were not found")

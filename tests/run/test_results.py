@@ -1,0 +1,141 @@
+"""What a run leaves behind, and who may write into a used folder."""
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from socialjax.data import planted
+from socialjax.data.sources import DataSettings
+from socialjax.models import BPR
+from socialjax.run import results
+from socialjax.run.settings import EvalSettings, Experiment
+from socialjax.train.loop import TrainSettings
+
+EXPERIMENT = Experiment(model=BPR(dim=8), data=DataSettings(name="checkerboard"), train=TrainSettings(epochs=3))
+DATA = planted.checkerboard(num_users=12, num_items=8)
+
+
+def changed(part, **fields):
+    return dataclasses.replace(EXPERIMENT, **{part: dataclasses.replace(getattr(EXPERIMENT, part), **fields)})
+
+
+def claimed(folder):
+    """A folder in which training has begun."""
+    results.claim(folder, EXPERIMENT, DATA)
+    (folder / "seed_0" / "checkpoints").mkdir(parents=True)
+    return folder
+
+
+def print_of(experiment, data=DATA, seed=0):
+    return results.fingerprint(results.settings_of(experiment), data.provenance.as_dict(), seed)
+
+
+CHANGES = [
+    ("model", {"dim": 9}, "model.dim: 8 there, 9 now"),
+    ("train", {"epochs": 4}, "train.epochs: 3 there, 4 now"),
+    ("train", {"backend": "pmap"}, "train.backend: jit there, pmap now"),
+    ("eval", {"seed": 1}, "eval.seed: 0 there, 1 now"),
+    ("eval", {"ks": (10,)}, "eval.ks: "),
+    ("data", {"seed": 3}, "data.seed: 0 there, 3 now"),
+]
+
+
+@pytest.mark.parametrize("part, fields, said", CHANGES, ids=lambda value: str(value)[:20])
+def test_other_settings_in_a_used_folder_are_refused_with_the_difference(tmp_path, part, fields, said):
+    folder = claimed(tmp_path / "run")
+    before = (folder / "settings.json").read_bytes()
+    with pytest.raises(ValueError, match="holds a run with other settings") as error:
+        results.claim(folder, changed(part, **fields), DATA)
+    assert said in str(error.value) and "--workdir" in str(error.value)
+    assert (folder / "settings.json").read_bytes() == before
+    assert print_of(changed(part, **fields)) != print_of(EXPERIMENT)
+
+
+def test_other_data_in_a_used_folder_are_refused(tmp_path):
+    folder = claimed(tmp_path / "run")
+    other = dataclasses.replace(DATA, provenance=dataclasses.replace(DATA.provenance, kind="stand-in"))
+    with pytest.raises(ValueError, match="data.kind: planted there, stand-in now"):
+        results.claim(folder, EXPERIMENT, other)
+    files = dataclasses.replace(DATA, provenance=dataclasses.replace(DATA.provenance, files={"a": "1"}))
+    with pytest.raises(ValueError, match="data.files: {} there"):
+        results.claim(folder, EXPERIMENT, files)
+    assert len({print_of(EXPERIMENT, data) for data in (DATA, other, files)}) == 3
+
+
+@pytest.mark.parametrize(
+    "part, fields",
+    [
+        ("train", {"quiet": True}),
+        ("train", {"save_seconds": 1.0}),
+        ("data", {"dir": Path("elsewhere"), "offline": True}),
+    ],
+    ids=str,
+)
+def test_what_changes_no_figure_may_change(tmp_path, part, fields):
+    folder = claimed(tmp_path / "run")
+    results.claim(folder, changed(part, **fields), DATA)
+    assert print_of(changed(part, **fields)) == print_of(EXPERIMENT)
+
+
+def test_seeds_may_be_added(tmp_path):
+    folder = claimed(tmp_path / "run")
+    results.claim(folder, dataclasses.replace(EXPERIMENT, seeds=(0, 4)), DATA)
+    assert json.loads((folder / "settings.json").read_text())["settings"]["seeds"] == [0, 4]
+    assert print_of(EXPERIMENT, seed=0) != print_of(EXPERIMENT, seed=4)
+
+
+def test_a_start_that_failed_before_it_trained_does_not_claim_the_folder(tmp_path):
+    results.claim(tmp_path / "run", changed("eval", ks=(10, 5000)), DATA)
+    results.claim(tmp_path / "run", EXPERIMENT, DATA)
+    settings = json.loads((tmp_path / "run" / "settings.json").read_text())["settings"]
+    assert settings["eval"]["ks"] == list(EvalSettings().ks)
+
+
+def test_settings_tell_everything_resolved(tmp_path):
+    record = json.loads((claimed(tmp_path / "run") / "settings.json").read_text())
+    assert record["settings"]["model"] == {"name": "bpr", **dataclasses.asdict(EXPERIMENT.model)}
+    assert record["settings"]["train"]["epochs"] == 3
+    assert record["data"]["kind"] == "planted" and record["data"]["counts"]["users"] == 12
+    assert {"commit", "versions", "device"} <= set(record) and record["versions"]["jax"]
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(ValueError, match="the work folder .* cannot be written .*--workdir"):  # noqa: RUF043
+            results.claim(folder, EXPERIMENT, DATA)
+
+
+def test_damaged_settings_are_named(tmp_path):
+    folder = claimed(tmp_path / "run")
+    (folder / "settings.json").write_text('{"settings": ')
+    with pytest.raises(ValueError, match=r"settings.json is damaged .*delete it"):
+        results.claim(folder, EXPERIMENT, DATA)
+
+
+def test_files_are_whole_or_absent(tmp_path, monkeypatch):
+    path = tmp_path / "result.json"
+    results.write_json(path, {"a": [1, 2.5, None]})
+    assert results.read_json(path) == {"a": [1, 2.5, None]}
+    with pytest.raises(ValueError):
+        results.write_json(path, {"a": float("nan")})
+
+    def no_room(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", no_room)
+    with pytest.raises(OSError):
+        results.write_json(path, {"a": 2})
+    with pytest.raises(OSError):
+        results.write_per_user(tmp_path / "per_user.npz", np.arange(2), {"HR@10": np.ones(2)})
+    assert [p.name for p in tmp_path.iterdir()] == ["result.json"] and results.read_json(path)["a"] == [1, 2.5, None]
+
+
+def test_per_user_metrics_are_read_back_without_pickle(tmp_path):
+    results.write_per_user(tmp_path / "per_user.npz", np.array([3, 5], np.int32), {"HR@10": np.array([0.5, 1.0])})
+    with np.load(tmp_path / "per_user.npz", allow_pickle=False) as found:
+        assert found["users"].tolist() == [3, 5] and found["HR@10"].tolist() == [0.5, 1.0]

@@ -1,0 +1,28 @@
+"""Settings that cannot be run are refused when they are made."""
+
+import pytest
+
+from socialjax.eval.protocol import Protocol
+from socialjax.models import BPR
+from socialjax.run.settings import EvalSettings, Experiment
+
+
+@pytest.mark.parametrize("seeds", [(), (1, 1), (-1,), (0, -2)])
+def test_seeds_are_different_numbers_from_0_up(seeds):
+    with pytest.raises(ValueError, match="--seeds wants different numbers of 0 or more"):
+        Experiment(model=BPR(), seeds=seeds)
+
+
+def test_cut_offs_hold_the_one_epochs_are_chosen_by():
+    with pytest.raises(ValueError, match=r"--eval.ks must hold 10.*got \(5, 20\)"):
+        EvalSettings(ks=(5, 20))
+
+
+@pytest.mark.parametrize("field", ["protocol", "validation_protocol", "also"])
+def test_every_protocol_is_checked(field):
+    with pytest.raises(ValueError, match="got 'sampled-strict'"):
+        EvalSettings(**{field: ("full", "sampled-strict") if field == "also" else "sampled-strict"})
+
+
+def test_protocols_share_cut_offs_and_seed():
+    assert EvalSettings(ks=(10, 3), seed=5).make("full") == Protocol("full", ks=(10, 3), seed=5)

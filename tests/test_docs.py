@@ -1,0 +1,221 @@
+"""The documents hold: code runs, links lead somewhere, commands can be typed, the layout is as it is drawn."""
+
+import dataclasses
+import importlib
+import importlib.util
+import re
+import shlex
+import sys
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tyro
+
+from experiments import planted_all, train
+from socialjax import models
+from socialjax.data import planted
+from socialjax.models.protocol import Model
+from socialjax.run import execute
+from socialjax.run.command import read_arguments
+from socialjax.run.settings import EvalSettings
+from socialjax.train.loop import TrainSettings
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", ROOT / "BUILD.md", ROOT / "launch" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [page for page in PAGES if page.exists()]
+FILE_BLOCK = re.compile(r"^`([\w/]+\.py)`:\n\n```(python|diff)\n(.*?)^```", re.M | re.S)
+COMMAND = re.compile(r"-m ((?:experiments|benchmarks)(?:\.\w+)?)((?: [^\s`|#)]+)*)")
+SOURCE = re.compile(r"`((?:socialjax|tests|experiments|benchmarks|launch|docs)/[\w/.]+\.(?:py|sh|md))`")
+
+pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+
+
+def blocks(page: Path, language: str) -> dict[str, str]:
+    """The code of a page that names the file it belongs into: path -> code."""
+    return {path: code for path, kind, code in FILE_BLOCK.findall(page.read_text()) if kind == language}
+
+
+def commands(page: Path) -> set[tuple[str, str]]:
+    """(module, arguments) of each command of a page but those with a placeholder for the module."""
+    found = set()
+    for line in page.read_text().splitlines():
+        # What follows two blanks is a remark; a shell's redirections and options before -m do not matter.
+        for module, arguments in COMMAND.findall(re.sub(r"(?<=\S) {2,}.*", "", line)):
+            if not module.split(".")[-1].isupper():
+                found.add((module, arguments.strip().rstrip(".,;:")))
+    return found
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """The files of add_a_model.md as modules where it puts them, and its line in the list of models."""
+    page, folder = ROOT / "docs" / "add_a_model.md", tmp_path_factory.mktemp("written")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(ROOT / "tests" / "models"))  # worlds
+        found = {}
+        for path, code in blocks(page, "python").items():
+            name = path.removesuffix(".py").replace("/", ".")
+            assert not (ROOT / path).exists(), f"{path} is the name of the example and must stay free"
+            file = folder / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(code)
+            spec = importlib.util.spec_from_file_location(name, file)
+            found[path] = importlib.util.module_from_spec(spec)
+            patch.setitem(sys.modules, name, found[path])
+            spec.loader.exec_module(found[path])
+        lines = blocks(page, "diff")["socialjax/models/__init__.py"].splitlines()
+        added = [line[1:] for line in lines if line[:1] == "+"]
+        names: dict = {}
+        exec(added[0], names)
+        for name, kind in eval("{" + added[1] + "}", names).items():
+            patch.setitem(models.MODELS, name, kind)
+        yield found
+
+
+def test_the_page_shows_the_list_of_models_as_it_is():
+    diff = blocks(ROOT / "docs" / "add_a_model.md", "diff")["socialjax/models/__init__.py"].splitlines()
+    there = (ROOT / "socialjax" / "models" / "__init__.py").read_text().splitlines()
+    assert [line for line in diff if line[:1] == " " and line.strip() and line[1:] not in there] == []
+    assert sum(line.startswith("+") for line in diff) == 2
+
+
+def test_the_pages_model_learns_on_the_real_path(written, tmp_path):
+    definition = written["experiments/social_bpr_yelp.py"].DEFINITION
+    data = planted.checkerboard(links=4)
+    experiment = dataclasses.replace(
+        definition.default,
+        model=dataclasses.replace(definition.default.model, dim=8),
+        train=TrainSettings(epochs=12, batch_size=256, learning_rate=0.05, evaluate_every=6, patience=0, quiet=True),
+        eval=EvalSettings(protocol="full", also=(), validation_protocol="full", ks=(5, 10)),
+        workdir=tmp_path / "run",
+    )
+    result = execute.run(definition, experiment, data)
+    assert result["model"] == "social_bpr"
+    # `full` leaves two validation and two test items of the user's parity, and all twenty of the other.
+    assert result["metrics"]["HR@5"]["mean"] > 0.99 > 0.3 > result["references"]["popularity"]["HR@5"]
+    again = execute.run(definition, experiment, data)
+    assert again["metrics"] == result["metrics"], "a finished run is read back"
+
+
+def test_the_pages_tests_pass(written):
+    module = vars(written["tests/models/test_social_bpr.py"])
+    tests = {name: test for name, test in module.items() if name.startswith("test_")}
+    assert len(tests) == 3
+    for test in tests.values():
+        test()
+
+
+def test_the_pages_twin_notices_a_deaf_model(written, monkeypatch):
+    module = written["tests/models/test_social_bpr.py"]
+    monkeypatch.setattr(module, "friends_of", lambda data, user: [])
+    with pytest.raises(AssertionError):
+        module.test_scores_equal_the_equation()
+
+
+def test_the_pages_model_hears_friends_of_new_users(written):
+    model, data = models.MODELS["social_bpr"](dim=4), planted.checkerboard(links=4)
+    side = model.prepare(data)
+    rng = np.random.default_rng(0)
+    tables = {"users": rng.normal(size=(data.num_users, 4)), "items": rng.normal(size=(data.num_items, 4))}
+    tables["item_bias"] = np.zeros(data.num_items)
+    params = {name: table.astype(np.float32) for name, table in tables.items()}
+    state = model.encode(params, side)
+    alone, none = (model.new_user(state, side, np.array(items, int), np.array([], int)) for items in ([0, 2], []))
+    assert alone.any() and not none.any()
+    heard = model.new_user(state, side, np.array([], int), np.array([4, 6]))
+    np.testing.assert_allclose(heard, params["users"][[4, 6]].mean(axis=0), rtol=1e-5, atol=1e-6)
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors that GitHub makes of a page's headings."""
+    headings = re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```", "", page.read_text(), flags=re.M | re.S), re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pages
+def test_links_and_images_lead_somewhere(page):
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.M | re.S)
+    broken = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r'(?:src|href)="([^"]+)"', text):
+        if re.match(r"[a-z]+:", target):
+            continue
+        file, _, anchor = target.partition("#")
+        found = (page.parent / file).resolve() if file else page
+        if not found.exists() or (anchor and found.suffix == ".md" and anchor not in anchors(found)):
+            broken.append(target)
+    assert broken == []
+
+
+@pages
+def test_files_that_are_named_exist(page):
+    own = {*blocks(page, "python"), *blocks(page, "diff")}
+    assert [path for path in SOURCE.findall(page.read_text()) if not (ROOT / path).exists() and path not in own] == []
+
+
+@pages
+def test_commands_that_are_named_can_be_typed(page, written, capsys):
+    wrong = []
+    for module, arguments in sorted(commands(page)):
+        if module not in sys.modules and importlib.util.find_spec(module) is None:
+            wrong.append(f"{module} does not exist")
+            continue
+        words = shlex.split(arguments)
+        if any(re.fullmatch(r"\[.*|\.\.\.|.*\b[A-Z]{2,}\b.*", word) for word in words):
+            continue  # a placeholder
+        try:
+            parse(importlib.import_module(module), words)
+        except (SystemExit, ValueError) as error:
+            wrong.append(f"{module} {arguments}: {error} {capsys.readouterr().err[-500:]}")
+    assert wrong == []
+
+
+def parse(module, words: list[str]) -> None:
+    """Reads a command line as `module` does, without acting on it."""
+    if module is train:
+        read_arguments(train.definition(words[0]), words[1:])
+    elif hasattr(module, "DEFINITION"):
+        read_arguments(module.DEFINITION, words)
+    elif hasattr(module, "Arguments"):
+        tyro.cli(module.Arguments, args=words)
+    elif module is planted_all and words[:1] == ["--only"]:
+        assert words[1] in {*planted_all.MODELS, "social_bpr"}
+
+
+def layout() -> set[str]:
+    """The files of the tree in architecture.md."""
+    tree = re.search(r"## Layout\n\n```text\n(.*?)```", (ROOT / "docs" / "architecture.md").read_text(), re.S)[1]
+    inside, files = [], set()
+    for line in tree.splitlines():
+        depth, name = (len(line) - len(line.lstrip())) // 2, line.split()[0]
+        inside[depth:] = [name] if name.endswith("/") else []
+        if not name.endswith("/"):
+            files.add("".join(inside) + name)
+    return files
+
+
+def test_the_layout_lists_every_module_and_no_other():
+    there = {
+        str(path.relative_to(ROOT))
+        for part in ("socialjax", "experiments", "benchmarks")
+        for path in (ROOT / part).rglob("*.py")
+        if not path.name.startswith("__")
+    }
+    listed = layout()
+    assert (sorted(there - listed), sorted(listed - there)) == ([], []), "(missing, gone) in docs/architecture.md"
+
+
+def test_the_contract_on_the_page_names_every_function():
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    contract = text[text.index("## The contract of a model") : text.index("## Training")]
+    functions = {name for name in vars(Model) if not name.startswith("_")} - {"traits", "check"}
+    assert {name for name in functions if f"| `{name}` |" not in contract} == set()
+
+
+def test_the_picture_is_drawn_from_words_alone():
+    root = ElementTree.parse(ROOT / "docs" / "architecture.svg").getroot()
+    tags = {element.tag.rpartition("}")[2] for element in root.iter()}
+    assert not tags & {"script", "image", "foreignObject", "use"}, "GitHub shows none of these"
+    words = {(element.text or "").strip() for element in root.iter()}
+    assert {"files", "data", "side", "batches", "models", "train", "checkpoint", "eval", "tables", "explain"} <= words
