@@ -20,7 +20,7 @@ class TrainState:
 
 def new_state(model, side, optimizer, seed: int) -> TrainState:
     """A fresh state; parameters are drawn from `seed`."""
-    params = model.init(jax.random.key(seed), side)
+    params = jax.jit(model.init)(jax.random.key(seed), side)  # compiled, only the parameters are computed
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         seed=jnp.asarray(seed, jnp.uint32),
