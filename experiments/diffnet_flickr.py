@@ -21,9 +21,7 @@ DEFINITION = Definition(
     name="diffnet_flickr",
     summary="DiffNet on the authors' Flickr split (Wu et al., SIGIR 2019), ids only unless feature files are there.",
     default=DEFAULT,
-    presets={
-        name: dataclasses.replace(preset, data=DATA) for name, preset in diffnet_yelp.DEFINITION.presets.items()
-    },
+    presets={name: dataclasses.replace(preset, data=DATA) for name, preset in diffnet_yelp.DEFINITION.presets.items()},
     sweeps=diffnet_yelp.SWEEPS,
     reported=(
         {

@@ -30,7 +30,14 @@ from socialjax.train.loop import TrainSettings, train
 
 FULL = protocol.parse("full", ks=(10,))
 TRAINING = TrainSettings(
-    epochs=150, batch_size=1024, learning_rate=1e-2, evaluate_every=5, patience=40, plateau=60, quiet=True, save_seconds=1e9
+    epochs=150,
+    batch_size=1024,
+    learning_rate=1e-2,
+    evaluate_every=5,
+    patience=40,
+    plateau=60,
+    quiet=True,
+    save_seconds=1e9,
 )
 SHARED = {"dim": 32, "objective": "softmax", "negatives": 8, "l2": 0.02, "dropout": 0.2}
 MODELS: dict[str, Model] = {
@@ -102,7 +109,10 @@ def influence(name: str, model: Model, seeds: list[int]) -> list[Bar]:
     ]
     if hasattr(model, "depth"):
         deep, shallow = (
-            [silent_ndcg(dataclasses.replace(model, depth=k), planted.influence(seed=s, two_hop=True), s) for s in seeds]
+            [
+                silent_ndcg(dataclasses.replace(model, depth=k), planted.influence(seed=s, two_hop=True), s)
+                for s in seeds
+            ]
             for k in (2, 1)
         )
         bars.append(Bar(name, "two-hop, depth 2 over depth 1", 1.0, float(np.mean(deep) / np.mean(shallow))))
@@ -123,7 +133,10 @@ def report(only: str | None, seeds: int, out: Path) -> bool:
         for check in checks(name):
             bars += check(name, MODELS[name], list(range(seeds)))
     rows = [["model", "what", "bar", "figure", ""]]
-    rows += [[b.model, b.what, f"{'<=' if b.at_most else '>='} {b.bar:.3f}", f"{b.figure:.3f}", "met" if b.met else "MISSED"] for b in bars]
+    rows += [
+        [b.model, b.what, f"{'<=' if b.at_most else '>='} {b.bar:.3f}", f"{b.figure:.3f}", "met" if b.met else "MISSED"]
+        for b in bars
+    ]
     print(text_table(rows))
     found = [dataclasses.asdict(bar) | {"met": bar.met} for bar in bars]
     write_json(out, {"seeds": list(range(seeds)), "bars": found, **made_with()})

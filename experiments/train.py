@@ -1,8 +1,8 @@
 """Any model on any data.
 
-    python -m experiments.train bpr --data.name yelp
-    python -m experiments.train diffnet --data.name mine --data.dir ~/mine
-    python -m experiments.train svdpp --data.name lastfm --data.validation none --train.epochs 50
+python -m experiments.train bpr --data.name yelp
+python -m experiments.train diffnet --data.name mine --data.dir ~/mine
+python -m experiments.train svdpp --data.name lastfm --data.validation none --train.epochs 50
 """
 
 import sys

@@ -50,7 +50,9 @@ def generate(name: str, shape: Shape, seed: int = 0, taste: Taste = Taste()) -> 
     order = rng.permutation(len(user))
     pairs = interactions(user[order], item[order], _values(user[order], item[order], shape, rng))
     train, validation, test = by_ratio(pairs, seed=seed) if shape.diffnet_split else _proportional(pairs, shape, rng)
-    source = f"generated with seed {seed}: counts and degree shapes of {name}, planted taste and influence"
+    source = (
+        f"generated (version {VERSION}, seed {seed}): counts and degree shapes of {name}, planted taste and influence"
+    )
     return Dataset(
         name=name,
         num_users=shape.users,

@@ -24,4 +24,6 @@ def name_of(model: Model) -> str:
     for name, kind in MODELS.items():
         if type(model) is kind:
             return name
-    raise ValueError(f"{type(model).__name__} is not listed in socialjax.models.MODELS ({', '.join(MODELS)}); add it there")
+    raise ValueError(
+        f"{type(model).__name__} is not listed in socialjax.models.MODELS ({', '.join(MODELS)}); add it there"
+    )

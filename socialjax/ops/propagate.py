@@ -168,9 +168,7 @@ def _sum(bundles: Bundles, weight, values, num_receivers: int, block: int):
         heard = _bundle_sums(senders, weight, values)
         return jax.ops.segment_sum(heard, receivers, num_receivers, indices_are_sorted=True)
 
-    return jax.lax.platform_dependent(
-        bundles.senders, weight, bundles.receivers, values, cpu=in_blocks, default=whole
-    )
+    return jax.lax.platform_dependent(bundles.senders, weight, bundles.receivers, values, cpu=in_blocks, default=whole)
 
 
 def _products(edges: Diffusion, values, g):

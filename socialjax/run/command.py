@@ -37,19 +37,6 @@ def set_up_logging() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
     for noisy in ("absl", "jax", "jax._src", "matplotlib", "orbax", "tensorstore"):
         logging.getLogger(noisy).setLevel(logging.CRITICAL if noisy == "absl" else logging.WARNING)
-    _hush_closed_loops()
-
-
-def _hush_closed_loops() -> None:
-    """After a failed write Orbax closes its event loop, and TensorStore's later answers to it are reported as errors
-    that nobody can catch."""
-    before = sys.unraisablehook
-
-    def report(found):
-        if str(found.exc_value) != "Event loop is closed":
-            before(found)
-
-    sys.unraisablehook = report
 
 
 def read_arguments(definition: Definition, arguments: Sequence[str]) -> Experiment:

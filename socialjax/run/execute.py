@@ -95,7 +95,9 @@ def describe(data: Dataset) -> str:
     kind = "STAND-IN (generated, not real data)" if data.provenance.kind == "stand-in" else data.provenance.kind
     links = "no links" if data.links is None else f"{len(data.links):,} links"
     pairs = " / ".join(f"{len(part):,}" for part in data.parts().values())
-    return f"{data.name}, {kind}, {features}: {data.num_users:,} users, {data.num_items:,} items, {pairs} pairs, {links}"
+    return (
+        f"{data.name}, {kind}, {features}: {data.num_users:,} users, {data.num_items:,} items, {pairs} pairs, {links}"
+    )
 
 
 def _finished(folder: Path, experiment: Experiment) -> dict | None:
@@ -115,7 +117,11 @@ def _run_seed(definition, experiment, data, folder: Path, seed: int, began: floa
     side = on_device(model.prepare(data))
     if not model.traits.trains:
         raise ValueError(f"{type(model).__name__} does not train; it stands in every table as a reference line")
-    validation = candidates(experiment, data, experiment.eval.validation_protocol, "validation") if len(data.validation) else None
+    validation = (
+        candidates(experiment, data, experiment.eval.validation_protocol, "validation")
+        if len(data.validation)
+        else None
+    )
     floor = _popularity(data, validation) if validation else None
     here.mkdir(parents=True, exist_ok=True)
     trained = train(
@@ -126,7 +132,9 @@ def _run_seed(definition, experiment, data, folder: Path, seed: int, began: floa
         seed,
         here,
         results.fingerprint(settings, data.provenance.as_dict(), seed),
-        validate=None if validation is None else lambda params: ranking.evaluate(model, params, side, validation).mean(),
+        validate=None
+        if validation is None
+        else lambda params: ranking.evaluate(model, params, side, validation).mean(),
         floor=floor or 0.0,
         label=f"seed {seed}",
         began=began,
@@ -231,7 +239,10 @@ def table(record: dict, folder: Path) -> str:
         text_table(metric_rows(rows, metrics)),
     ]
     for name, found in record["also"].items():
-        lines.append(f"{name}: " + "  ".join(f"{m} {found[m]['mean']:.4f}" for m in ("HR@10", "Recall@20", "NDCG@10") if m in found))
+        lines.append(
+            f"{name}: "
+            + "  ".join(f"{m} {found[m]['mean']:.4f}" for m in ("HR@10", "Recall@20", "NDCG@10") if m in found)
+        )
     if record["reported"] and not stand_in:
         lines.append("reported elsewhere (settings differ, see the notes):")
         rows = [(f"{row['name']}: {row['note']}", row["metrics"]) for row in record["reported"]]

@@ -73,7 +73,9 @@ def claim(folder: Path, experiment: Experiment, data: Dataset) -> dict:
     if is_used:
         before = read_json(path)
         old, new = (binding(r["settings"], r["data"]) for r in (before, record))
-        changed = [f"{k}: {old.get(k)} there, {new.get(k)} now" for k in sorted({*old, *new}) if old.get(k) != new.get(k)]
+        changed = [
+            f"{k}: {old.get(k)} there, {new.get(k)} now" for k in sorted({*old, *new}) if old.get(k) != new.get(k)
+        ]
         if changed:
             raise ValueError(
                 f"{folder} holds a run with other settings ({'; '.join(changed)}); choose another --workdir, or "
@@ -110,7 +112,11 @@ def commit() -> str:
     try:
         name = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=True)
         changed = subprocess.run(
-            [*git, "status", "--porcelain", "--untracked-files=no"], capture_output=True, text=True, timeout=10, check=True
+            [*git, "status", "--porcelain", "--untracked-files=no"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
         )
     except (OSError, subprocess.SubprocessError):
         return "unknown"

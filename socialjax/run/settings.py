@@ -64,8 +64,7 @@ class Definition:
     """An experiment file: its default, its presets and sweeps, and what the paper reports.
 
     sweeps: name -> changes to the model's fields, one run folder each. reported: rows of the table as
-    {"name", "note", "metrics": {"HR@10": ...}}. expect: time and figures, for `python -m experiments`. command: what people
-    type, when it is not `python -m experiments.NAME`.
+    {"name", "note", "metrics": {"HR@10": ...}}. command: what people type, when it is not `python -m experiments.NAME`.
     """
 
     name: str
@@ -74,7 +73,6 @@ class Definition:
     presets: dict[str, Experiment] = dataclasses.field(default_factory=dict)
     sweeps: dict[str, list[dict[str, Any]]] = dataclasses.field(default_factory=dict)
     reported: tuple[dict, ...] = ()
-    expect: str = ""
     command: str = ""
 
     def typed(self) -> str:

@@ -9,6 +9,7 @@ import functools
 import json
 import logging
 import re
+import sys
 import zlib
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from socialjax.ops import sample
 
 log = logging.getLogger(__name__)
 OURS = ("fingerprint", "arrays", "check")  # what is added to the notes
+CLOSED = "Event loop is closed"
 
 
 class CheckpointError(RuntimeError):
@@ -37,6 +39,7 @@ class Checkpoints:
 
     def __init__(self, folder: Path, fingerprint: str, asynchronous: bool = True):
         self.folder, self.fingerprint = Path(folder).absolute(), fingerprint
+        _hush_closed_loops()
         options = ocp.CheckpointManagerOptions(max_to_keep=2, enable_async_checkpointing=asynchronous)
         try:
             self._manager = ocp.CheckpointManager(self.folder, options=options)
@@ -139,6 +142,7 @@ def read_best(folder: Path) -> tuple[Any, dict]:
 
     Raises CheckpointError when there is none.
     """
+    _hush_closed_loops()
     manager = ocp.CheckpointManager(Path(folder).absolute(), options=ocp.CheckpointManagerOptions(read_only=True))
     with manager:
         for step in sorted(manager.all_steps(), reverse=True):
@@ -214,3 +218,16 @@ def _reason(error: Exception) -> str:
     """What the system said, when it is at the end of a long story."""
     found = re.search(r"([^:]+) \[os_error_code=", str(error))
     return found[1].strip() if found else _first_line(error)
+
+
+def _hush_closed_loops() -> None:
+    """Once: when reading or writing has failed, Orbax closes its event loop, and TensorStore's later answers to it end
+    as tracebacks of errors that nobody can catch."""
+    before = sys.unraisablehook
+
+    def report(found):
+        if str(found.exc_value) != CLOSED:
+            before(found)
+
+    if getattr(before, "__qualname__", "") != report.__qualname__:
+        sys.unraisablehook = report

@@ -97,7 +97,7 @@ def test_describe_calls_the_stand_in_by_its_name_and_plots(tmp_path, capsys):
     plot = tmp_path / "plots" / "degrees.png"
     assert command.main(["describe", "filmtrust", "--offline", "--out", str(plot)]) == 0
     out = capsys.readouterr().out
-    assert out.startswith("filmtrust (stand-in: generated, not real data") and "generated with seed 0" in out
+    assert out.startswith("filmtrust (stand-in: generated, not real data") and "generated (version 1, seed 0)" in out
     assert plot.read_bytes().startswith(b"\x89PNG") and [p.name for p in plot.parent.iterdir()] == ["degrees.png"]
 
 

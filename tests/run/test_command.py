@@ -30,8 +30,7 @@ DEFINITION = Definition(
 
 
 @pytest.fixture(autouse=True)
-def logging_as_before(monkeypatch):
-    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
+def logging_as_before():
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield
@@ -155,15 +154,6 @@ def test_training_that_was_interrupted_ends_with_128_and_the_signal():
         raise Interrupted(15)
 
     assert exit_code(stop) == 143
-
-
-def test_what_libraries_report_about_closed_loops_is_hushed_and_nothing_else(monkeypatch):
-    heard = []
-    monkeypatch.setattr(sys, "unraisablehook", heard.append)
-    set_up_logging()
-    for text in ("Event loop is closed", "something else"):
-        sys.unraisablehook(type("Found", (), {"exc_value": RuntimeError(text)}))
-    assert [str(found.exc_value) for found in heard] == ["something else"]
 
 
 def test_the_start_of_the_process_is_told_in_the_clock_of_the_program():

@@ -58,10 +58,10 @@ def test_other_settings_in_a_used_folder_are_refused_with_the_difference(tmp_pat
 def test_other_data_in_a_used_folder_are_refused(tmp_path):
     folder = claimed(tmp_path / "run")
     other = dataclasses.replace(DATA, provenance=dataclasses.replace(DATA.provenance, kind="stand-in"))
-    with pytest.raises(ValueError, match="data.kind: planted there, stand-in now"):
+    with pytest.raises(ValueError, match=r"data.kind: planted there, stand-in now"):
         results.claim(folder, EXPERIMENT, other)
     files = dataclasses.replace(DATA, provenance=dataclasses.replace(DATA.provenance, files={"a": "1"}))
-    with pytest.raises(ValueError, match="data.files: {} there"):
+    with pytest.raises(ValueError, match=r"data.files: \{\} there"):
         results.claim(folder, EXPERIMENT, files)
     assert len({print_of(EXPERIMENT, data) for data in (DATA, other, files)}) == 3
 

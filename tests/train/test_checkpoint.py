@@ -3,6 +3,8 @@
 import json
 import logging
 import shutil
+import sys
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -183,3 +185,16 @@ def test_an_unusable_folder_is_one_clear_error(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(CheckpointError, match=r"could not be saved under .*file"):
         Checkpoints(tmp_path / "file" / "checkpoints", "ours")
+
+
+def test_late_answers_to_a_closed_loop_are_hushed_and_nothing_else(monkeypatch, tmp_path):
+    heard = []
+    monkeypatch.setattr(sys, "unraisablehook", heard.append)
+    for name in ("one", "two"):
+        Checkpoints(tmp_path / name, "ours").close()
+    hook = sys.unraisablehook
+    for text in ("Event loop is closed", "something else"):
+        hook(SimpleNamespace(exc_value=RuntimeError(text)))
+    assert [str(found.exc_value) for found in heard] == ["something else"]
+    Checkpoints(tmp_path / "three", "ours").close()
+    assert sys.unraisablehook is hook, "installed once"

@@ -86,9 +86,7 @@ class SVDppLayers(nn.Module):
     @nn.compact
     def __call__(self, side: History) -> SVDppState:
         of = self.settings
-        users, items, bias = Tables(
-            self.num_users, self.num_items, of.dim, of.item_bias, of.init_std, name="tables"
-        )()
+        users, items, bias = Tables(self.num_users, self.num_items, of.dim, of.item_bias, of.init_std, name="tables")()
         implicit = items
         if not of.tied:
             start = nn.initializers.normal(of.init_std)

@@ -26,7 +26,7 @@ ACTIVATIONS = {"identity": lambda x: x, "relu": nn.relu, "sigmoid": nn.sigmoid, 
 
 @struct.dataclass
 class DiffNetSide:
-    """social: edges friend -> user, mean-weighted; past: edges item -> user; features f32[U, Fu], f32[I, Fi] or None."""
+    """social: edges friend -> user, mean-weighted; past: edges item -> user; features f32[U, F], f32[I, F] or None."""
 
     social: Diffusion
     past: History
