@@ -7,8 +7,8 @@ import sys
 
 # What launch/local.sh sets: without it the page faults of large temporaries are measured, not the arithmetic.
 ALLOCATOR = {
-    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=2000000000:"
-    "glibc.malloc.trim_threshold=4000000000"
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=30000000:"
+    "glibc.malloc.trim_threshold=4000000000:glibc.malloc.arena_max=1"
 }
 
 

@@ -31,7 +31,7 @@ class Interactions:
 
 @dataclasses.dataclass(frozen=True)
 class Links:
-    """Who follows whom, as in the file: follower i32[E] hears followee i32[E]; undirected files list both directions."""
+    """Who follows whom, as in the file: follower i32[E] hears followee i32[E]; undirected files list both ways."""
 
     follower: np.ndarray
     followee: np.ndarray

@@ -5,7 +5,6 @@ moment exists at which they belong to different steps. The last two are kept. Or
 bytes have changed, so each checkpoint lists its arrays with their shapes and digests.
 """
 
-import functools
 import json
 import logging
 import re
@@ -15,11 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 import orbax.checkpoint as ocp
 
-from socialjax.ops import sample
+from socialjax.train import digests
 
 log = logging.getLogger(__name__)
 OURS = ("fingerprint", "arrays", "check")  # what is added to the notes
@@ -28,10 +25,6 @@ CLOSED = "Event loop is closed"
 
 class CheckpointError(RuntimeError):
     """A checkpoint that cannot be read or does not belong to this run."""
-
-
-class Damaged(Exception):
-    """A checkpoint whose bytes are not those that were written."""
 
 
 class Checkpoints:
@@ -54,7 +47,7 @@ class Checkpoints:
         try:
             if step in self._manager.all_steps():
                 return
-            notes = {**notes, "fingerprint": self.fingerprint, "arrays": _listed(state=state, best=best)}
+            notes = {**notes, "fingerprint": self.fingerprint, "arrays": digests.listed(state=state, best=best)}
             items = {
                 "state": ocp.args.StandardSave(state),
                 "best": ocp.args.StandardSave(best),
@@ -96,18 +89,17 @@ class Checkpoints:
                 f"the checkpoint of step {step} in {self.folder} belongs to a run with other settings; "
                 "choose another --workdir, or delete the folder to start anew"
             )
-        self._must_fit(step, notes, _listed(digests=False, state=state, best=best))
+        self._must_fit(step, notes, digests.shapes(state=state, best=best))
         abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, (state, best))
         items = ocp.args.Composite(
             state=ocp.args.StandardRestore(abstract[0]), best=ocp.args.StandardRestore(abstract[1])
         )
         read = self._manager.restore(step, args=items)
-        _must_be_as_listed(notes, state=read["state"], best=read["best"])
+        digests.check(notes["arrays"], state=read["state"], best=read["best"])
         return read["state"], read["best"], {name: value for name, value in notes.items() if name not in OURS}
 
-    def _must_fit(self, step: int, notes: dict, now: dict) -> None:
+    def _must_fit(self, step: int, notes: dict, wanted: dict) -> None:
         there = {name: shape for name, (shape, _) in notes["arrays"].items()}
-        wanted = {name: shape for name, (shape, _) in now.items()}
         differ = sorted(name for name in {*there, *wanted} if there.get(name) != wanted.get(name))
         if differ:
             raise CheckpointError(
@@ -148,9 +140,9 @@ def read_best(folder: Path) -> tuple[Any, dict]:
         for step in sorted(manager.all_steps(), reverse=True):
             try:
                 notes = _read_notes(manager, step)
-                best = ocp.args.StandardRestore(_best_as_listed(notes))
+                best = ocp.args.StandardRestore(digests.as_listed(notes["arrays"], "best"))
                 best = manager.restore(step, args=ocp.args.Composite(best=best))["best"]
-                _must_be_as_listed(notes, best=best)
+                digests.check(notes["arrays"], best=best)
                 return best, notes
             except Exception as error:
                 log.warning("checkpoint %s cannot be read (%s); trying the one before it", step, _first_line(error))
@@ -160,54 +152,12 @@ def read_best(folder: Path) -> tuple[Any, dict]:
 def _read_notes(manager: ocp.CheckpointManager, step: int) -> dict:
     notes = manager.restore(step, args=ocp.args.Composite(notes=ocp.args.JsonRestore()))["notes"]
     if notes.pop("check", None) != _check_sum(notes):
-        raise Damaged("its notes have changed since they were written")
+        raise digests.Damaged("its notes have changed since they were written")
     return notes
 
 
 def _check_sum(notes: dict) -> int:
     return zlib.crc32(json.dumps(notes, sort_keys=True).encode())
-
-
-def _listed(digests: bool = True, **trees) -> dict[str, list]:
-    """{"best['users']": ["float32[60, 8]", digest], ...}; the digest is None unless asked for."""
-    leaves = {f"{n}{jax.tree_util.keystr(p)}": x for n, t in trees.items() for p, x in jax.tree.leaves_with_path(t)}
-    sums = jax.device_get(jax.tree.map(_local, _digests(leaves))) if digests else {}
-    return {n: [f"{x.dtype}{list(x.shape)}", int(sums[n]) if digests else None] for n, x in leaves.items()}
-
-
-def _best_as_listed(notes: dict) -> dict:
-    """Nested dicts of NumPy arrays to read into: without them, Orbax wants the devices the arrays were saved from."""
-    best: dict = {}
-    for name, (shape, _) in notes["arrays"].items():
-        *path, leaf = re.findall(r"\['([^']*)'\]", name) or [""]
-        if name.startswith("best["):
-            dtype, sizes = shape.split("[", 1)
-            inner = functools.reduce(lambda tree, key: tree.setdefault(key, {}), path, best)
-            inner[leaf] = np.zeros(json.loads(f"[{sizes}"), jnp.dtype(dtype))
-    return best
-
-
-def _must_be_as_listed(notes: dict, **trees) -> None:
-    for name, found in _listed(**trees).items():
-        if found != notes["arrays"][name]:
-            raise Damaged(f"{name} has changed since it was written")
-
-
-@jax.jit
-def _digests(arrays: dict) -> dict:
-    """A u32 for each array: the sum of a hash of each number's bits and place, whatever devices it is spread over."""
-
-    def digest(array):
-        array = array.astype(jnp.uint8) if array.dtype == bool else array
-        bits = jax.lax.bitcast_convert_type(array, f"uint{8 * min(array.dtype.itemsize, 4)}").astype(jnp.uint32)
-        return jnp.sum(sample.fold(bits.ravel(), jnp.arange(bits.size)), dtype=jnp.uint32)
-
-    return jax.tree.map(digest, arrays)
-
-
-def _local(array: jax.Array) -> jax.Array:
-    """This process's copy of an array that is the same everywhere."""
-    return array.addressable_data(0) if isinstance(array, jax.Array) else np.asarray(array)
 
 
 def _first_line(error: Exception) -> str:

@@ -35,7 +35,7 @@ if __name__ == "__main__":
 
 
 class Commands:
-    """Starts the small experiment; `environment` and `limits` (a function for the child) may differ."""
+    """Starts the small experiment. FILE_LIMIT in its environment: bytes that a file may have."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -52,7 +52,7 @@ class Commands:
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         }
 
-    def start(self, workdir: Path, *arguments: str, limits=None, **environment: str) -> subprocess.Popen:
+    def start(self, workdir: Path, *arguments: str, **environment: str) -> subprocess.Popen:
         """The process, with its output in pipes."""
         line = [sys.executable, str(self.script), "--data.dir", str(self.data), "--workdir", str(workdir), *arguments]
         return subprocess.Popen(
@@ -62,7 +62,6 @@ class Commands:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            preexec_fn=limits,
         )
 
     def run(self, workdir: Path, *arguments: str, **more) -> tuple[int, str, str]:
