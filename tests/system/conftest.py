@@ -11,6 +11,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = """
+import os
+import resource
+import signal
 import sys
 
 from socialjax.data.sources import DataSettings
@@ -30,6 +33,9 @@ DEFINITION = Definition(
 )
 
 if __name__ == "__main__":
+    if "FILE_LIMIT" in os.environ:  # files end there, and writing on is an error instead of a signal
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (int(os.environ["FILE_LIMIT"]),) * 2)
     sys.exit(main(DEFINITION))
 """
 

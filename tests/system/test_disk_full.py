@@ -17,7 +17,7 @@ def test_a_full_disk_is_one_clear_error_and_the_checkpoint_before_it_is_kept(com
     before = sorted((p.name for p in folder.glob("seed_0/checkpoints/*") if p.name.isdigit()), key=int)
 
     code, out, error = commands.run(folder, *wide, FILE_LIMIT=LIMIT, JAX_ENABLE_COMPILATION_CACHE="false")
-    assert (code, out) == (1, "")
+    assert (code, out) == (1, ""), error
     assert "Traceback" not in error
     last = error.splitlines()[-1]
     assert last.startswith("error: the checkpoint could not be saved under ") and "File too large" in last
