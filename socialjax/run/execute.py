@@ -63,7 +63,8 @@ def run(definition: Definition, experiment: Experiment, data: Dataset, label: st
         return finished
     for name in protocols(experiment):  # an error in the cut-offs must come before the training, not after
         candidates(experiment, data, name, users=data.test.user[:1])
-    records = [_run_seed(definition, experiment, data, folder, seed, began) for seed in experiment.seeds]
+    starts = [began] + [None] * (len(experiment.seeds) - 1)  # the first also waits for imports and data
+    records = [_run_seed(definition, experiment, data, folder, *of) for of in zip(experiment.seeds, starts)]
     record = _summarise(definition, experiment, data, records, time.monotonic() - began)
     if is_first():
         results.write_json(folder / "result.json", record)
@@ -107,7 +108,8 @@ def _finished(folder: Path, experiment: Experiment) -> dict | None:
     return record if record is not None and record["seeds"] == list(experiment.seeds) else None
 
 
-def _run_seed(definition, experiment, data, folder: Path, seed: int, began: float) -> dict:
+def _run_seed(definition, experiment, data, folder: Path, seed: int, began: float | None) -> dict:
+    began = time.monotonic() if began is None else began
     here = folder / f"seed_{seed}"
     done = here / "result.json"
     if done.exists():

@@ -152,7 +152,13 @@ def test_own_folder_with_options_and_changed_files(tmp_path):
 
 
 def test_settings_become_a_command_line():
-    settings = tyro.cli(DataSettings, args=["--name", "mine", "--k-core", "3", "--validation", "none", "--offline"])
+    @dataclasses.dataclass
+    class Command:
+        data: DataSettings
+
+    arguments = "--data.name mine --data.k-core 3 --data.validation none --offline --require-real"
+    settings = tyro.cli(Command, args=arguments.split()).data
+    assert settings.require_real
     assert (settings.name, settings.k_core, settings.validation, settings.offline) == ("mine", 3, "none", True)
 
 
