@@ -90,7 +90,7 @@ def candidates(data: Dataset, protocol: Protocol, part: Part = "test", users=Non
         what = "the catalogue" if longest == data.num_items else "the list that a user with one positive has"
         raise ValueError(
             f"K = {max(protocol.ks)} is larger than {what} ({longest} items, data set '{data.name}', "
-            f"protocol {protocol.name}); choose cut-offs up to {longest}"
+            f"protocol {protocol.name}); choose cut-offs up to {longest} with --eval.ks"
         )
     rows = lambda *parts: rows_of([getattr(data, p) for p in parts], data.num_users, data.num_items)  # noqa: E731
     positives = rows(part)

@@ -234,10 +234,11 @@ def table(record: dict, folder: Path) -> str:
     rows.append((f"{record['model']} (seeds {seeds})" + (", STAND-IN" if stand_in else ""), record["metrics"]))
     metrics = [name for name in SHOWN if name in record["metrics"]]
     features = "ids only" if record["features"] == "none" else "with features"
+    chosen = "chosen on validation" if record["validation"] else "the last, without validation"
     lines = [
         "",
         f"{record['experiment']} on {record['dataset']} ({record['data']}, {features}), {record['protocol']}, test, "
-        f"epoch {', '.join(map(str, record['epoch']))} chosen on validation",
+        f"epoch {', '.join(map(str, record['epoch']))} {chosen}",
         text_table(metric_rows(rows, metrics)),
     ]
     for name, found in record["also"].items():

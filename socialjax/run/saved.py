@@ -27,7 +27,7 @@ class Ranked:
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """One seed of a finished run. Users and items are named by the ids of their data set.
+    """One seed of a finished run. Users and items are named by the ids of their data set, items by titles too.
 
     result: the seed's result.json. state: what the model's `encode` returned for the best parameters.
     """
@@ -95,8 +95,9 @@ class Run:
         return names.numbers("user", users, self.data.user_names, self.data.num_users, self.data.name)
 
     def item_numbers(self, items) -> np.ndarray:
-        """Row numbers i32[N] of items as people type them."""
-        return names.numbers("item", items, self.data.item_names, self.data.num_items, self.data.name)
+        """Row numbers i32[N] of items as people type them: ids, or titles that one item alone has."""
+        data = self.data
+        return names.numbers("item", items, data.item_names, data.num_items, data.name, data.item_titles)
 
     def _one_item(self, item) -> int:
         found = self.item_numbers(item)

@@ -152,6 +152,8 @@ class PmapRunner:
         self.side, self.resident = self._everywhere(side), self._everywhere(resident)
 
     def _everywhere(self, tree):
+        if not jax.tree.leaves(tree):  # pmap over several processes wants an array among its results
+            return tree
         mine = sum(device.process_index == jax.process_index() for device in self.devices)
         return self._spread(np.arange(mine), tree)
 

@@ -1,5 +1,6 @@
 """A finished run read back: it ranks, explains, takes in new users, and says clearly what is wrong with a folder."""
 
+import dataclasses
 import json
 import shutil
 
@@ -131,6 +132,23 @@ def test_unknown_users_and_items_are_answered_with_those_that_exist(opened):
     for user in ("24", -1, "x", 1.5, ""):
         with pytest.raises(ValueError, match="its users are the numbers 0 to 23"):
             opened["bpr"].recommend(user)
+
+
+def test_items_may_be_named_by_titles_that_one_item_alone_has(opened):
+    for run in (opened["diffnet"], opened["bpr"]):  # ids that are words, ids that are numbers
+        titled = [run.data.item_titles[number] for number in (3, 0)]
+        assert list(run.item_numbers(titled)) == [3, 0]
+        with pytest.raises(ValueError, match="no item 'Title'"):
+            run.item_numbers("Title")
+        twice = np.where(np.arange(run.data.num_items) < 2, "Twice", run.data.item_titles)
+        again = dataclasses.replace(run, data=dataclasses.replace(run.data, item_titles=twice))
+        ids = ", ".join(str(r.item) for r in again._ranked([0, 1], [0.0, 0.0]))
+        with pytest.raises(ValueError, match=f"2 items titled 'Twice'; name one by its id: {ids}$"):
+            again.item_numbers("Twice")
+    ids = np.array(opened["diffnet"].data.item_names)
+    ids_as_titles = dataclasses.replace(opened["diffnet"].data, item_titles=ids[::-1])
+    run = dataclasses.replace(opened["diffnet"], data=ids_as_titles)
+    assert list(run.item_numbers(ids[2])) == [2]  # an id is an id first
 
 
 def test_more_items_than_the_catalogue_has_are_refused(opened):
