@@ -64,7 +64,7 @@ class Bar:
 
 
 def fitted(model: Model, data: Dataset, seed: int):
-    """(state, validation NDCG@10) of `model` after an ordinary training with early stopping."""
+    """The state of `model` after an ordinary training with early stopping."""
     side = on_device(model.prepare(data))
     chosen_by = protocol.candidates(data, FULL, "validation")
     with tempfile.TemporaryDirectory() as folder:

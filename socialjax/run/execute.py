@@ -1,5 +1,6 @@
 """Runs an experiment: data, one training per seed, evaluation, the table. The only module that sees everything."""
 
+import contextlib
 import dataclasses
 import logging
 import sys
@@ -19,6 +20,7 @@ from socialjax.eval.significance import mean_interval
 from socialjax.eval.tables import metric_rows, text_table
 from socialjax.run import curves, results, sweep
 from socialjax.run.command import exit_code, read_arguments, set_up_logging, started, variants
+from socialjax.run.lock import only_one
 from socialjax.run.memory import peak_memory_bytes
 from socialjax.run.settings import Definition, Experiment
 from socialjax.train.log import MetricsLog
@@ -53,6 +55,11 @@ def run(definition: Definition, experiment: Experiment, data: Dataset, label: st
     _tell(f"data: {describe(data)}")
     _tell(f"model: {models.name_of(experiment.model)} {_settings_line(experiment.model)}")
     _tell(f"device: {results.device()}   folder: {folder}")
+    with only_one(folder) if is_first() else contextlib.nullcontext():
+        return _run_in(folder, definition, experiment, data, began)
+
+
+def _run_in(folder: Path, definition: Definition, experiment: Experiment, data: Dataset, began: float) -> dict:
     if is_first():
         results.claim(folder, experiment, data)
     finished = _finished(folder, experiment)

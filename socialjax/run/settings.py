@@ -55,8 +55,8 @@ class Experiment(Generic[M]):
     """Vary one setting; one folder for each value."""
 
     def __post_init__(self):
-        if not self.seeds or len(set(self.seeds)) != len(self.seeds) or min(self.seeds) < 0:
-            raise ValueError(f"--seeds wants different numbers of 0 or more, such as 0 1 2, got {self.seeds}")
+        if not self.seeds or len(set(self.seeds)) != len(self.seeds) or min(self.seeds) < 0 or max(self.seeds) >= 2**32:
+            raise ValueError(f"--seeds wants different numbers of 0 to 2^32 - 1, such as 0 1 2, got {self.seeds}")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -215,6 +215,7 @@ def test_without_validation_the_last_epoch_is_tested(command, tmp_path):
     assert code == 0 and "epoch 2" in out
     record = json.loads((tmp_path / "run" / "result.json").read_text())
     assert record["epoch"] == [2] and record["validation"] == {}
+    assert "test, epoch 2 the last, without validation" in out and "chosen on validation" not in out
 
 
 def test_a_stand_in_is_named_first_last_and_everywhere(command, definition, tmp_path, monkeypatch):

@@ -7,9 +7,9 @@ from socialjax.models import BPR
 from socialjax.run.settings import EvalSettings, Experiment
 
 
-@pytest.mark.parametrize("seeds", [(), (1, 1), (-1,), (0, -2)])
-def test_seeds_are_different_numbers_from_0_up(seeds):
-    with pytest.raises(ValueError, match="--seeds wants different numbers of 0 or more"):
+@pytest.mark.parametrize("seeds", [(), (1, 1), (-1,), (0, -2), (0, 2**32)])
+def test_seeds_are_different_numbers_of_32_bits(seeds):
+    with pytest.raises(ValueError, match=r"--seeds wants different numbers of 0 to 2\^32 - 1"):
         Experiment(model=BPR(), seeds=seeds)
 
 

@@ -6,6 +6,7 @@ import time
 
 import jax
 import numpy as np
+import pytest
 
 from socialjax.train.checkpoint import read_best
 
@@ -31,11 +32,17 @@ def finish(processes):
     return [(process.returncode, *end) for process, end in zip(processes, ends)]
 
 
-def test_two_processes_stop_together_resume_and_end_as_one(commands, left_behind, tmp_path):
-    one, two = tmp_path / "one", tmp_path / "two"
-    code, _, error = commands.run(one, *SETTINGS, "--train.save-seconds", "60")
+@pytest.fixture(scope="module")
+def one(commands):
+    """The folder of a run in one process."""
+    folder = commands.folder / "one_process"
+    code, _, error = commands.run(folder, *SETTINGS, "--train.save-seconds", "60")
     assert code == 0, error
+    return folder
 
+
+def test_two_processes_stop_together_resume_and_end_as_one(commands, left_behind, one, tmp_path):
+    two = tmp_path / "two"
     processes = start_two(commands, two, *SETTINGS)
     while not any(path.name.isdigit() for path in two.glob("seed_0/checkpoints/*")):
         assert processes[0].poll() is None, processes[0].communicate()[1]
@@ -55,5 +62,16 @@ def test_two_processes_stop_together_resume_and_end_as_one(commands, left_behind
     assert found["seed_0"]["files"] == expected["seed_0"]["files"]
     steps = [[line["step"] for line in run["seed_0"]["metrics"]] for run in (expected, found)]
     assert steps[0] == steps[1] and len(steps[0]) == 20
-    parameters = [read_best(folder / "seed_0" / "checkpoints")[0] for folder in (one, two)]
+    must_have_equal_parameters(one, two)
+
+
+def test_pmap_over_two_processes_ends_as_one(commands, one, tmp_path):
+    two = tmp_path / "two"
+    ends = finish(start_two(commands, two, *SETTINGS, "--train.save-seconds", "60", "--train.backend", "pmap"))
+    assert [code for code, *_ in ends] == [0, 0], ends
+    must_have_equal_parameters(one, two)
+
+
+def must_have_equal_parameters(*folders):
+    parameters = [read_best(folder / "seed_0" / "checkpoints")[0] for folder in folders]
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), *parameters)

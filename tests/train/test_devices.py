@@ -53,6 +53,15 @@ def test_parameters_after_20_steps_are_those_of_one_device(on_one_device, world,
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), found, on_one_device[name])
 
 
+@pytest.mark.parametrize("mesh", [{"shard_edges": True}, {"shard_edges": True, "table_shards": 2}], ids=str)
+def test_what_gpus_and_tpus_compute_is_spread_as_rightly(on_one_device, world, pairs, mesh, monkeypatch):
+    monkeypatch.setattr(jax.lax, "platform_dependent", lambda *args, cpu, default: default(*args))
+    jax.clear_caches()  # else what was traced for the CPU is found again
+    found = trained("diffnet", world, pairs, "jit", 4, **mesh)
+    jax.clear_caches()
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), found, on_one_device["diffnet"])
+
+
 def test_twenty_steps_move_every_parameter(on_one_device, world, pairs):
     """Else the comparisons above would compare starting points."""
     for name, (params, _) in on_one_device.items():

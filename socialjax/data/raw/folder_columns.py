@@ -42,7 +42,8 @@ def read_columns(folder: Path, name: str, paths: dict[str, Path], choice: Choice
         for (part, table), user, item in zip(tables.items(), users.codes, items.codes)
     }
     if not any(map(len, pairs.values())):
-        raise DataError(f"{folder}: wanted pairs, got none with {choice}; lower min_value or k_core")
+        chosen = f"min_value {choice.min_value}, k_core {choice.k_core}"
+        raise DataError(f"{folder}: wanted pairs, got none with {chosen}; lower them, or look at the file")
     seen = [part.user for part in pairs.values()]
     linked_codes = users.codes[len(tables) :]
     user_rows = assign(users, [*seen, *linked_codes] if not choice.k_core else seen, _length(user_features))
