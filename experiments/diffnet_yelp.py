@@ -1,6 +1,6 @@
 """DiffNet on Yelp (Wu et al., SIGIR 2019), the authors' split, ids only.
 
-    python -m experiments.diffnet_yelp                     # the best setting found on validation
+    python -m experiments.diffnet_yelp                     # the setting chosen on validation
     python -m experiments.diffnet_yelp --seeds 0 1 2       # mean and interval over three seeds
     python -m experiments.diffnet_yelp --preset authors    # D = 32, squared loss, 8 negatives, 300 epochs
     python -m experiments.diffnet_yelp --sweep depth       # K = 0..4; also dim, variant, loss

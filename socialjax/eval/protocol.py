@@ -104,6 +104,11 @@ def candidates(data: Dataset, protocol: Protocol, part: Part = "test", users=Non
     chosen = Candidates(protocol, part, data.num_items, evaluated.astype(np.int32), positives.take(evaluated))
     if protocol.num_negatives is None:
         return dataclasses.replace(chosen, masked=rows(*protocol.mask).take(evaluated))
+    if not protocol.strict and protocol.num_negatives >= data.num_items:
+        raise ValueError(
+            f"{protocol.name} draws {protocol.num_negatives} times from {data.num_items} items with replacement: "
+            "every item would stand in the list several times; choose fewer, or 'full' for a catalogue of this size"
+        )
     rejected = rows(*(PARTS if protocol.strict else (part,))).take(evaluated)
     drawn = negatives.draw(
         chosen.users, rejected, data.num_items, protocol.num_negatives, protocol.seed, replace=not protocol.strict

@@ -25,7 +25,7 @@ from socialjax.run.memory import peak_memory_bytes
 from socialjax.run.settings import Definition, Experiment
 from socialjax.train.log import MetricsLog
 from socialjax.train.loop import METRIC, train
-from socialjax.train.processes import is_first, join_processes
+from socialjax.train.processes import is_first, join_processes, of_first
 
 log = logging.getLogger(__name__)
 SHOWN = ("HR@5", "HR@10", "HR@15", "NDCG@5", "NDCG@10", "NDCG@15")
@@ -55,13 +55,25 @@ def run(definition: Definition, experiment: Experiment, data: Dataset, label: st
     _tell(f"data: {describe(data)}")
     _tell(f"model: {models.name_of(experiment.model)} {_settings_line(experiment.model)}")
     _tell(f"device: {results.device()}   folder: {folder}")
-    with only_one(folder) if is_first() else contextlib.nullcontext():
+    with contextlib.ExitStack() as held:
+        _claim(held, folder, experiment, data)
         return _run_in(folder, definition, experiment, data, began)
 
 
-def _run_in(folder: Path, definition: Definition, experiment: Experiment, data: Dataset, began: float) -> dict:
+def _claim(held: contextlib.ExitStack, folder: Path, experiment: Experiment, data: Dataset) -> None:
+    """The first process locks and claims the folder; when it may not, all processes stop."""
+    refused = None
     if is_first():
-        results.claim(folder, experiment, data)
+        try:
+            held.enter_context(only_one(folder))
+            results.claim(folder, experiment, data)
+        except (ValueError, OSError) as error:
+            refused = error
+    if of_first(refused is not None)[0]:
+        raise refused or ValueError(f"the first process may not use {folder}; what it says tells why")
+
+
+def _run_in(folder: Path, definition: Definition, experiment: Experiment, data: Dataset, began: float) -> dict:
     finished = _finished(folder, experiment)
     if finished is not None:
         _tell("finished before")
@@ -85,13 +97,20 @@ def protocols(experiment: Experiment) -> list[str]:
 
 
 def candidates(experiment: Experiment, data: Dataset, name: str, part: str = "test", users=None) -> protocol.Candidates:
-    """The lists of that protocol, of all users of the part or of some."""
-    return protocol.candidates(data, experiment.eval.make(name), part, users)
+    """The lists of that protocol, of all users of the part or of some.
+
+    Of the default cut-offs, those above a small catalogue are left out; cut-offs that were asked for stay an error.
+    """
+    made = experiment.eval.make(name)
+    if made.ks == protocol.KS and data.num_items >= 10:
+        made = dataclasses.replace(made, ks=tuple(k for k in made.ks if k <= data.num_items))
+    return protocol.candidates(data, made, part, users)
 
 
 def work_folder(definition: Definition, experiment: Experiment, data: Dataset, label: str) -> Path:
-    """--workdir or runs/NAME/DATA; a stand-in is named as one, and each value of a sweep has a folder inside."""
-    folder = experiment.workdir or Path("runs") / definition.name / data.name
+    """--workdir or runs/NAME/DATA[-PRESET]; a stand-in is named as one, each value of a sweep has a folder inside."""
+    preset = f"-{experiment.preset}" if experiment.preset else ""
+    folder = experiment.workdir or Path("runs") / definition.name / f"{data.name}{preset}"
     if data.provenance.kind == "stand-in" and not folder.name.endswith("stand-in"):
         folder = folder.with_name(f"{folder.name}-stand-in")
     return folder / label if label else folder
@@ -99,7 +118,8 @@ def work_folder(definition: Definition, experiment: Experiment, data: Dataset, l
 
 def describe(data: Dataset) -> str:
     """One line: name, real or stand-in, features, sizes."""
-    features = "with features" if _has_features(data) else "ids only"
+    has_features = data.user_features is not None or data.item_features is not None
+    features = "with features" if has_features else "ids only"
     kind = "STAND-IN (generated, not real data)" if data.provenance.kind == "stand-in" else data.provenance.kind
     links = "no links" if data.links is None else f"{len(data.links):,} links"
     pairs = " / ".join(f"{len(part):,}" for part in data.parts().values())
@@ -213,7 +233,7 @@ def _summarise(definition, experiment, data: Dataset, records: list[dict], secon
         "experiment": definition.name,
         "dataset": data.name,
         "data": data.provenance.kind,
-        "features": "given" if _has_features(data) else "none",
+        "features": "given" if _takes_features(experiment.model, data) else "none",
         "model": models.name_of(experiment.model),
         "protocol": experiment.eval.protocol,
         "seeds": list(experiment.seeds),
@@ -271,8 +291,12 @@ def _settings_line(model) -> str:
     return " ".join(f"{field.name}={getattr(model, field.name)}" for field in dataclasses.fields(model))
 
 
-def _has_features(data: Dataset) -> bool:
-    return data.user_features is not None or data.item_features is not None
+def _takes_features(model, data: Dataset) -> bool:
+    """Whether the model reads features that the data has."""
+    given = any(
+        getattr(data, part) is not None for part in ("user_features", "item_features") if part in model.traits.uses
+    )
+    return given and getattr(model, "use_features", True)
 
 
 def _tell(line: str) -> None:

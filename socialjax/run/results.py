@@ -19,7 +19,17 @@ from socialjax.data.schema import Dataset, counts
 from socialjax.run.settings import Experiment
 
 # What may change between two starts in one folder: it has no bearing on the figures.
-FREE = {"seeds", "workdir", "data.dir", "data.offline", "data.require_real", "train.quiet", "train.save_seconds"}
+FREE = {
+    "seeds",
+    "workdir",
+    "preset",
+    "sweep",
+    "data.dir",
+    "data.offline",
+    "data.require_real",
+    "train.quiet",
+    "train.save_seconds",
+}
 VERSIONS = ("socialjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
@@ -31,7 +41,7 @@ def plain(value: Any) -> Any:
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
         return [plain(item) for item in value]
-    return str(value) if isinstance(value, Path) else value
+    return str(value.absolute()) if isinstance(value, Path) else value
 
 
 def settings_of(experiment: Experiment) -> dict:

@@ -108,3 +108,8 @@ def test_an_empty_or_unknown_part_is_refused(data):
         candidates(empty, parse("full"), "validation")
     with pytest.raises(ValueError, match="got 'train'"):
         candidates(data, Protocol("full"), "train")
+
+
+def test_official_lists_longer_than_the_catalogue_are_refused(data):
+    with pytest.raises(ValueError, match=r"with replacement.*choose fewer, or 'full'"):
+        candidates(data, parse(f"sampled{data.num_items}-official", ks=(5,)))

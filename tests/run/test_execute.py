@@ -9,10 +9,11 @@ import jax
 import numpy as np
 import pytest
 
+from socialjax.data import planted
 from socialjax.data.sources import DataSettings
 from socialjax.models import BPR
 from socialjax.models.social.diffnet import DiffNet
-from socialjax.run import curves
+from socialjax.run import curves, execute
 from socialjax.run.execute import main
 from socialjax.run.settings import Definition, EvalSettings, Experiment
 from socialjax.train.loop import TrainSettings
@@ -243,3 +244,23 @@ def test_a_stand_in_is_named_first_last_and_everywhere(command, definition, tmp_
     assert "stand-in" in again[2].splitlines()[0].lower() and "STAND-IN" in last_line(again[1])
     code, _, error = command("--workdir", tmp_path / "run", "--data.require-real", of=own)
     assert code == 1 and last_line(error).startswith("error: the files of filmtrust were not found")
+
+
+def test_default_cut_offs_shrink_with_a_small_catalogue_and_others_are_refused():
+    data = planted.checkerboard(num_items=20)
+    full = EvalSettings(protocol="full", also=(), validation_protocol="full")
+    experiment = Experiment(model=BPR(), eval=full)
+    assert execute.candidates(experiment, data, "full").protocol.ks == (5, 10, 15, 20)
+    asked = dataclasses.replace(experiment, eval=dataclasses.replace(full, ks=(10, 50)))
+    with pytest.raises(ValueError, match=r"K = 50 is larger than the catalogue .*--eval\.ks"):
+        execute.candidates(asked, data, "full")
+
+
+def test_a_preset_has_a_folder_of_its_own(definition):
+    data = planted.checkerboard()
+    plain = dataclasses.replace(definition.default, workdir=None)
+    folders = [
+        execute.work_folder(definition, dataclasses.replace(plain, preset=preset), data, "")
+        for preset in (None, "authors")
+    ]
+    assert [folder.name for folder in folders] == ["checkerboard", "checkerboard-authors"]
