@@ -59,7 +59,7 @@ class Progress:
     """A bar on a terminal; elsewhere a line now and then."""
 
     def __init__(self, total: int, start: int, label: str, quiet: bool = False, every_seconds: float = 20.0):
-        self._is_terminal = sys.stderr.isatty()
+        self._is_terminal = _is_screen()
         self._label, self._total, self._quiet, self._every = label, total, quiet, every_seconds
         self._said = time.monotonic() - every_seconds + 3.0
         self._redirect = logging_redirect_tqdm()
@@ -68,9 +68,9 @@ class Progress:
             total=total,
             initial=start,
             desc=label,
-            unit="epoch",
             disable=quiet or not self._is_terminal,
             dynamic_ncols=True,
+            bar_format="{desc}: {percentage:3.0f}%|{bar}| {n:.1f}/{total} epochs [{elapsed}<{remaining}{postfix}]",
         )
 
     def update(self, epoch: float, **shown: float) -> None:
@@ -87,6 +87,14 @@ class Progress:
     def close(self) -> None:
         self._bar.close()
         self._redirect.__exit__(None, None, None)
+
+
+def _is_screen() -> bool:
+    """Whether standard error is a terminal with room for a bar; some containers give one without rows or columns."""
+    try:
+        return sys.stderr.isatty() and all(os.get_terminal_size(sys.stderr.fileno()))
+    except OSError:
+        return False
 
 
 class TensorBoard:

@@ -4,7 +4,10 @@ import dataclasses
 import json
 import math
 import os
+import pty
 import signal
+import subprocess
+import sys
 
 import jax
 import numpy as np
@@ -259,3 +262,28 @@ def test_signals_are_handled_as_before_afterwards(begin, tmp_path, monkeypatch):
         stop_at(patch, 1)
         begin(tmp_path)
     assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
+
+
+def test_a_terminal_gets_a_bar_and_one_without_size_gets_lines():
+    program = (
+        "import logging, sys\n"
+        "logging.basicConfig(level=logging.INFO, format='%(message)s', stream=sys.stderr)\n"
+        "from socialjax.train.log import Progress\n"
+        "bar = Progress(4, 0, 'seed 0', every_seconds=0.0)\n"
+        "bar._said = 0.0\n"  # the first line would come after three seconds
+        "bar.update(1.0, loss=0.5)\n"
+        "bar.close()\n"
+    )
+    for size, wanted in ((b"rows 30 cols 90", "0.0/4 epochs ["), (b"rows 0 cols 0", "seed 0 epoch 1/4  loss 0.5000")):
+        ours, theirs = pty.openpty()
+        subprocess.run(["stty", *size.decode().split()], stdin=theirs, check=True)
+        subprocess.run([sys.executable, "-c", program], stderr=theirs, check=True)
+        os.close(theirs)
+        said = b""
+        try:
+            while part := os.read(ours, 4096):
+                said += part
+        except OSError:  # how Linux tells that the other side has closed
+            pass
+        os.close(ours)
+        assert wanted in said.decode(), said
