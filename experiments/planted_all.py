@@ -26,7 +26,8 @@ from socialjax.models.protocol import Model
 from socialjax.models.social.diffnet import DiffNet
 from socialjax.run.command import exit_code, set_up_logging
 from socialjax.run.results import made_with, write_json
-from socialjax.train.loop import TrainSettings, train
+from socialjax.train.loop import train
+from socialjax.train.settings import TrainSettings
 
 FULL = protocol.parse("full", ks=(10,))
 TRAINING = TrainSettings(

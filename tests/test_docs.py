@@ -20,7 +20,7 @@ from socialjax.models.protocol import Model
 from socialjax.run import execute
 from socialjax.run.command import read_arguments
 from socialjax.run.settings import EvalSettings
-from socialjax.train.loop import TrainSettings
+from socialjax.train.settings import TrainSettings
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "BUILD.md", ROOT / "launch" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from socialjax.train.loop import METRIC
+from socialjax.train.settings import METRIC
 
 
 def draw(path: Path, lines: list[dict], title: str, chosen_epoch: int, floor: float | None) -> None:

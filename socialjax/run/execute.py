@@ -24,8 +24,9 @@ from socialjax.run.lock import only_one
 from socialjax.run.memory import peak_memory_bytes
 from socialjax.run.settings import Definition, Experiment
 from socialjax.train.log import MetricsLog
-from socialjax.train.loop import METRIC, train
+from socialjax.train.loop import train
 from socialjax.train.processes import is_first, join_processes, of_first
+from socialjax.train.settings import METRIC
 
 log = logging.getLogger(__name__)
 SHOWN = ("HR@5", "HR@10", "HR@15", "NDCG@5", "NDCG@10", "NDCG@15")

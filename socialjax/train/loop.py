@@ -23,7 +23,6 @@ from socialjax.train.settings import METRIC, TrainSettings
 from socialjax.train.signals import Interrupted, collected
 from socialjax.train.state import new_state
 
-__all__ = ["METRIC", "Diverged", "Interrupted", "TrainSettings", "Trained", "train"]
 log = logging.getLogger(__name__)
 CALL_SECONDS = 1.0  # about how long one call on the device lasts, and so how soon a signal is heard
 Validate = Callable[[Any], dict[str, float]]

@@ -16,7 +16,8 @@ from socialjax.models import BPR
 from socialjax.run.command import exit_code, read_arguments, set_up_logging, started, variants
 from socialjax.run.settings import Definition, Experiment
 from socialjax.train.checkpoint import CheckpointError
-from socialjax.train.loop import Diverged, TrainSettings
+from socialjax.train.loop import Diverged
+from socialjax.train.settings import TrainSettings
 from socialjax.train.signals import Interrupted
 
 DATA = DataSettings(name="tiny")

@@ -16,7 +16,7 @@ from socialjax.models.social.diffnet import DiffNet
 from socialjax.run import curves, execute
 from socialjax.run.execute import main
 from socialjax.run.settings import Definition, EvalSettings, Experiment
-from socialjax.train.loop import TrainSettings
+from socialjax.train.settings import TrainSettings
 
 
 @pytest.fixture(autouse=True)

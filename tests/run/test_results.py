@@ -13,7 +13,7 @@ from socialjax.data.sources import DataSettings
 from socialjax.models import BPR
 from socialjax.run import results
 from socialjax.run.settings import EvalSettings, Experiment
-from socialjax.train.loop import TrainSettings
+from socialjax.train.settings import TrainSettings
 
 EXPERIMENT = Experiment(model=BPR(dim=8), data=DataSettings(name="checkerboard"), train=TrainSettings(epochs=3))
 DATA = planted.checkerboard(num_users=12, num_items=8)

@@ -17,7 +17,9 @@ from socialjax.eval import protocol, ranking
 from socialjax.models import BPR
 from socialjax.train import log, loop
 from socialjax.train.checkpoint import CheckpointError, Checkpoints, read_best
-from socialjax.train.loop import METRIC, Diverged, Interrupted, TrainSettings, train
+from socialjax.train.loop import Diverged, train
+from socialjax.train.settings import METRIC, TrainSettings
+from socialjax.train.signals import Interrupted
 
 MODEL = BPR(dim=4, dropout=0.2, init_std=0.1)
 BATCH = 128
