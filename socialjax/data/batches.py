@@ -41,7 +41,8 @@ def make_batch(data: Resident, seed, step, rows: jax.Array, batch_size: int, neg
     per_epoch = steps_per_epoch(num_pairs, batch_size)
     epoch, within = step // per_epoch, step % per_epoch
     place = within * batch_size + rows.astype(jnp.int32)
-    pair = sample.shuffled(sample.fold(seed, epoch), place % num_pairs, num_pairs)
+    order = sample.fold(sample.fold(seed, epoch), sample.SHUFFLE)  # a stream: epochs and steps both count from 0
+    pair = sample.shuffled(order, place % num_pairs, num_pairs)
     users = data.users[pair]
     drawn = sample.negatives(data.known, sample.fold(seed, step), users, rows, negatives)
     return Batch(users, data.items[pair], drawn, (place < num_pairs).astype(jnp.float32), rows)

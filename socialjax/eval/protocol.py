@@ -12,6 +12,7 @@ from socialjax.eval.rows import Rows, rows_of
 
 Part = Literal["validation", "test"]
 KS = (5, 10, 15, 20, 50)
+_VALIDATION = 1 << 32  # added to the seed, which is below it: the parts of one user get different lists
 _CHUNKS = 16  # processes of DiffNet's evaluation, each with the same whole number of users
 
 
@@ -110,7 +111,8 @@ def candidates(data: Dataset, protocol: Protocol, part: Part = "test", users=Non
             "every item would stand in the list several times; choose fewer, or 'full' for a catalogue of this size"
         )
     rejected = rows(*(PARTS if protocol.strict else (part,))).take(evaluated)
+    seed = protocol.seed + (_VALIDATION if part == "validation" else 0)
     drawn = negatives.draw(
-        chosen.users, rejected, data.num_items, protocol.num_negatives, protocol.seed, replace=not protocol.strict
+        chosen.users, rejected, data.num_items, protocol.num_negatives, seed, replace=not protocol.strict
     )
     return dataclasses.replace(chosen, negatives=drawn)

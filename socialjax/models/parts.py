@@ -25,18 +25,18 @@ class Factors:
 
 
 class Tables(nn.Module):
-    """Free embeddings p_a, q_i ~ Normal(0, init_std) and an item bias b_i from 0 (absent unless asked for)."""
+    """Free embeddings p_a, q_i from `start` and an item bias b_i from 0 (absent unless asked for)."""
 
     num_users: int
     num_items: int
     dim: int
     item_bias: bool
-    init_std: float
+    start: nn.initializers.Initializer
 
     @nn.compact
     def __call__(self):
         """-> users f32[U, D], items f32[I, D], item_bias f32[I]."""
-        start = nn.initializers.normal(self.init_std)
+        start = self.start
         users = self.param("users", start, (self.num_users, self.dim))
         items = self.param("items", start, (self.num_items, self.dim))
         if not self.item_bias:
@@ -51,8 +51,12 @@ class FactorModel(Model):
     dim: embedding size D. objective: the loss, with `negatives` sampled for each positive and, for softmax, a
     `temperature`. l2: lambda on the squared norms of the free embeddings in the batch's rows, summed and divided by the
     batch's weight; a row's negatives count as their mean, so that lambda means the same for any number of them.
-    dropout: share of the user vector's numbers zeroed in training. item_bias: b_i, on by default. init_std: of the
-    free embeddings.
+    dropout: share of the user vector's numbers zeroed in training. item_bias: b_i, on by default. start: of the free
+    embeddings, `normal` with deviation `init_std` or `xavier`, uniform with variance 2 / (rows + D) (Glorot and Bengio,
+    2010).
+
+    A model is made of what it adds: `encode`, and where it needs them `training_state` (randomness inside the layers),
+    `training_users` (vectors that differ in training) and `penalty` (further terms of the loss).
     """
 
     dim: int = 64
@@ -62,6 +66,7 @@ class FactorModel(Model):
     l2: float = 0.02
     dropout: float = 0.0
     item_bias: bool = True
+    start: typing.Literal["normal", "xavier"] = "normal"
     init_std: float = 0.01
 
     def __post_init__(self):
@@ -75,8 +80,28 @@ class FactorModel(Model):
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must be in [0, 1), got {self.dropout}")
 
+    @property
+    def initializer(self) -> nn.initializers.Initializer:
+        """Of free embeddings, see `start`."""
+        return nn.initializers.xavier_uniform() if self.start == "xavier" else nn.initializers.normal(self.init_std)
+
+    def tables(self, num_users: int, num_items: int, name: str | None = None) -> Tables:
+        """The free embeddings with this model's settings."""
+        return Tables(num_users, num_items, self.dim, self.item_bias, self.initializer, name=name)
+
+    def table_norms(self, tables: Params) -> tuple[jax.Array, jax.Array]:
+        """Squared norms of what `Tables` holds for each user, p_a, and each item, q_i and b_i: f32[U], f32[I]."""
+        items = jnp.sum(tables["items"] ** 2, axis=1)
+        if self.item_bias:
+            items = items + tables["item_bias"] ** 2
+        return jnp.sum(tables["users"] ** 2, axis=1), items
+
     @abc.abstractmethod
     def encode(self, params: Params, side: Side) -> Factors: ...
+
+    def training_state(self, params: Params, side: Side, rng) -> Factors:
+        """What `encode` gives; models that drop nodes or edges in training do it here, from `rng` alone."""
+        return self.encode(params, side)
 
     @abc.abstractmethod
     def squared_norms(self, params: Params) -> tuple[jax.Array, jax.Array]:
@@ -85,6 +110,10 @@ class FactorModel(Model):
     def training_users(self, params: Params, side: Side, state: Factors, batch: Batch) -> jax.Array:
         """User vectors of the batch's rows, f32[B, D]; models that pool a user's history can leave the target out."""
         return state.users[batch.users]
+
+    def penalty(self, params: Params, side: Side, state: Factors, batch: Batch, rng) -> jax.Array | None:
+        """A further term of the loss for each row of the batch, f32[B], of rows that do not see each other."""
+        return None
 
     def vectors(self, state: Factors):
         return state.users, state.items, state.item_bias
@@ -124,8 +153,8 @@ class FactorModel(Model):
         return (vector * usual / max(np.linalg.norm(vector), 1e-12)).astype(np.float32)
 
     def loss(self, params: Params, side: Side, batch: Batch, rng):
-        """Objective of the pairs plus l2; ((sum, weight), {"loss": ..}) with padding of weight 0 in neither."""
-        state = self.encode(params, side)
+        """Objective of the pairs, l2 and penalty; ((sum, weight), {"objective": ..}), without padding."""
+        state = self.training_state(params, side, rng)
         candidates = jnp.concatenate([batch.items[:, None], batch.negatives], axis=1)
         users = self.training_users(params, side, state, batch)
         users = sample.dropout(rng, users, batch.rows, self.dropout)
@@ -133,7 +162,8 @@ class FactorModel(Model):
         loss = losses.objective(self.objective, scores[:, 0], scores[:, 1:], self.temperature)
         user_norms, item_norms = self.squared_norms(params)
         norms = user_norms[batch.users] + item_norms[batch.items] + jnp.mean(item_norms[batch.negatives], axis=1)
-        total = jnp.sum(batch.weight * (loss + self.l2 * norms))
+        penalty = self.penalty(params, side, state, batch, rng)
+        total = jnp.sum(batch.weight * (loss + self.l2 * norms + (0.0 if penalty is None else penalty)))
         return (total, jnp.sum(batch.weight)), {"objective": jnp.sum(batch.weight * loss)}
 
 

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-NEGATIVES, DROPOUT = 1, 2  # streams, so that no two uses of one key share their numbers
+# Streams, so that no two uses of one key share their numbers.
+NEGATIVES, DROPOUT, SHUFFLE, NODES, OTHERS, NOISE = 1, 2, 3, 4, 5, 6
 _GOLDEN = 0x9E3779B9  # 2^32 / golden ratio: neighbouring counters land far apart before they are mixed
 
 
@@ -89,8 +90,23 @@ def dropout(key, vectors: jax.Array, rows: jax.Array, rate: float) -> jax.Array:
         return vectors
     columns = jnp.arange(vectors.shape[1])
     bits = fold(fold(fold(key, DROPOUT), rows)[:, None], columns[None, :])
-    kept = bits >= jnp.uint32(min(round(rate * 2**32), 2**32 - 1))
-    return jnp.where(kept, vectors / (1.0 - rate), 0.0)
+    return jnp.where(_kept(bits, rate), vectors / (1.0 - rate), 0.0)
+
+
+def node_dropout(key, vectors: jax.Array, rate: float) -> jax.Array:
+    """Zeroes whole rows of vectors f32[N, D] with probability `rate` and scales the rest: a node that says nothing.
+
+    What all of a node's edges carry is gone at once (GC-MC's node dropout). A row's fate hangs on the key alone, not
+    on the batch, so that all devices agree.
+    """
+    if rate == 0.0:
+        return vectors
+    bits = fold(fold(key, NODES), jnp.arange(vectors.shape[0]))
+    return jnp.where(_kept(bits, rate)[:, None], vectors / (1.0 - rate), 0.0)
+
+
+def _kept(bits: jax.Array, rate: float) -> jax.Array:
+    return bits >= jnp.uint32(min(round(rate * 2**32), 2**32 - 1))
 
 
 def shuffled(key, places: jax.Array, size: int) -> jax.Array:

@@ -2,11 +2,9 @@
 
 import dataclasses
 
-import jax
-import jax.numpy as jnp
 from flax import struct
 
-from socialjax.models.parts import FactorModel, Factors, Tables
+from socialjax.models.parts import FactorModel, Factors
 
 
 @struct.dataclass
@@ -24,17 +22,11 @@ class BPR(FactorModel):
     def prepare(self, columns) -> Sizes:
         return Sizes(columns.num_users, columns.num_items)
 
-    def _tables(self, side: Sizes) -> Tables:
-        return Tables(side.num_users, side.num_items, self.dim, self.item_bias, self.init_std)
-
     def init(self, rng, side):
-        return self._tables(side).init(rng)["params"]
+        return self.tables(side.num_users, side.num_items).init(rng)["params"]
 
     def encode(self, params, side) -> Factors:
-        return Factors(*self._tables(side).apply({"params": params}))
+        return Factors(*self.tables(side.num_users, side.num_items).apply({"params": params}))
 
-    def squared_norms(self, params) -> tuple[jax.Array, jax.Array]:
-        items = jnp.sum(params["items"] ** 2, axis=1)
-        if self.item_bias:
-            items = items + params["item_bias"] ** 2
-        return jnp.sum(params["users"] ** 2, axis=1), items
+    def squared_norms(self, params):
+        return self.table_norms(params)

@@ -9,7 +9,7 @@ import numpy as np
 from flax import struct
 
 from socialjax.models.history import History, elements, history, pool, without_target
-from socialjax.models.parts import FactorModel, Factors, Tables, pair_dot
+from socialjax.models.parts import FactorModel, Factors, pair_dot
 from socialjax.models.protocol import Batch
 
 
@@ -47,11 +47,8 @@ class SVDpp(FactorModel):
 
     def squared_norms(self, params):
         """p_a of the user; q_i, b_i and y_i of the item."""
-        tables = params["tables"]
-        items = sum(jnp.sum(t**2, axis=1) for t in (tables["items"], params.get("implicit")) if t is not None)
-        if self.item_bias:
-            items = items + tables["item_bias"] ** 2
-        return jnp.sum(tables["users"] ** 2, axis=1), items
+        users, items = self.table_norms(params["tables"])
+        return users, items + jnp.sum(params["implicit"] ** 2, axis=1) if "implicit" in params else items
 
     def training_users(self, params, side: History, state: SVDppState, batch: Batch):
         users = state.users[batch.users]
@@ -86,10 +83,9 @@ class SVDppLayers(nn.Module):
     @nn.compact
     def __call__(self, side: History) -> SVDppState:
         of = self.settings
-        users, items, bias = Tables(self.num_users, self.num_items, of.dim, of.item_bias, of.init_std, name="tables")()
+        users, items, bias = of.tables(self.num_users, self.num_items, name="tables")()
         implicit = items
         if not of.tied:
-            start = nn.initializers.normal(of.init_std)
-            implicit = self.param("implicit", start, (self.num_items, of.dim))
+            implicit = self.param("implicit", of.initializer, (self.num_items, of.dim))
         pooled = pool(side, implicit)
         return SVDppState(users + pooled, items, bias, pooled, implicit)

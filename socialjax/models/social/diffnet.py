@@ -13,12 +13,12 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from socialjax.graph import edges, normalise, symmetrise
 from socialjax.models.history import History, history, pool, without_target
-from socialjax.models.parts import FactorModel, Factors, Tables
+from socialjax.models.parts import FactorModel, Factors
 from socialjax.models.protocol import Batch, Traits
 from socialjax.models.social import diffnet_explain
-from socialjax.ops.propagate import Diffusion, diffusion, propagate
+from socialjax.models.social.links import friends
+from socialjax.ops.propagate import Diffusion, propagate
 from socialjax.ops.segment import segment_max
 
 ACTIVATIONS = {"identity": lambda x: x, "relu": nn.relu, "sigmoid": nn.sigmoid, "tanh": nn.tanh}
@@ -79,9 +79,7 @@ class DiffNet(FactorModel):
 
     def prepare(self, columns) -> DiffNetSide:
         self.check(columns)
-        n = columns.num_users
-        links = edges(columns.links.followee, columns.links.follower, n, n)
-        links = normalise(symmetrise(links) if self.symmetric else links, "mean")
+        links = friends(columns, self.symmetric)
         features = (columns.user_features, columns.item_features) if self.use_features else (None, None)
         if self.variant == "released" and all(f is not None for f in features):
             widths = [f.shape[1] for f in features]
@@ -90,7 +88,7 @@ class DiffNet(FactorModel):
                     "variant 'released' shares one layer between user and item features, so both must have one width, "
                     f"got {widths[0]} and {widths[1]}; use --model.variant paper, or features of one width"
                 )
-        return DiffNetSide(diffusion(links), history(columns), *features)
+        return DiffNetSide(links, history(columns), *features)
 
     def _layers(self, side: DiffNetSide) -> "DiffNetLayers":
         return DiffNetLayers(self, side.social.num_receivers, side.past.edges.num_senders)
@@ -103,9 +101,7 @@ class DiffNet(FactorModel):
 
     def squared_norms(self, params):
         """Theta_1 of the paper's Eq. 13, the free embeddings P and Q, and the item bias."""
-        tables = params["tables"]
-        items = jnp.sum(tables["items"] ** 2, axis=1)
-        return jnp.sum(tables["users"] ** 2, axis=1), items + tables["item_bias"] ** 2 if self.item_bias else items
+        return self.table_norms(params["tables"])
 
     def training_users(self, params, side, state: DiffNetState, batch: Batch):
         users = state.users[batch.users]
@@ -130,8 +126,7 @@ class DiffNetLayers(nn.Module):
     @nn.compact
     def __call__(self, side: DiffNetSide) -> DiffNetState:
         of = self.settings
-        tables = Tables(self.num_users, self.num_items, of.dim, of.item_bias, of.init_std, name="tables")
-        users, items, bias = tables()
+        users, items, bias = of.tables(self.num_users, self.num_items, name="tables")()
         users, items = self.fuse(users, items, side)
         layers, steps = [users], []
         for k in range(of.depth):
