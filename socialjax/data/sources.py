@@ -11,6 +11,7 @@ import tyro
 from socialjax.data import cache, download, standin
 from socialjax.data.errors import DataError
 from socialjax.data.raw import folder as own
+from socialjax.data.raw import ngcf
 from socialjax.data.raw.folder import FolderOptions
 from socialjax.data.registry import PUBLISHED, Published
 from socialjax.data.schema import Dataset, no_interactions
@@ -93,6 +94,8 @@ def raw_files(name: str, folder: Path) -> list[Path]:
     if name in PUBLISHED:
         known = [file.name for file in PUBLISHED[name].files + PUBLISHED[name].optional]
         return [file for file in sorted(folder.iterdir()) if file.name.removesuffix(".gz") in known]
+    if lists := ngcf.paths(folder, name):
+        return sorted(lists.values())
     starts = (f"{name}.", "user_vector.npy", "item_vector.npy")
     return [file for file in sorted(folder.iterdir()) if file.name.startswith(starts) and file.is_file()]
 
@@ -157,7 +160,8 @@ def _instructions(settings: DataSettings, failure: str) -> str:
     if name not in PUBLISHED:
         return (
             f"{name!r} is none of the published sets ({', '.join(PUBLISHED)}) and no folder of yours was found; "
-            f"give --data.dir DIR, or put the files into $SOCIALJAX_DATA/{name} (docs/data.md says which)"
+            f"give --data.dir DIR, or put the files into $SOCIALJAX_DATA/{name}: {name}.train.rating and "
+            f"{name}.test.rating, or train.txt and test.txt with a line of items for each user (docs/data.md)"
         )
     entry = PUBLISHED[name]
     return (

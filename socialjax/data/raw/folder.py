@@ -8,6 +8,7 @@ from typing import Literal
 from socialjax.data import split as splits
 from socialjax.data import validate
 from socialjax.data.errors import DataError
+from socialjax.data.raw import ngcf
 from socialjax.data.raw.additions import stated, with_validation
 from socialjax.data.raw.folder_columns import Choice, read_columns
 from socialjax.data.raw.folder_files import pairs_paths
@@ -54,18 +55,14 @@ def read(folder: Path, name: str, options: FolderOptions | None = None) -> Datas
     - `<name>.items`, optional: item id and title.
     - `user_vector.npy`, `item_vector.npy`, optional: row r holds the features of id r.
 
+    Or, where nothing is called `<name>.*`, `train.txt`, `test.txt` and perhaps `val.txt` as `raw.ngcf` reads them.
+
     Ids may be any words. Integer ids are kept as row numbers when there is a feature table for them or when they are
     dense (`ids.assign`); all others are numbered in sorted order and kept as user_names and item_names.
     """
     folder, options = Path(folder), options or FolderOptions()
     with memory_named(folder):
-        paths = pairs_paths(folder, name, wants_split=options.split != "auto")
-        is_split = "all" not in paths
-        if is_split and (options.k_core or options.cold_items):
-            names = ", ".join(path.name for path in paths.values())
-            raise DataError(f"{folder}: k_core and cold_items need one unsplit file, got {names}; join them into one")
-        data = validate.repair(read_columns(folder, name, paths, Choice(options.min_value, options.k_core)))
-        data = data if is_split else _split(data, options)
+        data = _lists(folder, name, options) if ngcf.paths(folder, name) else _tables(folder, name, options)
         if options.validation == "none":
             train = splits.concatenate([data.train, data.validation])
             data = dataclasses.replace(data, train=train, validation=no_interactions())
@@ -73,6 +70,29 @@ def read(folder: Path, name: str, options: FolderOptions | None = None) -> Datas
             data = with_validation(data, options.ratios[0] or splits.DIFFNET_RATIOS[0], options.seed)
         validate.check(data)
     return data
+
+
+def _tables(folder: Path, name: str, options: FolderOptions) -> Dataset:
+    """Tables of pairs, in parts or split here."""
+    paths = pairs_paths(folder, name, wants_split=options.split != "auto")
+    is_split = "all" not in paths
+    if is_split and (options.k_core or options.cold_items):
+        names = ", ".join(path.name for path in paths.values())
+        raise DataError(f"{folder}: k_core and cold_items need one unsplit file, got {names}; join them into one")
+    data = validate.repair(read_columns(folder, name, paths, Choice(options.min_value, options.k_core)))
+    return data if is_split else _split(data, options)
+
+
+def _lists(folder: Path, name: str, options: FolderOptions) -> Dataset:
+    """Lists of items, which come in parts and without values."""
+    plain = FolderOptions()
+    changed = [f for f in ("split", "k_core", "min_value", "cold_items") if getattr(options, f) != getattr(plain, f)]
+    if changed:
+        raise DataError(
+            f"{folder}: train.txt and test.txt are split already and have no values, got {', '.join(changed)}; "
+            "leave that out, or give one unsplit file of pairs"
+        )
+    return validate.repair(ngcf.read(folder, name))
 
 
 def _split(data: Dataset, options: FolderOptions) -> Dataset:

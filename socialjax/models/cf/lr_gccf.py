@@ -1,0 +1,98 @@
+"""LR-GCCF: linear, residual graph convolution (Chen, Wu, Hong, Zhang, Wang, AAAI 2020, arXiv 2001.10167)."""
+
+import dataclasses
+from typing import Literal
+
+import jax.numpy as jnp
+import numpy as np
+
+from socialjax.models.bipartite import Bipartite, bipartite, hear
+from socialjax.models.cf.lightgcn import heard_from
+from socialjax.models.history import History, elements
+from socialjax.models.parts import FactorModel, Factors, pair_dot
+from socialjax.models.protocol import Batch
+
+
+@dataclasses.dataclass(frozen=True)
+class LRGCCF(FactorModel):
+    """e_u^{k+1} = e_u^k / (d_u + 1) + sum over R_u of e_i^k / sqrt((d_u + 1)(d_i + 1)); s = sum of <e_u^k, e_i^k>.
+
+    The residual preference of the paper, r^{k+1} = r^k + <e_u^{k+1}, e_i^{k+1}>, is the inner product of the layers
+    side by side, so vectors have width (K + 1) D. Without the weights W^k of the paper, as in the released code.
+
+    depth: K. item_bias: the published model has none. l2_on: what l2 acts on, `propagated`, the vectors side by side
+    (the released code, l2 0.01, not halved), or `free`, layer 0 (the paper); in both the item bias belongs to it.
+    """
+
+    depth: int = 3
+    l2_on: Literal["propagated", "free"] = "propagated"
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not 0 <= self.depth <= 8:
+            raise ValueError(f"depth must be in 0..8, got {self.depth}")
+
+    def prepare(self, columns) -> Bipartite:
+        return bipartite(columns, self_loops=True)
+
+    def _tables(self, side: Bipartite):
+        return self.tables(side.num_users, side.num_items)
+
+    def init(self, rng, side):
+        return self._tables(side).init(rng)["params"]
+
+    def encode(self, params, side: Bipartite) -> Factors:
+        """Layers 0..K side by side: f32[U, (K + 1) D], f32[I, (K + 1) D]."""
+        users, items, bias = self._tables(side).apply({"params": params})
+        layers = [(users, items)]
+        for _ in range(self.depth):
+            (users, items), (from_items, from_users) = layers[-1], hear(side, *layers[-1])
+            users = from_items + users / (side.user_degree + 1)[:, None]
+            items = from_users + items / (side.item_degree + 1)[:, None]
+            layers.append((users, items))
+        users, items = (jnp.concatenate(nodes, axis=1) for nodes in zip(*layers))
+        return Factors(users, items, bias)
+
+    def squared_norms(self, params):
+        users, items = self.table_norms(params)
+        if self.l2_on == "free":
+            return users, items
+        return jnp.zeros_like(users), params["item_bias"] ** 2 if self.item_bias else jnp.zeros_like(items)
+
+    def penalty(self, params, side, state: Factors, batch: Batch, rng):
+        """l2 of the vectors side by side, where it acts on them."""
+        if self.l2_on == "free":
+            return None
+        users, items = jnp.sum(state.users**2, axis=1), jnp.sum(state.items**2, axis=1)
+        return self.l2 * (users[batch.users] + items[batch.items] + jnp.mean(items[batch.negatives], axis=1))
+
+    def explain(self, state: Factors, side: Bipartite, users, items):
+        """Parts: `own_vector`, the user's layer 0 and what of it is left in layer 1; `history`, what the training items
+        add to layer 1, one by one; `layer_2` and beyond; each against the same layer of the item; and `item_bias`."""
+        users, items = np.asarray(users, np.int32), np.asarray(items, np.int32)
+        mine, theirs = (
+            np.split(np.asarray(table)[rows], self.depth + 1, axis=1)
+            for table, rows in ((state.users, users), (state.items, items))
+        )
+        parts, taken = {"own_vector": pair_dot(mine[0], theirs[0])}, {}
+        if self.depth:
+            left = mine[0] / (np.asarray(side.user_degree)[users] + 1)[:, None]
+            parts["own_vector"] = parts["own_vector"] + pair_dot(left, theirs[1])
+            parts["history"] = pair_dot(mine[1] - left, theirs[1])
+            past = History(side.to_users, side.user_degree, 0.5)  # its edges are what is read
+            taken["history"] = elements(past, np.asarray(state.items)[:, : self.dim], users, theirs[1])
+        for k in range(2, self.depth + 1):
+            parts[f"layer_{k}"] = pair_dot(mine[k], theirs[k])
+        return self.explained(state, users, items, parts, taken)
+
+    def new_user(self, state: Factors, side: Bipartite, items, friends):
+        """Layers heard from those of the items as they were trained, and from the layer below; layer 0 is 0.
+
+        Without layers to hear, at depth 0, as for any dot product.
+        """
+        if not self.depth:
+            return super().new_user(state, side, items, friends)
+        mine = [np.zeros(self.dim)]
+        for layer in np.split(np.asarray(state.items), self.depth + 1, axis=1)[:-1]:
+            mine.append(mine[-1] / (len(items) + 1) + heard_from(side, layer, items, loops=1))
+        return np.concatenate(mine).astype(np.float32)
