@@ -1,0 +1,69 @@
+"""Who a node meets on random walks with restart: the most visited nodes of each, for all nodes at once, in NumPy."""
+
+import numpy as np
+
+from socialjax.graph import Edges, edges, sort_by_receiver
+
+VISITS = 1 << 20  # in one block: what is counted at once stays near the cache
+
+
+def visits(graph: Edges, walks: int, length: int, restart: float, top: int, seed: int) -> Edges:
+    """Edges from the `top` most visited nodes of each node to it; weights are shares of their visits and sum to 1.
+
+    graph: square. A walker goes from a receiver to one of its senders, to all with one probability whatever the
+    weights. From each node start `walks` walks of `length` steps; before each step but the first the walker returns to
+    the start with probability `restart`. Every arrival of a step is a visit, but for those at the start itself.
+    Ties go to the smaller id. The result depends on the set of edges and on `seed`, not on the order of the edges.
+    Raises ValueError for settings out of range and for a graph that is not square.
+    """
+    if graph.num_senders != graph.num_receivers:
+        raise ValueError(f"walks need a square graph, got {graph.num_senders} x {graph.num_receivers}")
+    for name, value in (("walks", walks), ("length", length), ("top", top)):
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value}")
+    if not 0 <= restart < 1:
+        raise ValueError(f"restart must be in [0, 1), got {restart}")
+    size, graph = graph.num_receivers, sort_by_receiver(graph)
+    degree = np.bincount(graph.receivers, minlength=size)
+    first = np.cumsum(degree) - degree
+    rng = np.random.default_rng(seed)
+    starts = np.flatnonzero(degree)
+    nodes = max(1, VISITS // (walks * length))  # in one block
+    found = [
+        _most_visited(_walk(graph.senders, first, degree, block, walks, length, restart, rng), block, size, top)
+        for block in np.split(starts, range(nodes, len(starts), nodes))
+    ]
+    receivers, senders, weight = (np.concatenate(part) for part in zip(*found))
+    return edges(senders, receivers, size, size, weight)
+
+
+def _walk(neighbours, first, degree, starts, walks: int, length: int, restart: float, rng) -> np.ndarray:
+    """Nodes visited from each start: i32[S, walks * length]. A walker who hears nobody returns to the start as well."""
+    home = np.repeat(starts.astype(np.int32), walks)
+    now, visited = home, np.empty((length, len(home)), np.int32)
+    for step in range(length):
+        if step:
+            back = rng.random(len(home), np.float32) < restart
+            now = np.where(back | (degree[now] == 0), home, now)
+        choice = (rng.random(len(home)) * degree[now]).astype(np.int64)
+        now = visited[step] = neighbours[first[now] + choice]
+    return visited.reshape(length, len(starts), walks).swapaxes(0, 1).reshape(len(starts), walks * length)
+
+
+def _most_visited(visited, starts, size: int, top: int):
+    """(start, node, share) of the `top` nodes of each start; shares are of the visits to these."""
+    row = np.arange(len(starts), dtype=np.int64)[:, None]
+    visited = np.sort(visited, axis=1)
+    keys = (visited + row * size)[visited != starts[:, None]]
+    first = np.flatnonzero(np.diff(keys, prepend=-1))
+    count = np.diff(first, append=len(keys))
+    row, node = np.divmod(keys[first], size)
+    most = visited.shape[1]
+    order = np.sort((row * (most + 1) + most - count) * size + node)  # by start, then visits, then id
+    rest, node = np.divmod(order, size)
+    row, count = rest // (most + 1), most - rest % (most + 1)
+    rank = np.arange(len(row)) - np.searchsorted(row, np.arange(len(starts)))[row]
+    kept = rank < top
+    row, node, count = row[kept], node[kept], count[kept]
+    total = np.bincount(row, count, minlength=len(starts))
+    return starts[row], node, count / total[row]
