@@ -1,0 +1,101 @@
+"""SocialMF: a user's vector stays close to the mean of the vectors of those they trust (Jamali and Ester, RecSys 2010).
+
+Ranking form: the objective of `FactorModel` in place of the squared error of ratings.
+"""
+
+import dataclasses
+from typing import ClassVar, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from socialjax.models.parts import FactorModel, Factors, pair_dot
+from socialjax.models.protocol import Batch, Traits
+from socialjax.models.social.links import friends
+from socialjax.ops import sample
+from socialjax.ops.propagate import Diffusion, propagate
+
+
+@struct.dataclass
+class SocialMFSide:
+    """social: edges friend -> user with the weights of the term; total f32[U], their sum: 0 for a user without any."""
+
+    social: Diffusion
+    total: jax.Array
+    num_items: int = struct.field(pytree_node=False)
+
+
+def social_side(social: Diffusion, num_items: int) -> SocialMFSide:
+    total = np.bincount(social.receivers, social.weight, social.num_receivers)
+    return SocialMFSide(social, total.astype(np.float32), num_items)
+
+
+@dataclasses.dataclass(frozen=True)
+class SocialMF(FactorModel):
+    """s = <p_a, q_i> + b_i, and in the loss 0.5 * social_weight * |p_a - sum over friends b of T_ab p_b|^2.
+
+    T is the row-normalised graph; users without links have no such term. Its gradient reaches the friends too, which
+    the sequential updates of published code leave out.
+    social_weight: lambda_T. symmetric: links count in both directions; False keeps the file's: a trusts whom a follows.
+    per: whose terms a batch holds. `user` draws one user for each row, all alike, so that, as in the paper's sum over
+    users, one who took many items counts once and one who took none is still pulled to their friends; the mean over
+    rows is the mean over users. `pair` takes the row's own user, who then counts once for each training pair.
+    """
+
+    traits: ClassVar[Traits] = Traits(needs=("links",))
+
+    social_weight: float = 1.0
+    symmetric: bool = True
+    per: Literal["user", "pair"] = "user"
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not self.social_weight >= 0:
+            raise ValueError(f"social_weight must be at least 0, got {self.social_weight}")
+
+    def prepare(self, columns) -> SocialMFSide:
+        self.check(columns)
+        return social_side(friends(columns, self.symmetric), columns.num_items)
+
+    def _tables(self, side: SocialMFSide):
+        return self.tables(side.social.num_receivers, side.num_items)
+
+    def init(self, rng, side):
+        return self._tables(side).init(rng)["params"]
+
+    def encode(self, params, side) -> Factors:
+        return Factors(*self._tables(side).apply({"params": params}))
+
+    def squared_norms(self, params):
+        return self.table_norms(params)
+
+    def distance(self, users: jax.Array, side: SocialMFSide) -> jax.Array:
+        """What the social term measures, for every user: p f32[U, D] -> f32[U], 0 without links."""
+        apart = users - propagate(side.social, users)
+        return jnp.where(side.total > 0, jnp.sum(apart**2, axis=1), 0.0)
+
+    def penalty(self, params, side: SocialMFSide, state: Factors, batch: Batch, rng):
+        """0.5 * social_weight * distance of each row's user, f32[B]; friends are read from the whole table."""
+        if self.social_weight == 0:
+            return None
+        users = batch.users
+        if self.per == "user":
+            bits = sample.fold(sample.fold(rng, sample.OTHERS), batch.rows)
+            users = sample.below(bits, side.social.num_receivers)
+        return 0.5 * self.social_weight * self.distance(state.users, side)[users]
+
+    def explain(self, state: Factors, side, users, items):
+        """Parts `own_vector`, <p_a, q_i>, and `item_bias`; friends shaped p_a in training and enter no score."""
+        users, items = np.asarray(users, np.int32), np.asarray(items, np.int32)
+        own = pair_dot(np.asarray(state.users)[users], np.asarray(state.items)[items])
+        return self.explained(state, users, items, {"own_vector": own}, {})
+
+    def new_user(self, state: Factors, side, items, friends):
+        """Half way between the vector of the items alone (see `FactorModel`) and the mean of the friends' vectors."""
+        own = super().new_user(state, side, items, friends)
+        if not len(friends):
+            return own
+        near = np.asarray(state.users)[friends].mean(axis=0)
+        return (own + near) / 2 if len(items) else near

@@ -1,0 +1,63 @@
+"""SoReg: friends' vectors stay close, the closer the more alike their tastes (Ma, Zhou, Liu, Lyu, King, WSDM 2011).
+
+Ranking form: the objective of `FactorModel` in place of the squared error of ratings.
+"""
+
+import dataclasses
+from typing import Literal
+
+import jax.numpy as jnp
+import numpy as np
+
+from socialjax.graph import edges, symmetrise
+from socialjax.models.social.similarity import cosine, taken_items
+from socialjax.models.social.social_mf import SocialMF, SocialMFSide, social_side
+from socialjax.ops.propagate import diffusion, propagate
+
+
+@dataclasses.dataclass(frozen=True)
+class SoReg(SocialMF):
+    """s = <p_a, q_i> + b_i, and in the loss, with weight 0.5 * social_weight, by `variant`
+
+        individual: sum over friends b of sim(a, b) |p_a - p_b|^2      (usually the stronger)
+        average:    |p_a - sum of sim(a, b) p_b / sum of sim(a, b)|^2
+
+    similarity: `cosine` of the training items, made (cosine + constant) / (1 + constant), which stays in [0, 1];
+    constant 1 is (similarity + link) / 2 of published code, 0 drops links between users with no item in common.
+    `one` is 1 for every link; averaged, that is SocialMF. Other fields: see `SocialMF`; with `symmetric` the sum of
+    the individual term over all users counts every link twice.
+    """
+
+    variant: Literal["individual", "average"] = "individual"
+    similarity: Literal["cosine", "one"] = "cosine"
+    constant: float = 1.0
+    social_weight: float = 0.3
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not self.constant >= 0:
+            raise ValueError(f"constant must be at least 0, got {self.constant}")
+
+    def prepare(self, columns) -> SocialMFSide:
+        self.check(columns)
+        n, links = columns.num_users, columns.links
+        graph = edges(links.followee, links.follower, n, n)
+        if self.symmetric:
+            graph = symmetrise(graph)
+        if self.similarity == "cosine":
+            alike = cosine(taken_items(columns), graph.receivers, graph.senders)
+            graph = dataclasses.replace(graph, weight=np.float32((alike + self.constant) / (1 + self.constant)))
+        kept = graph.weight > 0
+        graph = edges(graph.senders[kept], graph.receivers[kept], n, n, graph.weight[kept])
+        if self.variant == "average":
+            total = np.bincount(graph.receivers, graph.weight, n)
+            graph = dataclasses.replace(graph, weight=np.float32(graph.weight / total[graph.receivers]))
+        return social_side(diffusion(graph), columns.num_items)
+
+    def distance(self, users, side: SocialMFSide):
+        """The individual sum, written out: |p_a|^2 sum_b sim - 2 <p_a, sum_b sim p_b> + sum_b sim |p_b|^2."""
+        if self.variant == "average":
+            return super().distance(users, side)
+        norms = jnp.sum(users**2, axis=1, keepdims=True)
+        heard = propagate(side.social, jnp.concatenate([users, norms], axis=1))
+        return side.total * norms[:, 0] - 2 * jnp.sum(users * heard[:, :-1], axis=1) + heard[:, -1]

@@ -1,0 +1,193 @@
+"""TrustSVD: SVD++ with the users one trusts as further implicit feedback (Guo, Zhang, Yorke-Smith, AAAI 2015).
+
+Ranking form: the objective of `FactorModel` in place of the squared error of ratings; user bias and global mean cancel.
+"""
+
+import dataclasses
+from typing import ClassVar
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from socialjax.models.history import History, elements, history, pool, without_target
+from socialjax.models.parts import FactorModel, Factors, pair_dot
+from socialjax.models.protocol import Batch, Traits
+from socialjax.models.social.links import friends
+from socialjax.ops import sample
+
+
+@struct.dataclass
+class TrustSVDSide:
+    """past: edges item -> user; trust: edges trustee -> user; both with weight count^-1/2 and the counts |R_a|, |S_a|.
+
+    first i32[U]: where a user's edges start in `trust`. linked: the same links and each user's own, in the form that
+    draws users who are not among them. item_count f32[I] is |R_i|; trusted_by f32[U] is |S_b^+|.
+    """
+
+    past: History
+    trust: History
+    first: jax.Array
+    linked: sample.Positives
+    item_count: jax.Array
+    trusted_by: jax.Array
+
+
+@struct.dataclass
+class TrustSVDState(Factors):
+    """Factors; pooled f32[U, D] of the table implicit f32[I, D]; trusted f32[U, D] of the table trustees f32[U, D]."""
+
+    pooled: jax.Array
+    implicit: jax.Array
+    trusted: jax.Array
+    trustees: jax.Array
+
+
+@dataclasses.dataclass(frozen=True)
+class TrustSVD(FactorModel):
+    """s = b_i + <q_i, p_a + |R_a|^-1/2 * sum of y_j over R_a + |S_a|^-1/2 * sum of w_b over S_a>.
+
+    S_a are the users whom a follows. In the loss, trust is rebuilt from p and w: each row draws one of its user's
+    links, b, and one user c who is none, and adds 0.5 * trust_weight * ((<w_b, p_a> - 1)^2 + <w_c, p_a>^2). Without
+    non-links the term, in which every observed trust is 1, could be met by long vectors. It is a mean over the user's
+    links where the paper sums; users without links have none.
+
+    trust_weight: lambda_t. weighted_l2: the paper's L2, where a vector used n times weighs n^-1/2 (|R_a| and, times
+    0.5 * lambda_t, |S_a| for p_a; |R_i| for q_i, b_i, y_i; |S_b^+| for w_b) and l2 is half its lambda; False is plain
+    L2. Either acts on the rows of the batch, of which b and c are part. symmetric: links count in both directions.
+    exclude_target: leave the training item out of the history that scores it; evaluation pools the whole history.
+    """
+
+    traits: ClassVar[Traits] = Traits(needs=("links",))
+
+    trust_weight: float = 0.1
+    weighted_l2: bool = True
+    symmetric: bool = False
+    exclude_target: bool = True
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not self.trust_weight >= 0:
+            raise ValueError(f"trust_weight must be at least 0, got {self.trust_weight}")
+
+    def prepare(self, columns) -> TrustSVDSide:
+        self.check(columns)
+        n = columns.num_users
+        social, past = friends(columns, self.symmetric, how="sqrt"), history(columns, 0.5)
+        count = np.bincount(social.receivers, minlength=n)
+        everyone = np.arange(n)
+        linked = sample.positives(
+            np.concatenate([social.receivers, everyone]), np.concatenate([social.senders, everyone]), n, n
+        )
+        return TrustSVDSide(
+            past=past,
+            trust=History(social, count.astype(np.float32), 0.5),
+            first=(np.cumsum(count) - count).astype(np.int32),
+            linked=linked,
+            item_count=np.bincount(past.edges.senders, minlength=columns.num_items).astype(np.float32),
+            trusted_by=np.bincount(social.senders, minlength=n).astype(np.float32),
+        )
+
+    def _layers(self, side: TrustSVDSide) -> "TrustSVDLayers":
+        return TrustSVDLayers(self, side.past.edges.num_receivers, side.past.edges.num_senders)
+
+    def init(self, rng, side):
+        return self._layers(side).init(rng, side)["params"]
+
+    def encode(self, params, side) -> TrustSVDState:
+        return self._layers(side).apply({"params": params}, side)
+
+    def squared_norms(self, params):
+        """Plain L2: p_a of the user; q_i, b_i and y_i of the item. The weighted form is in `penalty`."""
+        users, items = self.table_norms(params["tables"])
+        items = items + jnp.sum(params["implicit"] ** 2, axis=1)
+        return (jnp.zeros_like(users), jnp.zeros_like(items)) if self.weighted_l2 else (users, items)
+
+    def training_users(self, params, side: TrustSVDSide, state: TrustSVDState, batch: Batch):
+        users = state.users[batch.users]
+        if not self.exclude_target:
+            return users
+        return users + without_target(side.past, state.pooled, state.implicit, batch.users, batch.items)
+
+    def penalty(self, params, side: TrustSVDSide, state, batch: Batch, rng):
+        """Trust rebuilt, L2 of the vectors it uses, and the weighted L2 of all others: f32[B]."""
+        own = params["tables"]["users"][batch.users]
+        total = jnp.zeros(len(own))
+        if side.trust.edges.senders.size:
+            total = self._trust(params["trustees"], own, side, batch, rng)
+        if not self.weighted_l2:
+            return total
+        users, items = self.table_norms(params["tables"])
+        items = rarely(side.item_count) * (items + jnp.sum(params["implicit"] ** 2, axis=1))
+        norms = (rarely(side.past.count) * users)[batch.users] + items[batch.items]
+        return total + self.l2 * (norms + jnp.mean(items[batch.negatives], axis=1))
+
+    def _trust(self, trustees, own, side: TrustSVDSide, batch: Batch, rng):
+        count = side.trust.count[batch.users]
+        friend, stranger = drawn(side, batch, rng)
+        w_friend, w_stranger = trustees[friend], trustees[stranger]
+        # A user linked to all others has no stranger to tell apart.
+        apart = jnp.where(count + 1 < len(trustees), jnp.sum(w_stranger * own, axis=1), 0.0)
+        missed = (jnp.sum(w_friend * own, axis=1) - 1) ** 2 + apart**2
+        norms = [jnp.sum(w_friend**2, axis=1), jnp.sum(w_stranger**2, axis=1)]
+        if self.weighted_l2:
+            weight = rarely(side.trusted_by)
+            norms = [weight[friend] * norms[0], weight[stranger] * norms[1]]
+            missed = missed + rarely(count) * jnp.sum(own**2, axis=1)
+        return jnp.where(count > 0, 0.5 * self.trust_weight * missed + self.l2 * sum(norms), 0.0)
+
+    def explain(self, state: TrustSVDState, side: TrustSVDSide, users, items):
+        """Parts `own_vector`, `history` and `trustees`, with what each item and each user in them adds, `item_bias`."""
+        users, items = np.asarray(users, np.int32), np.asarray(items, np.int32)
+        towards = np.asarray(state.items)[items]
+        pooled, trusted = np.asarray(state.pooled)[users], np.asarray(state.trusted)[users]
+        parts = {
+            "own_vector": pair_dot(np.asarray(state.users)[users] - pooled - trusted, towards),
+            "history": pair_dot(pooled, towards),
+            "trustees": pair_dot(trusted, towards),
+        }
+        found = {
+            "history": elements(side.past, np.asarray(state.implicit), users, towards),
+            "trustees": elements(side.trust, np.asarray(state.trustees), users, towards),
+        }
+        return self.explained(state, users, items, parts, found)
+
+    def new_user(self, state: TrustSVDState, side, items, friends):
+        """|R|^-1/2 * sum of y_j over the items + |S|^-1/2 * sum of w_b over the friends: a user whose p is 0."""
+        pooled, trusted = (
+            np.asarray(table)[ids].sum(axis=0) * max(len(ids), 1) ** -0.5
+            for table, ids in ((state.implicit, items), (state.trustees, friends))
+        )
+        return (pooled + trusted).astype(np.float32)
+
+
+def rarely(count: jax.Array) -> jax.Array:
+    """count^-1/2, and 1 for what was never used."""
+    return jnp.maximum(count, 1.0) ** -0.5
+
+
+def drawn(side: TrustSVDSide, batch: Batch, rng) -> tuple[jax.Array, jax.Array]:
+    """One of each row's user's links and one user who is none, i32[B] each; anyone where there is none."""
+    key = sample.fold(rng, sample.OTHERS)
+    place = sample.below(sample.fold(key, batch.rows), side.trust.count[batch.users].astype(jnp.int32))
+    friend = jnp.asarray(side.trust.edges.senders).at[side.first[batch.users] + place].get(mode="clip")
+    return friend, sample.negatives(side.linked, key, batch.users, batch.rows, 1)[:, 0]
+
+
+class TrustSVDLayers(nn.Module):
+    """User vectors of the score without the terms that depend on the user alone."""
+
+    settings: TrustSVD
+    num_users: int
+    num_items: int
+
+    @nn.compact
+    def __call__(self, side: TrustSVDSide) -> TrustSVDState:
+        of = self.settings
+        users, items, bias = of.tables(self.num_users, self.num_items, name="tables")()
+        implicit = self.param("implicit", of.initializer, (self.num_items, of.dim))
+        trustees = self.param("trustees", of.initializer, (self.num_users, of.dim))
+        pooled, trusted = pool(side.past, implicit), pool(side.trust, trustees)
+        return TrustSVDState(users + pooled + trusted, items, bias, pooled, implicit, trusted, trustees)

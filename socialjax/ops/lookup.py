@@ -1,0 +1,67 @@
+"""Entries of a sparse matrix, read on the device: a few of a row by binary search, a whole row by writing it out."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+_SLICE = 256  # entries of a row written at once
+
+
+@struct.dataclass
+class SparseRows:
+    """Places offsets[r]..offsets[r+1] - 1 hold row r: ascending columns i32[T] and values f32[T].
+
+    offsets i32[R + 1]; search_steps suffice to search the longest row.
+    """
+
+    offsets: jax.Array
+    columns: jax.Array
+    values: jax.Array
+    num_columns: int = struct.field(pytree_node=False)
+    search_steps: int = struct.field(pytree_node=False)
+
+
+def sparse_rows(matrix) -> SparseRows:
+    """From a scipy CSR array (NumPy, once)."""
+    matrix.sort_indices()
+    steps = int(np.diff(matrix.indptr).max(initial=0)).bit_length()
+    offsets, columns = matrix.indptr.astype(np.int32), matrix.indices.astype(np.int32)
+    return SparseRows(offsets, columns, matrix.data.astype(np.float32), matrix.shape[1], steps)
+
+
+def search(matrix: SparseRows, rows: jax.Array, columns: jax.Array) -> jax.Array:
+    """Entries by binary search: rows i32[B], columns i32[B, C] -> f32[B, C]; log2 of the longest row look-ups each."""
+    if not matrix.columns.size:
+        return jnp.zeros(columns.shape)
+    stored, values, offsets = (jnp.asarray(a) for a in (matrix.columns, matrix.values, matrix.offsets))
+    stop = jnp.broadcast_to(offsets[rows + 1][:, None], columns.shape)
+
+    def halve(_, bounds):
+        low, high = bounds
+        middle = (low + high) // 2
+        below = (stored.at[middle].get(mode="clip") < columns) & (middle < high)
+        return jnp.where(below, middle + 1, low), jnp.where(below, high, middle)
+
+    start = jnp.broadcast_to(offsets[rows][:, None], columns.shape)
+    # A loop: written out, XLA's CPU backend recomputes every step within the next and takes half a minute to compile.
+    low, _ = jax.lax.fori_loop(0, matrix.search_steps, halve, (start, stop))  # the first place that is not below
+    found = (low < stop) & (stored.at[low].get(mode="clip") == columns)
+    return jnp.where(found, values.at[low].get(mode="clip"), 0.0)
+
+
+def add_rows(matrix: SparseRows, rows: jax.Array, scale: jax.Array, table: jax.Array) -> jax.Array:
+    """table f32[B, num_columns] + scale * the rows i32[B], a slice of each at a time."""
+    if not matrix.columns.size:
+        return table
+    stored, values, offsets = (jnp.asarray(a) for a in (matrix.columns, matrix.values, matrix.offsets))
+    start, stop = offsets[rows][:, None], offsets[rows + 1][:, None]
+    row = jnp.arange(rows.shape[0])[:, None]
+
+    def add(part, table):
+        place = start + part * _SLICE + jnp.arange(_SLICE)[None, :]
+        column = jnp.where(place < stop, stored.at[place].get(mode="clip"), matrix.num_columns)
+        return table.at[row, column].add(scale * values.at[place].get(mode="clip"), mode="drop")
+
+    parts = (jnp.max(stop - start) + _SLICE - 1) // _SLICE
+    return jax.lax.fori_loop(0, parts, add, table)
