@@ -1,15 +1,37 @@
 """The models by name: one line each. `MODELS` is what `python -m experiments.train` and saved runs choose from."""
 
 from socialjax.models.cf.bpr import BPR
+from socialjax.models.cf.fm import FM
+from socialjax.models.cf.gcmc import GCMC
+from socialjax.models.cf.lightgcn import LightGCN
+from socialjax.models.cf.lr_gccf import LRGCCF
+from socialjax.models.cf.pinsage import PinSage
 from socialjax.models.cf.reference import Friends, Popular, Random
 from socialjax.models.cf.svdpp import SVDpp
 from socialjax.models.protocol import Model
+from socialjax.models.social.context_mf import ContextMF
 from socialjax.models.social.diffnet import DiffNet
+from socialjax.models.social.diffnet_pp import DiffNetPP
+from socialjax.models.social.social_lightgcn import SocialLightGCN
+from socialjax.models.social.social_mf import SocialMF
+from socialjax.models.social.soreg import SoReg
+from socialjax.models.social.trust_svd import TrustSVD
 
-MODELS: dict[str, type[Model]] = {
+MODELS: dict[str, type[Model]] = {  # in the order of the tables
     "bpr": BPR,
+    "fm": FM,
     "svdpp": SVDpp,
+    "trust_svd": TrustSVD,
+    "social_mf": SocialMF,
+    "soreg": SoReg,
+    "context_mf": ContextMF,
+    "gcmc": GCMC,
+    "pinsage": PinSage,
+    "lightgcn": LightGCN,
+    "lr_gccf": LRGCCF,
     "diffnet": DiffNet,
+    "diffnet_pp": DiffNetPP,
+    "social_lightgcn": SocialLightGCN,
 }
 
 REFERENCES: dict[str, Model] = {  # they stand in every table

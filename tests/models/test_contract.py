@@ -13,6 +13,11 @@ from socialjax.data import planted
 from socialjax.data.batches import on_device, resident
 from socialjax.models import MODELS, REFERENCES, name_of
 from socialjax.models.cf.bpr import BPR
+from socialjax.models.cf.fm import FM
+from socialjax.models.cf.gcmc import GCMC
+from socialjax.models.cf.lightgcn import LightGCN
+from socialjax.models.cf.lr_gccf import LRGCCF
+from socialjax.models.cf.pinsage import PinSage
 from socialjax.models.cf.svdpp import SVDpp
 from socialjax.models.protocol import Model
 from socialjax.models.social.diffnet import DiffNet
@@ -24,6 +29,13 @@ from socialjax.train.state import new_state
 CASES = {name: kind() for name, kind in MODELS.items()} | {
     "bpr, softmax and dropout": BPR(dim=8, objective="softmax", negatives=4, dropout=0.3),
     "svdpp, tied mean, target kept": SVDpp(dim=8, tied=True, exponent=1.0, exclude_target=False, objective="bce"),
+    "fm, ids only": FM(dim=8, use_features=False),
+    "lightgcn, published, nodes dropped": LightGCN(dim=8, item_bias=False, start="xavier", node_dropout=0.2),
+    "lr_gccf, paper": LRGCCF(dim=8, depth=2, l2_on="free"),
+    "gcmc, left": GCMC(
+        dim=8, norm="left", activation="identity", decoder="dot", objective="softmax", negatives=4, node_dropout=0.3
+    ),
+    "pinsage, all": PinSage(dim=8, neighbours="all", depth=1, objective="bce", dropout=0.2),
     "diffnet, best on validation": DiffNet(
         dim=8, layers="all", objective="softmax", negatives=8, l2=0.05, dropout=0.3, exclude_target=True
     ),
@@ -207,8 +219,9 @@ def trained(model, data, steps, batch_size=128, learning_rate=0.03, seed=0):
     side = model.prepare(data)
     runner = make_runner("jit", model, optimizer, side, resident(data), batch_size, devices=jax.devices()[:1])
     state = runner.run(runner.place(new_state(model, side, optimizer, seed)), steps)
-    users, items, bias = (np.asarray(v) for v in model.vectors(jax.jit(model.encode)(state.params, runner.side)))
-    return users @ items.T + bias
+    every = jnp.broadcast_to(jnp.arange(data.num_items), (data.num_users, data.num_items))
+    scores = jax.jit(lambda params, side: model.score(model.encode(params, side), jnp.arange(data.num_users), every))
+    return np.asarray(scores(state.params, runner.side))
 
 
 @pytest.mark.parametrize("name", [name for name in TRAINED if name in MODELS or "diffnet" in name])
@@ -221,7 +234,8 @@ def test_it_learns_the_checkerboard_exactly(name):
         user_features=rng.normal(size=(40, 4)).astype(np.float32),
         item_features=rng.normal(size=(30, 4)).astype(np.float32),
     )
-    scores = trained(TRAINED[name], data, steps=300)
+    model = dataclasses.replace(TRAINED[name], negatives=4)  # with one, some seeds leave an item a little out of place
+    scores = trained(model, data, steps=300, learning_rate=0.01)
     for user in range(40):
         held = np.concatenate([part.item[part.user == user] for part in (data.validation, data.test)])
         assert len(held) == 2

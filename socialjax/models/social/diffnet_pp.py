@@ -1,0 +1,87 @@
+"""DiffNet++: influence and interest diffuse together, with attention (Wu, Li, Sun, Hong, Ge, Wang, TKDE 2020,
+arXiv 2002.00844).
+
+Three sets of edges speak in each layer: friends to users, items to the users who took them, users to those items.
+
+| | `paper` | `released`, the authors' code |
+|---|---|---|
+| start u^0, v^0 | one layer over [free, feature] | free + standardised feature, as in DiffNet |
+| attention of an edge | MLP of both ends, one for each set | a free number z_e for each edge and layer, squeezed |
+| friends against items | softmax of an MLP, one for all layers | exp(leaky(MLP)) + 0.3 or 0.7, by layer |
+| user update | u + both | half u, half both |
+| item update | v + users | convex combination of v and users, + 1.0 each |
+| vectors | [u^0 .. u^K] | [u^1 .. u^K, free (, standardised feature)] |
+| loss | BPR: `objective` | squared error |
+"""
+
+import dataclasses
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from socialjax.models.bipartite import bipartite
+from socialjax.models.parts import FactorModel
+from socialjax.models.protocol import Traits
+from socialjax.models.social import diffnet_pp_explain
+from socialjax.models.social.diffnet_pp_layers import DiffNetPPLayers, DiffNetPPSide, DiffNetPPState
+from socialjax.models.social.links import friends
+
+
+@dataclasses.dataclass(frozen=True)
+class DiffNetPP(FactorModel):
+    """s = <[u^0 .. u^K], [v^0 .. v^K]> (+ b_i), or the `released` form of it: see the table above.
+
+    depth: K; 0 leaves the start, without features matrix factorisation. attention_dim: hidden width of the MLPs,
+    `paper` only, as is activation, of the MLPs and the start. symmetric: links count in both directions.
+    use_features: take features where the data has them. feature_scale: of standardised features, `released` only.
+
+    A training item is in the user's own neighbourhood, in training as in evaluation, as the authors have it.
+    """
+
+    traits: ClassVar[Traits] = Traits(needs=("links",), uses=("user_features", "item_features"))
+
+    depth: int = 2
+    variant: Literal["paper", "released"] = "released"
+    attention_dim: int = 8
+    activation: Literal["identity", "relu", "sigmoid", "tanh"] = "tanh"
+    symmetric: bool = True
+    use_features: bool = True
+    feature_scale: float = 0.1
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not 0 <= self.depth <= 8:
+            raise ValueError(f"depth must be in 0..8, got {self.depth}")
+        if not self.attention_dim >= 1:
+            raise ValueError(f"attention_dim must be at least 1, got {self.attention_dim}")
+
+    def prepare(self, columns) -> DiffNetPPSide:
+        self.check(columns)
+        features = (columns.user_features, columns.item_features) if self.use_features else (None, None)
+        if self.variant == "released" and all(f is not None for f in features):
+            widths = [f.shape[1] for f in features]
+            if widths[0] != widths[1]:
+                raise ValueError(
+                    "variant 'released' shares one layer between user and item features, so both must have one width, "
+                    f"got {widths[0]} and {widths[1]}; use --model.variant paper, or features of one width"
+                )
+        return DiffNetPPSide(friends(columns, self.symmetric), bipartite(columns, "mean"), *features)
+
+    def _layers(self, side: DiffNetPPSide) -> DiffNetPPLayers:
+        return DiffNetPPLayers(self, side.graph.num_users, side.graph.num_items)
+
+    def init(self, rng, side):
+        return self._layers(side).init(rng, side)["params"]
+
+    def encode(self, params, side) -> DiffNetPPState:
+        return self._layers(side).apply({"params": params}, side)
+
+    def squared_norms(self, params):
+        """The free embeddings and the item bias."""
+        return self.table_norms(params["tables"])
+
+    def explain(self, state: DiffNetPPState, side: DiffNetPPSide, users, items):
+        return diffnet_pp_explain.explain(self, state, side, users, items)
+
+    def new_user(self, state: DiffNetPPState, side: DiffNetPPSide, items: np.ndarray, friends: np.ndarray):
+        return diffnet_pp_explain.new_user(self, state, side, items, friends)

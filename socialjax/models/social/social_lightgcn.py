@@ -1,0 +1,160 @@
+"""LightGCN whose users also hear their friends, with a contrastive term as an option.
+
+Not a published model: LightGCN (He et al., SIGIR 2020) with the social mean of DiffNet in every layer, the strongest
+prototype on DiffNet's Yelp. The contrast is SimGCL's (Yu et al., SIGIR 2022, Eq. 3 and 7) with sampled others: two
+views of a vector under small uniform noise are closer to each other than to views of other users or items.
+"""
+
+import dataclasses
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from socialjax.models.bipartite import Bipartite, bipartite, hear
+from socialjax.models.history import History, elements
+from socialjax.models.parts import FactorModel, Factors, pair_dot
+from socialjax.models.protocol import Batch, Traits
+from socialjax.models.social.contrast import contrast
+from socialjax.models.social.links import friends
+from socialjax.ops import sample
+from socialjax.ops.propagate import Diffusion, propagate
+
+USERS, ITEMS = 0, 1  # keys: the contrast of users and that of items share no random numbers
+
+
+@struct.dataclass
+class SocialLightGCNSide:
+    """graph: users and items, symmetric weights; social: edges friend -> user, mean-weighted."""
+
+    graph: Bipartite
+    social: Diffusion
+
+
+@struct.dataclass
+class SocialLightGCNState(Factors):
+    """Factors with what was said in all rounds: said_users f32[U, D], said_items f32[I, D], sums of layers 0..K-1.
+
+    Propagation is linear, so these are enough to see who stands behind a vector and to take in a new user.
+    """
+
+    said_users: jax.Array
+    said_items: jax.Array
+
+
+@dataclasses.dataclass(frozen=True)
+class SocialLightGCN(FactorModel):
+    """u^{k+1} = A v^k + social_weight * mean of u^k over friends; v^{k+1} = A' u^k; vectors are means over layers 0..K.
+
+    depth: K. social_weight: of what friends say, against what the user's items say; 0 is LightGCN. symmetric: links
+    count in both directions. node_dropout: share of users and items that say nothing in a training step.
+
+    contrast: weight of the contrastive term of each row, its user's and its item's, 0 for none; each against
+    `contrast_negatives` others drawn uniformly, with noise of length `contrast_noise`; similarities are cosines divided
+    by `contrast_temperature`.
+    """
+
+    traits: ClassVar[Traits] = Traits(needs=("links",))
+
+    depth: int = 2
+    social_weight: float = 1.0
+    symmetric: bool = True
+    node_dropout: float = 0.0
+    contrast: float = 0.0
+    contrast_noise: float = 0.1
+    contrast_temperature: float = 0.2
+    contrast_negatives: int = 64
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not 0 <= self.depth <= 8:
+            raise ValueError(f"depth must be in 0..8, got {self.depth}")
+        if not 0 <= self.node_dropout < 1:
+            raise ValueError(f"node_dropout must be in [0, 1), got {self.node_dropout}")
+        least = {"contrast": 0, "contrast_noise": 0, "contrast_temperature": 1e-6, "contrast_negatives": 1}
+        for field, bound in least.items():
+            if not getattr(self, field) >= bound:
+                raise ValueError(f"{field} must be at least {bound}, got {getattr(self, field)}")
+
+    def prepare(self, columns) -> SocialLightGCNSide:
+        self.check(columns)
+        return SocialLightGCNSide(bipartite(columns), friends(columns, self.symmetric))
+
+    def _tables(self, side):
+        return self.tables(side.graph.num_users, side.graph.num_items)
+
+    def init(self, rng, side):
+        return self._tables(side).init(rng)["params"]
+
+    def squared_norms(self, params):
+        return self.table_norms(params)
+
+    def encode(self, params, side) -> SocialLightGCNState:
+        return self._diffuse(params, side, lambda k, users, items: (users, items))
+
+    def training_state(self, params, side, rng):
+        def quiet(k, users, items):
+            nodes = sample.node_dropout(sample.fold(rng, k), jnp.concatenate([users, items]), self.node_dropout)
+            return nodes[: len(users)], nodes[len(users) :]
+
+        return self._diffuse(params, side, quiet)
+
+    def _diffuse(self, params, side, said) -> SocialLightGCNState:
+        users, items, bias = self._tables(side).apply({"params": params})
+        total = [users, items]
+        before = [jnp.zeros_like(users), jnp.zeros_like(items)]
+        for k in range(self.depth):
+            before = total
+            speaking = said(k, users, items)
+            users, items = hear(side.graph, *speaking)
+            users = users + self.social_weight * propagate(side.social, speaking[0])
+            total = [total[0] + users, total[1] + items]
+        return SocialLightGCNState(total[0] / (self.depth + 1), total[1] / (self.depth + 1), bias, *before)
+
+    def penalty(self, params, side, state: SocialLightGCNState, batch: Batch, rng):
+        if self.contrast == 0:
+            return None
+        settings = self.contrast_noise, self.contrast_temperature, self.contrast_negatives
+        key = sample.fold(rng, sample.OTHERS)
+        of_users = contrast(sample.fold(key, USERS), state.users, batch.users, batch.rows, *settings)
+        of_items = contrast(sample.fold(key, ITEMS), state.items, batch.items, batch.rows, *settings)
+        return self.contrast * (of_users + of_items)
+
+    def explain(self, state: SocialLightGCNState, side: SocialLightGCNSide, users, items):
+        """Parts `own_vector` (layer 0), `history` and `friends`, by who was heard last, and `item_bias`.
+
+        Elements: what each item and friend said in all rounds, with the weight of the edge, social_weight included.
+        """
+        users, items = np.asarray(users, np.int32), np.asarray(items, np.int32)
+        towards = np.asarray(state.items)[items]
+        found = {}
+        for name, edges, said, weight in (
+            ("history", side.graph.to_users, state.said_items, 1.0),
+            ("friends", side.social, state.said_users, self.social_weight),
+        ):
+            heard = elements(History(edges, side.graph.user_degree, 1.0), np.asarray(said), users, towards)
+            found[name] = dataclasses.replace(
+                heard,
+                weight=heard.weight * np.float32(weight),
+                contribution=heard.contribution * np.float32(weight / (self.depth + 1)),
+            )
+        heard = {
+            name: np.array([row.sum() for row in np.split(of.contribution.astype(np.float64), of.offsets[1:-1])])
+            for name, of in found.items()
+        }
+        taste = pair_dot(np.asarray(state.users)[users], towards)
+        parts = {"own_vector": taste - sum(heard.values()), **heard}
+        parts = {name: part.astype(np.float32) for name, part in parts.items()}
+        return self.explained(state, users, items, parts, found)
+
+    def new_user(self, state: SocialLightGCNState, side: SocialLightGCNSide, items, friends):
+        """What a user whose own vector is 0 hears; to the others the user says nothing yet."""
+        heard = np.zeros(state.users.shape[1], np.float32)
+        if len(items):
+            weight = (len(items) * np.maximum(np.asarray(side.graph.item_degree)[items], 1)) ** -0.5
+            heard = heard + weight @ np.asarray(state.said_items)[items]
+        if len(friends):
+            heard = heard + self.social_weight * np.asarray(state.said_users)[friends].mean(axis=0)
+        return (heard / (self.depth + 1)).astype(np.float32)
