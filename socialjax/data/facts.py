@@ -1,6 +1,6 @@
 """Facts of a social data set that say whether it is the one the papers used: `facts(data)` beside `FACTS[name]`.
 
-Computed once from the released files of DiffNet; `python -m experiments.data check yelp flickr` compares.
+Computed once from the released files; `python -m experiments.data check yelp flickr yelp_hin` compares.
 """
 
 import numpy as np
@@ -97,6 +97,50 @@ FACTS: dict[str, dict[str, object]] = {
         "test pairs friends had, %": 19.6,
         "users by train items": (2_750, 1_647, 1_675, 1_192, 1_094),
         "test users by train items": (503, 1_647, 1_675, 1_192, 1_094),
+    },
+    "yelp_hin": {  # split by seed 0; sizes of parts and users in them are those of any seed
+        "users": 16_239,
+        "items": 14_284,
+        "train": 119_055,
+        "validation": 3_383,
+        "test": 11_738,
+        "links": 158_590,
+        "all pairs": 134_176,
+        "pairs in two parts": 0,
+        "duplicate pairs": 0,
+        "users as DiffNet splits, %": 100.0,
+        "users in train": 14_230,
+        "users in validation": 1_645,
+        "users in test": 4_529,
+        "validation users not in test": 0,
+        "test users not in train": 0,
+        "users without rating": 2_009,
+        "items without rating": 1_546,
+        "items in train": 12_346,
+        "items with one train pair": 3_455,
+        "cold test pairs": 337,
+        "train items per user": (2, 7.3, 420),
+        "train users per item": (2, 8.3, 473),
+        "test items per user": (2, 2.59, 49),
+        "users with one test item": 1_956,
+        "users with over 10 test items": 107,
+        "duplicate links": 0,
+        "self links": 0,
+        "reciprocated links": 158_590,
+        "undirected links": 79_295,
+        "symmetrised entries": 158_590,
+        "users without links": 5_659,
+        "users without outgoing": 5_659,
+        "users without incoming": 5_659,
+        "social degree": (1, 9.8, 1_391),
+        "users of social degree 1": 2_497,
+        "components": 5_769,
+        "largest component": 10_354,
+        "test pairs friends had, %": 40.9,
+        "users by train items": (12_376, 1_993, 1_113, 506, 251),
+        "test users by train items": (666, 1_993, 1_113, 506, 251),
+        "users by social degree": (10_610, 2_037, 1_551, 984, 560, 497),
+        "test users by social degree": (1_947, 718, 683, 517, 323, 341),
     },
 }
 

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from socialjax.data.raw import diffnet, filmtrust, lastfm
+from socialjax.data.raw import diffnet, filmtrust, lastfm, yelp_hin
 from socialjax.data.schema import Dataset
 
 GITHUB = "https://raw.githubusercontent.com"
@@ -107,6 +107,20 @@ _SETS = (
         read=filmtrust.read,
         counts=filmtrust.PUBLISHED,
         licence=filmtrust.LICENCE,
+    ),
+    Published(
+        name="yelp_hin",
+        about="Another sample of Yelp with categories, cities and mutual friends (HERec, TKDE 2018)",
+        addresses=_github("librahu/HIN-Datasets-for-Recommendation-and-Network-Embedding", "Yelp", "master"),
+        files=(
+            RemoteFile("user_business.dat", "d57853e95c3f49f0060f31ee9365ab3fffe1010999c76863c3cd9628b91e994d"),
+            RemoteFile("user_user.dat", "d360f88f66b7ba9a1fd460b8c414dba1bec6489773283083a614a77925bcaaed"),
+            RemoteFile("business_category.dat", "d3c1499e406c0a842b3c08c478ffe7bf26a8758b630e0b056d0f4bcf18c01a5b"),
+            RemoteFile("business_city.dat", "09c009dfa16709aff52de4831b9cb30f45a16dcfce1db06858d54af6ef5f7d1e"),
+        ),
+        read=yelp_hin.read,
+        counts=yelp_hin.PUBLISHED,
+        licence=yelp_hin.LICENCE,
     ),
 )
 PUBLISHED: dict[str, Published] = {entry.name: entry for entry in _SETS}

@@ -1,4 +1,4 @@
-"""Metrics by how much is known of a user: training interactions, or friends."""
+"""Metrics by how much is known: of a user, training interactions or friends; of an item, training interactions."""
 
 from collections.abc import Sequence
 
@@ -10,11 +10,22 @@ from socialjax.eval.rows import rows_of
 
 BOUNDS = (0, 8, 16, 32, 64)  # half-open groups [0, 8), [8, 16), ..., [64, inf): DiffNet
 FINE_BOUNDS = (0, 4, 8, 16, 32, 64)  # DiffNet++
+ITEM_BOUNDS = (0, 1, 4, 16)  # [0, 1) are the cold items: nobody took them in train
 
 
 def interaction_counts(data: Dataset) -> np.ndarray:
     """Training items of each user, i64[U]."""
     return rows_of([data.train], data.num_users, data.num_items).lengths()
+
+
+def item_counts(data: Dataset) -> np.ndarray:
+    """Users who took each item in train, i64[I]."""
+    return np.bincount(rows_of([data.train], data.num_users, data.num_items).items, minlength=data.num_items)
+
+
+def cold_items(data: Dataset, result: Result) -> Result:
+    """`result` on the items that nobody took in train: other positives are out of the lists, other users left out."""
+    return result.among(item_counts(data) == 0)
 
 
 def social_degrees(links: Links, num_users: int) -> np.ndarray:
@@ -36,8 +47,7 @@ def by_group(result: Result, counts: np.ndarray, bounds: Sequence[int] = BOUNDS)
     them, which makes groups whose users have no test pair 0 by construction. Raises ValueError when counts are
     missing for a user or lie below the first bound.
     """
-    if list(bounds) != sorted(set(bounds)) or not len(bounds):
-        raise ValueError(f"bounds must ascend, such as 0 8 16, got {tuple(bounds)}")
+    _check_bounds(bounds)
     if len(counts) <= result.users.max(initial=-1):
         raise ValueError(f"counts must cover user {result.users.max()}, got {len(counts)} of them; count all users")
     mine = np.asarray(counts)[result.users]
@@ -52,3 +62,26 @@ def by_group(result: Result, counts: np.ndarray, bounds: Sequence[int] = BOUNDS)
             means = {name: float(values[members].mean(dtype=np.float64)) for name, values in result.per_user.items()}
             out[label].update(means)
     return out
+
+
+def by_item_group(
+    result: Result, counts: np.ndarray, bounds: Sequence[int] = ITEM_BOUNDS
+) -> dict[str, dict[str, float]]:
+    """label -> {"users": with a positive in the group, "pairs": those positives, metric: mean over these users}.
+
+    counts i64[I] of all items. The lists of a group hold its positives and the negatives, none of the other positives;
+    a group without positives has only {"users": 0, "pairs": 0}. Raises ValueError for bounds that do not ascend.
+    """
+    _check_bounds(bounds)
+    counts, out = np.asarray(counts), {}
+    for label, low, high in zip(labels(bounds), bounds, (*bounds[1:], np.inf)):
+        mine = result.among((counts >= low) & (counts < high))
+        out[label] = {"users": len(mine.users), "pairs": len(mine.positives.items)}
+        if len(mine.users):
+            out[label].update(mine.mean())
+    return out
+
+
+def _check_bounds(bounds: Sequence[int]) -> None:
+    if list(bounds) != sorted(set(bounds)) or not len(bounds):
+        raise ValueError(f"bounds must ascend, such as 0 8 16, got {tuple(bounds)}")

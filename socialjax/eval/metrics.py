@@ -36,17 +36,46 @@ class Counts:
 
 
 @dataclasses.dataclass(frozen=True)
+class Positives:
+    """What the metrics of a result were made of: the item of every positive, i32[P], how they stand, the cut-offs."""
+
+    items: np.ndarray
+    counts: Counts
+    ks: tuple[int, ...]
+
+
+@dataclasses.dataclass(frozen=True)
 class Result:
-    """Metrics of one evaluation: users i32[U], per_user: name such as `NDCG@10` -> f32[U]."""
+    """Metrics of one evaluation: users i32[U], per_user: name such as `NDCG@10` -> f32[U].
+
+    positives: kept where metrics of some of the items may be asked for (`among`).
+    """
 
     protocol: str
     part: str
     users: np.ndarray
     per_user: dict[str, np.ndarray]
+    positives: Positives | None = None
 
     def mean(self) -> dict[str, float]:
         """The unweighted mean over the evaluated users."""
         return {name: float(values.mean(dtype=np.float64)) for name, values in self.per_user.items()}
+
+    def among(self, is_chosen: np.ndarray) -> "Result":
+        """The metrics when only positives of the chosen items, bool[I], stand in the lists; the others are taken out.
+
+        Users without such a positive are left out. Raises ValueError for a result without positives and for too few
+        items.
+        """
+        if self.positives is None:
+            raise ValueError("this result has no positives to choose from; take one that ranking.evaluate returned")
+        items = self.positives.items
+        if len(is_chosen) <= items.max(initial=-1):
+            raise ValueError(f"is_chosen must cover item {items.max()}, got {len(is_chosen)} entries; give all items")
+        keep = np.asarray(is_chosen, bool)[items]
+        rows, counts = _of_some(self.positives.counts, keep)
+        chosen = Positives(items[keep], counts, self.positives.ks)
+        return Result(self.protocol, self.part, self.users[rows], per_user(counts, chosen.ks), chosen)
 
 
 def per_user(counts: Counts, ks: Sequence[int]) -> dict[str, np.ndarray]:
@@ -95,6 +124,15 @@ def per_user(counts: Counts, ks: Sequence[int]) -> dict[str, np.ndarray]:
     wrong = total(counts.higher + counts.tied / 2) / num_positives / np.maximum(counts.num_negatives, 1)
     out["AUC"] = np.where(counts.num_negatives > 0, 1 - wrong, 0.5).astype(np.float32)
     return out
+
+
+def _of_some(counts: Counts, keep: np.ndarray) -> tuple[np.ndarray, Counts]:
+    """Of the positives with keep[p], bool[P] -> (rows that have one, their counts)."""
+    owner = np.repeat(np.arange(len(counts.offsets) - 1), np.diff(counts.offsets))[keep]
+    rows, lengths = np.unique(owner, return_counts=True)
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    columns = (column[keep] for column in (counts.score, counts.higher, counts.tied))
+    return rows, Counts(offsets, *columns, counts.num_negatives[rows])
 
 
 def _among_positives(counts: Counts, owner: np.ndarray):

@@ -8,7 +8,7 @@ import numpy as np
 
 from socialjax.data.schema import Interactions
 from socialjax.eval import blocks
-from socialjax.eval.metrics import Counts, Result, per_user
+from socialjax.eval.metrics import Counts, Positives, Result, per_user
 from socialjax.eval.protocol import Candidates
 from socialjax.eval.rows import Rows, joined, rows_of
 from socialjax.models.protocol import Model, Params, Side, State
@@ -25,8 +25,9 @@ def evaluate(model: Model, params: Params, side: Side, candidates: Candidates) -
 
 def evaluate_state(model: Model, state: State, candidates: Candidates) -> Result:
     """As `evaluate`, from what `model.encode` returned."""
-    values = per_user(count(model, state, candidates), candidates.protocol.ks)
-    return Result(candidates.protocol.name, candidates.part, candidates.users, values)
+    made_of = Positives(candidates.positives.items, count(model, state, candidates), candidates.protocol.ks)
+    values = per_user(made_of.counts, made_of.ks)
+    return Result(candidates.protocol.name, candidates.part, candidates.users, values, made_of)
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -40,6 +40,14 @@ class Filmtrust(ColumnsBuilder, skip_registration=True):
         return PUBLISHED["filmtrust"].read(raw_dir, seed)
 
 
+class YelpHin(ColumnsBuilder, skip_registration=True):
+    """Yelp with categories, cities and friends."""
+
+    @staticmethod
+    def read_files(raw_dir: Path, seed: int = 0) -> Dataset:
+        return PUBLISHED["yelp_hin"].read(raw_dir, seed)
+
+
 class Folder(ColumnsBuilder, skip_registration=True):
     """Anyone's own folder, and generated sets."""
 
@@ -48,4 +56,10 @@ class Folder(ColumnsBuilder, skip_registration=True):
         return folder.read(raw_dir, name, options)
 
 
-BUILDERS: dict[str, type[ColumnsBuilder]] = {"yelp": Yelp, "flickr": Flickr, "lastfm": Lastfm, "filmtrust": Filmtrust}
+BUILDERS: dict[str, type[ColumnsBuilder]] = {
+    "yelp": Yelp,
+    "flickr": Flickr,
+    "lastfm": Lastfm,
+    "filmtrust": Filmtrust,
+    "yelp_hin": YelpHin,
+}
