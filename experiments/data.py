@@ -2,7 +2,7 @@
 
     python -m experiments.data list
     python -m experiments.data fetch yelp
-    python -m experiments.data check yelp flickr      exits 1 when a figure differs
+    python -m experiments.data check yelp flickr      exits 1 when a figure differs or the test part leaks
     python -m experiments.data describe yelp --out yelp.png
 
 CPU, seconds. Files are searched in --dir, $SOCIALJAX_DATA/<name>, and the cache.
@@ -16,16 +16,19 @@ from typing import Annotated
 import numpy as np
 import tyro
 
-from socialjax.data import cache, download, sources, validate
+from socialjax.data import cache, download, leaks, sources, validate
 from socialjax.data.errors import DataError
 from socialjax.data.facts import FACTS, facts
+from socialjax.data.raw.negative_files import read_negatives
 from socialjax.data.registry import PUBLISHED
 from socialjax.data.schema import Dataset, counts
 from socialjax.data.sources import DataSettings
+from socialjax.eval import protocol
 
 Name = Annotated[str, tyro.conf.Positional]
 Names = Annotated[tuple[str, ...], tyro.conf.Positional]
 BAR = 40
+LISTS = 2000  # users whose evaluation lists are drawn and looked through
 
 
 def list_sets() -> int:
@@ -58,21 +61,28 @@ def fetch(name: Name) -> int:
     return 0
 
 
-def check(names: Names, dir: Path | None = None) -> int:
-    """Compares every known figure of real data with the published one; exits 1 when one differs.
+def check(names: Names, dir: Path | None = None, split: leaks.Split = "auto") -> int:
+    """Compares every known figure with the published one and looks for leaks; exits 1 for a difference or a leak.
 
     Args:
         names: published sets, or one of your own with --dir.
         dir: the folder that holds the files.
+        split: what the order of times has to be; auto: what most of the pairs keep to.
     """
     if not names:
         raise DataError(f"check needs a name: {', '.join(PUBLISHED)}, or your own with --dir")
-    return 0 if all([_check_one(name, dir) for name in names]) else 1
+    return 0 if all([_check_one(name, dir, split) for name in names]) else 1
 
 
-def _check_one(name: str, dir: Path | None) -> bool:
+def _check_one(name: str, dir: Path | None, split: leaks.Split) -> bool:
+    settings = DataSettings(name=name, dir=dir, require_real=True)
     try:
-        data = sources.load(DataSettings(name=name, dir=dir, require_real=True))
+        data = sources.load(settings)
+        found = leaks.find(data, split) + _negatives(data, settings)
+    except validate.OverlapError as error:
+        print(f"{name}: {error}")
+        _print_leaks(name, leaks.find(error.data, split))
+        return False
     except DataError as error:
         print(f"{name}: {error}\n")
         return False
@@ -84,8 +94,32 @@ def _check_one(name: str, dir: Path | None) -> bool:
     print(_table([("", "wanted", "got", ""), *rows], right=(1, 2)))
     for note in (*data.provenance.repairs, *validate.check(data).notes):
         print(f"note: {note}")
-    print(f"{name}: {len(wanted)} figures known, {differ} differ\n")
-    return differ == 0
+    print(f"{name}: {len(wanted)} figures known, {differ} differ")
+    _print_leaks(name, found)
+    return differ == 0 and not found
+
+
+def _print_leaks(name: str, found: list[leaks.Finding]) -> None:
+    for finding in found:
+        print(finding)
+    print(f"{name}: {len(found) or 'no'} leak{'' if len(found) == 1 else 's'} found\n")
+
+
+def _negatives(data: Dataset, settings: DataSettings) -> list[leaks.Finding]:
+    """Findings in the lists that an evaluation draws and in the file of negatives, if the folder has one."""
+    found = []
+    place = sources.find(settings)
+    given = read_negatives(place.folder, data) if place else None
+    if given is not None:
+        found.append(leaks.negatives(data, *given))
+    users = np.unique(data.test.user)[:LISTS]
+    taken = np.bincount(np.concatenate([part.user for part in data.parts().values()]), minlength=data.num_users)
+    number = min(1000, data.num_items - int(taken[users].max(initial=0)))
+    if len(users) and number > 0:
+        lists = protocol.candidates(data, protocol.parse(f"sampled{number}-strict", ks=(1,)), users=users)
+        drawn = np.repeat(lists.users, number), lists.negatives.ravel()
+        found.append(leaks.negatives(data, *drawn, f"the lists of {lists.protocol.name}"))
+    return [finding for finding in found if finding is not None]
 
 
 def describe(name: Name, dir: Path | None = None, offline: bool = False, out: Path | None = None) -> int:

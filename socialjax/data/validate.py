@@ -20,6 +20,14 @@ class Report:
     notes: tuple[str, ...]
 
 
+class OverlapError(DataError):
+    """Pairs of one part stand in an earlier part too; `data` is the set as it is, to be looked into."""
+
+    def __init__(self, message: str, data: Dataset):
+        super().__init__(message)
+        self.data = data
+
+
 def repair(data: Dataset, overlap: Literal["error", "keep earlier"] = "error") -> Dataset:
     """Drops duplicate pairs (the first is kept), duplicate links and self links, and says so in the provenance.
 
@@ -48,7 +56,10 @@ def repair(data: Dataset, overlap: Literal["error", "keep earlier"] = "error") -
 
 
 def check(data: Dataset, published: Mapping[str, int] | None = None) -> Report:
-    """Raises DataError unless the columns can be trained on and tested with; `published` counts are compared."""
+    """Raises DataError unless the columns can be trained on and tested with; `published` counts are compared.
+
+    OverlapError, which holds the data, for pairs that stand in two parts.
+    """
     require_ids(data)
     if not len(data.train):
         raise DataError(f"data set '{data.name}': wanted training pairs, got none; check the train file and thresholds")
@@ -58,7 +69,8 @@ def check(data: Dataset, published: Mapping[str, int] | None = None) -> Report:
     for earlier, later in _orders():
         parts = data.parts()
         shared = np.isin(pair_keys(parts[later], data.num_items), pair_keys(parts[earlier], data.num_items)).sum()
-        _refuse(data, shared, f"pairs of {later} that are in {earlier} too", "drop them from one of the two")
+        what, advice = f"pairs of {later} that are in {earlier} too", "drop them from one of the two"
+        _refuse(data, shared, what, advice, lambda message: OverlapError(message, data))
     if data.links is not None:
         selves = (data.links.follower == data.links.followee).sum()
         _refuse(data, selves, "links of users to themselves", "drop them, or let validate.repair do it")
@@ -113,9 +125,9 @@ def _orders() -> tuple[tuple[str, str], ...]:
     return tuple((PARTS[a], PARTS[b]) for a in range(3) for b in range(a + 1, 3))
 
 
-def _refuse(data: Dataset, number: int, what: str, advice: str) -> None:
+def _refuse(data: Dataset, number: int, what: str, advice: str, error=DataError) -> None:
     if number:
-        raise DataError(f"data set '{data.name}': wanted no {what}, got {number}; {advice}")
+        raise error(f"data set '{data.name}': wanted no {what}, got {number}; {advice}")
 
 
 def _said(number: int, what: str) -> list[str]:
