@@ -1,0 +1,142 @@
+"""Full-ranking metrics estimated from sampled ones (Krichene and Rendle, KDD 2020 and CACM 2022: BV estimator).
+
+A positive with `rank` of its user's `population` negatives above it (from 0) has `seen` of the m drawn ones above it:
+hypergeometric when they are drawn without repetition, binomial with. A metric f of the full rank is then read from a
+function g of the sampled one that balances bias against variance, with all ranks equally likely beforehand:
+
+    minimise over g   sum over ranks  (E[g(seen) | rank] - f(rank))^2 + gamma Var[g(seen) | rank]
+
+Nothing is fitted to full metrics. The paper speaks of one positive in a list. Here a positive also stands behind
+`ahead` other positives of its user, which every list holds and the sampled evaluation therefore knows exactly; its full
+place is ahead + rank, so that f, and with it g, has one column for each `ahead` below the cut-off. Drawn negatives
+stand for all others: validation items, which `full` ranks and `sampledN-strict` never draws, count as average ones.
+`sampledN-official` also draws training items, which `full` masks: for a trained model the estimate is then too low.
+An estimate near 0 may come out slightly below it; cutting it off would bias the mean over models or seeds.
+"""
+
+import functools
+
+import numpy as np
+from scipy.special import gammaln
+
+from socialjax.eval.metrics import Counts
+
+# Fixed beforehand, for every set and model. Small, because a mean over thousands of positives takes most of the
+# variance away and none of the bias; not 0, because g would then swing between ranks that no sample tells apart.
+GAMMA = 0.01
+_LONGEST = 200  # g is 0 from here on: a metric of the first places has nothing to say about so low a sampled rank
+_SPREAD = 8.0  # standard deviations after which a rank is taken to be out of reach
+_STEP = 0.01  # populations that differ by less share a solution
+
+
+def estimate(counts: Counts, population: np.ndarray, k: int = 10, replace: bool = False) -> dict[str, float]:
+    """The full metrics {`HR@k`, `NDCG@k`}, means over users, that sampled counts speak for.
+
+    counts: of a sampled evaluation. population i64[U]: the negatives of each user under `full`, of which the counted
+    ones are a sample; `populations` computes it. replace: they were drawn with replacement.
+    Raises ValueError when a population is smaller than a sample without replacement.
+    """
+    population, drawn = np.asarray(population), counts.num_negatives
+    if population.shape != drawn.shape:
+        raise ValueError(f"population must have one entry for each of {len(drawn)} users, got {population.shape}")
+    if not replace and (population < drawn).any():
+        raise ValueError(
+            f"a sample of {drawn.max()} without replacement needs a population of that size, got {population.min()}; "
+            "count the items that the user took in no part"
+        )
+    num_positives = np.diff(counts.offsets)
+    ideal = np.minimum(num_positives, k)
+    discounts = np.cumsum(1 / np.log2(np.arange(k) + 2))
+    weights = np.stack([1 / ideal, 1 / discounts[ideal - 1]]) / len(ideal)  # of a user's positives: HR, NDCG
+    values = np.stack([np.ones(k), 1 / np.log2(np.arange(k) + 2)])  # at places 0 .. k - 1
+    total = np.zeros(2)
+    for size, m, users in _alike(population, drawn):
+        g = solution(int(size), int(m), k, replace)  # [S, k]: indicator of each rank -> function of `seen`
+        seen = np.stack([_histogram(counts, users, each, k, len(g)) for each in weights])  # [2, ahead, S]
+        for ahead in range(k):
+            total += ((seen[:, ahead] @ g[:, : k - ahead]) * values[:, ahead:]).sum(axis=1)
+    return {f"HR@{k}": float(total[0]), f"NDCG@{k}": float(total[1])}
+
+
+def populations(num_items: int, masked: np.ndarray, positives: np.ndarray) -> np.ndarray:
+    """Negatives of each user under `full`, i64[U]: items less masked i64[U] less positives i64[U] of the part."""
+    return num_items - np.asarray(masked) - np.asarray(positives)
+
+
+@functools.lru_cache(maxsize=64)
+def solution(population: int, m: int, k: int, replace: bool = False, gamma: float = GAMMA) -> np.ndarray:
+    """g f64[S, k]: column r estimates "the rank is r" from `seen`. Least squares over all ranks, each as likely.
+
+    A metric is a sum of such columns, so one solution serves every metric. S is m + 1, at most 200.
+    """
+    size = min(m + 1, _LONGEST)
+    reach = population * (size + _SPREAD * np.sqrt(size) + _SPREAD**2) / m
+    ranks = np.arange(min(population, int(np.ceil(reach))) + 1)
+    p = sampling(ranks, population, m, size, replace)
+    squares = (1 - gamma) * (p.T @ p) + gamma * np.diag(p.sum(axis=0))
+    wanted = np.zeros((size, k))
+    held = min(k, len(ranks))
+    wanted[:, :held] = p[:held].T
+    # With gamma = 0 or m near the population, rows that no rank reaches leave the system without full rank.
+    return np.linalg.lstsq(squares, wanted, rcond=1e-13)[0]
+
+
+def sampling(ranks: np.ndarray, population: int, m: int, size: int, replace: bool = False) -> np.ndarray:
+    """P(seen | rank), f64[R, size]: of m drawn from `population`, so many are among the first `rank`."""
+    rank, seen = np.asarray(ranks, np.float64)[:, None], np.arange(size, dtype=np.float64)[None, :]
+    if replace:
+        share = np.clip(rank / max(population, 1), 0, 1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            logs = _choose(m, seen) + np.where(seen > 0, seen * np.log(share), 0)
+            logs = logs + np.where(seen < m, (m - seen) * np.log1p(-share), 0)
+        return np.where(seen <= m, np.exp(logs), 0.0)
+    possible = (seen <= rank) & (m - seen <= population - rank) & (seen <= m)
+    logs = _choose(rank, np.minimum(seen, rank)) - _choose(population, m)
+    return np.where(possible, np.exp(logs + _choose(population - rank, np.where(possible, m - seen, 0))), 0.0)
+
+
+def _choose(n, k):
+    """log of n over k."""
+    return gammaln(n + 1.0) - gammaln(k + 1.0) - gammaln(n - k + 1.0)
+
+
+def _alike(population: np.ndarray, drawn: np.ndarray):
+    """Users in groups -> (population, drawn, bool[U]); a group's populations lie within one step in proportion.
+
+    Those close to the sample are left apart: there, every negative less is a good deal of what was not seen.
+    """
+    step = np.floor(np.log(np.maximum(population, 1)) / _STEP)
+    label = np.where(population < 2 * drawn, -1.0 - population, step)
+    for m in np.unique(drawn):
+        for each in np.unique(label[drawn == m]):
+            users = (drawn == m) & (label == each)
+            yield round(population[users].mean()), m, users
+
+
+def _histogram(counts: Counts, users: np.ndarray, weights: np.ndarray, k: int, size: int) -> np.ndarray:
+    """f64[k, size]: weight of the positives with so many positives ahead and so many drawn negatives above.
+
+    Equal scores stand in random order. The one of p tied positives with j of them ahead has a beta-binomial
+    (b, j + 1, p - j) number of b tied negatives above it: as many uniform keys as lie below the j-th smallest of p.
+    """
+    owner = np.repeat(np.arange(len(weights)), np.diff(counts.offsets))
+    order = np.lexsort((-counts.score, owner))
+    ahead = np.arange(len(order)) - counts.offsets[owner[order]]
+    opens = np.ones(len(order), bool)
+    opens[1:] = (np.diff(owner[order]) != 0) | (np.diff(counts.score[order]) != 0)
+    start = np.flatnonzero(opens)[np.cumsum(opens) - 1]
+    nth, tied_positives = np.arange(len(order)) - start, np.bincount(start)[start]
+    # A tied positive's order decides `ahead` and `nth` alone: equals share their counts.
+    higher, tied = counts.higher[order], counts.tied[order]
+    keep = users[owner[order]] & (ahead < k) & (higher < size)
+    rows = np.stack([ahead, higher, tied, nth, tied_positives])[:, keep]
+    rows, where = np.unique(rows, axis=1, return_inverse=True)
+    weight = np.bincount(where.ravel(), weights[owner[order]][keep], minlength=rows.shape[1])
+    out = np.zeros((k, size))
+    alone = rows[2] == 0
+    np.add.at(out, (rows[0, alone], rows[1, alone]), weight[alone])
+    for (a, h, b, j, p), w in zip(rows[:, ~alone].T, weight[~alone]):
+        above = np.arange(min(b, size - 1 - h) + 1)
+        shares = np.exp(_choose(above + j, j) + _choose(b - above + p - 1 - j, p - 1 - j) - _choose(b + p, p))
+        out[a, h : h + len(above)] += w * shares
+    return out
