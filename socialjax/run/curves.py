@@ -1,18 +1,14 @@
 """curves.png: how the loss fell and the validation metric rose."""
 
-import os
 from pathlib import Path
 
+from socialjax.run.pictures import blank, save
 from socialjax.train.settings import METRIC
 
 
 def draw(path: Path, lines: list[dict], title: str, chosen_epoch: int, floor: float | None) -> None:
     """lines: those of metrics.jsonl. floor: popularity's validation metric, drawn as a dotted line."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure  # not pyplot: no state, no display, a quicker start
-
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = blank(9, 3.6)
     figure.suptitle(title, fontsize=10)
     left, right = figure.subplots(1, 2)
     epochs = [line["epoch"] for line in lines]
@@ -35,9 +31,4 @@ def draw(path: Path, lines: list[dict], title: str, chosen_epoch: int, floor: fl
     right.set(xlabel="epoch", ylabel=f"validation {METRIC}")
     for axis in (left, right):
         axis.grid(alpha=0.3)
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
-    try:
-        figure.savefig(temporary, dpi=110, format="png")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    save(figure, path)

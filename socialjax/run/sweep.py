@@ -1,9 +1,9 @@
 """What a sweep shows at its end: one row and one bar for each value."""
 
-import os
 from pathlib import Path
 
 from socialjax.eval.tables import metric_rows, text_table
+from socialjax.run.pictures import blank, save
 
 SHOWN = ("HR@10", "NDCG@10")
 
@@ -24,11 +24,7 @@ def _marked(record: dict) -> str:
 
 
 def _draw(path: Path, name: str, records: dict[str, dict], first: dict) -> None:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 1.4 + 0.45 * len(records)), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = blank(9, 1.4 + 0.45 * len(records))
     figure.suptitle(f"{first['experiment']} on {first['dataset']} ({first['data']}), {first['protocol']}", fontsize=10)
     labels = [label.replace(",", "\n") for label in records]
     for axis, metric in zip(figure.subplots(1, len(SHOWN), sharey=True), SHOWN):
@@ -43,9 +39,4 @@ def _draw(path: Path, name: str, records: dict[str, dict], first: dict) -> None:
         axis.invert_yaxis() if metric == SHOWN[0] else None
     figure.axes[0].set_ylabel(name)
     figure.axes[-1].legend(fontsize=8, loc="lower right")
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
-    try:
-        figure.savefig(temporary, dpi=110, format="png")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    save(figure, path)

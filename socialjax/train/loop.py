@@ -5,6 +5,7 @@ steps a call on the device takes depends on time, but changes nothing: randomnes
 """
 
 import contextlib
+import dataclasses
 import logging
 import math
 import time
@@ -57,11 +58,13 @@ def train(
     devices=None,
     is_first_process: bool = True,
     began: float | None = None,
+    stop_after: int | None = None,
 ) -> Trained:
     """Trains `model` in `folder`, going on from the checkpoint there if there is one; the result is the same.
 
     validate: params -> metrics of the validation part, or None to train all epochs. floor: popularity's validation
-    METRIC. began: when the program started (time.monotonic), to tell how soon the first step was done. Raises
+    METRIC. began: when the program started (time.monotonic), to tell how soon the first step was done. stop_after: ends
+    after this epoch of settings.epochs, saved; a later call goes on from there as if it had not ended. Raises
     Interrupted after SIGTERM or Ctrl-C, Diverged for a loss that is not finite, CheckpointError.
     """
     began = time.monotonic() if began is None else began
@@ -76,8 +79,10 @@ def train(
         saved = Checkpoints(folder / "checkpoints", fingerprint)
         closing.callback(_close, saved)
         loop = _Loop(settings, runner, fresh, saved, steps_per_epoch(num_pairs, settings.batch_size), floor)
+        loop.last_epoch = min(settings.epochs, stop_after or settings.epochs)
         loop.resume()
-        written = Written(folder, label, settings, loop.step, loop.per_epoch, is_first_process)
+        shown = dataclasses.replace(settings, epochs=loop.last_epoch)
+        written = Written(folder, label, shown, loop.step, loop.per_epoch, is_first_process)
         closing.callback(written.close)
         with collected() as heard:
             while not loop.is_over():
@@ -106,7 +111,7 @@ class _Loop:
 
     def __init__(self, settings: TrainSettings, runner, state, saved: Checkpoints, per_epoch: int, floor: float):
         self.settings, self.runner, self.saved = settings, runner, saved
-        self.per_epoch, self.floor = per_epoch, floor
+        self.per_epoch, self.floor, self.last_epoch = per_epoch, floor, settings.epochs
         self.state, self.best, self.step = state, None, 0
         self.memory = {"best": -math.inf, "best_step": 0, "validation": {}, "train_seconds": 0.0, "eval_seconds": 0.0}
         self.memory |= {"timed_steps": 0, "timed_seconds": 0.0}
@@ -170,7 +175,7 @@ class _Loop:
 
     def is_over(self) -> bool:
         """Whether all epochs are done or patience has run out; it does not run on the popularity plateau."""
-        if self.step >= self.settings.epochs * self.per_epoch:
+        if self.step >= self.last_epoch * self.per_epoch:
             return True
         if not self.settings.patience or not self.memory["validation"]:
             return False

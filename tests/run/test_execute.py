@@ -13,7 +13,7 @@ from socialjax.data import planted
 from socialjax.data.sources import DataSettings
 from socialjax.models import BPR
 from socialjax.models.social.diffnet import DiffNet
-from socialjax.run import curves, execute
+from socialjax.run import curves, execute, measure
 from socialjax.run.execute import main
 from socialjax.run.settings import Definition, EvalSettings, Experiment
 from socialjax.train.settings import TrainSettings
@@ -250,10 +250,10 @@ def test_default_cut_offs_shrink_with_a_small_catalogue_and_others_are_refused()
     data = planted.checkerboard(num_items=20)
     full = EvalSettings(protocol="full", also=(), validation_protocol="full")
     experiment = Experiment(model=BPR(), eval=full)
-    assert execute.candidates(experiment, data, "full").protocol.ks == (5, 10, 15, 20)
+    assert measure.candidates(experiment, data, "full").protocol.ks == (5, 10, 15, 20)
     asked = dataclasses.replace(experiment, eval=dataclasses.replace(full, ks=(10, 50)))
     with pytest.raises(ValueError, match=r"K = 50 is larger than the catalogue .*--eval\.ks"):
-        execute.candidates(asked, data, "full")
+        measure.candidates(asked, data, "full")
 
 
 def test_a_preset_has_a_folder_of_its_own(definition):

@@ -1,0 +1,46 @@
+"""Every model on DiffNet's Flickr split, ids only, D = 64: the table of baselines.
+
+    python -m experiments.baselines_flickr                        # all models, seeds 0-4
+    python -m experiments.baselines_flickr --only bpr lightgcn    # some of them
+    python -m experiments.baselines_flickr --sweep depth          # K = 0..3; also dim
+    python -m experiments.baselines_flickr --jobs 2               # two models at a time, a core each
+
+The same command goes on with what was stopped, reads what has finished, and runs a model again whose code or settings
+have changed since. `python -m experiments.tune MODEL --data.name flickr` found the settings, on validation alone.
+Expect on 2 cores: hours; 3 to 10 minutes a seed and model.
+"""
+
+import sys
+
+from experiments.baselines_yelp import LOSS, SWEEPS, TRAIN
+from socialjax.data.sources import DataSettings
+from socialjax.run.baselines import main
+from socialjax.run.study import Study
+
+SETTINGS = {
+    "bpr": (LOSS, TRAIN),
+    "fm": (LOSS, TRAIN),
+    "svdpp": (LOSS, TRAIN),
+    "trust_svd": (LOSS, TRAIN),
+    "social_mf": (LOSS, TRAIN),
+    "soreg": (LOSS, TRAIN),
+    "context_mf": (LOSS, TRAIN),
+    "gcmc": (LOSS, TRAIN),
+    "pinsage": (LOSS, TRAIN),
+    "lightgcn": (LOSS, TRAIN),
+    "lr_gccf": (LOSS, TRAIN),
+    "diffnet": ({**LOSS, "layers": "all", "exclude_target": True}, TRAIN),
+    "diffnet_pp": (LOSS, TRAIN),
+    "social_lightgcn": (LOSS, TRAIN),
+}
+STUDY = Study(
+    name="baselines_flickr",
+    summary="Every model on the authors' Flickr split (Wu et al., SIGIR 2019), ids only.",
+    data=DataSettings(name="flickr"),
+    settings=SETTINGS,
+    sweeps=SWEEPS,
+    only_with_features={"fm": "a factorisation machine of ids alone is bpr"},
+)
+
+if __name__ == "__main__":
+    sys.exit(main(STUDY))

@@ -1,0 +1,120 @@
+"""Runs a table of models: each in its folder, trained or read, and one table at the end.
+
+One model that fails does not stop the others. Results of a model whose code or settings have changed since are put
+aside, and made again.
+"""
+
+import contextlib
+import dataclasses
+import logging
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import tyro
+
+from socialjax.data import sources
+from socialjax.data.schema import Dataset
+from socialjax.eval.tables import metric_rows, text_table
+from socialjax.run import children, results
+from socialjax.run.aside import make_room
+from socialjax.run.command import EXPECTED, exit_code, set_up_logging
+from socialjax.run.execute import run, work_folder
+from socialjax.run.shown import SHOWN, describe
+from socialjax.run.study import Arguments, Row, Study, rows
+
+log = logging.getLogger(__name__)
+Ended = Iterator[tuple[str, dict | None, str]]  # label, result, and why there is none
+
+
+def main(study: Study, arguments: list[str] | None = None) -> int:
+    """The whole command; 0 when every model has its row."""
+    set_up_logging()
+    failed: list[str] = []
+
+    def act():
+        chosen = tyro.cli(
+            Arguments, prog=f"python -m experiments.{study.name}", description=study.summary, args=arguments
+        )
+        failed.extend(compare(study, chosen))
+
+    return exit_code(act) or (1 if failed else 0)
+
+
+def compare(study: Study, arguments: Arguments) -> list[str]:
+    """Runs or reads every row and prints the table; the labels of those that failed.
+
+    Raises ValueError and DataError for what concerns all of them, Interrupted after SIGTERM or Ctrl-C.
+    """
+    data = sources.load(dataclasses.replace(study.data, dir=arguments.data_dir or study.data.dir))
+    log.info("data: %s", describe(data))
+    wanted, skipped = rows(study, arguments, data)
+    folders = {row.label: work_folder(row.definition, row.experiment, data, row.place) for row in wanted}
+    for row in wanted:
+        if (moved := make_room(folders[row.label], row.experiment, data)) is not None:
+            log.info("%s", moved)
+    began, found, failed = time.monotonic(), {}, []
+    ended = _one_by_one(wanted, data) if arguments.jobs == 1 else _side_by_side(wanted, folders, arguments.jobs)
+    with contextlib.closing(ended):
+        for label, record, why in ended:
+            if record is None:
+                failed.append(label)
+                log.error("%s failed: %s", label, why)
+            else:
+                found[label] = record
+            number = len(found) + len(failed)
+            left = (time.monotonic() - began) / number * (len(wanted) - number) / 60
+            log.info("== %d of %d models: %s; about %.0f minutes left", number, len(wanted), label, left)
+    print(table(study, {row.label: found[row.label] for row in wanted if row.label in found}), flush=True)
+    for label, why in skipped.items():
+        print(f"no row for {label}: {why}", flush=True)
+    if failed:
+        print(f"failed: {', '.join(failed)}; the same command tries them again", flush=True)
+    return failed
+
+
+def _one_by_one(wanted: list[Row], data: Dataset) -> Ended:
+    for row in wanted:
+        record, why = None, ""
+        try:
+            record = run(row.definition, row.experiment, data, row.place)
+        except EXPECTED as error:
+            why = str(error) or type(error).__name__
+        yield row.label, record, why
+
+
+def _side_by_side(wanted: list[Row], folders: dict[str, Path], jobs: int) -> Ended:
+    """The same, `jobs` models at a time, each in a process of its own that writes into log.txt of its folder."""
+    logs = {label: folder / "log.txt" for label, folder in folders.items()}
+    with contextlib.closing(children.each(_child, {row.label: (row,) for row in wanted}, logs, jobs)) as events:
+        for label, code in events:
+            if code == 0:
+                yield label, results.read_json(folders[label] / "result.json"), ""
+            elif code is not None:
+                yield label, None, f"exit code {code}; {logs[label]} says why"
+
+
+def _child(row: Row) -> int:
+    set_up_logging()
+
+    def act():
+        run(row.definition, row.experiment, sources.load(row.experiment.data), row.place)
+
+    return exit_code(act)
+
+
+def table(study: Study, found: dict[str, dict]) -> str:
+    """Reference lines, then label -> result a row, with 95 % intervals over seeds and the seconds of all seeds."""
+    if not found:
+        return "\nno model has finished"
+    first = next(iter(found.values()))
+    lines = [(name, metrics) for name, metrics in first["references"].items()]
+    lines += [(label, record["metrics"]) for label, record in found.items()]
+    metrics = [name for name in SHOWN if name in first["metrics"]]
+    seconds = [sum(record["seconds"][part] for part in ("train", "eval", "test")) for record in found.values()]
+    last = ["seconds", *[""] * len(first["references"]), *(f"{each:.0f}" for each in seconds)]
+    cells = [[*row, each] for row, each in zip(metric_rows(lines, metrics), last)]
+    stand_in = " STAND-IN: generated, these figures say nothing about the real data" * (first["data"] == "stand-in")
+    seeds = " ".join(map(str, first["seeds"]))
+    head = f"{study.name} on {first['dataset']} ({first['data']}), {first['protocol']}, test, seeds {seeds}{stand_in}"
+    return "\n".join(["", head, text_table(cells)])

@@ -1,0 +1,74 @@
+"""What is measured of a model on a data set: metrics under each protocol, by group, and the reference lines."""
+
+import dataclasses
+
+import jax
+
+from socialjax import models
+from socialjax.data.batches import on_device
+from socialjax.data.schema import Dataset
+from socialjax.eval import corrected, groups, protocol, ranking
+from socialjax.eval.metrics import Result
+from socialjax.run.settings import Experiment
+from socialjax.train.settings import METRIC
+
+
+def protocols(experiment: Experiment) -> list[str]:
+    """All that are evaluated, the one of the table first, each once."""
+    return list(dict.fromkeys((experiment.eval.protocol, *experiment.eval.also)))
+
+
+def candidates(experiment: Experiment, data: Dataset, name: str, part: str = "test", users=None) -> protocol.Candidates:
+    """The lists of that protocol, of all users of the part or of some.
+
+    Of the default cut-offs, those above a small catalogue are left out; cut-offs that were asked for stay an error.
+    """
+    made = experiment.eval.make(name)
+    if made.ks == protocol.KS and data.num_items >= 10:
+        made = dataclasses.replace(made, ks=tuple(k for k in made.ks if k <= data.num_items))
+    return protocol.candidates(data, made, part, users)
+
+
+def popularity(data, validation) -> float:
+    """Popularity's validation metric: the plateau from which patience starts."""
+    return _reference(models.REFERENCES["popularity"], data, validation)[0].mean()[METRIC]
+
+
+def _reference(model, data: Dataset, lists):
+    side = on_device(model.prepare(data))
+    return measured(model, ranking.encode(model, model.init(jax.random.key(0), side), side), data, lists)
+
+
+def measured(model, state, data: Dataset, lists: protocol.Candidates) -> tuple[Result, dict[str, float]]:
+    """The metrics of each user and, from a strict sampled test list, the estimate of the full ones (else empty)."""
+    result = ranking.evaluate_state(model, state, lists)
+    if lists.protocol.num_negatives is None or not lists.protocol.strict or lists.part != "test":
+        return result, {}
+    masked = groups.interaction_counts(data)[lists.users]
+    population = corrected.populations(data.num_items, masked, lists.positives.lengths())
+    return result, corrected.estimate(result.positives.counts, population)
+
+
+def by_sparsity(data: Dataset, result: Result) -> dict:
+    """Means by sparsity: training interactions of users and of items and, with links, social degree."""
+    found = {
+        "interactions": groups.by_group(result, groups.interaction_counts(data)),
+        "item interactions": groups.by_item_group(result, groups.item_counts(data)),
+    }
+    if data.links is not None:
+        degrees = groups.social_degrees(data.links, data.num_users)
+        found["social degree"] = groups.by_group(result, degrees, groups.FINE_BOUNDS)
+    return found
+
+
+def references(experiment: Experiment, data: Dataset) -> dict[str, dict]:
+    """name -> protocol -> metrics of the reference lines, and the same of the estimates of full metrics."""
+    found: dict[str, dict] = {"metrics": {}, "corrected": {}}
+    lists = {name: candidates(experiment, data, name) for name in protocols(experiment)}
+    for line, model in models.REFERENCES.items():
+        if any(getattr(data, need) is None for need in model.traits.needs):
+            continue
+        each = {name: _reference(model, data, mine) for name, mine in lists.items()}
+        found["metrics"][line] = {name: result.mean() for name, (result, _) in each.items()}
+        found["corrected"][line] = {name: estimate for name, (_, estimate) in each.items() if estimate}
+    return found

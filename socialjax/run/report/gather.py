@@ -1,0 +1,156 @@
+"""Kept runs, read back and checked: whole, measured alike, in the order of the paper, marked when they are stale."""
+
+import dataclasses
+import functools
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from socialjax import models
+from socialjax.run import results
+from socialjax.run.report.keep import sha256
+from socialjax.run.report.paper import Paper
+from socialjax.run.source import code_digest
+
+SWEPT = re.compile(r"-(\w+)=")
+PLACES = ("dir", "offline", "require_real")  # where data lies, not what they are
+
+
+@dataclasses.dataclass(frozen=True)
+class Kept:
+    """One kept run: result.json and what its users got.
+
+    users i32[U], values f16[U, S, M] of the S seeds and of the metrics of the table's protocol that are kept. cold:
+    the same on items that nobody has in training, for the users who have such a test item; None if not measured.
+    """
+
+    name: str
+    record: dict
+    users: np.ndarray
+    values: np.ndarray
+    metrics: tuple[str, ...]
+    cold: "Kept | None" = None
+
+    @property
+    def model(self) -> str:
+        return self.record["model"]
+
+    @property
+    def seeds(self) -> list[int]:
+        return self.record["seeds"]
+
+    @property
+    def swept(self) -> str:
+        """`dim` of `diffnet-dim=16`; empty for a run that is a row of the main tables."""
+        found = SWEPT.search(self.name)
+        return found[1] if found else ""
+
+    @property
+    def base(self) -> str:
+        """`diffnet` of `diffnet-dim=16`; the name itself for a run that is a row of the main tables."""
+        return SWEPT.split(self.name)[0]
+
+    @functools.cached_property
+    def is_stale(self) -> bool:
+        """Whether the model's code has changed since. False for a run that does not say by which code it was made."""
+        if "code" not in self.record:
+            return False
+        return self.model not in models.MODELS or code_digest(models.MODELS[self.model]) != self.record["code"]
+
+    def user_means(self, metric: str) -> np.ndarray:
+        """f64[U]: each user's mean over the seeds. Raises ValueError for a metric that is not kept."""
+        if metric not in self.metrics:
+            raise ValueError(f"{self.name} keeps {', '.join(self.metrics)} of each user, not {metric}")
+        return self.values[:, :, self.metrics.index(metric)].astype(np.float64).mean(axis=1)
+
+
+def read(folder: Path) -> Kept:
+    """The kept run in `folder`. Raises ValueError when a file is missing or is not the one that was kept."""
+    record = results.read_json(folder / "result.json")
+    path = folder / "per_user.npz"
+    if not path.is_file() or sha256(path) != record.get("per_user_sha256"):
+        raise ValueError(f"{path} is missing or is not the one that belongs to result.json; keep the run again")
+    with np.load(path, allow_pickle=False) as file:
+        whole, cold = (
+            Kept(folder.name, record, file[f"{of}users"], file[f"{of}values"], tuple(map(str, file[f"{of}metrics"])))
+            if f"{of}users" in file.files
+            else None
+            for of in ("", "cold_")
+        )
+    return dataclasses.replace(whole, cold=cold)
+
+
+def folders(kept: Path, dataset: str) -> list[Path]:
+    """The folders of a data set's kept runs."""
+    return sorted(path.parent for path in (kept / dataset).glob("*/result.json"))
+
+
+def gather(kept: Path, dataset: str, paper: Paper) -> list[Kept]:
+    """All kept runs of a data set, in the order of the paper. Raises ValueError when they were not measured alike."""
+    runs = [read(folder) for folder in folders(kept, dataset)]
+    runs.sort(key=lambda run: paper.place(run.name, run.model))
+    for run in runs[1:]:
+        differs = [what for what, value in _measured(run).items() if value != _measured(runs[0])[what]]
+        if not np.array_equal(run.users, runs[0].users):
+            differs.append("the evaluated users")
+        if differs:
+            raise ValueError(
+                f"{dataset}: {run.name} and {runs[0].name} were not measured alike ({', '.join(differs)} differ), so "
+                "they cannot stand in one table; run one of them again as the other, or take it away"
+            )
+    return runs
+
+
+def main_rows(runs: Sequence[Kept]) -> list[Kept]:
+    """Without the values of sweeps."""
+    return [run for run in runs if not run.swept]
+
+
+def newest(runs: Sequence[Kept]) -> Kept:
+    """The run whose reference lines are shown: the first whose code is today's, if there is one."""
+    return min(runs, key=lambda run: run.is_stale)
+
+
+def references(runs: Sequence[Kept]) -> dict[str, dict[str, float]]:
+    """Reference line -> its metrics under the table's protocol."""
+    return newest(runs).record["references"]
+
+
+def about(runs: Sequence[Kept], label=lambda run: run.name, protocol: str | None = None) -> str:
+    """The line below every table: data, protocol, seeds, commits."""
+    record = runs[0].record
+    kind = "real data" if record["data"] == "real" else f"STAND-IN ({record['data']}: generated, not real data)"
+    features = {run.record["features"] for run in runs}
+    said = {("none",): "ids only", ("given",): "with features"}.get(tuple(features), "features where a row says so")
+    commits = ", ".join(dict.fromkeys(_short(run.record["commit"]) for run in runs))
+    many = Counter(span(run.seeds) for run in runs).most_common(1)[0][0]
+    others = "".join(f", {label(run)} {span(run.seeds)}" for run in runs if span(run.seeds) != many)
+    stale = " STALE: the model's code has changed since; run it again." if any(run.is_stale for run in runs) else ""
+    return (
+        f"{record['dataset']}, {kind}, {said}; {protocol or record['protocol']}, test; seeds {many}{others}; "
+        f"commit {commits}.{stale}"
+    )
+
+
+def span(seeds: Sequence[int]) -> str:
+    """`0-4`, or `1 4` when they do not follow one another."""
+    if len(seeds) > 2 and list(seeds) == list(range(seeds[0], seeds[0] + len(seeds))):
+        return f"{seeds[0]}-{seeds[-1]}"
+    return " ".join(map(str, seeds))
+
+
+def _short(commit: str) -> str:
+    name, _, dirty = commit.partition("-")
+    return name[:7] + (f"-{dirty}" if dirty else "")
+
+
+def _measured(run: Kept) -> dict:
+    """What must be equal for two runs to be compared."""
+    settings, data, lines = run.record["settings"], run.record["provenance"], run.record["references"]
+    measured = {f"eval.{key}": settings["eval"][key] for key in ("protocol", "seed")}
+    measured |= {f"data.{key}": value for key, value in settings["data"].items() if key not in PLACES}
+    popularity = {k: round(v, 6) for k, v in lines.get("popularity", {}).items() if k in run.metrics}
+    return measured | {"data kind": data["kind"], "data files": data["files"], "the popularity line": popularity}

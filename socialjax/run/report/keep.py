@@ -1,0 +1,127 @@
+"""Keeps finished runs for good: what the tables need of a run's folder, without a trace of the machine it ran on."""
+
+import hashlib
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+
+from socialjax.run import results
+from socialjax.run.whole import whole
+
+# Of the table's protocol; what paired tests over users need, and all they need.
+KEPT = tuple(f"{name}@{k}" for name in ("HR", "NDCG") for k in (5, 10, 15))
+# The same of the items that nobody has in training, where a run measured them.
+COLD = "cold_per_user.npz"
+KEPT_COLD = ("HR@10", "NDCG@10")
+NEEDED = ("dataset", "data", "features", "model", "protocol", "seeds", "metrics", "also", "references", "commit")
+# An absolute path anywhere in a text, but no address: its last part may stay.
+PATH = re.compile(r"(?<![\w.:/])/(?:[^\s/:,;'\"]+/)*([^\s/:,;'\"]+)")
+
+
+def keep(
+    run: Path, kept: Path, name: str | None = None, *, stand_in: bool = False, dirty_ok: bool = False
+) -> tuple[Path, bool]:
+    """Copies the finished run in the folder `run` to kept/DATASET/NAME -> (that folder, whether it replaced another).
+
+    NAME is the model, with the preset, with `features` if it read some, and with the sweep's value, such as
+    `diffnet-dim=16`. Raises ValueError for a run that did not finish or lacks a seed's per-user metrics, for a
+    stand-in and for code that no commit holds, unless they are asked for.
+    """
+    record = _finished(run)
+    if record["data"] == "stand-in" and not stand_in:
+        raise ValueError(f"{run} ran on the generated stand-in, not on real data; --stand-in keeps it as such")
+    commit = record["commit"]
+    if (commit.endswith("-dirty") or commit == "unknown") and not dirty_ok:
+        raise ValueError(
+            f"{run} was made by code that no commit holds ({commit}); commit and run again, or keep it with --dirty-ok"
+        )
+    name = name or default_name(run, record)
+    if not re.fullmatch(r"[\w.=,+-]+", name) or name.startswith("."):
+        raise ValueError(f"a kept run is named with letters, digits and . = , + - _, got '{name}'")
+    folder = kept / dataset_of(record) / name
+    arrays = _per_user(run, record["seeds"], "per_user.npz", KEPT)
+    if all((run / f"seed_{seed}" / COLD).is_file() for seed in record["seeds"]):
+        cold = _per_user(run, record["seeds"], COLD, KEPT_COLD)
+        arrays |= {f"cold_{key}": value for key, value in cold.items()}
+    replaces = (folder / "result.json").exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    with whole(folder / "per_user.npz") as temporary:
+        with temporary.open("wb") as file:
+            np.savez_compressed(file, seeds=np.array(record["seeds"], np.int64), **arrays)
+        checksum = sha256(temporary)
+    # Last: its checksum ties the two files together should this be interrupted between them.
+    results.write_json(
+        folder / "result.json",
+        without_places(record) | {"settings_hash": settings_hash(record), "per_user_sha256": checksum},
+    )
+    return folder, replaces
+
+
+def default_name(run: Path, record: dict) -> str:
+    """`bpr`, `diffnet-authors`, `diffnet-features`, `diffnet-dim=16`."""
+    parts = [record["model"], record["settings"].get("preset"), "features" if record["features"] == "given" else None]
+    swept = [run.name] if all("=" in part for part in run.name.split(",")) else []
+    return "-".join([*filter(None, parts), *swept])
+
+
+def dataset_of(record: dict) -> str:
+    """The folder of a run's data set: a stand-in is never beside real data."""
+    return record["dataset"] + ("-stand-in" if record["data"] == "stand-in" else "")
+
+
+def settings_hash(record: dict) -> str:
+    """Equal for runs whose settings and data decide equal figures, whatever their seeds; where they ran is no part."""
+    text = json.dumps(results.binding(record["settings"], record["provenance"]), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def without_places(record: dict) -> dict:
+    """The record without folders of the machine: no work folder, no data folder, of other paths only the last part."""
+    settings = {key: value for key, value in record["settings"].items() if key != "workdir"}
+    if isinstance(settings.get("data"), dict):
+        settings["data"] = {key: value for key, value in settings["data"].items() if key != "dir"}
+    return _shortened(record | {"settings": settings})
+
+
+def sha256(path: Path) -> str:
+    """Of the file's bytes, hexadecimal."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _shortened(value):
+    if isinstance(value, dict):
+        return {key: _shortened(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_shortened(item) for item in value]
+    return PATH.sub(r"\1", value) if isinstance(value, str) else value
+
+
+def _finished(run: Path) -> dict:
+    path = run / "result.json"
+    if not path.is_file():
+        raise ValueError(f"{path} is missing: name the folder of a finished run, the one with a folder for each seed")
+    record = results.read_json(path)
+    if missing := [key for key in (*NEEDED, "settings", "provenance") if key not in record]:
+        raise ValueError(
+            f"{path} is not the result of a run over seeds, it lacks {', '.join(missing)}; name the run's folder, not "
+            "a seed's"
+        )
+    return record
+
+
+def _per_user(run: Path, seeds: list[int], file_name: str, wanted: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """-> users i32[U], values f16[U, S, M] and the names of the M metrics. So ordered, they compress best."""
+    users, metrics, found = None, [], []
+    for seed in seeds:
+        path = run / f"seed_{seed}" / file_name
+        if not path.is_file():
+            raise ValueError(f"{path} is missing, without which there are no paired tests; run seed {seed} again")
+        with np.load(path, allow_pickle=False) as file:
+            metrics = [name for name in wanted if name in file.files]
+            found.append(np.stack([file[name].astype(np.float16) for name in metrics], axis=1))
+            if users is not None and not np.array_equal(users, file["users"]):
+                raise ValueError(f"{path} has other users than the seed before; the seeds ran on other data")
+            users = file["users"].astype(np.int32)
+    return {"users": users, "values": np.stack(found, axis=1), "metrics": np.array(metrics)}

@@ -1,0 +1,142 @@
+"""Markdown: the parts of a paper's results on a data set, a page of them all, and pages that hold some of them."""
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from socialjax.eval.tables import markdown_table
+from socialjax.run.report import comparisons, estimates, orders, sparsity
+from socialjax.run.report.figures import drawn
+from socialjax.run.report.gather import Kept, about, gather, main_rows
+from socialjax.run.report.overall import cost, label, notes, overall, reported
+from socialjax.run.report.paper import Paper
+from socialjax.run.report.variations import other_differences, variation, varied_runs
+
+METRICS = ("HR@10", "NDCG@10")
+HEADS = {
+    "overall": "All models",
+    "figures": "Figures",
+    "reported": "Reported and reproduced",
+    "paired": "Paired tests over users",
+    "orders": "Sampled beside full ranking",
+    "corrected": "Estimates of full ranking from samples",
+    "groups": "Groups of users",
+    "cost": "Time and memory",
+}
+PART = re.compile(r"(<!-- begin: (\S+) (\S+) (\S+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
+
+
+def parts(paper: Paper) -> list[str]:
+    """Names of the parts of a data set."""
+    return [*HEADS, *paper.swept]
+
+
+def part(paper: Paper, runs: Sequence[Kept], dataset: str, name: str, pictures: str = "") -> str:
+    """One part as Markdown. pictures: what stands before the names of the figures' files, such as `results/`.
+
+    Raises ValueError for a part that does not exist.
+    """
+    if name not in parts(paper):
+        raise ValueError(f"there is no part '{name}' of {paper.name}; there are {', '.join(parts(paper))}")
+    if not main_rows(runs):
+        return f"No finished runs on {dataset} are kept yet."
+    return "\n\n".join(_blocks(paper, runs, dataset, name, pictures))
+
+
+def page(paper: Paper, runs: Sequence[Kept], dataset: str) -> str:
+    """All parts of a data set, with headings."""
+    blocks = [
+        f"# {paper.title}: {dataset}",
+        f"Made by `python -m experiments.tables --paper {paper.name}`; not by hand.",
+    ]
+    for name in parts(paper):
+        blocks += [f"## {HEADS.get(name, f'Varying {name}')}", part(paper, runs, dataset, name)]
+    return "\n\n".join(blocks) + "\n"
+
+
+def update(text: str, paper: Paper, kept: Path, pictures: str) -> str:
+    """A page with what stands between `<!-- begin: PAPER DATASET PART -->` and `<!-- end -->` made anew.
+
+    Parts of other papers stay. Raises ValueError for a part or a data set that does not exist, and for a begin
+    without an end.
+    """
+    found: dict[str, list[Kept]] = {}
+    if text.count("<!-- begin:") != len(PART.findall(text)) or any("<!-- begin:" in m[5] for m in PART.finditer(text)):
+        raise ValueError("every <!-- begin: PAPER DATASET PART --> needs its <!-- end --> on a later line")
+
+    def anew(match: re.Match) -> str:
+        begin, of, dataset, name, _, end = match.groups()
+        if of != paper.name:
+            return match[0]
+        if dataset.removesuffix("-stand-in") not in paper.datasets:
+            raise ValueError(f"{paper.name} has no data set '{dataset}'; it has {', '.join(paper.datasets)}")
+        if dataset not in found:
+            found[dataset] = gather(kept, dataset, paper)
+        return f"{begin}{part(paper, found[dataset], dataset, name, pictures)}\n{end}"
+
+    return PART.sub(anew, text)
+
+
+def figure_name(paper: Paper, dataset: str, figure: str) -> str:
+    """The file of a figure."""
+    return f"{paper.name}-{dataset}-{figure}.png"
+
+
+def _blocks(paper: Paper, runs: Sequence[Kept], dataset: str, name: str, pictures: str) -> Iterator[str]:
+    mine = main_rows(runs)
+    below = lambda some, protocol=None: about(some, lambda run: label(paper, run), protocol)  # noqa: E731
+    if name == "overall":
+        yield markdown_table(overall(paper, runs))
+        yield below(mine) + notes(paper, runs)
+    elif name == "figures":
+        for figure in drawn(runs):
+            yield f"![{dataset}, {figure}: {below(mine)}]({pictures}{figure_name(paper, dataset, figure)})"
+    elif name == "reported":
+        yield markdown_table(reported(paper, runs, dataset))
+        yield below(mine) + " Reported figures differ in their settings, as said; the difference is ours less theirs."
+    elif name == "paired":
+        yield from _paired(paper, runs, below)
+    elif name == "orders":
+        some, names = orders.lines(paper, runs), orders.protocols(runs)
+        for metric in orders.METRICS:
+            yield markdown_table(orders.sampled_and_full(some, names, metric))
+        said = [*orders.taus(some, names), orders.swapped(some, names)]
+        yield " ".join([below(mine, ", ".join(names)), *filter(None, said)])
+    elif name == "corrected":
+        yield from estimates.blocks(orders.lines(paper, runs), lambda names: below(mine, names))
+    elif name == "groups":
+        for kind in sparsity.kinds(runs):
+            for metric in METRICS:
+                yield markdown_table(sparsity.by_sparsity(paper, runs, kind, metric))
+        yield below(mine)
+    elif name == "cost":
+        yield markdown_table(cost(paper, runs))
+        yield (
+            below(mine)
+            + " Means over the seeds; of memory the highest. One process; other work may have run beside it."
+        )
+    elif not (some := varied_runs(runs, name)):
+        yield f"No finished runs on {dataset} that vary {name} are kept yet."
+    else:
+        for metric in METRICS:
+            yield markdown_table(variation(paper, runs, name, metric))
+        yield f"{below(some)} {other_differences(paper, runs, name)}"
+
+
+def _paired(paper: Paper, runs: Sequence[Kept], below) -> Iterator[str]:
+    mine = main_rows(runs)
+    features = comparisons.with_and_without_features(runs)
+    for rows, where in (
+        (comparisons.against_baseline(runs), ""),
+        (comparisons.best_against_each(runs), ""),
+        (features, ""),
+        (comparisons.on_cold_items(features), " on test items that nobody has in training"),
+    ):
+        if rows:
+            yield markdown_table(comparisons.comparison(paper, rows))
+            yield (
+                f"{below(mine)} Each of the {len(rows[0][0].users):,} test users counts with the mean over the seeds"
+                f"{where}; Holm's correction is over the {2 * len(rows)} tests of the table."
+            )
+    if len(mine) < 2:
+        yield "A paired test needs two models."

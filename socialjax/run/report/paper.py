@@ -1,0 +1,48 @@
+"""What a paper's tables hold: which data sets, which models in which order, and what is reported elsewhere."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Reported:
+    """A figure published elsewhere for one of our models, and how its setting differs."""
+
+    dataset: str
+    model: str
+    name: str
+    note: str
+    metrics: dict[str, float]
+
+
+@dataclasses.dataclass(frozen=True)
+class Paper:
+    """models: name -> label, in the order of the tables; reference lines come first. notes: model -> why it has
+    no run of its own. swept: settings with a table of their own -> the values of its columns."""
+
+    name: str
+    title: str
+    datasets: tuple[str, ...]
+    models: dict[str, str]
+    reported: tuple[Reported, ...] = ()
+    notes: dict[str, str] = dataclasses.field(default_factory=dict)
+    swept: dict[str, tuple] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self):
+        unknown = {row.model for row in self.reported} | set(self.notes)
+        if unknown := sorted(unknown - set(self.models)):
+            raise ValueError(f"{', '.join(unknown)} must be among the models of {self.name}: {', '.join(self.models)}")
+
+    def label(self, name: str, model: str) -> str:
+        """`DiffNet`, or `DiffNet, with features` for the run `diffnet-features` of the model `diffnet`."""
+        variant = name.removeprefix(model).lstrip("-") if name.startswith(model) else name
+        said = {"": "", "features": ", with features"}.get(variant, f", {variant}")
+        return f"{self.models.get(model, model)}{said}"
+
+    def place(self, name: str, model: str) -> tuple[int, str, str]:
+        """Sorts runs: the paper's models in its order, then others; a model's main run before its variants."""
+        order = list(self.models)
+        return order.index(model) if model in self.models else len(order), model, name
+
+    def reported_for(self, dataset: str, model: str) -> list[Reported]:
+        """The rows reported for that model on that data set; often none."""
+        return [row for row in self.reported if (row.dataset, row.model) == (dataset, model)]

@@ -1,0 +1,60 @@
+"""What the screen shows of a run: its data, its settings, and its table at the end."""
+
+import dataclasses
+from pathlib import Path
+
+from socialjax.data.schema import Dataset
+from socialjax.eval.tables import metric_rows, text_table
+
+SHOWN = ("HR@5", "HR@10", "HR@15", "NDCG@5", "NDCG@10", "NDCG@15")
+
+
+def describe(data: Dataset) -> str:
+    """One line: name, real or stand-in, features, sizes."""
+    has_features = data.user_features is not None or data.item_features is not None
+    features = "with features" if has_features else "ids only"
+    kind = "STAND-IN (generated, not real data)" if data.provenance.kind == "stand-in" else data.provenance.kind
+    links = "no links" if data.links is None else f"{len(data.links):,} links"
+    pairs = " / ".join(f"{len(part):,}" for part in data.parts().values())
+    return (
+        f"{data.name}, {kind}, {features}: {data.num_users:,} users, {data.num_items:,} items, {pairs} pairs, {links}"
+    )
+
+
+def settings_line(model) -> str:
+    return " ".join(f"{field.name}={getattr(model, field.name)}" for field in dataclasses.fields(model))
+
+
+def table(record: dict, folder: Path) -> str:
+    """What the screen shows at the end: reference lines, the result, what is reported; stand-ins say so last."""
+    seeds = " ".join(map(str, record["seeds"]))
+    stand_in = record["data"] == "stand-in"
+    rows = [(name, found) for name, found in record["references"].items()]
+    rows.append((f"{record['model']} (seeds {seeds})" + (", STAND-IN" if stand_in else ""), record["metrics"]))
+    reported = {name: None for row in record["reported"] or () for name in row["metrics"]}
+    metrics = [name for name in dict.fromkeys((*SHOWN, *reported)) if name in record["metrics"]]
+    features = "ids only" if record["features"] == "none" else "with features"
+    chosen = "chosen on validation" if record["validation"] else "the last, without validation"
+    lines = [
+        "",
+        f"{record['experiment']} on {record['dataset']} ({record['data']}, {features}), {record['protocol']}, test, "
+        f"epoch {', '.join(map(str, record['epoch']))} {chosen}",
+        text_table(metric_rows(rows, metrics)),
+    ]
+    for name, found in record["also"].items():
+        lines.append(
+            f"{name}: "
+            + "  ".join(f"{m} {found[m]['mean']:.4f}" for m in ("HR@10", "Recall@20", "NDCG@10") if m in found)
+        )
+    if record["reported"] and not stand_in:
+        lines.append("reported elsewhere (settings differ, see the notes):")
+        rows = [(f"{row['name']}: {row['note']}", row["metrics"]) for row in record["reported"]]
+        lines.append(text_table(metric_rows(rows, [name for name in metrics if name in reported])))
+    seconds = record["seconds"]
+    lines.append(
+        f"{seconds['total']:.0f} s in all, {record['pairs_per_second']:,.0f} pairs/s in training, "
+        f"peak memory {record['peak_memory_bytes'] / 2**30:.2f} GiB; kept in {folder}"
+    )
+    if stand_in:
+        lines.append(f"STAND-IN: {record['dataset']} was generated; these figures say nothing about the real data")
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""Equal tuning: the same trials for every model, on validation alone."""

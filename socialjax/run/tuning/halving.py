@@ -1,0 +1,136 @@
+"""Equal tuning: the same trials for every model, cut by successive halving (Jamieson and Talwalkar, AISTATS 2016).
+
+All trials are trained to the first rung, the best third of them by validation goes on to the second, and so on. A
+search that was stopped, however it was stopped, goes on where it was and ends as if it had not been.
+"""
+
+import contextlib
+import logging
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from socialjax import models
+from socialjax.data import sources
+from socialjax.data.schema import Dataset
+from socialjax.run import results
+from socialjax.run.command import exit_code, set_up_logging
+from socialjax.run.lock import only_one
+from socialjax.run.shown import describe
+from socialjax.run.tuning import report, trials
+from socialjax.run.tuning.ledger import Ledger
+from socialjax.run.tuning.report import ranked
+from socialjax.run.tuning.search import Search
+from socialjax.train.settings import METRIC
+
+log = logging.getLogger(__name__)
+
+
+def main(search: Search) -> int:
+    """The whole command: the search, its table on standard output. Returns the exit code."""
+    set_up_logging()
+    return exit_code(lambda: print(tune(search), flush=True))
+
+
+def tune(search: Search) -> str:
+    """Runs the search in its folder, or goes on with what is there; leaves trials.jsonl, best.json and trials.png.
+
+    Returns the report. Raises ValueError for a folder that holds another search, DataError, CheckpointError, and
+    Interrupted after SIGTERM or Ctrl-C.
+    """
+    data = sources.load(search.data)
+    ledger = Ledger(work_folder(search, data))
+    with only_one(ledger.folder):
+        ledger.claim(search, data)
+        ledger.check([point for point, _ in search.experiments()])
+        log.info("data: %s", describe(data))
+        log.info("model: %s   folder: %s", models.name_of(search.model), ledger.folder)
+        rungs = halving(search, data, ledger)
+        record = report.best(search, data, rungs)
+        results.write_json(ledger.folder / "best.json", record)
+        report.draw(ledger, search, data, rungs)
+        return report.text(search, data, rungs, record, ledger.folder)
+
+
+def work_folder(search: Search, data: Dataset) -> Path:
+    """--workdir or runs/tune/MODEL/DATA; a stand-in is named as one."""
+    folder = search.workdir or Path("runs") / "tune" / models.name_of(search.model) / data.name
+    if data.provenance.kind == "stand-in" and not folder.name.endswith("stand-in"):
+        folder = folder.with_name(f"{folder.name}-stand-in")
+    return folder
+
+
+def promoted(records: list[dict], keep: int) -> list[int]:
+    """The trials that go on from a rung: the best one in `keep`, one at least."""
+    return sorted(record["trial"] for record in ranked(records)[: max(1, len(records) // keep)])
+
+
+def halving(search: Search, data: Dataset, ledger: Ledger) -> list[list[dict]]:
+    """The records of every rung, by trial."""
+    rungs: list[list[dict]] = []
+    alive, clock, made = list(range(search.trials)), _Clock(search), None
+    for rung in range(len(search.rungs)):
+        missing = [trial for trial in alive if ledger.read(trial, rung) is None]
+        clock.enter(rung, len(missing))
+        if missing and search.jobs > 1:
+            ended = trials.side_by_side(search, ledger, rung, missing)
+        else:
+            made = made or (trials.bench(data, search.experiments()[0][1]) if missing else None)
+            ended = _one_by_one(search, made, ledger, rung, missing)
+        with contextlib.closing(ended):
+            for record in ended:
+                clock.tell(record)
+                ledger.list_all([*rungs, ledger.records(alive, rung)])
+        rungs.append(ledger.records(alive, rung))
+        _warn(search, rungs)
+        goes_on = promoted(rungs[-1], search.keep) if rung + 1 < len(search.rungs) else []
+        for trial in set(alive) - set(goes_on):
+            ledger.forget_parameters(trial)
+        alive = goes_on
+    ledger.list_all(rungs)
+    return rungs
+
+
+def _one_by_one(search, made, ledger: Ledger, rung: int, missing: list[int]) -> Iterator[dict]:
+    for trial in missing:
+        yield trials.run(search, made, ledger, trial, rung)
+
+
+def _warn(search: Search, rungs: list[list[dict]]) -> None:
+    flat = [record for record in rungs[-1] if (record[METRIC] or 0.0) <= 1.05 * record["popularity"]]
+    if 2 * len(flat) > len(rungs[-1]):
+        log.warning(
+            "%d of %d trials still rank by popularity after %d epochs; a longer rung would tell more of them",
+            *(len(flat), len(rungs[-1]), search.rungs[len(rungs) - 1]),
+        )
+    if len({record["code"] for rung in rungs for record in rung}) > 1:
+        log.warning("the model's code has changed since this search began; choose another --workdir to search anew")
+
+
+class _Clock:
+    """A line for each trial and rung: its figure, the best so far, and the time left at most (patience may cut it)."""
+
+    def __init__(self, search: Search):
+        self._search, self._steps = search, [b - a for a, b in zip((0, *search.rungs), search.rungs)]
+        self._rung, self._missing, self._ended, self._best = 0, 0, 0, (-1.0, 0)
+        self._epochs, self._began = 0, time.monotonic()
+
+    def enter(self, rung: int, missing: int) -> None:
+        self._rung, self._missing, self._ended = rung, missing, 0
+
+    def tell(self, record: dict) -> None:
+        found, search, rung = record[METRIC], self._search, self._rung
+        self._ended += 1
+        self._epochs += self._steps[rung]
+        self._best = max(self._best, (found or 0.0, -record["trial"]))
+        left = (self._missing - self._ended) * self._steps[rung]
+        left += sum(n * e for n, e in zip(search.planned()[rung + 1 :], self._steps[rung + 1 :]))
+        minutes = (time.monotonic() - self._began) / self._epochs * left / 60
+        changed = " ".join(f"{name}={value}" for name, value in {**record["model"], **record["training"]}.items())
+        log.info(
+            "rung %d of %d (%d epochs), %d of %d: trial %d %s, %s %s at epoch %s in %.0f s; best %.4f (trial %d); "
+            "%.0f minutes left",
+            *(rung + 1, len(search.rungs), search.rungs[rung], self._ended, self._missing, record["trial"], changed),
+            *(METRIC, "not finite" if found is None else f"{found:.4f}", "/".join(map(str, record["epoch"]))),
+            *(record["seconds"], self._best[0], -self._best[1], minutes),
+        )

@@ -1,0 +1,110 @@
+"""What a search shows at its end: best.json, the table of trials, their curves, and the lines to paste."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from socialjax import models
+from socialjax.data.schema import Dataset
+from socialjax.eval.tables import text_table
+from socialjax.run import results
+from socialjax.run.pictures import blank, save
+from socialjax.run.tuning.ledger import Ledger
+from socialjax.run.tuning.search import Search
+from socialjax.train.settings import METRIC
+
+COLOURS = {"bpr": "tab:blue", "bce": "tab:green", "softmax": "tab:orange"}  # the rest is grey
+
+
+def ranked(records: list[dict]) -> list[dict]:
+    """The best by validation first; of equals the earlier trial; those that diverged last."""
+    value = lambda record: -1.0 if record[METRIC] is None else record[METRIC]  # noqa: E731
+    return sorted(records, key=lambda record: (-value(record), record["trial"]))
+
+
+def best(search: Search, data: Dataset, rungs: list[list[dict]]) -> dict:
+    """The best trial of the last rung, with its settings and as Python. Raises ValueError when every trial diverged."""
+    record = ranked(rungs[-1])[0]
+    if record[METRIC] is None:
+        raise ValueError(f"no trial has a finite loss; the last said: {record['diverged']}")
+    experiment = search.experiments()[record["trial"]][1]
+    return {
+        **record,
+        "dataset": data.name,
+        "data": data.provenance.kind,
+        "protocol": search.protocol,
+        "trials": search.trials,
+        "rungs": list(search.rungs),
+        "space_seed": search.space_seed,
+        "settings": results.settings_of(experiment),
+        "python": [f"model={python(experiment.model)}", f"train={python(experiment.train, ('quiet', 'save_seconds'))}"],
+        **results.made_with(),
+    }
+
+
+def python(settings, without: tuple[str, ...] = ()) -> str:
+    """A settings dataclass as the call that makes it, with what differs from its defaults."""
+    usual = type(settings)()
+    values = {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
+    kept = [f"{name}={value!r}" for name, value in values.items() if value != getattr(usual, name)]
+    return f"{type(settings).__name__}({', '.join(each for each in kept if each.split('=')[0] not in without)})"
+
+
+def text(search: Search, data: Dataset, rungs: list[list[dict]], chosen: dict, folder: Path) -> str:
+    """The table of trials, those that came furthest first, and the lines to paste."""
+    last = {record["trial"]: record for rung in rungs for record in rung}
+    rows = [
+        ["trial", f"validation {METRIC}", "best epoch", "trained to", "seconds", *chosen["model"], *chosen["training"]]
+    ]
+    for rung in reversed(range(len(rungs))):
+        for record in ranked([record for record in last.values() if record["rung"] == rung]):
+            spent = sum(r["seconds"] for each in rungs for r in each if r["trial"] == record["trial"])
+            figure = "not finite" if record[METRIC] is None else f"{record[METRIC]:.4f}"
+            shown = [figure, "/".join(map(str, record["epoch"])), str(record["epochs"]), f"{spent:.0f}"]
+            drawn = [*record["model"].values(), *record["training"].values()]
+            rows.append([str(record["trial"]), *shown, *map(str, drawn)])
+    stand_in = ", STAND-IN: generated, not real data" if data.provenance.kind == "stand-in" else ""
+    lines = [
+        "",
+        f"{models.name_of(search.model)} on {data.name} ({data.provenance.kind}), {search.protocol}, validation"
+        f"{stand_in}; popularity {chosen['popularity']:.4f}",
+        text_table(rows),
+        f"trial {chosen['trial']} is the best:",
+        *(f"    {line}" for line in chosen["python"]),
+        f"kept in {folder}: best.json, trials.jsonl, trials.png",
+    ]
+    return "\n".join(lines)
+
+
+def draw(ledger: Ledger, search: Search, data: Dataset, rungs: list[list[dict]]) -> None:
+    """trials.png: validation against epochs, a line a trial; those that were cut end early."""
+    figure = blank(8, 4.5)
+    axis = figure.subplots()
+    last = {record["trial"]: record for rung in rungs for record in rung}
+    for trial, record in last.items():
+        curves = [[line for line in lines if line["epoch"] <= record["epochs"]] for lines in ledger.curves(trial)]
+        if not curves or not all(curves):
+            continue
+        length = min(map(len, curves))  # seeds may end at different epochs
+        heights = np.mean([[line["validation"][METRIC] for line in lines[:length]] for lines in curves], axis=0)
+        objective = record["model"].get("objective", "")
+        is_best = record["trial"] == ranked(rungs[-1])[0]["trial"]
+        axis.plot(
+            [line["epoch"] for line in curves[0][:length]],
+            heights,
+            marker=".",
+            color=COLOURS.get(objective, "tab:grey"),
+            linewidth=2.2 if is_best else 0.9,
+            alpha=1.0 if is_best else 0.7,
+            label=objective,
+        )
+    axis.axhline(rungs[0][0]["popularity"], color="grey", linestyle=":", label="popularity")
+    for rung in search.rungs[:-1]:
+        axis.axvline(rung, color="lightgrey", linewidth=0.8)
+    handles = dict(zip(*reversed(axis.get_legend_handles_labels())))
+    axis.legend(handles.values(), handles.keys(), fontsize=8, loc="lower right")
+    title = f"{len(last)} trials of {models.name_of(search.model)} on {data.name} ({data.provenance.kind})"
+    axis.set(xlabel="epoch", ylabel=f"validation {METRIC}", title=title)
+    axis.grid(alpha=0.3)
+    save(figure, ledger.folder / "trials.png")

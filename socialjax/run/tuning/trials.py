@@ -1,0 +1,151 @@
+"""The trials of a search: a point of the space, trained as far as a rung, judged by validation alone."""
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from socialjax import models
+from socialjax.data import sources
+from socialjax.data.batches import Resident, on_device, resident
+from socialjax.data.schema import Dataset, no_interactions
+from socialjax.eval import ranking
+from socialjax.eval.protocol import Candidates
+from socialjax.run import children, results
+from socialjax.run.command import exit_code, set_up_logging
+from socialjax.run.lock import only_one
+from socialjax.run.measure import candidates
+from socialjax.run.settings import Experiment
+from socialjax.run.source import code_digest
+from socialjax.run.tuning.ledger import Ledger
+from socialjax.run.tuning.search import Search
+from socialjax.train.loop import Diverged, Trained, train
+from socialjax.train.settings import METRIC
+
+
+@dataclasses.dataclass(frozen=True)
+class Bench:
+    """What all trials on a data set share. `data` has no test part, so that nothing made from it can see one.
+
+    floor: popularity's validation metric.
+    """
+
+    data: Dataset
+    pairs: Resident
+    lists: Candidates
+    floor: float
+
+
+def bench(data: Dataset, experiment: Experiment) -> Bench:
+    """Takes the test part away and makes the validation lists. Raises ValueError without a validation part.
+
+    A strict list may then hold a test item among its negatives, which a run's own validation leaves out: the figures
+    of the two differ a little.
+    """
+    if not len(data.validation):
+        raise ValueError(
+            f"tuning chooses by validation, and data set '{data.name}' has no validation part; "
+            "leave --data.validation as it is, or add a validation file"
+        )
+    data = dataclasses.replace(data, test=no_interactions())
+    lists = candidates(experiment, data, experiment.eval.validation_protocol, "validation")
+    popular = models.REFERENCES["popularity"]
+    side = on_device(popular.prepare(data))
+    floor = ranking.evaluate(popular, popular.init(jax.random.key(0), side), side, lists).mean()[METRIC]
+    return Bench(data, resident(data), lists, floor)
+
+
+def run(search: Search, of: Bench, ledger: Ledger, trial: int, rung: int) -> dict:
+    """Trains the trial's seeds on to the rung, from where they are; its record, which is in the ledger then.
+
+    A trial whose loss is not finite has no metric, and ranks last.
+    """
+    began, found, said = time.monotonic(), [], None
+    point, experiment = search.experiments()[trial]
+    code = code_digest(experiment.model)
+    side = on_device(experiment.model.prepare(of.data))
+    try:
+        for seed in search.seeds:
+            here = ledger.place(trial) / f"seed_{seed}"
+            found.append(_train(f"trial {trial}", experiment, of, side, seed, search.rungs[rung], here))
+    except Diverged as error:
+        said = str(error)
+    jax.clear_caches()  # a search would else hold the programs of all its trials
+    values = [each.validation[METRIC] for each in found]
+    record = {
+        "trial": trial,
+        "rung": rung,
+        "epochs": search.rungs[rung],
+        "model": point.model,
+        "training": point.training,
+        "seeds": list(search.seeds),
+        METRIC: None if said else float(np.mean(values)),
+        "values": values,
+        "epoch": [each.epoch for each in found],
+        "popularity": of.floor,
+        "diverged": said,
+        "code": code,
+        "seconds": round(time.monotonic() - began, 2),
+    }
+    ledger.write(record)
+    return record
+
+
+def _train(label: str, experiment: Experiment, of: Bench, side, seed: int, epochs: int, here: Path) -> Trained:
+    here.mkdir(parents=True, exist_ok=True)
+    model = experiment.model
+    return train(
+        model,
+        side,
+        of.pairs,
+        experiment.train,
+        seed,
+        here,
+        results.fingerprint(results.settings_of(experiment), of.data.provenance.as_dict(), seed),
+        validate=lambda params: ranking.evaluate(model, params, side, of.lists).mean(),
+        floor=of.floor,
+        label=label,
+        stop_after=epochs,
+    )
+
+
+def side_by_side(search: Search, ledger: Ledger, rung: int, missing: list[int]) -> Iterator[dict]:
+    """Runs the missing trials of a rung in `search.jobs` processes; their records as they come.
+
+    Each process takes the next trial that nobody has. XLA may add up in another order with another number of threads:
+    figures equal those of one process but for rounding. Raises ValueError when a process fails.
+    """
+    names = [f"worker_{job}" for job in range(min(search.jobs, len(missing)))]
+    tasks = {name: (dataclasses.replace(search, quiet=True), ledger, rung, missing) for name in names}
+    logs = {name: ledger.folder / f"{name}.log" for name in names}
+    told: set[int] = set()
+    with contextlib.closing(children.each(_work, tasks, logs, len(names))) as events:
+        for name, code in events:
+            for trial in missing:
+                if trial not in told and (record := ledger.read(trial, rung)) is not None:
+                    told.add(trial)
+                    yield record
+            if code:
+                raise ValueError(f"{name} ended with exit code {code}; {logs[name]} says why")
+
+
+def _work(search: Search, ledger: Ledger, rung: int, missing: list[int]) -> int:
+    """What one of the processes does; its exit code."""
+    set_up_logging()
+
+    def act():
+        made = bench(sources.load(search.data), search.experiments()[0][1])
+        for trial in missing:
+            with contextlib.ExitStack() as held:
+                try:
+                    held.enter_context(only_one(ledger.place(trial)))
+                except ValueError:
+                    continue  # another process has it
+                if ledger.read(trial, rung) is None:
+                    run(search, made, ledger, trial, rung)
+
+    return exit_code(act)

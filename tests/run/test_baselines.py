@@ -1,0 +1,181 @@
+"""A table of models: each runs once, one that fails stops no other, and what is out of date is made again."""
+
+import dataclasses
+import json
+import logging
+
+import jax
+import pytest
+from conftest import TINY, write_folder
+
+from experiments import baselines_flickr, baselines_yelp
+from socialjax.data import planted
+from socialjax.data.sources import DataSettings
+from socialjax.models import MODELS
+from socialjax.run import execute
+from socialjax.run.baselines import main
+from socialjax.run.settings import EvalSettings
+from socialjax.run.study import Arguments, Study, rows
+from socialjax.train.settings import TrainSettings
+
+TRAIN = TrainSettings(**TINY)
+WILD = dataclasses.replace(TRAIN, optimizer="sgd", learning_rate=1e30)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled_once(tmp_path_factory):
+    """The same program, in many runs, comes from a cache."""
+    name, minimum = "jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs"
+    before = {option: getattr(jax.config, option) for option in (name, minimum)}
+    jax.config.update(name, str(tmp_path_factory.mktemp("compiled")))
+    jax.config.update(minimum, 0.0)
+    yield
+    for option, value in before.items():
+        jax.config.update(option, value)
+
+
+@pytest.fixture(autouse=True)
+def surroundings(monkeypatch, tmp_path_factory):
+    """Data only from the test's own folder; logging as before afterwards."""
+    monkeypatch.delenv("SOCIALJAX_DATA", raising=False)
+    monkeypatch.setenv("SOCIALJAX_CACHE", str(tmp_path_factory.getbasetemp() / "prepared-baselines"))
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:], root.level = handlers, level
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """Two models that run, one that diverges, one without a row."""
+    folder = tmp_path_factory.mktemp("own") / "own"
+    write_folder(folder, "own", user=str, item=str)
+    return Study(
+        name="small_table",
+        summary="A small table.",
+        data=DataSettings(name="own", dir=folder),
+        settings={
+            "bpr": ({"dim": 4}, TRAIN),
+            "svdpp": ({"dim": 4}, WILD),
+            "diffnet": ({"dim": 4}, TRAIN),
+            "nobody": ({}, TRAIN),
+        },
+        sweeps={"dim": (("bpr",), (3, 4))},
+        eval=EvalSettings(protocol="full", also=(), validation_protocol="full"),
+    )
+
+
+@pytest.fixture
+def command(study, capsys):
+    """command(*arguments) -> (exit code, the last table with what follows it, standard error)."""
+
+    def run(*arguments, of=study):
+        code = main(of, [str(argument) for argument in arguments])
+        said = capsys.readouterr()
+        assert "Traceback" not in said.err
+        return code, said.out[said.out.rfind("small_table on own") :], said.err
+
+    return run
+
+
+def trained(monkeypatch):
+    """The names of the models that are trained from now on."""
+    names, train = [], execute.train
+
+    def noted(model, *rest, **more):
+        names.append(type(model).__name__)
+        return train(model, *rest, **more)
+
+    monkeypatch.setattr(execute, "train", noted)
+    return names
+
+
+def test_every_model_has_its_row_and_one_that_fails_stops_no_other(command, tmp_path, monkeypatch):
+    code, out, error = command("--workdir", tmp_path / "runs", "--seeds", 0, 1)
+    assert code == 1
+    table = out.splitlines()
+    assert table[0] == "small_table on own (real), full, test, seeds 0 1"
+    assert table[1].split() == ["HR@5", "HR@10", "HR@15", "NDCG@5", "NDCG@10", "NDCG@15", "seconds"]
+    assert [line.split("  ")[0] for line in table[3:8]] == [
+        *("random", "popularity", "friends + popularity", "bpr", "diffnet")
+    ]
+    assert table[6].count("±") == 6 and table[5].count("±") == 0
+    assert "no row for nobody: not among the models" in out
+    assert table[-1] == "failed: svdpp; the same command tries them again"
+    assert "svdpp failed: the loss is not finite" in error and "3 of 3 models: diffnet" in error
+    names = trained(monkeypatch)
+    again = command("--workdir", tmp_path / "runs", "--seeds", 0, 1, "--only", "bpr", "diffnet")
+    assert again[0] == 0 and again[1].splitlines()[3:8] == table[3:8] and not names
+
+
+def test_what_is_older_than_its_code_or_settings_is_put_aside_and_made_again(command, study, tmp_path, monkeypatch):
+    arguments = ("--workdir", tmp_path, "--seeds", 0, "--only", "bpr", "diffnet")
+    assert command(*arguments)[0] == 0
+    old = json.loads((tmp_path / "bpr" / "result.json").read_text())
+    for path in (tmp_path / "bpr" / "result.json", tmp_path / "bpr" / "seed_0" / "result.json"):
+        path.write_text(json.dumps({**json.loads(path.read_text()), "code": "0123456789abcdef"}))
+    names = trained(monkeypatch)
+    code, _, error = command(*arguments)
+    assert (code, names) == (0, ["BPR"])
+    assert "bpr: the model's code has changed since; what was there is in bpr.old-" in error
+    (aside,) = tmp_path.glob("bpr.old-*")
+    assert json.loads((aside / "result.json").read_text())["code"] == "0123456789abcdef"
+    assert json.loads((tmp_path / "bpr" / "result.json").read_text())["metrics"] == old["metrics"]
+
+    tuned = dataclasses.replace(study, settings={**study.settings, "bpr": ({"dim": 4, "l2": 0.5}, TRAIN)})
+    code, _, error = command(*arguments, of=tuned)
+    assert (code, names) == (0, ["BPR", "BPR"]) and "other settings (model.l2)" in error
+    assert len(list(tmp_path.glob("bpr.old-*"))) == 2 and not list(tmp_path.glob("diffnet.old-*"))
+
+
+def test_a_run_that_was_begun_by_other_code_is_begun_anew(command, tmp_path, monkeypatch):
+    arguments = ("--workdir", tmp_path, "--seeds", 0, "--only", "bpr")
+    command(*arguments)
+    for path in (tmp_path / "bpr" / "result.json", tmp_path / "bpr" / "seed_0" / "result.json"):
+        path.unlink()  # as if it had been stopped
+    names = trained(monkeypatch)
+    command(*arguments)
+    assert names == ["BPR"] and not list(tmp_path.glob("bpr.old-*"))
+    for path in (tmp_path / "bpr" / "result.json", tmp_path / "bpr" / "seed_0" / "result.json"):
+        path.unlink()
+    (tmp_path / "bpr" / "code.json").write_text('{"code": "0123456789abcdef"}')
+    command(*arguments)
+    assert len(list(tmp_path.glob("bpr.old-*"))) == 1
+
+
+def test_a_sweep_takes_the_main_tables_own_value_from_there(command, tmp_path, monkeypatch):
+    command("--workdir", tmp_path, "--seeds", 0, "--only", "bpr")
+    names = trained(monkeypatch)
+    code, out, _ = command("--workdir", tmp_path, "--seeds", 0, "--sweep", "dim")
+    assert (code, names) == (0, ["BPR"]) and "bpr dim=3" in out and "bpr dim=4" in out
+    assert (tmp_path / "sweeps" / "bpr" / "dim=3" / "result.json").exists()
+    assert not (tmp_path / "sweeps" / "bpr" / "dim=4").exists()
+
+
+def test_models_side_by_side_have_logs_and_one_that_fails_stops_no_other(command, tmp_path, monkeypatch):
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", jax.config.jax_compilation_cache_dir)
+    monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+    code, out, error = command("--workdir", tmp_path, "--seeds", 0, "--only", "bpr", "svdpp", "--jobs", 2)
+    assert code == 1 and "failed: svdpp" in out and "\nbpr " in out
+    assert f"svdpp failed: exit code 1; {tmp_path / 'svdpp' / 'log.txt'} says why" in error
+    assert "the loss is not finite" in (tmp_path / "svdpp" / "log.txt").read_text()
+    assert "bpr (seeds 0)" in (tmp_path / "bpr" / "log.txt").read_text()
+
+
+def test_names_that_are_not_in_the_table_are_told(command, tmp_path):
+    code, _, error = command("--workdir", tmp_path, "--only", "bpr", "nothing")
+    assert code == 1 and error.splitlines()[-1] == (
+        "error: --only must name some of bpr, svdpp, diffnet, nobody, got nothing"
+    )
+
+
+@pytest.mark.parametrize("study", [baselines_yelp.STUDY, baselines_flickr.STUDY], ids=lambda study: study.name)
+def test_the_tables_of_the_paper_hold_every_model_with_settings_that_it_takes(study):
+    assert set(MODELS) <= set(study.settings)
+    data = planted.checkerboard(links=3)
+    for sweep in (None, *study.sweeps):
+        found, skipped = rows(study, Arguments(sweep=sweep), data)
+        assert all(row.experiment.eval == EvalSettings() and row.experiment.seeds == (0, 1, 2, 3, 4) for row in found)
+        assert sweep is None or "fm" not in skipped
+        assert len({row.place for row in found}) == len(found)
+        assert {row.experiment.model.dim for row in found} == ({16, 32, 64} if sweep == "dim" else {64})

@@ -1,0 +1,255 @@
+"""The tables' arithmetic on runs small enough to work out by hand."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from socialjax.models.cf.bpr import BPR
+from socialjax.run.pictures import blank, save
+from socialjax.run.report import comparisons, estimates, orders, sparsity, variations
+from socialjax.run.report.figures import spread
+from socialjax.run.report.gather import Kept, about, span
+from socialjax.run.report.keep import without_places
+from socialjax.run.report.overall import best_of, notes, overall, reported
+from socialjax.run.report.paper import Paper, Reported
+from socialjax.run.source import code_digest
+
+PAPER = Paper(
+    name="p",
+    title="P",
+    datasets=("d",),
+    models={"bpr": "BPR", "fm": "FM", "svdpp": "SVD++", "diffnet": "DiffNet"},
+    reported=(Reported("d", "svdpp", "theirs", "D = 8", {"HR@10": 0.25, "HR@5": 0.125}),),
+    notes={"fm": "as BPR"},
+    swept={"dim": (16,)},
+)
+
+
+def kept(name, model="bpr", hr=((0.0,),), ndcg=((0.0,),), seeds=(0, 1), **record):
+    """A run with HR@10 and NDCG@10 of each user (outer) and seed (inner); its metrics are their means."""
+    users = max(len(hr), len(ndcg))
+    values = np.stack([np.broadcast_to(np.asarray(x, np.float16), (users, len(seeds))) for x in (hr, ndcg)], axis=2)
+    means = {n: {"mean": float(values[:, :, k].mean()), "ci95": 0.01} for k, n in enumerate(("HR@10", "NDCG@10"))}
+    base = {
+        "model": model,
+        "dataset": "d",
+        "data": "real",
+        "features": "none",
+        "seeds": list(seeds),
+        "metrics": means,
+        "protocol": "sampled9-strict",
+        "also": {},
+        "references": {"popularity": {"HR@10": 0.1}},
+        "commit": "0123456789abcdef",
+        "settings": {"model": {"dim": 64}, "seeds": list(seeds)},
+        "provenance": {"kind": "real", "files": {}},
+    }
+    return Kept(name, base | record, np.arange(len(values)), values, ("HR@10", "NDCG@10"))
+
+
+# Differences to `base`, whose users have 0 throughout, and the two-sided p of Student's t with 3 degrees of freedom:
+# a, HR (1, 0, 1, 0): mean 0.5, deviation 0.57735, t = 0.5 / 0.288675 = 1.7320, p = 0.181690, +- 3.182446 * 0.288675
+# a, NDCG (1, 1, 1, 0): mean 0.75, deviation 0.5, t = 3, p = 0.057669
+# c, HR all 0: p = 1
+# c, NDCG (1, 1, 1, 0.5): mean 0.875, deviation 0.25, t = 7, p = 0.005986
+BASE = kept("bpr", hr=((0,),) * 4, ndcg=((0,),) * 4)
+A = kept("svdpp", "svdpp", hr=((1, 1), (0.5, -0.5), (1, 1), (0, 0)), ndcg=((1,), (1,), (1,), (0,)))
+C = kept("diffnet", "diffnet", hr=((0,),) * 4, ndcg=((1, 1), (1, 1), (0.5, 1.5), (0.5, 0.5)))
+
+
+def test_each_user_counts_with_the_mean_over_the_seeds():
+    np.testing.assert_array_equal(A.user_means("HR@10"), [1, 0, 1, 0])
+    with pytest.raises(ValueError, match="keeps HR@10, NDCG@10 of each user, not AUC"):
+        A.user_means("AUC")
+
+
+def test_paired_tests_are_those_worked_by_hand_and_holm_goes_over_the_whole_table():
+    rows = comparisons.against(comparisons.against_baseline([BASE, A, C]))
+    found = {(a.name, b.name, metric): (test, holm) for a, b, metric, test, holm, _ in rows}
+    test, _ = found["svdpp", "bpr", "HR@10"]
+    np.testing.assert_allclose([test.difference, test.high], [0.5, 0.5 + 3.182446 * 0.288675], rtol=1e-5)
+    p = [found[key][0].p_t for key in found]
+    np.testing.assert_allclose(p, [0.181690, 0.057669, 1.0, 0.005986], rtol=1e-4)
+    # Ascending: 4 * 0.005986, 3 * 0.057669, 2 * 0.181690, 1 * 1
+    np.testing.assert_allclose([found[key][1] for key in found], [0.363380, 0.173007, 1.0, 0.023944], rtol=1e-4)
+    # Its table: HR's three cells, then NDCG's.
+    table = comparisons.comparison(PAPER, comparisons.against_baseline([BASE, A, C]))
+    assert [row[0] for row in table[1:]] == ["SVD++ - BPR", "DiffNet - BPR"]
+    assert [table[1][k] for k in (2, 5)] == ["0.36", "0.17"]
+    assert table[1][1] == "+0.5000 (-0.4187 to +1.4187)"
+    assert [len(row) for row in table] == [7, 7, 7]
+
+
+def test_the_best_is_tested_against_every_other_and_features_against_none():
+    assert [(a.name, b.name) for a, b in comparisons.best_against_each([BASE, A, C])] == [
+        ("diffnet", "bpr"),
+        ("diffnet", "svdpp"),
+    ]
+    with_features = kept("svdpp-features", "svdpp")
+    pairs = comparisons.with_and_without_features([BASE, A, with_features, kept("fm-features", "fm")])
+    assert [(a.name, b.name) for a, b in pairs] == [("svdpp-features", "svdpp")]
+    assert comparisons.against_baseline([A, C]) == []
+
+
+@pytest.mark.parametrize("p, text", [(0.434, "0.43"), (0.0031, "0.003"), (2e-10, "2e-10"), (0.0, "below 1e-99")])
+def test_probabilities_have_as_many_digits_as_matter(p, text):
+    assert comparisons.probability(p) == text
+
+
+def test_orders_agree_as_counted_by_hand():
+    # Of the pairs of (3, 2, 1) and (3, 1, 2), two are alike and one is not: (2 - 1) / 3.
+    assert orders.tau([3, 2, 1], [3, 1, 2]) == pytest.approx(1 / 3)
+    assert orders.tau([1], [2]) is None and orders.tau([1, 1], [1, 2]) is None
+    assert orders.ranks([0.1, 0.3, 0.3, 0.2]) == [4, 1, 1, 3]
+
+
+def line(label, sampled, full, guess=None):
+    """NDCG@10 and a constant HR@10 by nine samples and over all items; perhaps an estimate."""
+    metrics = {
+        name: {"NDCG@10": {"mean": value, "ci95": None}, "HR@10": 0.5}
+        for name, value in (("sampled9-strict", sampled), ("full", full))
+    }
+    return orders.Line(label, metrics, {} if guess is None else {"sampled9-strict": {"NDCG@10": guess}})
+
+
+NAMES = ["sampled9-strict", "full"]
+
+
+def test_pairs_that_the_samples_turn_round_are_named():
+    some = [line("bpr", 0, 0.01), line("svdpp", 0.75, 0.03), line("diffnet", 0.875, 0.02)]
+    table = orders.sampled_and_full(some, NAMES, "NDCG@10")
+    assert table[0] == ["", "NDCG@10 sampled9-strict", "rank", "NDCG@10 full", "rank"]
+    assert [row[::2] for row in table[1:]] == [["bpr", "3", "3"], ["svdpp", "2", "1"], ["diffnet", "1", "2"]]
+    assert orders.taus(some, NAMES) == [
+        "Kendall's tau between the orders by `sampled9-strict` and by `full`: 3 models, NDCG@10 0.333, HR@10 "
+        "not available."
+    ]
+    assert orders.swapped(some, NAMES).endswith("way round over all items: diffnet above svdpp.")
+    assert "alike" in orders.swapped(some[:2], NAMES)
+    assert orders.taus(some, NAMES[:1]) == [] and orders.swapped(some, NAMES[:1]) == ""
+
+
+def test_lines_are_reference_lines_and_runs_measured_under_every_protocol():
+    guesses = {"sampled9-strict": {"NDCG@10": 0.25}}
+    both = {"sampled9-strict": {"NDCG@10": 0.1}, "full": {"NDCG@10": 0.01}}
+    extra = {"references_also": {"popularity": both}, "references_corrected": {"popularity": guesses}}
+    measured = kept("bpr", also={"full": {"NDCG@10": {"mean": 0.02, "ci95": None}}}, corrected=guesses, **extra)
+    found = orders.lines(PAPER, [measured, A, kept("bpr-dim=2", also={"other": {}})])
+    assert [(one.label, one.estimates) for one in found] == [("popularity", guesses), ("BPR", guesses)]
+    assert orders.means(found, "full", "NDCG@10") == [0.01, 0.02]
+    assert orders.protocols([measured]) == NAMES
+
+
+def test_estimates_are_judged_by_their_mean_absolute_errors():
+    some = [line("bpr", 0, 0.25, guess=0.5), line("svdpp", 0.75, 0.5, guess=0.5), line("diffnet", 0.1, 0.2)]
+    assert list(estimates.estimated(some)) == ["sampled9-strict"]
+    # Naive: |0 - 0.25| and |0.75 - 0.5|; estimates: |0.5 - 0.25| and 0.
+    said = estimates.summary(some[:2], "sampled9-strict")
+    assert "the naive reading 0.2500, of the estimate 0.12500 (2.0 times smaller)" in said
+    assert said.startswith("Over 2 models: ") and said.endswith("order by `full` 1.000 and not available.")
+    reference = dataclasses.replace(line("popularity", 0.5, 0.5, guess=0.5), is_trained=False)
+    both = estimates.summary([reference, *some[:2]], "sampled9-strict")
+    assert both.startswith("Over 3 lines: ") and both.endswith(said)
+    assert estimates.estimates(some[:2], "sampled9-strict")[1][-2:] == ["-0.2500", "+0.2500"]
+    table, reading = estimates.blocks(some, lambda names: f"[{names}]")
+    assert table.count("\n") == 3 and reading == f"[sampled9-strict, full] {said}"
+    assert list(estimates.blocks(some[2:], str)) == ["No kept run has estimates."]
+
+
+def test_features_are_tested_on_cold_items_where_both_runs_were():
+    cold = kept("fm-features", "fm", hr=((1,), (0,), (1,)))
+    with_features = dataclasses.replace(kept("fm-features", "fm"), cold=cold)
+    without = dataclasses.replace(kept("fm", "fm"), cold=kept("fm", "fm", hr=((0,), (0,), (0,))))
+    rows = comparisons.on_cold_items([(with_features, without), (A, BASE)])
+    assert [(a.name, b.name) for a, b in rows] == [("fm-features", "fm")]
+    # (1, 0, 1): mean 2 / 3
+    assert comparisons.comparison(PAPER, rows)[1][1].startswith("+0.6667")
+
+
+def test_groups_are_means_over_seeds_and_empty_ones_are_left_out():
+    groups = [{"interactions": {"[0, 8)": {"users": 3, "HR@10": hr}, "[8, inf)": {"users": 0}}} for hr in (0.2, 0.4)]
+    table = sparsity.by_sparsity(PAPER, [kept("bpr", groups=groups)], "interactions", "HR@10")
+    # Student's t of one degree of freedom: 12.7062 * 0.141421 / sqrt(2)
+    assert table == [["HR@10 by training items of a user", "[0, 8), 3 users"], ["BPR", "0.3000 ±1.2706"]]
+
+
+def test_variations_hold_the_main_run_and_say_what_else_differs():
+    main = kept("diffnet", "diffnet", hr=((0.5,),))
+    narrow = kept("diffnet-dim=16", "diffnet", hr=((0.25,),), seeds=(0,), settings={"model": {"dim": 16}})
+    runs = [BASE, main, narrow]
+    assert [run.swept for run in runs] == ["", "", "dim"] and narrow.base == "diffnet"
+    table = variations.variation(PAPER, runs, "dim", "HR@10")
+    assert table[0] == ["HR@10", "dim 16", "dim 64"]
+    assert table[1] == ["DiffNet", "0.2500 ±0.0100 (seeds 0)", "0.5000 ±0.0100 (seeds 0 1)"]
+    assert variations.other_differences(PAPER, runs, "dim") == "Nothing but dim differs within a row."
+    narrow.record["settings"]["model"]["l2"] = 0.5
+    assert variations.other_differences(PAPER, runs, "dim") == "Beside dim, DiffNet also in model.l2."
+
+
+def test_what_is_not_reported_is_not_available():
+    table = reported(PAPER, [BASE, A], "d")
+    assert table[1] == ["BPR", "not available", "not available", "0.0000 ±0.0100"] + ["not available"] * 2 + [
+        "0.0000 ±0.0100",
+        "not available",
+    ]
+    assert table[2][:5] == ["SVD++", "theirs: D = 8; also HR@5 0.1250", "0.2500", "0.5000 ±0.0100", "+0.2500"]
+    assert table[2][5:] == ["not available", "0.7500 ±0.0100", "not available"]
+    with pytest.raises(ValueError, match="nobody must be among the models of x"):
+        Paper("x", "", (), {"bpr": "BPR"}, (Reported("d", "nobody", "", "", {}),))
+
+
+def test_the_best_is_bold_unless_its_code_has_changed():
+    current = {"code": code_digest(BPR)}
+    fresh, stale = kept("bpr", hr=((0.25,),), **current), kept("bpr-wide", hr=((0.5,),), code="0" * 16)
+    assert (fresh.is_stale, stale.is_stale, BASE.is_stale) == (False, True, False)
+    assert kept("gone", "gone", code="0" * 16).is_stale, "a model that is no more"
+    assert best_of([fresh, stale])["HR@10"] is fresh
+    table = overall(PAPER, [fresh, stale])
+    assert table[1][:3] == ["popularity", "not available", "0.1000"]
+    assert [row[0] for row in table[2:]] == ["BPR", "BPR, wide (STALE)"]
+    assert [row[2] for row in table[2:]] == ["**0.2500 ±0.0100**", "0.5000 ±0.0100"]
+    assert "STALE" in about([fresh, stale]) and "STALE" not in about([fresh])
+    assert notes(PAPER, [fresh]) == " FM: as BPR. Not run: SVD++, DiffNet."
+
+
+def test_the_line_below_a_table_says_data_protocol_seeds_and_commits():
+    other = kept("svdpp", "svdpp", seeds=(0, 1, 2), commit="fedcba9876-dirty")
+    assert about([BASE, A, other]) == (
+        "d, real data, ids only; sampled9-strict, test; seeds 0 1, svdpp 0-2; commit 0123456, fedcba9-dirty."
+    )
+    generated = kept("bpr", data="stand-in", features="given")
+    assert "STAND-IN (stand-in: generated, not real data), with features" in about([generated])
+    assert [span(seeds) for seeds in ([0, 1, 2], [1, 4], [3])] == ["0-2", "1 4", "3"]
+
+
+def test_no_folder_of_the_machine_is_kept():
+    record = {
+        "settings": {"workdir": "/home/me/run", "data": {"name": "d", "dir": "/data/d"}, "seeds": [0]},
+        "provenance": {"source": "/srv/sets/mine", "repairs": ["3 rows of /srv/a.txt, left out", "hits / min"]},
+        "address": "https://example.org/a/b",
+        "speed": "12 pairs/s",
+    }
+    assert without_places(record) == {
+        "settings": {"data": {"name": "d"}, "seeds": [0]},
+        "provenance": {"source": "mine", "repairs": ["3 rows of a.txt, left out", "hits / min"]},
+        "address": "https://example.org/a/b",
+        "speed": "12 pairs/s",
+    }
+
+
+@pytest.mark.parametrize("places", [[0.5], [0.2, 0.2, 0.2], [0.99, 1.0, 1.0], [0.0, 0.5, 0.50001], [0.5] * 30])
+def test_names_stand_apart_and_inside_the_picture(places):
+    found = np.array(spread(places))
+    assert found.max() <= 1 + 1e-9 and found.min() >= -1e-9
+    assert (np.diff(found) >= min(0.045, 1 / max(len(places) - 1, 1)) - 1e-9).all()
+
+
+def test_a_picture_that_cannot_be_drawn_leaves_nothing_behind(tmp_path):
+    figure = blank(2, 1)
+    save(figure, tmp_path / "good.png")
+    assert (tmp_path / "good.png").read_bytes().startswith(b"\x89PNG")
+    figure.text(0, 0, "$\\nonsense$")
+    with pytest.raises(ValueError, match="nonsense"):
+        save(figure, tmp_path / "bad.png")
+    assert [path.name for path in tmp_path.iterdir()] == ["good.png"]

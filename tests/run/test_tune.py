@@ -1,0 +1,236 @@
+"""Tuning is the same for every model, sees no test pair, and comes back from any stop as if there had been none."""
+
+import dataclasses
+import json
+import os
+import shutil
+import signal
+
+import jax
+import numpy as np
+import pytest
+from conftest import write_folder
+
+from socialjax.data import planted, sources
+from socialjax.data.sources import DataSettings
+from socialjax.models import MODELS
+from socialjax.models.cf.bpr import BPR
+from socialjax.run.tuning import halving, space, trials
+from socialjax.run.tuning.search import Search
+from socialjax.train import log
+from socialjax.train.settings import METRIC
+from socialjax.train.signals import Interrupted
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled_once(tmp_path_factory):
+    """The same program, in many searches, comes from a cache."""
+    name, minimum = "jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs"
+    before = {option: getattr(jax.config, option) for option in (name, minimum)}
+    jax.config.update(name, str(tmp_path_factory.mktemp("compiled")))
+    jax.config.update(minimum, 0.0)
+    yield
+    for option, value in before.items():
+        jax.config.update(option, value)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """A search of three trials on 24 users; the best goes on."""
+    folder = tmp_path_factory.mktemp("own")
+    write_folder(folder / "own", "own", user=str, item=str)
+    return Search(
+        model=BPR(dim=4, init_std=0.5),
+        data=DataSettings(name="own", dir=folder / "own"),
+        trials=3,
+        rungs=(2, 4),
+        protocol="full",
+        evaluate_every=1,
+        save_seconds=0,
+        quiet=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def search(small, tmp_path_factory):
+    """search(folder, **changed) -> the report; the folder holds the search afterwards."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SOCIALJAX_CACHE", str(tmp_path_factory.mktemp("prepared")))
+        patch.delenv("SOCIALJAX_DATA", raising=False)
+        yield lambda folder, **changed: halving.tune(dataclasses.replace(small, workdir=folder, **changed))
+
+
+@pytest.fixture(scope="module")
+def unbroken(search, tmp_path_factory):
+    """(folder, report) of a search that was not stopped; tests must leave it as it is."""
+    folder = tmp_path_factory.mktemp("searches") / "unbroken"
+    return folder, search(folder)
+
+
+def ledger(folder):
+    """trials.jsonl but for the times."""
+    lines = [json.loads(line) for line in (folder / "trials.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in line.items() if name != "seconds"} for line in lines]
+
+
+def metrics(folder, trial):
+    lines = (folder / "trials" / f"{trial:03d}" / "seed_0" / "metrics.jsonl").read_text().splitlines()
+    return [{name: value for name, value in json.loads(line).items() if name != "seconds"} for line in lines]
+
+
+def test_the_shared_settings_of_a_trial_are_those_of_every_other_model():
+    wanted = space.points("bpr", MODELS["bpr"](), 27, 0)
+    for name, model in MODELS.items():
+        own = space.OWN.get(name, {})
+        found = space.points(name, model(), 27, 0)
+        assert [p.training for p in found] == [p.training for p in wanted]
+        assert [{k: v for k, v in p.model.items() if k not in own} for p in found] == [p.model for p in wanted]
+        assert all(set(own) <= set(p.model) for p in found)
+        for point in found:
+            model(**point.model)  # every value is one that the model takes
+
+
+def test_points_depend_on_their_number_and_the_seed_alone_and_fill_the_space():
+    known = len(space.KNOWN)
+    many, few, other = (
+        space.points("diffnet", MODELS["diffnet"](), known + n, s) for n, s in ((64, 5), (3, 5), (3, 6))
+    )
+    assert many[: known + 3] == few and few[:known] == other[:known] and few[known:] != other[known:]
+    assert [point.model["l2"] for point in few[:known]] == [shared["l2"] for shared, _ in space.KNOWN]
+    many = many[known:]
+    losses = [(point.model["objective"], point.model["negatives"]) for point in many]
+    assert {loss: losses.count(loss) for loss in losses} == dict.fromkeys(space.LOSSES.values, 16)
+    assert {point.model["depth"] for point in many} == {1, 2, 3}
+    for name, low, high in (("l2", 0.001, 0.1), ("dropout", 0.0, 0.7)):
+        drawn = [point.model[name] for point in many]
+        assert low <= min(drawn) < low * 1.2 + 0.05 and high * 0.9 < max(drawn) <= high
+    assert np.median([point.model["l2"] for point in many]) == pytest.approx((0.001 * 0.1) ** 0.5, rel=0.15)
+    # A model's own settings are drawn apart from the shared ones: every depth meets every loss.
+    assert len({(loss, point.model["depth"]) for loss, point in zip(losses, many)}) == 12
+
+
+def test_a_setting_that_the_model_has_not_is_told(monkeypatch):
+    monkeypatch.setitem(space.OWN, "bpr", {"width": space.Choice((1, 2))})
+    with pytest.raises(ValueError, match=r"searches width of bpr, which has only dim, objective"):
+        space.points("bpr", BPR(), 2, 0)
+
+
+def test_no_trial_can_see_the_test_part(small):
+    data = planted.checkerboard(num_users=24, num_items=200)
+    moved = dataclasses.replace(data, test=dataclasses.replace(data.test, item=(data.test.item + 5) % 200))
+    for name in ("full", "sampled60-strict"):  # strict lists leave out a user's test items, but not here
+        experiment = dataclasses.replace(small, protocol=name).experiments()[0][1]
+        one, other = (trials.bench(each, experiment) for each in (data, moved))
+        assert len(data.test) and not len(one.data.test)
+        assert one.floor == other.floor
+        np.testing.assert_array_equal(one.lists.negatives, other.lists.negatives)
+        with pytest.raises(ValueError, match="has a test pair"):
+            trials.candidates(experiment, one.data, name, "test")
+
+
+def test_halving_keeps_the_best_and_of_equals_the_earlier():
+    values = [0.1, 0.3, None, 0.3, 0.2, 0.3, 0.0]
+    records = [{"trial": trial, METRIC: value} for trial, value in enumerate(values)]
+    assert halving.promoted(records, 3) == [1, 3] and halving.promoted(records, 10) == [1]
+    assert [record["trial"] for record in halving.ranked(records)] == [1, 3, 5, 4, 0, 6, 2]
+    assert Search(BPR(), trials=27, rungs=(4, 8, 12), keep=3).planned() == [27, 9, 3]
+    assert Search(BPR(), trials=2).planned() == [2, 1]
+
+
+def test_a_search_leaves_a_ledger_the_best_trial_a_picture_and_no_parameters(unbroken):
+    folder, report = unbroken
+    lines = ledger(folder)
+    assert [(line["rung"], line["trial"], line["epochs"]) for line in lines[:3]] == [(0, 0, 2), (0, 1, 2), (0, 2, 2)]
+    winner = max(lines[:3], key=lambda line: line[METRIC])["trial"]
+    assert [(line["rung"], line["trial"], line["epochs"]) for line in lines[3:]] == [(1, winner, 4)]
+    best = json.loads((folder / "best.json").read_text())
+    assert best["trial"] == winner and best["seeds"] == [0] and best["settings"]["model"]["l2"] == best["model"]["l2"]
+    assert best[METRIC] == max(line["validation"][METRIC] for line in metrics(folder, winner))
+    assert best["python"][0].startswith("model=BPR(dim=4, ") and eval(best["python"][0][6:], {"BPR": BPR}).dim == 4
+    assert all(line in report for line in best["python"]) and f"trial {winner} is the best" in report
+    assert (folder / "trials.png").stat().st_size > 1000
+    assert not list(folder.glob("trials/*/seed_*/checkpoints")) and not list(folder.glob("**/.*"))
+
+
+def test_going_on_from_a_rung_equals_never_having_stopped(search, unbroken, tmp_path):
+    search(tmp_path / "at-once", rungs=(4,))
+    winner = ledger(unbroken[0])[-1]["trial"]
+    assert metrics(tmp_path / "at-once", winner) == metrics(unbroken[0], winner)
+
+
+def stop_at(patch, evaluation):
+    """SIGTERM at the given number of an evaluation in this process."""
+    seen, line = [], log.Written.line
+
+    def noted(self, found):
+        line(self, found)
+        seen.append(found)
+        if len(seen) == evaluation:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    patch.setattr(log.Written, "line", noted)
+
+
+def test_a_search_that_is_stopped_again_and_again_ends_the_same(search, unbroken, tmp_path, monkeypatch):
+    for evaluation in (3, 2, 2):  # within the second trial, at its end, in the last rung
+        with monkeypatch.context() as patch, pytest.raises(Interrupted):
+            stop_at(patch, evaluation)
+            search(tmp_path / "run")
+    report = search(tmp_path / "run")
+    assert ledger(tmp_path / "run") == ledger(unbroken[0])
+    assert report.splitlines()[-4:-1] == unbroken[1].splitlines()[-4:-1]
+
+
+def test_a_finished_search_is_read_and_more_trials_add_to_it(search, unbroken, tmp_path, monkeypatch):
+    folder = shutil.copytree(unbroken[0], tmp_path / "run")
+    with monkeypatch.context() as patch:
+        patch.setattr(trials, "train", None)
+        search(folder)
+    assert ledger(folder) == ledger(unbroken[0])
+    search(folder, trials=4)
+    assert ledger(folder)[:3] == ledger(unbroken[0])[:3]
+    assert [line["trial"] for line in ledger(folder)[:4]] == [0, 1, 2, 3] and len(ledger(folder)) == 5
+
+
+def test_two_processes_find_the_same(search, unbroken, tmp_path, monkeypatch):
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", jax.config.jax_compilation_cache_dir)
+    monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+    search(tmp_path / "run", jobs=2, trials=2, rungs=(2,))
+    found = ledger(tmp_path / "run")
+    for line, wanted in zip(found, ledger(unbroken[0])[:2], strict=True):
+        assert line[METRIC] == pytest.approx(wanted[METRIC], abs=1e-6)
+        assert {**line, METRIC: 0, "values": 0} == {**wanted, METRIC: 0, "values": 0}
+
+
+def test_another_search_in_the_folder_is_refused_with_the_difference(search, unbroken):
+    with pytest.raises(
+        ValueError, match=r"holds a search with other settings \(seeds_of_trials: \[0\] there, \[1\] now"
+    ):
+        search(unbroken[0], seeds=(1,))
+    with pytest.raises(ValueError, match=r"model.dim: 4 there, 5 now"):
+        search(unbroken[0], model=BPR(dim=5, init_std=0.5))
+
+
+def test_a_search_of_another_space_is_refused(search, unbroken, monkeypatch):
+    shared, training = space.KNOWN[0]
+    monkeypatch.setattr(space, "KNOWN", (({**shared, "l2": 0.3}, training), *space.KNOWN[1:]))
+    with pytest.raises(ValueError, match=r"trial 0 in .* was made with .*'l2': 0\.02.* and the space has .*'l2': 0\.3"):
+        search(unbroken[0])
+
+
+def test_what_cannot_be_searched_is_refused():
+    with pytest.raises(ValueError, match=r"--model\.l2 is searched and cannot be set"):
+        Search(BPR(l2=0.5))
+    with pytest.raises(
+        ValueError, match=r"--rungs must rise and be multiples of --evaluate-every \(4\), got \(5, 10\)"
+    ):
+        Search(BPR(), rungs=(5, 10))
+    with pytest.raises(ValueError, match="--trials must be at least 1, got 0"):
+        Search(BPR(), trials=0)
+
+
+def test_data_without_validation_is_told(small, tmp_path, monkeypatch):
+    monkeypatch.setenv("SOCIALJAX_CACHE", str(tmp_path))
+    data = dataclasses.replace(small.data, validation="none")
+    with pytest.raises(ValueError, match="tuning chooses by validation, and data set 'own' has no validation part"):
+        trials.bench(sources.load(data), small.experiments()[0][1])
