@@ -65,7 +65,8 @@ MODELS: dict[str, Model] = {
     "lightgcn": LightGCN(**SHARED),
     "lr_gccf": LRGCCF(**SHARED),
     "diffnet": DiffNet(**SHARED, layers="all", exclude_target=True),
-    "diffnet_pp": DiffNetPP(**SHARED),
+    # With links in both directions depth 1 hears two hops already: relays learn from the speakers who hear them.
+    "diffnet_pp": DiffNetPP(**SHARED, symmetric=False),
     "social_lightgcn": SocialLightGCN(**SHARED),
 }
 GAIN, NO_GAIN = 1.3, 1.05  # over the base on silent users, with links and with links rewired at random

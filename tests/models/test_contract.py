@@ -21,6 +21,8 @@ from socialjax.models.cf.pinsage import PinSage
 from socialjax.models.cf.svdpp import SVDpp
 from socialjax.models.protocol import Model
 from socialjax.models.social.diffnet import DiffNet
+from socialjax.models.social.diffnet_pp import DiffNetPP
+from socialjax.models.social.social_lightgcn import SocialLightGCN
 from socialjax.train.optimizers import make_optimizer
 from socialjax.train.parallel import make_runner
 from socialjax.train.state import new_state
@@ -39,6 +41,8 @@ CASES = {name: kind() for name, kind in MODELS.items()} | {
     "diffnet, best on validation": DiffNet(
         dim=8, layers="all", objective="softmax", negatives=8, l2=0.05, dropout=0.3, exclude_target=True
     ),
+    "dnpp, paper, directed": DiffNetPP(dim=8, variant="paper", symmetric=False, activation="relu"),
+    "social_lightgcn, contrast": SocialLightGCN(dim=8, contrast=0.2, node_dropout=0.2, contrast_negatives=5),
     "diffnet, paper": DiffNet(dim=8, variant="paper", layers="last", activation="tanh"),
     "diffnet, max, directed": DiffNet(dim=8, pooling="max", symmetric=False, use_features=False, objective="squared"),
 }
