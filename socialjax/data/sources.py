@@ -27,7 +27,7 @@ class DataSettings(FolderOptions):
     """What to load and from where; `--data.*` on the command line. The inherited fields are for your own folder."""
 
     name: str = "yelp"
-    """A published set (yelp, flickr, lastfm, filmtrust) or the name of your own."""
+    """A published set (yelp, flickr, lastfm, filmtrust, yelp_hin) or the name of your own."""
     dir: Path | None = None
     """The folder that holds the files; searched before $SOCIALJAX_DATA/<name>, the cache and the download."""
     offline: Annotated[bool, tyro.conf.arg(aliases=["--offline"])] = False

@@ -12,7 +12,7 @@ from socialjax import models
 from socialjax.data import sources
 from socialjax.data.batches import on_device, resident
 from socialjax.data.schema import Dataset
-from socialjax.eval import ranking
+from socialjax.eval import groups, ranking
 from socialjax.eval.significance import mean_interval
 from socialjax.run import curves, measure, results, shown, sweep
 from socialjax.run.command import exit_code, read_arguments, set_up_logging, started, variants
@@ -162,6 +162,8 @@ def _run_seed(definition, experiment, data, folder: Path, seed: int, began: floa
         title = f"{definition.name} on {data.name} ({data.provenance.kind}), seed {seed}"
         curves.draw(here / "curves.png", MetricsLog(here / "metrics.jsonl").read(), title, trained.epoch, floor)
         results.write_per_user(here / "per_user.npz", main.users, main.per_user)
+        cold = groups.cold_items(data, main)
+        results.write_per_user(here / "cold_per_user.npz", cold.users, cold.per_user)
         results.write_json(done, record)
     return record
 
