@@ -9,7 +9,7 @@ import numpy as np
 from flax import struct
 
 # Streams, so that no two uses of one key share their numbers.
-NEGATIVES, DROPOUT, SHUFFLE, NODES, OTHERS, NOISE = 1, 2, 3, 4, 5, 6
+NEGATIVES, DROPOUT, SHUFFLE, NODES, OTHERS, NOISE = 1, 2, 3, 4, 5, 6  # OTHERS: whom else a model draws, for one use
 _GOLDEN = 0x9E3779B9  # 2^32 / golden ratio: neighbouring counters land far apart before they are mixed
 
 
@@ -93,15 +93,15 @@ def dropout(key, vectors: jax.Array, rows: jax.Array, rate: float) -> jax.Array:
     return jnp.where(_kept(bits, rate), vectors / (1.0 - rate), 0.0)
 
 
-def node_dropout(key, vectors: jax.Array, rate: float) -> jax.Array:
-    """Zeroes whole rows of vectors f32[N, D] with probability `rate` and scales the rest: a node that says nothing.
+def node_dropout(key, layer: int, vectors: jax.Array, rate: float) -> jax.Array:
+    """In that layer, zeroes rows of vectors f32[N, D] with probability `rate` and scales the rest: nodes say nothing.
 
     What all of a node's edges carry is gone at once (GC-MC's node dropout). A row's fate hangs on the key alone, not
     on the batch, so that all devices agree.
     """
     if rate == 0.0:
         return vectors
-    bits = fold(fold(key, NODES), jnp.arange(vectors.shape[0]))
+    bits = fold(fold(fold(key, NODES), layer), jnp.arange(vectors.shape[0]))
     return jnp.where(_kept(bits, rate)[:, None], vectors / (1.0 - rate), 0.0)
 
 

@@ -79,7 +79,7 @@ def train(
         saved = Checkpoints(folder / "checkpoints", fingerprint)
         closing.callback(_close, saved)
         loop = _Loop(settings, runner, fresh, saved, steps_per_epoch(num_pairs, settings.batch_size), floor)
-        loop.last_epoch = min(settings.epochs, stop_after or settings.epochs)
+        loop.last_epoch = settings.epochs if stop_after is None else min(settings.epochs, stop_after)
         loop.resume()
         shown = dataclasses.replace(settings, epochs=loop.last_epoch)
         written = Written(folder, label, shown, loop.step, loop.per_epoch, is_first_process)

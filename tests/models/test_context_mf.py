@@ -17,7 +17,7 @@ from socialjax.models.social.context_mf import TABLE_UP_TO, ContextMF
 CASES = {
     "as it comes": ContextMF(),
     "uniform, directed": ContextMF(influence="uniform", symmetric=False),
-    "sharp, softmax, no bias": ContextMF(sharpness=20.0, objective="softmax", item_bias=False),
+    "sharp, softmax, no bias": ContextMF(influence="cosine", sharpness=20.0, objective="softmax", item_bias=False),
 }
 every_score = jax.jit(
     lambda model, state, users, items: model.score(state, jnp.arange(users), jnp.tile(jnp.arange(items), (users, 1))),

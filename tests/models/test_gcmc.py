@@ -111,7 +111,7 @@ def test_node_dropout_silences_whole_nodes_in_training_only():
     side, batch = model.prepare(data), worlds.random_batch(data)
     params = worlds.random_params(model, side)
     scores, ((total, _), _) = worlds.scores_and_loss(model, params, side, batch, 11)
-    loud = np.asarray(sample.node_dropout(11, np.ones((data.num_users + data.num_items, 1), np.float32), 0.4))
+    loud = np.asarray(sample.node_dropout(11, 0, np.ones((data.num_users + data.num_items, 1), np.float32), 0.4))
     assert 0 < (loud == 0).sum() < len(loud)
     quiet, *norms = twin(model, data, params, loud)
     assert float(total) == pytest.approx(quiet.loss(batch, *norms)[0], rel=1e-5)

@@ -142,7 +142,7 @@ def test_nodes_that_say_nothing_in_a_step_are_those_of_its_key_and_evaluation_he
     np.testing.assert_array_equal(some[0].users, some[1].users)
     assert (np.asarray(some[0].users) != np.asarray(some[2].users)).any()
     nodes = np.concatenate([params["users"], params["items"]])
-    nodes = np.asarray(sample.node_dropout(sample.fold(1, 0), nodes, 0.5))
+    nodes = np.asarray(sample.node_dropout(1, 0, nodes, 0.5))
     silent = params | {"users": nodes[:9], "items": nodes[9:]}
     heard = np.asarray(plain.encode(silent, side).users) - silent["users"] / 2 + params["users"] / 2
     np.testing.assert_allclose(some[0].users, heard, atol=1e-6)

@@ -198,3 +198,18 @@ def test_sizes_near_the_limit_of_int32_stay_in_range():
     size = 2**31 - 1
     found = np.asarray(jit_shuffled(0, np.array([0, 1, size - 1]), size))
     assert (found >= 0).all() and (found < size).all() and len(set(found.tolist())) == 3
+
+
+def test_node_dropout_differs_by_layer_and_shares_no_number_with_negatives():
+    """Of one step's key: layers fall silent apart, and no layer has the bits of another stream's row."""
+    ones = np.ones((4000, 1), np.float32)
+    kept = [np.asarray(sample.node_dropout(7, layer, ones, 0.5))[:, 0] > 0 for layer in range(3)]
+    for a, b in ((0, 1), (0, 2), (1, 2)):
+        assert abs((kept[a] == kept[b]).mean() - 0.5) < 0.05
+    assert all(abs(k.mean() - 0.5) < 0.05 for k in kept)
+    for layer in range(3):
+        mine = sample.fold(sample.fold(sample.fold(7, sample.NODES), layer), np.arange(8))
+        for stream in (sample.NEGATIVES, sample.DROPOUT, sample.OTHERS, sample.NOISE):
+            for row in range(8):
+                theirs = sample.fold(sample.fold(sample.fold(7, stream), row), np.arange(8))
+                assert not (np.asarray(mine) == np.asarray(theirs)).any()

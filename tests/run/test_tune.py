@@ -225,6 +225,13 @@ def test_what_cannot_be_searched_is_refused():
         ValueError, match=r"--rungs must rise and be multiples of --evaluate-every \(4\), got \(5, 10\)"
     ):
         Search(BPR(), rungs=(5, 10))
+    for rungs in ((), (0, 40), (-4, 40), (40, 40)):
+        with pytest.raises(ValueError, match="--rungs must rise"):
+            Search(BPR(), rungs=rungs)
+    with pytest.raises(ValueError, match="--seeds wants at least one number"):
+        Search(BPR(), seeds=())
+    with pytest.raises(ValueError, match="--evaluate-every must be at least 1, got 0"):
+        Search(BPR(), evaluate_every=0)
     with pytest.raises(ValueError, match="--trials must be at least 1, got 0"):
         Search(BPR(), trials=0)
 

@@ -151,7 +151,7 @@ class GCMCLayers(nn.Module):
         of = self.settings
         users, items, bias = of.tables(self.num_users, self.num_items, name="tables")()
         if rng is not None:
-            nodes = sample.node_dropout(rng, jnp.concatenate([users, items]), of.node_dropout)
+            nodes = sample.node_dropout(rng, 0, jnp.concatenate([users, items]), of.node_dropout)
             users, items = nodes[: self.num_users], nodes[self.num_users :]
         act = ACTIVATIONS[of.activation]
         square = lambda name: self.param(name, nn.initializers.orthogonal(), (of.dim, of.dim))  # noqa: E731

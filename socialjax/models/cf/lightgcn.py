@@ -60,7 +60,7 @@ class LightGCN(FactorModel):
 
     def training_state(self, params, side, rng) -> LightGCNState:
         def quiet(k, users, items):
-            nodes = sample.node_dropout(sample.fold(rng, k), jnp.concatenate([users, items]), self.node_dropout)
+            nodes = sample.node_dropout(rng, k, jnp.concatenate([users, items]), self.node_dropout)
             return nodes[: len(users)], nodes[len(users) :]
 
         return self.encode(params, side) if not self.node_dropout else self._diffuse(params, side, quiet)

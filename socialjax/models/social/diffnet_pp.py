@@ -11,7 +11,9 @@ Three sets of edges speak in each layer: friends to users, items to the users wh
 | user update | u + both | half u, half both |
 | item update | v + users | convex combination of v and users, + 1.0 each |
 | vectors | [u^0 .. u^K] | [u^1 .. u^K, free (, standardised feature)] |
-| loss | BPR: `objective` | squared error |
+| loss | BPR | squared error, 8 negatives, no L2, no item bias |
+
+The loss is no part of the variant: `objective="squared", negatives=8, l2=0.0, item_bias=False` make it the authors'.
 """
 
 import dataclasses

@@ -96,7 +96,7 @@ class SocialLightGCN(FactorModel):
 
     def training_state(self, params, side, rng):
         def quiet(k, users, items):
-            nodes = sample.node_dropout(sample.fold(rng, k), jnp.concatenate([users, items]), self.node_dropout)
+            nodes = sample.node_dropout(rng, k, jnp.concatenate([users, items]), self.node_dropout)
             return nodes[: len(users)], nodes[len(users) :]
 
         return self._diffuse(params, side, quiet)

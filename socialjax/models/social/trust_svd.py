@@ -52,7 +52,8 @@ class TrustSVD(FactorModel):
     S_a are the users whom a follows. In the loss, trust is rebuilt from p and w: each row draws one of its user's
     links, b, and one user c who is none, and adds 0.5 * trust_weight * ((<w_b, p_a> - 1)^2 + <w_c, p_a>^2). Without
     non-links the term, in which every observed trust is 1, could be met by long vectors. It is a mean over the user's
-    links where the paper sums; users without links have none.
+    links where the paper sums, and counts once for each training pair of the user where the paper counts each link
+    once: users without training pairs are not pulled to their friends, unlike SocialMF's. Without links there is none.
 
     trust_weight: lambda_t. weighted_l2: the paper's L2, where a vector used n times weighs n^-1/2 (|R_a| and, times
     0.5 * lambda_t, |S_a| for p_a; |R_i| for q_i, b_i, y_i; |S_b^+| for w_b) and l2 is half its lambda; False is plain

@@ -1,7 +1,7 @@
 """Equal tuning: the same trials for every model, cut by successive halving (Jamieson and Talwalkar, AISTATS 2016).
 
-All trials are trained to the first rung, the best third of them by validation goes on to the second, and so on. A
-search that was stopped, however it was stopped, goes on where it was and ends as if it had not been.
+All trials are trained to the first rung, the best one in `keep` of them by validation goes on to the second, and so on.
+A search that was stopped, however it was stopped, goes on where it was and ends as if it had not been.
 """
 
 import contextlib

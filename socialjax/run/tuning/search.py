@@ -48,13 +48,16 @@ class Search(Generic[M]):
     """No progress bars."""
 
     def __post_init__(self):
-        if list(self.rungs) != sorted(set(self.rungs)) or any(rung % self.evaluate_every for rung in self.rungs):
-            raise ValueError(
-                f"--rungs must rise and be multiples of --evaluate-every ({self.evaluate_every}), got {self.rungs}"
-            )
         for field, least in (("trials", 1), ("keep", 2), ("jobs", 1), ("evaluate_every", 1)):
             if getattr(self, field) < least:
                 raise ValueError(f"--{field.replace('_', '-')} must be at least {least}, got {getattr(self, field)}")
+        rises = [0, *self.rungs] == sorted({0, *self.rungs})
+        if not self.rungs or not rises or any(rung % self.evaluate_every for rung in self.rungs):
+            raise ValueError(
+                f"--rungs must rise and be multiples of --evaluate-every ({self.evaluate_every}), got {self.rungs}"
+            )
+        if not self.seeds:
+            raise ValueError("--seeds wants at least one number, such as 0")
         usual, name = type(self.model)(), models.name_of(self.model)
         for field in sorted(space.searched(name)):
             if getattr(self.model, field, None) != getattr(usual, field, None):
