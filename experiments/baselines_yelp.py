@@ -6,8 +6,9 @@
     python -m experiments.baselines_yelp --jobs 2                 # two models at a time, a core each
 
 The same command goes on with what was stopped, reads what has finished, and runs a model again whose code or settings
-have changed since. `python -m experiments.tune MODEL --data.name yelp` found the settings, on validation alone.
-Expect on 2 cores: hours; matrix factorisation takes 3 minutes a seed, graph models about 5.
+have changed since. The settings are provisional, the same for every model; `python -m experiments.tune MODEL
+--data.name yelp` finds each model's own, on validation alone.
+Expect on 2 cores: 3 to 6 hours; matrix factorisation takes 3 minutes a seed, graph models about 5.
 """
 
 import sys

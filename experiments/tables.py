@@ -121,6 +121,10 @@ def check(out: Path = RESULTS) -> int:
         out: where results are kept.
     """
     folders = sorted(path.parent for path in out.glob("*/*/result.json"))
+    if not folders:
+        raise ValueError(
+            f"{out.absolute()} holds no kept runs; start from the repository's root, or name it with --out"
+        )
     runs = {folder: read(folder) for folder in folders}
     stale = [folder for folder, run in runs.items() if run.is_stale]
     for folder in stale:
@@ -128,7 +132,7 @@ def check(out: Path = RESULTS) -> int:
     for folder, run in runs.items():
         if "code" not in run.record:
             print(f"unknown {folder}: the run does not say by which code it was made")
-    print(f"{len(runs)} kept runs, {len(stale)} stale")
+    print(f"kept runs: {len(runs)}, stale: {len(stale)}")
     return 1 if stale else 0
 
 

@@ -30,6 +30,7 @@ FREE = {
     "train.quiet",
     "train.save_seconds",
 }
+CODE = ("socialjax", "experiments", "pyproject.toml", "constraints.txt")  # what figures hang on
 VERSIONS = ("socialjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
@@ -122,7 +123,7 @@ def commit() -> str:
     try:
         name = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=True)
         changed = subprocess.run(
-            [*git, "status", "--porcelain", "--untracked-files=no"],
+            [*git, "status", "--porcelain", "--untracked-files=no", "--", *CODE],
             capture_output=True,
             text=True,
             timeout=10,

@@ -165,6 +165,74 @@ def test_absent_features_are_not_features_of_zeros(variant):
     np.testing.assert_array_equal(encode(switched_off, zeros, params).users, state.users)
 
 
+COLD = 6  # the untrained item of the small world
+
+
+def without_free_part(params, bias):
+    """The parameters with q_i = 0 and b_i = bias for the untrained item."""
+    kept = {name: array.copy() for name, array in params["tables"].items()}
+    kept["items"][COLD], kept["item_bias"][COLD] = 0, bias
+    return params | {"tables": kept}
+
+
+@pytest.mark.parametrize("variant", ["paper", "released"])
+@pytest.mark.parametrize("bias", [0.0, 0.7])
+def test_cold_bias_leaves_untrained_items_their_features_alone(variant, bias):
+    plain = DiffNet(dim=4, negatives=3, variant=variant, layers="all", activation="tanh", exclude_target=True)
+    model, data = dataclasses.replace(plain, cold_bias=bias), worlds.small(**BOTH)
+    batch = worlds.random_batch(data)
+    assert (batch.negatives == COLD).any()
+    params = worlds.random_params(model, model.prepare(data))
+    scores, loss = worlds.scores_and_loss(model, params, model.prepare(data), batch)
+    twin, _, _ = twins.diffnet(plain, data, without_free_part(params, bias))
+    expected = [[twin.score(a, i) for i in range(7)] for a in range(9)]
+    np.testing.assert_allclose(scores, expected, rtol=1e-5, atol=1e-5)
+
+    as_trained, same_loss = worlds.scores_and_loss(plain, params, plain.prepare(data), batch)
+    np.testing.assert_array_equal(loss[0], same_loss[0])  # training does not know it
+    assert (np.abs(as_trained[:, COLD] - scores[:, COLD]) > 1e-3).all()
+    if variant == "released":  # bit for bit; the compiler fuses the paper's layers in another order
+        np.testing.assert_array_equal(np.delete(scores, COLD, 1), np.delete(as_trained, COLD, 1))
+
+
+def test_cold_bias_gives_training_the_same_gradients():
+    plain, data = DiffNet(dim=4, negatives=3), worlds.small(**BOTH)
+    batch, params = worlds.random_batch(data), worlds.random_params(plain, plain.prepare(data))
+
+    def gradient(model):
+        return jax.jit(jax.grad(lambda p, side: model.loss(p, side, batch, 0)[0][0]))(params, model.prepare(data))
+
+    ours, theirs = gradient(dataclasses.replace(plain, cold_bias=0.7)), gradient(plain)
+    jax.tree.map(np.testing.assert_array_equal, ours, theirs)
+    assert np.asarray(ours["tables"]["items"])[COLD].any()
+
+
+def test_cold_bias_does_nothing_without_item_features():
+    plain = DiffNet(dim=4)
+    model = dataclasses.replace(plain, cold_bias=0.7)
+    for data, given in ((worlds.small(), True), (worlds.small(**USERS_ONLY), True), (worlds.small(**BOTH), False)):
+        ours, theirs = (dataclasses.replace(m, use_features=given) for m in (model, plain))
+        params = worlds.random_params(ours, ours.prepare(data))
+        assert ours.prepare(data).cold is None
+        np.testing.assert_array_equal(encode(ours, data, params).item_bias, params["tables"]["item_bias"])
+        np.testing.assert_array_equal(encode(ours, data, params).items, encode(theirs, data, params).items)
+
+
+def test_explanations_of_items_with_cold_bias_add_up_to_their_scores():
+    model, data = DiffNet(dim=4, layers="all", cold_bias=0.7), worlds.small(**BOTH)
+    side = model.prepare(data)
+    state = model.encode(worlds.random_params(model, side), side)
+    users = np.arange(9)
+    explained = model.explain(state, side, users, np.full(9, COLD))
+    np.testing.assert_allclose(explained.score, model.score(state, users, np.full((9, 1), COLD))[:, 0], atol=1e-5)
+    np.testing.assert_array_equal(explained.parts["item_bias"], np.float32(0.7))
+
+
+def test_cold_bias_without_item_bias_is_refused():
+    with pytest.raises(ValueError, match="cold_bias stands in for an item bias, got item_bias False"):
+        DiffNet(cold_bias=0.0, item_bias=False)
+
+
 def test_released_refuses_features_of_unequal_width_and_paper_takes_them():
     data = worlds.small(3, 5)
     with pytest.raises(ValueError, match=r"one width, got 3 and 5; use --model\.variant paper"):

@@ -212,11 +212,11 @@ def test_sweeps_have_a_table_of_their_own_and_no_other(kept):
 
 def test_a_run_older_than_its_models_code_is_stale(kept, capsys):
     assert tables.main(["check", "--out", str(kept)]) == 0
-    assert capsys.readouterr().out.endswith("3 kept runs, 0 stale\n")
+    assert capsys.readouterr().out.endswith("kept runs: 3, stale: 0\n")
     edit(kept / "cafes" / "svdpp" / "result.json", code="0" * 16)
     assert tables.main(["check", "--out", str(kept)]) == 1
     out = capsys.readouterr().out
-    assert "STALE" in out and str(kept / "cafes" / "svdpp") in out and out.endswith("3 kept runs, 1 stale\n")
+    assert "STALE" in out and str(kept / "cafes" / "svdpp") in out and out.endswith("kept runs: 3, stale: 1\n")
     text = part(PAPER, gather(kept, "cafes", PAPER), "cafes", "overall")
     assert "| SVD++ (STALE) |" in text and "| BPR |" in text
 

@@ -11,6 +11,7 @@ from typing import ClassVar, Literal
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 
 from socialjax.models.history import History, history, pool, without_target
@@ -26,12 +27,16 @@ ACTIVATIONS = {"identity": lambda x: x, "relu": nn.relu, "sigmoid": nn.sigmoid, 
 
 @struct.dataclass
 class DiffNetSide:
-    """social: edges friend -> user, mean-weighted; past: edges item -> user; features f32[U, F], f32[I, F] or None."""
+    """social: edges friend -> user, mean-weighted; past: edges item -> user; features f32[U, F], f32[I, F] or None.
+
+    cold: bool[I], the items without training pairs where `cold_bias` takes effect, else None.
+    """
 
     social: Diffusion
     past: History
     user_features: jax.Array | None
     item_features: jax.Array | None
+    cold: jax.Array | None = None
 
 
 @struct.dataclass
@@ -55,9 +60,12 @@ class DiffNet(FactorModel):
     friends, `mean` or `max`. activation: g, sigma and s of Eq. 1, 2 and 4, in `paper` only. symmetric: links count in
     both directions, as in the authors' loader. use_features: take features where the data has them.
     feature_scale: of the standardised features, in `released` only. exclude_target: leave the training item out of
-    the history that scores it (the authors keep it in).
+    the history that scores it (the authors keep it in). cold_bias: not in either form: where there are item features,
+    items without training pairs are evaluated by these alone, with q_i = 0 and b_i = cold_bias; None keeps their q_i
+    and b_i, which training knows as negatives only, so that it hides them from everybody. To be chosen on validation.
 
-    Training and evaluation differ with exclude_target: evaluation always pools the whole history.
+    Training and evaluation differ with exclude_target, since evaluation always pools the whole history, and with
+    cold_bias, which training does not know.
     """
 
     traits: ClassVar[Traits] = Traits(needs=("links",), uses=("user_features", "item_features"))
@@ -71,9 +79,12 @@ class DiffNet(FactorModel):
     use_features: bool = True
     feature_scale: float = 0.2
     exclude_target: bool = False
+    cold_bias: float | None = None
 
     def __post_init__(self):
         super().__post_init__()
+        if self.cold_bias is not None and not self.item_bias:
+            raise ValueError("cold_bias stands in for an item bias, got item_bias False; leave one of the two alone")
         if not 0 <= self.depth <= 8:
             raise ValueError(f"depth must be in 0..8, got {self.depth}")
 
@@ -88,7 +99,10 @@ class DiffNet(FactorModel):
                     "variant 'released' shares one layer between user and item features, so both must have one width, "
                     f"got {widths[0]} and {widths[1]}; use --model.variant paper, or features of one width"
                 )
-        return DiffNetSide(links, history(columns), *features)
+        cold = None
+        if self.cold_bias is not None and features[1] is not None:
+            cold = np.bincount(columns.train.item, minlength=columns.num_items) == 0
+        return DiffNetSide(links, history(columns), *features, cold)
 
     def _layers(self, side: DiffNetSide) -> "DiffNetLayers":
         return DiffNetLayers(self, side.social.num_receivers, side.past.edges.num_senders)
@@ -97,6 +111,14 @@ class DiffNet(FactorModel):
         return self._layers(side).init(rng, side)["params"]
 
     def encode(self, params, side) -> DiffNetState:
+        if side.cold is not None:
+            tables = params["tables"]
+            items = jnp.where(side.cold[:, None], 0.0, tables["items"])
+            bias = jnp.where(side.cold, self.cold_bias, tables["item_bias"])
+            params = {**params, "tables": {**tables, "items": items, "item_bias": bias}}
+        return self.training_state(params, side, None)
+
+    def training_state(self, params, side, rng) -> DiffNetState:
         return self._layers(side).apply({"params": params}, side)
 
     def squared_norms(self, params):
