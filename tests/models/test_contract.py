@@ -42,7 +42,10 @@ CASES = {name: kind() for name, kind in MODELS.items()} | {
         dim=8, layers="all", objective="softmax", negatives=8, l2=0.05, dropout=0.3, exclude_target=True
     ),
     "dnpp, paper, directed": DiffNetPP(dim=8, variant="paper", symmetric=False, activation="relu"),
-    "social_lightgcn, contrast": SocialLightGCN(dim=8, contrast=0.2, node_dropout=0.2, contrast_negatives=5),
+    # Without the noise, which takes the signs of a vector and so has no derivative where one of them is 0.
+    "social_lightgcn, contrast": SocialLightGCN(
+        dim=8, contrast=0.2, contrast_noise=0.0, node_dropout=0.2, contrast_negatives=5
+    ),
     "diffnet, paper": DiffNet(dim=8, variant="paper", layers="last", activation="tanh"),
     "diffnet, max, directed": DiffNet(dim=8, pooling="max", symmetric=False, use_features=False, objective="squared"),
 }
