@@ -13,27 +13,11 @@ Expect on 2 cores: 3 to 11 hours; 3 to 10 minutes a seed and model.
 
 import sys
 
-from experiments.baselines_yelp import LOSS, SWEEPS, TRAIN
+from experiments.baselines_yelp import SETTINGS, SWEEPS
 from socialjax.data.sources import DataSettings
 from socialjax.run.baselines import main
 from socialjax.run.study import Study
 
-SETTINGS = {
-    "bpr": (LOSS, TRAIN),
-    "fm": (LOSS, TRAIN),
-    "svdpp": (LOSS, TRAIN),
-    "trust_svd": (LOSS, TRAIN),
-    "social_mf": (LOSS, TRAIN),
-    "soreg": (LOSS, TRAIN),
-    "context_mf": (LOSS, TRAIN),
-    "gcmc": (LOSS, TRAIN),
-    "pinsage": (LOSS, TRAIN),
-    "lightgcn": (LOSS, TRAIN),
-    "lr_gccf": (LOSS, TRAIN),
-    "diffnet": ({**LOSS, "layers": "all", "exclude_target": True}, TRAIN),
-    "diffnet_pp": (LOSS, TRAIN),
-    "social_lightgcn": (LOSS, TRAIN),
-}
 STUDY = Study(
     name="baselines_flickr",
     summary="Every model on the authors' Flickr split (Wu et al., SIGIR 2019), ids only.",

@@ -77,8 +77,11 @@ class FactorModel(Model):
         for field, least in (("dim", 1), ("negatives", 1), ("l2", 0), ("temperature", 1e-6), ("init_std", 0)):
             if not getattr(self, field) >= least:
                 raise ValueError(f"{field} must be at least {least}, got {getattr(self, field)}")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout must be in [0, 1), got {self.dropout}")
+        for field in ("dropout", "node_dropout"):  # the second, and depth, where a model has it
+            if not 0 <= getattr(self, field, 0) < 1:
+                raise ValueError(f"{field} must be in [0, 1), got {getattr(self, field)}")
+        if not 0 <= getattr(self, "depth", 0) <= 8:
+            raise ValueError(f"depth must be in 0..8, got {self.depth}")
 
     @property
     def initializer(self) -> nn.initializers.Initializer:

@@ -75,8 +75,6 @@ class GCMC(FactorModel):
 
     def __post_init__(self):
         super().__post_init__()
-        if not 0 <= self.node_dropout < 1:
-            raise ValueError(f"node_dropout must be in [0, 1), got {self.node_dropout}")
         if self.feature_dim < 1:
             raise ValueError(f"feature_dim must be at least 1, got {self.feature_dim}")
         if not self.vector_l2 >= 0:

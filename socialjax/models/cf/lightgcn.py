@@ -36,13 +36,6 @@ class LightGCN(FactorModel):
     depth: int = 3
     node_dropout: float = 0.0
 
-    def __post_init__(self):
-        super().__post_init__()
-        if not 0 <= self.depth <= 8:
-            raise ValueError(f"depth must be in 0..8, got {self.depth}")
-        if not 0 <= self.node_dropout < 1:
-            raise ValueError(f"node_dropout must be in [0, 1), got {self.node_dropout}")
-
     def prepare(self, columns) -> Bipartite:
         return bipartite(columns)
 

@@ -27,11 +27,6 @@ class LRGCCF(FactorModel):
     depth: int = 3
     l2_on: Literal["propagated", "free"] = "propagated"
 
-    def __post_init__(self):
-        super().__post_init__()
-        if not 0 <= self.depth <= 8:
-            raise ValueError(f"depth must be in 0..8, got {self.depth}")
-
     def prepare(self, columns) -> Bipartite:
         return bipartite(columns, self_loops=True)
 

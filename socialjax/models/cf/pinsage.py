@@ -70,8 +70,6 @@ class PinSage(FactorModel):
 
     def __post_init__(self):
         super().__post_init__()
-        if not 0 <= self.depth <= 8:
-            raise ValueError(f"depth must be in 0..8, got {self.depth}")
         for field in ("num_neighbours", "walks", "walk_length"):
             if getattr(self, field) < 1:
                 raise ValueError(f"{field} must be at least 1, got {getattr(self, field)}")

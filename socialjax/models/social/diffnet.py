@@ -18,6 +18,7 @@ from socialjax.models.history import History, history, pool, without_target
 from socialjax.models.parts import FactorModel, Factors
 from socialjax.models.protocol import Batch, Traits
 from socialjax.models.social import diffnet_explain
+from socialjax.models.social.features import features_for
 from socialjax.models.social.links import friends
 from socialjax.ops.propagate import Diffusion, propagate
 from socialjax.ops.segment import segment_max
@@ -85,20 +86,11 @@ class DiffNet(FactorModel):
         super().__post_init__()
         if self.cold_bias is not None and not self.item_bias:
             raise ValueError("cold_bias stands in for an item bias, got item_bias False; leave one of the two alone")
-        if not 0 <= self.depth <= 8:
-            raise ValueError(f"depth must be in 0..8, got {self.depth}")
 
     def prepare(self, columns) -> DiffNetSide:
         self.check(columns)
         links = friends(columns, self.symmetric)
-        features = (columns.user_features, columns.item_features) if self.use_features else (None, None)
-        if self.variant == "released" and all(f is not None for f in features):
-            widths = [f.shape[1] for f in features]
-            if widths[0] != widths[1]:
-                raise ValueError(
-                    "variant 'released' shares one layer between user and item features, so both must have one width, "
-                    f"got {widths[0]} and {widths[1]}; use --model.variant paper, or features of one width"
-                )
+        features = features_for(self, columns)
         cold = None
         if self.cold_bias is not None and features[1] is not None:
             cold = np.bincount(columns.train.item, minlength=columns.num_items) == 0

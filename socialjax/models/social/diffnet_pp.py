@@ -26,6 +26,7 @@ from socialjax.models.parts import FactorModel
 from socialjax.models.protocol import Traits
 from socialjax.models.social import diffnet_pp_explain
 from socialjax.models.social.diffnet_pp_layers import DiffNetPPLayers, DiffNetPPSide, DiffNetPPState
+from socialjax.models.social.features import features_for
 from socialjax.models.social.links import friends
 
 
@@ -52,21 +53,12 @@ class DiffNetPP(FactorModel):
 
     def __post_init__(self):
         super().__post_init__()
-        if not 0 <= self.depth <= 8:
-            raise ValueError(f"depth must be in 0..8, got {self.depth}")
         if not self.attention_dim >= 1:
             raise ValueError(f"attention_dim must be at least 1, got {self.attention_dim}")
 
     def prepare(self, columns) -> DiffNetPPSide:
         self.check(columns)
-        features = (columns.user_features, columns.item_features) if self.use_features else (None, None)
-        if self.variant == "released" and all(f is not None for f in features):
-            widths = [f.shape[1] for f in features]
-            if widths[0] != widths[1]:
-                raise ValueError(
-                    "variant 'released' shares one layer between user and item features, so both must have one width, "
-                    f"got {widths[0]} and {widths[1]}; use --model.variant paper, or features of one width"
-                )
+        features = features_for(self, columns)
         return DiffNetPPSide(friends(columns, self.symmetric), bipartite(columns, "mean"), *features)
 
     def _layers(self, side: DiffNetPPSide) -> DiffNetPPLayers:

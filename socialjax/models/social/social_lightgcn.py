@@ -69,10 +69,6 @@ class SocialLightGCN(FactorModel):
 
     def __post_init__(self):
         super().__post_init__()
-        if not 0 <= self.depth <= 8:
-            raise ValueError(f"depth must be in 0..8, got {self.depth}")
-        if not 0 <= self.node_dropout < 1:
-            raise ValueError(f"node_dropout must be in [0, 1), got {self.node_dropout}")
         least = {"contrast": 0, "contrast_noise": 0, "contrast_temperature": 1e-6, "contrast_negatives": 1}
         for field, bound in least.items():
             if not getattr(self, field) >= bound:
