@@ -63,10 +63,16 @@ def symmetrise(graph: Edges) -> Edges:
     if graph.num_senders != graph.num_receivers:
         raise ValueError(f"only a square graph can be made symmetric, got {graph.num_senders} x {graph.num_receivers}")
     n = graph.num_senders
-    a = np.concatenate([graph.senders, graph.receivers]).astype(np.int64)
-    b = np.concatenate([graph.receivers, graph.senders]).astype(np.int64)
-    keys = np.unique(b[a != b] * n + a[a != b])
-    return edges(keys % n, keys // n, n, n)
+    a = np.concatenate([graph.senders, graph.receivers])
+    b = np.concatenate([graph.receivers, graph.senders])
+    receivers, senders = distinct(b[a != b], a[a != b], n)
+    return edges(senders, receivers, n, n)
+
+
+def distinct(left, right, num_right: int) -> tuple[np.ndarray, np.ndarray]:
+    """Each pair of left i[N] and right i[N] < num_right once, by left, then right: i64[P] twice."""
+    keys = np.unique(np.asarray(left, np.int64) * num_right + right)
+    return keys // num_right, keys % num_right
 
 
 def in_degree(graph: Edges) -> np.ndarray:

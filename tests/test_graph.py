@@ -59,6 +59,13 @@ def test_transposing_turns_every_edge_round():
     assert graph.transpose(g).num_senders == g.num_receivers
 
 
+def test_distinct_pairs_are_sorted_and_exact_beyond_32_bits():
+    left, right = graph.distinct(np.int32([70_000, 3, 3, 70_000, 3]), np.int32([69_999, 5, 0, 69_999, 5]), 70_000)
+    np.testing.assert_array_equal(left, [3, 3, 70_000])
+    np.testing.assert_array_equal(right, [0, 5, 69_999])
+    assert not len(graph.distinct([], [], 4)[0])
+
+
 def test_symmetrise_gives_both_directions_once_and_drops_self_links():
     # 0 -> 1 twice, 2 <-> 1 given both ways, 3 -> 3 is nobody's friend, 4 has no link
     g = graph.symmetrise(edges([0, 0, 2, 1, 3], [1, 1, 1, 2, 3], 5, 5))

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 from flax import struct
 
-from socialjax.graph import Normalisation, edges, normalise, transpose
+from socialjax.graph import Normalisation, distinct, edges, normalise, transpose
 from socialjax.ops.propagate import Diffusion, diffusion, propagate
 
 
@@ -32,8 +32,7 @@ def bipartite(columns, how: Normalisation = "symmetric", self_loops: bool = Fals
     (d_u d_i)^-1/2 (`symmetric`). self_loops: degrees count one more, for models that add the node itself; the loop
     itself, of weight 1 / (d + 1), is not among the edges.
     """
-    keys = np.unique(columns.train.user.astype(np.int64) * columns.num_items + columns.train.item)
-    users, items = keys // columns.num_items, keys % columns.num_items
+    users, items = distinct(columns.train.user, columns.train.item, columns.num_items)
     degrees = [
         np.bincount(ids, minlength=size).astype(np.float32)
         for ids, size in ((users, columns.num_users), (items, columns.num_items))

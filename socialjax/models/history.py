@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from socialjax.graph import edges, normalise
+from socialjax.graph import distinct, edges, normalise
 from socialjax.models.protocol import Ragged
 from socialjax.ops.propagate import Diffusion, diffusion, propagate
 
@@ -23,8 +23,7 @@ def history(columns, exponent: float = 1.0) -> History:
     """columns: a data set; exponent 1 averages (DiffNet), 0.5 is SVD++'s. Distinct training pairs only."""
     if exponent not in (0.5, 1.0):
         raise ValueError(f"the exponent of the history's weight must be 0.5 or 1, got {exponent}")
-    keys = np.unique(columns.train.user.astype(np.int64) * columns.num_items + columns.train.item)
-    users, items = keys // columns.num_items, keys % columns.num_items
+    users, items = distinct(columns.train.user, columns.train.item, columns.num_items)
     graph = edges(items, users, columns.num_items, columns.num_users)
     count = np.bincount(users, minlength=columns.num_users).astype(np.float32)
     return History(diffusion(normalise(graph, "mean" if exponent == 1.0 else "sqrt")), count, exponent)
@@ -46,16 +45,16 @@ def without_target(past: History, pooled: jax.Array, items: jax.Array, user: jax
     return left - now
 
 
-def elements(past: History, pooled: np.ndarray, users: np.ndarray, towards: np.ndarray) -> Ragged:
-    """What each item of the users' histories adds to <pooled history, towards>, on the host.
+def elements(heard: Diffusion, said: np.ndarray, users: np.ndarray, towards: np.ndarray) -> Ragged:
+    """What each sender adds to <what the users hear, towards>, on the host: items of a history, friends.
 
-    pooled f32[I, D], the table that `pool` was given; users i32[P], towards f32[P, D]. ids are items.
+    heard: edges sender -> user; said f32[N, D], the senders' vectors; users i32[P], towards f32[P, D]. ids are senders.
     """
-    receivers = np.asarray(past.edges.receivers)
+    receivers = np.asarray(heard.receivers)
     first, last = np.searchsorted(receivers, users), np.searchsorted(receivers, users, side="right")
     offsets = np.concatenate([[0], np.cumsum(last - first)]).astype(np.int64)
     pair = np.repeat(np.arange(len(users)), last - first)
     places = first[pair] + np.arange(offsets[-1]) - offsets[pair]
-    ids, weight = np.asarray(past.edges.senders)[places], np.asarray(past.edges.weight)[places]
-    contribution = weight * np.einsum("td,td->t", pooled[ids], towards[pair])
+    ids, weight = np.asarray(heard.senders)[places], np.asarray(heard.weight)[places]
+    contribution = weight * np.einsum("td,td->t", said[ids], towards[pair])
     return Ragged(offsets, ids, weight, contribution.astype(np.float32))

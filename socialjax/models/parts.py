@@ -56,7 +56,7 @@ class FactorModel(Model):
     2010).
 
     A model is made of what it adds: `encode`, and where it needs them `training_state` (randomness inside the layers),
-    `training_users` (vectors that differ in training) and `penalty` (further terms of the loss).
+    `training_users` (vectors that differ in training), `further_scores` and `penalty` (further terms of the loss).
     """
 
     dim: int = 64
@@ -118,6 +118,10 @@ class FactorModel(Model):
         """A further term of the loss for each row of the batch, f32[B], of rows that do not see each other."""
         return None
 
+    def further_scores(self, state: Factors, side: Side, batch: Batch, candidates: jax.Array) -> jax.Array | None:
+        """What the training scores of candidates i32[B, C], the batch's item first, have beside <u_a, v_i> + b_i."""
+        return None
+
     def vectors(self, state: Factors):
         return state.users, state.items, state.item_bias
 
@@ -162,6 +166,8 @@ class FactorModel(Model):
         users = self.training_users(params, side, state, batch)
         users = sample.dropout(rng, users, batch.rows, self.dropout)
         scores = candidate_scores(users, state.items, candidates) + state.item_bias[candidates]
+        further = self.further_scores(state, side, batch, candidates)
+        scores = scores if further is None else scores + further
         loss = losses.objective(self.objective, scores[:, 0], scores[:, 1:], self.temperature)
         user_norms, item_norms = self.squared_norms(params)
         norms = user_norms[batch.users] + item_norms[batch.items] + jnp.mean(item_norms[batch.negatives], axis=1)

@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+from socialjax.graph import distinct
+
 # Streams, so that no two uses of one key share their numbers.
 NEGATIVES, DROPOUT, SHUFFLE, NODES, OTHERS, NOISE = 1, 2, 3, 4, 5, 6  # OTHERS: whom else a model draws, for one use
 _GOLDEN = 0x9E3779B9  # 2^32 / golden ratio: neighbouring counters land far apart before they are mixed
@@ -52,8 +54,7 @@ class Positives:
 
 def positives(user: np.ndarray, item: np.ndarray, num_users: int, num_items: int) -> Positives:
     """NumPy, once: sorts the distinct pairs by user and item."""
-    keys = np.unique(user.astype(np.int64) * num_items + item)
-    users, items = keys // num_items, keys % num_items
+    users, items = distinct(user, item, num_items)
     degree = np.bincount(users, minlength=num_users)
     offsets = np.concatenate([[0], np.cumsum(degree)])
     gaps = items - (np.arange(len(items)) - offsets[users])

@@ -25,14 +25,12 @@ every_score = jax.jit(
 )
 
 
-def influence(model, data):
-    """pi f64[U, U], one friend at a time."""
-    taken, pi = [set(items) for items in twins.taken_by(data)], np.zeros((data.num_users,) * 2)
-    for a, friends in enumerate(twins.friends_of(data, model.symmetric)):
-        for b in friends:
-            alike = len(taken[a] & taken[b]) / np.sqrt(max(len(taken[a]) * len(taken[b]), 1))
-            pi[a, b] = np.exp(model.sharpness * alike) if model.influence == "cosine" else 1.0
-    return pi / np.maximum(pi.sum(axis=1, keepdims=True), 1e-30)
+def influence(model, taken, a, friends, without=None):
+    """pi f64[len(friends)] on user a, as if a had not taken the item `without`."""
+    mine = set(taken[a]) - {without}
+    alike = [len(mine & set(taken[b])) / np.sqrt(max(len(mine) * len(taken[b]), 1)) for b in friends]
+    pi = np.exp(model.sharpness * np.array(alike)) if model.influence == "cosine" else np.ones(len(friends))
+    return pi / pi.sum()
 
 
 class ContextTwin(twins.Twin):
@@ -42,11 +40,15 @@ class ContextTwin(twins.Twin):
         super().__init__(
             model, data, tables["users"], tables["items"], tables.get("item_bias", np.zeros(data.num_items))
         )
-        self.pi, self.c = influence(model, data), float(params["influence"])
+        self.friends, self.c = twins.friends_of(data, model.symmetric), float(params["influence"])
+
+    def left_out(self, target):
+        return target
 
     def score(self, a, i, without=None, mask=1.0):
-        friends = sum(self.pi[a, b] for b in range(len(self.pi)) if i in self.taken[b])
-        return super().score(a, i, without, mask) + self.c * friends
+        pi = influence(self.model, self.taken, a, self.friends[a], without if without == i else None)
+        took = sum(share for b, share in zip(self.friends[a], pi) if i in self.taken[b])
+        return super().score(a, i, without, mask) + self.c * took
 
 
 def prepared(model, data, **replaced):
@@ -59,6 +61,8 @@ def prepared(model, data, **replaced):
 def test_scores_and_loss_equal_the_equations(name):
     model, data = dataclasses.replace(CASES[name], dim=4, negatives=3, l2=0.2), worlds.small()
     batch = worlds.random_batch(data, 3)
+    target = batch.negatives == batch.items[:, None]  # no negative, elsewhere
+    batch = batch.replace(negatives=np.where(target, (batch.negatives + 1) % data.num_items, batch.negatives))
     side, params, state = prepared(model, data, influence=np.float32(1.7))
     twin = ContextTwin(model, data, params)
     expected = [[twin.score(a, i) for i in range(data.num_items)] for a in range(data.num_users)]
@@ -142,10 +146,10 @@ def test_a_users_own_pairs_never_count_for_them():
 @pytest.mark.parametrize("name", CASES)
 def test_the_influence_on_a_user_sums_to_one(name):
     model, data = CASES[name], worlds.small()
-    friends = dense(model.prepare(data).friends)
-    np.testing.assert_allclose(friends, influence(model, data), atol=1e-6)
-    has = [bool(others) for others in twins.friends_of(data, model.symmetric)]
-    np.testing.assert_allclose(friends.sum(axis=1), has, atol=1e-6)
+    heard, taken = dense(model.prepare(data).friends), twins.taken_by(data)
+    for a, friends in enumerate(twins.friends_of(data, model.symmetric)):
+        np.testing.assert_allclose(heard[a, friends], influence(model, taken, a, friends), atol=1e-6)
+        np.testing.assert_allclose(heard[a].sum(), bool(friends), atol=1e-6)
 
 
 def test_links_that_nobody_has_leave_matrix_factorisation():
@@ -165,13 +169,13 @@ def test_the_explanation_names_the_friends_who_took_the_item_and_adds_up():
     scores = every_score(model, state, 9, 7)[users, items]
     np.testing.assert_allclose(why.score, scores, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(sum(why.parts.values()), scores, rtol=1e-5, atol=1e-6)
-    found, pi, taken = why.elements["friends"], influence(model, data), twins.taken_by(data)
+    found, taken, known = why.elements["friends"], twins.taken_by(data), twins.friends_of(data, model.symmetric)
     for row, (a, i) in enumerate(pairs):
         mine = slice(found.offsets[row], found.offsets[row + 1])
-        friends = [b for b in range(data.num_users) if pi[a, b] > 0 and i in taken[b]]
-        np.testing.assert_array_equal(found.ids[mine], friends)
-        np.testing.assert_allclose(found.weight[mine], pi[a, friends], rtol=1e-5)
-        np.testing.assert_allclose(found.contribution[mine], 1.5 * pi[a, friends], rtol=1e-5)
+        shares = {b: share for b, share in zip(known[a], influence(model, taken, a, known[a])) if i in taken[b]}
+        np.testing.assert_array_equal(found.ids[mine], list(shares))
+        np.testing.assert_allclose(found.weight[mine], list(shares.values()), rtol=1e-5)
+        np.testing.assert_allclose(found.contribution[mine], 1.5 * np.array(list(shares.values())), rtol=1e-5)
     assert len(found.ids) > 5
 
 
@@ -180,5 +184,5 @@ def test_it_has_no_vectors_and_refuses_what_it_does_not_know():
     assert model.vectors(prepared(model, worlds.small())[2]) is None
     with pytest.raises(ValueError, match="influence must be one of uniform, cosine, got 'learned'"):
         ContextMF(influence="learned")
-    with pytest.raises(ValueError, match="sharpness must be at least 0, got -1"):
+    with pytest.raises(ValueError, match=r"sharpness must be in 0\.\.100, got -1"):
         ContextMF(sharpness=-1.0)

@@ -118,12 +118,12 @@ def twin_of(model, data, params):
     else:
         scaled = lambda z: twins.standardised(z, model.feature_scale)  # noqa: E731
         x, y = (None if f is None else scaled(twins.sigmoid(dense(params["shared"], scaled(f)))) for f in (x, y))
-        beside = [(p, q)] + ([(x, y)] if x is not None and y is not None else [])
+        beside = [(p, q)] + ([(x, y)] if x is not None and y is not None else []) if model.depth else []
         u, v = u if x is None else u + x, v if y is None else v + y
     layers, layer = [(u, v)], paper_layer if model.variant == "paper" else released_layer
     for k in range(model.depth):
         layers.append(layer(params, act, neighbours(data, model), k, *layers[-1]))
-    blocks = (layers if model.variant == "paper" else layers[1:]) + beside
+    blocks = (layers if model.variant == "paper" or not model.depth else layers[1:]) + beside
     users, items = (np.concatenate(each, axis=1) for each in zip(*blocks))
     return twins.Twin(model, data, users, items, bias), twins.squared(p), twins.squared(q) + bias**2
 

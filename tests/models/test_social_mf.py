@@ -81,16 +81,16 @@ def test_drawn_terms_add_up_to_the_sum_over_users():
 
 
 @pytest.mark.parametrize("model", [SocialMF(dim=4), SocialMF(dim=4, item_bias=False)])
-def test_the_explanation_is_the_own_vector_and_the_bias(model):
+def test_the_explanation_is_taste_and_the_bias(model):
     data = worlds.small()
     side = model.prepare(data)
     params = worlds.random_params(model, side)
     state = model.encode(params, side)
     users, items = np.array([0, 5, 8]), np.array([1, 6, 3])
     why = model.explain(state, side, users, items)
-    assert set(why.parts) == {"own_vector"} | ({"item_bias"} if model.item_bias else set()) and not why.elements
+    assert set(why.parts) == {"taste"} | ({"item_bias"} if model.item_bias else set()) and not why.elements
     np.testing.assert_allclose(
-        why.parts["own_vector"], (params["users"][users] * params["items"][items]).sum(axis=1), atol=1e-6
+        why.parts["taste"], (params["users"][users] * params["items"][items]).sum(axis=1), atol=1e-6
     )
     np.testing.assert_allclose(why.score, model.score(state, users, items[:, None])[:, 0], atol=1e-5)
 

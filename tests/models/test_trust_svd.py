@@ -45,9 +45,7 @@ class TrustTwin(twins.Twin):
         return users * weight([len(taken) for taken in self.taken]), items * weight(takers)
 
     def trust(self, a, b, c):
-        """What a row of user a adds with trustee b and stranger c."""
-        if not self.friends[a]:
-            return 0.0
+        """What a row adds whose link is of a to b, with stranger c."""
         of, p = self.model, self.params["tables"]["users"][a]
         rebuilt = (self.trustees[b] @ p - 1) ** 2 + (self.trustees[c] @ p) ** 2
         l2 = 0.0
@@ -77,8 +75,7 @@ def test_scores_and_loss_equal_the_equations(name):
     expected = [[twin.score(a, i) for i in range(data.num_items)] for a in range(data.num_users)]
     np.testing.assert_allclose(scores, expected, rtol=1e-5, atol=1e-5)
     slow, slow_weight, objective = twin.loss(batch, *twin.norms())
-    friends, strangers = (np.asarray(ids) for ids in drawn(side, batch, 7))
-    for a, b, c, row_weight in zip(batch.users, friends, strangers, batch.weight):
+    for a, b, c, row_weight in zip(*(np.asarray(ids) for ids in drawn(side, batch, 7)), batch.weight):
         slow += row_weight * twin.trust(a, b, c)
     np.testing.assert_allclose([total, weight, metrics["objective"]], [slow, slow_weight, objective], rtol=1e-5)
 
@@ -126,20 +123,22 @@ def test_one_link_pulls_a_user_by_the_error_of_its_reconstruction(trusted):
     assert not np.asarray(gradient[1:]).any()
 
 
-def test_rows_draw_all_links_and_all_strangers_of_their_user_alike():
+def test_rows_draw_all_links_alike_and_all_strangers_of_those_who_trust():
     data = worlds.small()
     side = on_device(TrustSVD().prepare(data))
     batch = worlds.random_batch(data, 1, rows=30_000)
-    friends, strangers = (np.asarray(ids) for ids in drawn(side, batch, 3))
-    for a, known in enumerate(twins.friends_of(data, symmetric=False)):
-        mine = batch.users == a
-        if not known or not mine.any():
-            continue
-        for ids, allowed in ((friends, known), (strangers, sorted(set(range(data.num_users)) - {a, *known}))):
-            found, count = np.unique(ids[mine], return_counts=True)
-            np.testing.assert_array_equal(found, allowed)
-            np.testing.assert_allclose(count / mine.sum(), 1 / len(allowed), rtol=0.15)
-    assert (drawn(side, batch, 4)[0] != friends).any()
+    users, friends, strangers = (np.asarray(ids) for ids in drawn(side, batch, 3))
+    known = twins.friends_of(data, symmetric=False)
+    links = [(a, b) for a, others in enumerate(known) for b in others]
+    found, count = np.unique(np.stack([users, friends], axis=1), axis=0, return_counts=True)
+    np.testing.assert_array_equal(found, links)
+    np.testing.assert_allclose(count / len(users), 1 / len(links), rtol=0.15)
+    for a, others in enumerate(known):
+        if others:
+            found, count = np.unique(strangers[users == a], return_counts=True)
+            np.testing.assert_array_equal(found, sorted(set(range(data.num_users)) - {a, *others}))
+            np.testing.assert_allclose(count / count.sum(), 1 / len(found), rtol=0.15)
+    assert (drawn(side, batch, 4)[1] != friends).any()
 
 
 def test_a_user_linked_to_all_others_has_no_stranger_to_push_away():

@@ -40,11 +40,15 @@ class Twin:
     def score(self, a, i, without=None, mask=1.0):
         return (self.user(a, without) * mask) @ self.items[i] + self.bias[i]
 
+    def left_out(self, target):
+        """The item of the history that a training row leaves out."""
+        return target if getattr(self.model, "exclude_target", False) else None
+
     def loss(self, batch, user_norms, item_norms, masks=None):
         """The batch's sum of objective and l2, and its weight, one row at a time."""
         of, total, objective_total = self.model, 0.0, 0.0
         for b, (a, i, weight) in enumerate(zip(batch.users, batch.items, batch.weight)):
-            without = i if getattr(of, "exclude_target", False) else None
+            without = self.left_out(i)
             mask = 1.0 if masks is None else masks[b]
             up = self.score(a, i, without, mask)
             down = np.array([self.score(a, j, without, mask) for j in batch.negatives[b]])

@@ -15,12 +15,11 @@ import numpy as np
 from flax import struct
 
 from socialjax.models.bipartite import Bipartite, bipartite, hear
-from socialjax.models.history import History, elements
+from socialjax.models.history import elements
 from socialjax.models.parts import FactorModel, Factors, pair_dot
 from socialjax.models.protocol import Traits
 from socialjax.ops import sample
-
-ACTIVATIONS = {"identity": lambda x: x, "relu": nn.relu, "leaky_relu": nn.leaky_relu, "tanh": jnp.tanh}
+from socialjax.ops.activations import ACTIVATIONS
 
 
 @struct.dataclass
@@ -120,9 +119,8 @@ class GCMC(FactorModel):
         parts = {"history": pair_dot(np.asarray(spoken), towards_hidden)}
         if state.of_features is not None:
             parts["features"] = pair_dot(np.asarray(state.of_features)[users], towards)
-        past = History(side.graph.to_users, side.graph.user_degree, 1.0 if self.norm == "left" else 0.5)
         (slope,) = back(jnp.asarray(towards_hidden))
-        taken = {"history": elements(past, np.asarray(state.said), users, np.asarray(slope))}
+        taken = {"history": elements(side.graph.to_users, np.asarray(state.said), users, np.asarray(slope))}
         return self.explained(state, users, items, parts, taken, exact=self.activation != "tanh")
 
     def new_user(self, state: GCMCState, side: GCMCSide, items, friends):

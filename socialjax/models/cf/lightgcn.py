@@ -9,7 +9,7 @@ import numpy as np
 from flax import struct
 
 from socialjax.models.bipartite import Bipartite, bipartite, hear
-from socialjax.models.history import History, elements
+from socialjax.models.history import elements
 from socialjax.models.parts import FactorModel, Factors, pair_dot
 from socialjax.ops import sample
 
@@ -76,8 +76,7 @@ class LightGCN(FactorModel):
         parts = {name: pair_dot(np.asarray(layer)[users], towards) for name, layer in zip(names, state.user_layers)}
         taken = {}
         if self.depth:
-            past = History(side.to_users, side.user_degree, 0.5)  # its edges are what is read
-            taken["history"] = elements(past, np.asarray(state.item_layers[0]), users, towards)
+            taken["history"] = elements(side.to_users, np.asarray(state.item_layers[0]), users, towards)
         return self.explained(state, users, items, parts, taken)
 
     def new_user(self, state: LightGCNState, side: Bipartite, items, friends):

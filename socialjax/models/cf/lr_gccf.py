@@ -8,7 +8,7 @@ import numpy as np
 
 from socialjax.models.bipartite import Bipartite, bipartite, hear
 from socialjax.models.cf.lightgcn import heard_from
-from socialjax.models.history import History, elements
+from socialjax.models.history import elements
 from socialjax.models.parts import FactorModel, Factors, pair_dot
 from socialjax.models.protocol import Batch
 
@@ -74,8 +74,7 @@ class LRGCCF(FactorModel):
             left = mine[0] / (np.asarray(side.user_degree)[users] + 1)[:, None]
             parts["own_vector"] = parts["own_vector"] + pair_dot(left, theirs[1])
             parts["history"] = pair_dot(mine[1] - left, theirs[1])
-            past = History(side.to_users, side.user_degree, 0.5)  # its edges are what is read
-            taken["history"] = elements(past, np.asarray(state.items)[:, : self.dim], users, theirs[1])
+            taken["history"] = elements(side.to_users, np.asarray(state.items)[:, : self.dim], users, theirs[1])
         for k in range(2, self.depth + 1):
             parts[f"layer_{k}"] = pair_dot(mine[k], theirs[k])
         return self.explained(state, users, items, parts, taken)

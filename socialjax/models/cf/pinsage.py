@@ -11,13 +11,13 @@ import dataclasses
 from typing import Literal
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from flax import struct
 
 from socialjax.graph import edges, normalise, symmetrise
 from socialjax.models.parts import FactorModel, Factors
 from socialjax.ops.propagate import Diffusion, diffusion, propagate
+from socialjax.ops.unit import unit
 from socialjax.ops.walks import visits
 
 
@@ -31,13 +31,6 @@ class PinSageSide:
     @property
     def num_items(self) -> int:
         return self.near.num_receivers - self.num_users
-
-
-@struct.dataclass
-class PinSageState(Factors):
-    """Factors with the nodes after each layer, f32[U + I, D], of unit length."""
-
-    layers: tuple[jax.Array, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,7 +84,7 @@ class PinSage(FactorModel):
     def init(self, rng, side):
         return self._layers(side).init(rng, side)["params"]
 
-    def encode(self, params, side) -> PinSageState:
+    def encode(self, params, side) -> Factors:
         return self._layers(side).apply({"params": params}, side)
 
     def squared_norms(self, params):
@@ -107,22 +100,16 @@ class PinSageLayers(nn.Module):
     num_items: int
 
     @nn.compact
-    def __call__(self, side: PinSageSide) -> PinSageState:
+    def __call__(self, side: PinSageSide) -> Factors:
         of = self.settings
         users, items, bias = of.tables(self.num_users, self.num_items, name="tables")()
-        nodes, layers = jnp.concatenate([users, items]), []
+        nodes = jnp.concatenate([users, items])
         for k in range(of.depth):
             heard = propagate(side.near, nn.relu(nn.Dense(of.dim, name=f"say_{k}")(nodes)))
             both = jnp.concatenate([nodes, heard], axis=1)
             nodes = unit(nn.relu(nn.Dense(of.dim, name=f"hear_{k}")(both)))
-            layers.append(nodes)
         nodes = nn.relu(nn.Dense(of.dim, name="head_1")(nodes))
         nodes = nn.Dense(of.dim, use_bias=False, name="head_2")(nodes)
         if of.normalise_last:
             nodes = unit(nodes)
-        return PinSageState(nodes[: self.num_users], nodes[self.num_users :], bias, tuple(layers))
-
-
-def unit(vectors: jax.Array) -> jax.Array:
-    """Rows of vectors f32[N, D] at length 1; a row of zeros stays, and so does its gradient."""
-    return vectors * jax.lax.rsqrt(jnp.maximum(jnp.sum(vectors**2, axis=1, keepdims=True), 1e-12))
+        return Factors(nodes[: self.num_users], nodes[self.num_users :], bias)

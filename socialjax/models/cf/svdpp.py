@@ -64,7 +64,7 @@ class SVDpp(FactorModel):
             "own_vector": pair_dot(np.asarray(state.users)[users] - pooled, towards),
             "history": pair_dot(pooled, towards),
         }
-        taken = {"history": elements(side, np.asarray(state.implicit), users, towards)}
+        taken = {"history": elements(side.edges, np.asarray(state.implicit), users, towards)}
         return self.explained(state, users, items, parts, taken)
 
     def new_user(self, state: SVDppState, side: History, items, friends):

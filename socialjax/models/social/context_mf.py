@@ -15,11 +15,12 @@ import numpy as np
 from flax import struct
 from scipy import sparse
 
-from socialjax.graph import edges, symmetrise
+from socialjax.graph import distinct
 from socialjax.models.parts import FactorModel, Factors, pair_dot
 from socialjax.models.protocol import Model, Ragged, Traits
+from socialjax.models.social.links import link_edges
 from socialjax.models.social.similarity import cosine, taken_items
-from socialjax.ops import lookup, losses, sample
+from socialjax.ops import lookup
 from socialjax.ops.pairs import candidate_scores
 
 TABLE_UP_TO = 100  # items of the catalogue for each candidate, up to which whole rows are scored and picked from
@@ -29,10 +30,12 @@ TABLE_UP_TO = 100  # items of the catalogue for each candidate, up to which whol
 class ContextMFSide:
     """heard: F = Pi R, f_ai the influence on a of the friends who took i in training; what explanations name: Pi and R.
 
-    Pi and R as sparse rows: friends of a user with their influence, items of a user.
+    Pi and R as sparse rows: friends of a user with their influence, items of a user. heard_in_training: f_ai of the
+    training pairs that some friend took too, as if a had not taken i; None where that changes nothing.
     """
 
     heard: lookup.SparseRows
+    heard_in_training: lookup.SparseRows | None
     friends: lookup.SparseRows
     taken: lookup.SparseRows
 
@@ -53,9 +56,8 @@ class ContextMF(FactorModel):
     sharpness * cosine of the two users' training items. It is fixed, so that the sums over friends are made once;
     influence learned for each link would make them anew in every step, over all items of all friends, and is left out.
     symmetric: links count in both directions. start_influence: of c.
-    A user is no friend of their own, so with `uniform` the pair that is trained on never counts itself. With `cosine`
-    its item is among those that make the user like a friend who took it: on Yelp, sharpness 5, friends' influence is a
-    quarter higher on training pairs than on test pairs, and c learns to trust it too much.
+    A user is no friend of their own, so a training pair never counts itself. With `cosine` its item would still make
+    the user like the friends who took it: in training pi is that of a user without this one item.
     """
 
     traits: ClassVar[Traits] = Traits(needs=("links",))
@@ -67,25 +69,42 @@ class ContextMF(FactorModel):
 
     def __post_init__(self):
         super().__post_init__()
-        if not self.sharpness >= 0:
-            raise ValueError(f"sharpness must be at least 0, got {self.sharpness}")
+        if not 0 <= self.sharpness <= 100:
+            raise ValueError(f"sharpness must be in 0..100, got {self.sharpness}")
 
     def prepare(self, columns) -> ContextMFSide:
         self.check(columns)
         n, taken = columns.num_users, taken_items(columns)
-        links = edges(columns.links.followee, columns.links.follower, n, n)
-        if self.symmetric:
-            links = symmetrise(links)
-        # Each link once and nobody their own friend, whatever the file holds.
-        keys = np.unique(links.receivers.astype(np.int64) * n + links.senders)
-        users, friends = keys // n, keys % n
-        users, friends = users[users != friends], friends[users != friends]
-        logits = self.sharpness * cosine(taken, users, friends) if self.influence == "cosine" else np.zeros(len(users))
-        pi = np.exp(logits - np.abs(logits).max(initial=0.0))
+        links = link_edges(columns, self.symmetric)
+        users, friends = distinct(links.receivers, links.senders, n)  # each link once, whatever the file holds,
+        users, friends = users[users != friends], friends[users != friends]  # and nobody their own friend
+        by_taste = self.influence == "cosine"
+        logits = self.sharpness * cosine(taken, users, friends) if by_taste else np.zeros(len(users))
+        pi = np.exp(logits)
         pi = pi / np.bincount(users, pi, n)[users]
         influence = sparse.csr_array((pi.astype(np.float32), (users, friends)), shape=(n, n))
-        heard = sparse.csr_array(influence @ taken)
-        return ContextMFSide(*(lookup.sparse_rows(rows) for rows in (heard, influence, taken)))
+        heard = lookup.sparse_rows(sparse.csr_array(influence @ taken))
+        without = lookup.sparse_rows(self._without_target(taken, users, friends)) if by_taste else None
+        return ContextMFSide(heard, without, *(lookup.sparse_rows(rows) for rows in (influence, taken)))
+
+    def _without_target(self, taken: sparse.csr_array, users, friends) -> sparse.csr_array:
+        """f_ai of the training pairs (a, i), with pi of a user a who took all of R_a but i.
+
+        Without i, a friend who did not take it has |R_a and R_b| items in common, one who did has one less; so two
+        sums over the friends who did, and one over all, make every f_ai of a user.
+        """
+        n, count = taken.shape[0], np.diff(taken.indptr).astype(np.float64)
+        common = cosine(taken, users, friends) * np.sqrt(count[users] * count[friends])
+        length = np.sqrt(np.maximum(count[users] - 1, 1) * np.maximum(count[friends], 1))
+        among_others, among_takers = (np.exp(self.sharpness * (common - one) / length) for one in (0, 1))
+        of_all = np.bincount(users, among_others, n)
+        pairs = taken.astype(np.float64)
+        others, takers = (
+            (sparse.csr_array((raised, (users, friends)), shape=(n, n)) @ pairs).multiply(pairs).tocoo()
+            for raised in (among_others, among_takers)
+        )
+        heard = takers.data / (of_all[takers.row] - others.data + takers.data)
+        return sparse.csr_array((heard, (takers.row, takers.col)), shape=taken.shape)
 
     def _layers(self, side: ContextMFSide) -> "ContextMFLayers":
         return ContextMFLayers(self, len(side.heard.offsets) - 1, side.heard.num_columns)
@@ -113,18 +132,12 @@ class ContextMF(FactorModel):
         table = lookup.add_rows(state.heard, users, state.influence, table + state.item_bias[None, :])
         return jnp.take_along_axis(table, items, axis=1, mode="promise_in_bounds")
 
-    def loss(self, params, side: ContextMFSide, batch, rng):
-        """As `FactorModel`'s, with what friends took among the scores."""
-        state = self.encode(params, side)
-        candidates = jnp.concatenate([batch.items[:, None], batch.negatives], axis=1)
-        users = sample.dropout(rng, state.users[batch.users], batch.rows, self.dropout)
-        scores = candidate_scores(users, state.items, candidates) + state.item_bias[candidates]
-        scores = scores + state.influence * lookup.search(state.heard, batch.users, candidates)
-        loss = losses.objective(self.objective, scores[:, 0], scores[:, 1:], self.temperature)
-        user_norms, item_norms = self.squared_norms(params)
-        norms = user_norms[batch.users] + item_norms[batch.items] + jnp.mean(item_norms[batch.negatives], axis=1)
-        total = jnp.sum(batch.weight * (loss + self.l2 * norms))
-        return (total, jnp.sum(batch.weight)), {"objective": jnp.sum(batch.weight * loss)}
+    def further_scores(self, state: ContextMFState, side: ContextMFSide, batch, candidates):
+        """c * f of the candidates: what friends took."""
+        heard = lookup.search(state.heard, batch.users, candidates)
+        if side.heard_in_training is not None:
+            heard = heard.at[:, :1].set(lookup.search(side.heard_in_training, batch.users, batch.items[:, None]))
+        return state.influence * heard
 
     def explain(self, state: ContextMFState, side: ContextMFSide, users, items):
         """Parts `own_vector`, `friends` with the share of each friend who took the item, and `item_bias`."""

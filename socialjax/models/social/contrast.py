@@ -5,6 +5,7 @@ import jax.numpy as jnp
 
 from socialjax.ops import losses, sample
 from socialjax.ops.pairs import candidate_scores
+from socialjax.ops.unit import unit
 
 
 def contrast(key, table, ids, rows, noise: float, temperature: float, others: int) -> jax.Array:
@@ -12,7 +13,8 @@ def contrast(key, table, ids, rows, noise: float, temperature: float, others: in
 
     table f32[N, D], ids i32[B] the rows' nodes, rows u32[B]. Similarity is cosine / temperature, others are uniform
     over the nodes but the row's own. A view hangs on node and key alone, so the whole table is noised once, not each
-    row's candidates.
+    row's candidates. Published are noise in every layer, before the mean, and the other nodes of the batch as others;
+    here the final vector is noised once, and rows do not see each other.
     """
     size = table.shape[0]
     if size == 1:  # nobody to be told apart from
@@ -34,8 +36,3 @@ def noised(key, vectors: jax.Array, nodes: jax.Array, length: float) -> jax.Arra
     """
     bits = sample.fold(sample.fold(key, nodes)[:, None], jnp.arange(vectors.shape[1])[None, :])
     return vectors + length * jnp.sign(vectors) * unit((bits >> 8).astype(jnp.float32) * 2.0**-24)
-
-
-def unit(vectors: jax.Array) -> jax.Array:
-    """Rows of length 1; a row of zeros stays, with a finite gradient."""
-    return vectors * jax.lax.rsqrt(jnp.maximum(jnp.sum(vectors**2, axis=1, keepdims=True), 1e-24))

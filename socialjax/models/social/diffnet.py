@@ -20,10 +20,9 @@ from socialjax.models.protocol import Batch, Traits
 from socialjax.models.social import diffnet_explain
 from socialjax.models.social.features import features_for
 from socialjax.models.social.links import friends
+from socialjax.ops.activations import ACTIVATIONS
 from socialjax.ops.propagate import Diffusion, propagate
 from socialjax.ops.segment import segment_max
-
-ACTIVATIONS = {"identity": lambda x: x, "relu": nn.relu, "sigmoid": nn.sigmoid, "tanh": nn.tanh}
 
 
 @struct.dataclass

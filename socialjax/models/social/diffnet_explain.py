@@ -39,7 +39,7 @@ def explain(model, state, side, users, items) -> Explanation:
         if k:
             found[name] = _heard(model, state, layers, social, users, towards, k)
     parts["history"] = pair_dot(np.asarray(state.pooled)[users], towards)
-    found["history"] = elements(side.past, np.asarray(state.items), users, towards)
+    found["history"] = elements(side.past.edges, np.asarray(state.items), users, towards)
     exact = model.variant == "released" or model.depth == 0
     return model.explained(state, users, items, parts, found, exact)
 

@@ -7,13 +7,11 @@ start and what each friend and item said in each layer, exactly.
 
 import numpy as np
 
-from socialjax.models.history import History, elements
+from socialjax.models.history import elements
 from socialjax.models.parts import pair_dot
 from socialjax.models.protocol import Explanation
 from socialjax.models.social.diffnet_explain import ACTIVATIONS
-from socialjax.models.social.diffnet_pp_layers import OFFSETS
-
-KEEP = {"paper": (1.0, 1.0), "released": (0.5, 0.5)}  # of u^k and of what was heard, in u^{k+1}
+from socialjax.models.social.diffnet_pp_layers import KEEP, OFFSETS, first_layer
 
 
 def explain(model, state, side, users, items) -> Explanation:
@@ -24,8 +22,7 @@ def explain(model, state, side, users, items) -> Explanation:
     users, items = np.asarray(users, np.int32), np.asarray(items, np.int32)
     layers, towards = np.asarray(state.layers), np.asarray(state.item_layers)[:, items]
     keep, mix = KEEP[model.variant]
-    first = 0 if model.variant == "paper" else 1
-    through = sum((keep**k * towards[k] for k in range(first, model.depth + 1)), np.zeros_like(towards[0]))
+    through = sum(keep**k * towards[k] for k in range(first_layer(model), model.depth + 1))
     parts, found = {"own_vector": pair_dot(layers[0][users], through)}, {}
     for name, block in state.blocks.items():
         part = pair_dot(np.asarray(block[0])[users], np.asarray(block[1])[items])
@@ -36,8 +33,8 @@ def explain(model, state, side, users, items) -> Explanation:
         gates = np.asarray(attention["gates"])[users]
         sides = (("friends", side.social, layers), ("history", side.graph.to_users, np.asarray(state.item_layers)))
         for column, (name, edges, said) in enumerate(sides):
-            weighed = History(edges.replace(weight=attention[name]), side.graph.user_degree, 1.0)
             gate = gates[:, column]
+            weighed = edges.replace(weight=attention[name])
             heard = elements(weighed, said[k], users, gate[:, None] * onwards)
             ends = np.concatenate([[0.0], np.cumsum(heard.contribution, dtype=np.float64)])[heard.offsets]
             parts[f"{name}_layer_{k + 1}"] = np.diff(ends).astype(np.float32)
@@ -70,7 +67,7 @@ def new_user(model, state, side, items, friends) -> np.ndarray:
                 logits.append(_raised(state.weights[f"{name}_{k}"], mine[-1], total) + OFFSETS[name])
         gates = _softmax(np.array(logits)) if model.variant == "paper" else np.array(logits) / sum(logits)
         mine.append(keep * mine[-1] + mix * (gates[0] * heard[0] + gates[1] * heard[1]))
-    chosen = mine if model.variant == "paper" else mine[1:]
+    chosen = mine[first_layer(model) :]
     rest = np.zeros(state.users.shape[1] - len(chosen) * len(mine[0]))
     return np.concatenate([*chosen, rest]).astype(np.float32)
 

@@ -11,10 +11,12 @@ from flax import struct
 
 from socialjax.models.bipartite import Bipartite
 from socialjax.models.parts import FactorModel, Factors
-from socialjax.models.social.diffnet import ACTIVATIONS, standardise
+from socialjax.models.social.diffnet import standardise
+from socialjax.ops.activations import ACTIVATIONS
 from socialjax.ops.propagate import Diffusion, propagate
 from socialjax.ops.segment import segment_softmax
 
+KEEP = {"paper": (1.0, 1.0), "released": (0.5, 0.5)}  # of u^k and of what was heard, in u^{k+1}
 OFFSETS = {"friends": 0.3, "history": 0.7}  # added to the weights of friends and items in the released code
 
 
@@ -48,6 +50,11 @@ class DiffNetPPState(Factors):
     weights: dict
 
 
+def first_layer(model) -> int:
+    """The first layer that is part of the vectors: the released code leaves u^0 out, unless there is no other."""
+    return 0 if model.variant == "paper" or not model.depth else 1
+
+
 class DiffNetPPLayers(nn.Module):
     """settings: a `DiffNetPP`."""
 
@@ -65,7 +72,7 @@ class DiffNetPPLayers(nn.Module):
         for k in range(of.depth):
             users, items, heard = step(k, side, users, items)
             layers, item_layers, attention = [*layers, users], [*item_layers, items], [*attention, heard]
-        chosen = slice(0 if of.variant == "paper" else 1, None)
+        chosen = slice(first_layer(of), None)
         vectors = [
             jnp.concatenate([*each[chosen], *(block[end] for block in blocks.values())], axis=1)
             for end, each in enumerate((layers, item_layers))
@@ -88,8 +95,8 @@ class DiffNetPPLayers(nn.Module):
             None if f is None else standardise(nn.sigmoid(shared(standardise(f, of.feature_scale))), of.feature_scale)
             for f in (x, y)
         )
-        blocks = {"free": (users, items)}
-        if x is not None and y is not None:
+        blocks = {"free": (users, items)} if of.depth else {}
+        if of.depth and x is not None and y is not None:
             blocks["features"] = x, y
         return users if x is None else users + x, items if y is None else items + y, blocks
 
@@ -98,6 +105,7 @@ class DiffNetPPLayers(nn.Module):
         of = self.settings
         mlps = {name: PairMLP(of.attention_dim, of.activation, name=name) for name in ("friends", "history", "takers")}
         gate = PairMLP(of.attention_dim, of.activation, name="gate")
+        keep, mix = KEEP["paper"]
 
         def hear(name, edges: Diffusion, receivers, senders):
             if not edges.senders.size:
@@ -113,7 +121,7 @@ class DiffNetPPLayers(nn.Module):
             takers, _ = hear("takers", side.graph.to_items, items, users)
             logits = [gate.judged(*gate.projected(users, heard)) for heard in (friends, history)]
             gates = jax.nn.softmax(jnp.stack(logits, axis=1), axis=1)
-            users = users + gates[:, :1] * friends + gates[:, 1:] * history
+            users = keep * users + mix * (gates[:, :1] * friends + gates[:, 1:] * history)
             return users, items + takers, {"friends": to_friends, "history": to_history, "gates": gates}
 
         def weights():
@@ -126,7 +134,7 @@ class DiffNetPPLayers(nn.Module):
 
     def released(self):
         """The same, with modules of each layer's own."""
-        gates_of = {}
+        gates_of, (keep, mix) = {}, KEEP["released"]
 
         def hear(name, k, edges: Diffusion, senders, std=1.0):
             if not edges.senders.size:
@@ -143,7 +151,7 @@ class DiffNetPPLayers(nn.Module):
                 gates_of[f"{name}_{k}"] = gate = Gate(name=f"gate_{name}_{k}")
                 raised.append(gate(users, heard) + OFFSETS[name])
             gates = jnp.stack(raised, axis=1) / (raised[0] + raised[1])[:, None]
-            users = 0.5 * users + 0.5 * (gates[:, :1] * friends + gates[:, 1:] * history)
+            users = keep * users + mix * (gates[:, :1] * friends + gates[:, 1:] * history)
             own, others = (Gate(name=f"gate_{name}_{k}")(v) + 1.0 for name, v in (("items", items), ("takers", takers)))
             items = (own / (own + others))[:, None] * items + (others / (own + others))[:, None] * takers
             return users, items, {"friends": to_friends, "history": to_history, "gates": gates}

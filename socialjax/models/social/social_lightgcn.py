@@ -14,7 +14,7 @@ import numpy as np
 from flax import struct
 
 from socialjax.models.bipartite import Bipartite, bipartite, hear
-from socialjax.models.history import History, elements
+from socialjax.models.history import elements
 from socialjax.models.parts import FactorModel, Factors, pair_dot
 from socialjax.models.protocol import Batch, Traits
 from socialjax.models.social.contrast import contrast
@@ -130,7 +130,7 @@ class SocialLightGCN(FactorModel):
             ("history", side.graph.to_users, state.said_items, 1.0),
             ("friends", side.social, state.said_users, self.social_weight),
         ):
-            heard = elements(History(edges, side.graph.user_degree, 1.0), np.asarray(said), users, towards)
+            heard = elements(edges, np.asarray(said), users, towards)
             found[name] = dataclasses.replace(
                 heard,
                 weight=heard.weight * np.float32(weight),

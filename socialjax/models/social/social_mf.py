@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from socialjax.models.parts import FactorModel, Factors, pair_dot
+from socialjax.models.parts import FactorModel, Factors
 from socialjax.models.protocol import Batch, Traits
 from socialjax.models.social.links import friends
 from socialjax.ops import sample
@@ -85,12 +85,6 @@ class SocialMF(FactorModel):
             bits = sample.fold(sample.fold(rng, sample.OTHERS), batch.rows)
             users = sample.below(bits, side.social.num_receivers)
         return 0.5 * self.social_weight * self.distance(state.users, side)[users]
-
-    def explain(self, state: Factors, side, users, items):
-        """Parts `own_vector`, <p_a, q_i>, and `item_bias`; friends shaped p_a in training and enter no score."""
-        users, items = np.asarray(users, np.int32), np.asarray(items, np.int32)
-        own = pair_dot(np.asarray(state.users)[users], np.asarray(state.items)[items])
-        return self.explained(state, users, items, {"own_vector": own}, {})
 
     def new_user(self, state: Factors, side, items, friends):
         """Half way between the vector of the items alone (see `FactorModel`) and the mean of the friends' vectors."""

@@ -9,7 +9,8 @@ from typing import Literal
 import jax.numpy as jnp
 import numpy as np
 
-from socialjax.graph import edges, symmetrise
+from socialjax.graph import edges
+from socialjax.models.social.links import link_edges
 from socialjax.models.social.similarity import cosine, taken_items
 from socialjax.models.social.social_mf import SocialMF, SocialMFSide, social_side
 from socialjax.ops.propagate import diffusion, propagate
@@ -40,10 +41,7 @@ class SoReg(SocialMF):
 
     def prepare(self, columns) -> SocialMFSide:
         self.check(columns)
-        n, links = columns.num_users, columns.links
-        graph = edges(links.followee, links.follower, n, n)
-        if self.symmetric:
-            graph = symmetrise(graph)
+        n, graph = columns.num_users, link_edges(columns, self.symmetric)
         if self.similarity == "cosine":
             alike = cosine(taken_items(columns), graph.receivers, graph.senders)
             graph = dataclasses.replace(graph, weight=np.float32((alike + self.constant) / (1 + self.constant)))

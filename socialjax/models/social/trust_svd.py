@@ -23,13 +23,12 @@ from socialjax.ops import sample
 class TrustSVDSide:
     """past: edges item -> user; trust: edges trustee -> user; both with weight count^-1/2 and the counts |R_a|, |S_a|.
 
-    first i32[U]: where a user's edges start in `trust`. linked: the same links and each user's own, in the form that
-    draws users who are not among them. item_count f32[I] is |R_i|; trusted_by f32[U] is |S_b^+|.
+    linked: the same links and each user's own, in the form that draws users who are not among them. item_count f32[I]
+    is |R_i|; trusted_by f32[U] is |S_b^+|.
     """
 
     past: History
     trust: History
-    first: jax.Array
     linked: sample.Positives
     item_count: jax.Array
     trusted_by: jax.Array
@@ -49,15 +48,16 @@ class TrustSVDState(Factors):
 class TrustSVD(FactorModel):
     """s = b_i + <q_i, p_a + |R_a|^-1/2 * sum of y_j over R_a + |S_a|^-1/2 * sum of w_b over S_a>.
 
-    S_a are the users whom a follows. In the loss, trust is rebuilt from p and w: each row draws one of its user's
-    links, b, and one user c who is none, and adds 0.5 * trust_weight * ((<w_b, p_a> - 1)^2 + <w_c, p_a>^2). Without
-    non-links the term, in which every observed trust is 1, could be met by long vectors. It is a mean over the user's
-    links where the paper sums, and counts once for each training pair of the user where the paper counts each link
-    once: users without training pairs are not pulled to their friends, unlike SocialMF's. Without links there is none.
+    S_a are the users whom a follows. In the loss, trust is rebuilt from p and w: each row draws one of all links, a to
+    b, and one user c whom a does not follow, and adds 0.5 * trust_weight * ((<w_b, p_a> - 1)^2 + <w_c, p_a>^2). Without
+    non-links the term, in which every observed trust is 1, could be met by long vectors. All links are drawn alike, so
+    that, as in the paper, each counts once and users without training pairs learn from theirs; the mean over rows is
+    the mean over links where the paper has the sum. Without links there is no such term.
 
     trust_weight: lambda_t. weighted_l2: the paper's L2, where a vector used n times weighs n^-1/2 (|R_a| and, times
     0.5 * lambda_t, |S_a| for p_a; |R_i| for q_i, b_i, y_i; |S_b^+| for w_b) and l2 is half its lambda; False is plain
-    L2. Either acts on the rows of the batch, of which b and c are part. symmetric: links count in both directions.
+    L2. Either acts on the rows of the batch and their links, so that p_a is met by its items in the first part and by
+    its links in the second. symmetric: links count in both directions.
     exclude_target: leave the training item out of the history that scores it; evaluation pools the whole history.
     """
 
@@ -85,7 +85,6 @@ class TrustSVD(FactorModel):
         return TrustSVDSide(
             past=past,
             trust=History(social, count.astype(np.float32), 0.5),
-            first=(np.cumsum(count) - count).astype(np.int32),
             linked=linked,
             item_count=np.bincount(past.edges.senders, minlength=columns.num_items).astype(np.float32),
             trusted_by=np.bincount(social.senders, minlength=n).astype(np.float32),
@@ -114,10 +113,9 @@ class TrustSVD(FactorModel):
 
     def penalty(self, params, side: TrustSVDSide, state, batch: Batch, rng):
         """Trust rebuilt, L2 of the vectors it uses, and the weighted L2 of all others: f32[B]."""
-        own = params["tables"]["users"][batch.users]
-        total = jnp.zeros(len(own))
+        total = jnp.zeros(batch.users.shape[0])
         if side.trust.edges.senders.size:
-            total = self._trust(params["trustees"], own, side, batch, rng)
+            total = self._trust(params["trustees"], params["tables"]["users"], side, batch, rng)
         if not self.weighted_l2:
             return total
         users, items = self.table_norms(params["tables"])
@@ -125,9 +123,9 @@ class TrustSVD(FactorModel):
         norms = (rarely(side.past.count) * users)[batch.users] + items[batch.items]
         return total + self.l2 * (norms + jnp.mean(items[batch.negatives], axis=1))
 
-    def _trust(self, trustees, own, side: TrustSVDSide, batch: Batch, rng):
-        count = side.trust.count[batch.users]
-        friend, stranger = drawn(side, batch, rng)
+    def _trust(self, trustees, users, side: TrustSVDSide, batch: Batch, rng):
+        user, friend, stranger = drawn(side, batch, rng)
+        count, own = side.trust.count[user], users[user]
         w_friend, w_stranger = trustees[friend], trustees[stranger]
         # A user linked to all others has no stranger to tell apart.
         apart = jnp.where(count + 1 < len(trustees), jnp.sum(w_stranger * own, axis=1), 0.0)
@@ -137,7 +135,7 @@ class TrustSVD(FactorModel):
             weight = rarely(side.trusted_by)
             norms = [weight[friend] * norms[0], weight[stranger] * norms[1]]
             missed = missed + rarely(count) * jnp.sum(own**2, axis=1)
-        return jnp.where(count > 0, 0.5 * self.trust_weight * missed + self.l2 * sum(norms), 0.0)
+        return 0.5 * self.trust_weight * missed + self.l2 * sum(norms)
 
     def explain(self, state: TrustSVDState, side: TrustSVDSide, users, items):
         """Parts `own_vector`, `history` and `trustees`, with what each item and each user in them adds, `item_bias`."""
@@ -150,8 +148,8 @@ class TrustSVD(FactorModel):
             "trustees": pair_dot(trusted, towards),
         }
         found = {
-            "history": elements(side.past, np.asarray(state.implicit), users, towards),
-            "trustees": elements(side.trust, np.asarray(state.trustees), users, towards),
+            "history": elements(side.past.edges, np.asarray(state.implicit), users, towards),
+            "trustees": elements(side.trust.edges, np.asarray(state.trustees), users, towards),
         }
         return self.explained(state, users, items, parts, found)
 
@@ -169,12 +167,12 @@ def rarely(count: jax.Array) -> jax.Array:
     return jnp.maximum(count, 1.0) ** -0.5
 
 
-def drawn(side: TrustSVDSide, batch: Batch, rng) -> tuple[jax.Array, jax.Array]:
-    """One of each row's user's links and one user who is none, i32[B] each; anyone where there is none."""
-    key = sample.fold(rng, sample.OTHERS)
-    place = sample.below(sample.fold(key, batch.rows), side.trust.count[batch.users].astype(jnp.int32))
-    friend = jnp.asarray(side.trust.edges.senders).at[side.first[batch.users] + place].get(mode="clip")
-    return friend, sample.negatives(side.linked, key, batch.users, batch.rows, 1)[:, 0]
+def drawn(side: TrustSVDSide, batch: Batch, rng) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """A link for each row, any of all: who trusts, whom, and somebody whom the first does not trust: i32[B] each."""
+    key, links = sample.fold(rng, sample.OTHERS), side.trust.edges
+    place = sample.below(sample.fold(key, batch.rows), links.senders.shape[0])
+    user, friend = jnp.asarray(links.receivers)[place], jnp.asarray(links.senders)[place]
+    return user, friend, sample.negatives(side.linked, key, user, batch.rows, 1)[:, 0]
 
 
 class TrustSVDLayers(nn.Module):

@@ -74,6 +74,7 @@ OWN: dict[str, dict[str, Range]] = {
     "trust_svd": {"trust_weight": LogUniform(0.01, 1.0)},
     "social_mf": {"social_weight": LogUniform(0.1, 10.0)},
     "soreg": {"social_weight": LogUniform(0.01, 1.0)},
+    "context_mf": {"influence": Choice(("uniform", "cosine"))},
     "diffnet": {"depth": Choice((1, 2, 3))},
     "diffnet_pp": {"depth": Choice((1, 2, 3))},
     "social_lightgcn": {
