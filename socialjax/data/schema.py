@@ -58,7 +58,8 @@ class Provenance:
 class Dataset:
     """Columns of one data set. Optional parts are None when absent (absent is not zero).
 
-    links: directed, as published. user_features f32[U, Fu], item_features f32[I, Fi].
+    links: directed, as published. user_features f32[U, Fu], item_features f32[I, Fi]. owners i32[I]: the user who made
+    each item, -1 where nobody knows. social_features f32[U, Fs]: users by their place in the social graph.
     user_names, item_names: the ids of the file (str), position = our id; item_titles for people to read.
     """
 
@@ -72,6 +73,8 @@ class Dataset:
     links: Links | None = None
     user_features: np.ndarray | None = None
     item_features: np.ndarray | None = None
+    owners: np.ndarray | None = None
+    social_features: np.ndarray | None = None
     user_names: np.ndarray | None = None
     item_names: np.ndarray | None = None
     item_titles: np.ndarray | None = None

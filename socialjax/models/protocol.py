@@ -11,7 +11,7 @@ from flax import struct
 Params = Any  # a pytree of trainable arrays
 Side = Any  # the fixed data of a model as a pytree; an argument of every function, never a closure
 State = Any  # what `encode` returns
-Need = Literal["links", "user_features", "item_features", "frames", "owners"]
+Need = Literal["links", "user_features", "item_features", "social_features", "frames", "owners"]
 
 
 @struct.dataclass
