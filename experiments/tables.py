@@ -1,6 +1,7 @@
 """A paper's tables from kept runs: keep finished runs, see which are older than their code, make tables and figures.
 
-    python -m experiments.tables keep runs/bpr/yelp runs/diffnet_yelp/yelp
+    python -m experiments.tables keep runs/baselines_yelp           every finished run in it, sweeps too
+    python -m experiments.tables keep runs/diffnet_yelp/yelp --name diffnet-mine
     python -m experiments.tables check                              exits 1 when a kept run is stale
     python -m experiments.tables --paper diffnet                    Markdown, CSV, PNG in docs/results
     python -m experiments.tables --paper diffnet --update docs/results.md
@@ -14,12 +15,13 @@ from typing import Annotated, Literal
 
 import tyro
 
+from socialjax.run.report import keep as keeping
 from socialjax.run.report import write
+from socialjax.run.report.finished import finished
 from socialjax.run.report.gather import read
-from socialjax.run.report.keep import keep as keep_run
 from socialjax.run.report.paper import Paper, Reported
 
-RESULTS = Path("docs/results")
+KEPT = Path("docs/results")
 Runs = Annotated[tuple[Path, ...], tyro.conf.Positional]
 
 DIFFNET = Paper(
@@ -93,37 +95,45 @@ DIFFNET = Paper(
 PAPERS = {paper.name: paper for paper in (DIFFNET,)}
 
 
-def keep(
-    runs: Runs, name: str | None = None, out: Path = RESULTS, stand_in: bool = False, dirty_ok: bool = False
-) -> int:
-    """Copies finished runs to OUT/DATASET/NAME: result.json without the machine's folders, and per-user metrics.
+def keep(runs: Runs, name: str | None = None, kept: Path = KEPT, stand_in: bool = False, dirty_ok: bool = False) -> int:
+    """Copies finished runs to KEPT/DATASET/NAME: result.json without the machine's folders, and per-user metrics.
 
     Args:
-        runs: folders of finished runs, those with a folder for each seed.
+        runs: folders of finished runs, or folders that hold some, such as that of a table or a sweep; what was put
+            aside as out of date (NAME.old-DIGEST) and what has not finished is left out.
         name: of the one run; by default its model with what is special about it, such as diffnet-dim=16.
-        out: where results are kept.
+        kept: where results are kept.
         stand_in: keep runs on generated data too, apart from real ones and marked.
         dirty_ok: keep runs of code that no commit holds.
     """
-    if not runs or (name is not None and len(runs) != 1):
-        raise ValueError("keep wants folders of finished runs, with --name exactly one")
-    for run in runs:
-        folder, replaced = keep_run(run, out, name, stand_in=stand_in, dirty_ok=dirty_ok)
-        size = sum(path.stat().st_size for path in folder.iterdir())
-        print(f"{run} -> {folder}, {size / 1000:.0f} kB{', in place of the former' if replaced else ''}")
+    if not runs:
+        raise ValueError("keep wants folders of finished runs, such as runs/baselines_yelp")
+    found = finished(runs)
+    if name is not None and len(found.runs) != 1:
+        raise ValueError(f"--name wants exactly one run, got {len(found.runs)}: {', '.join(map(str, found.runs))}")
+    places = keeping.places(found.runs, kept, name, stand_in=stand_in, dirty_ok=dirty_ok)
+    for place in places:
+        replaced = keeping.keep(place)
+        size = sum(path.stat().st_size for path in place.folder.iterdir())
+        former = ", in place of the former" if replaced else ""
+        print(f"{place.run} -> {place.folder}, {size / 1000:.0f} kB{former}")
+    for folder, why in found.left_out.items():
+        print(f"left out: {folder}, {why}")
+    print(f"kept: {len(places)}; now make the tables: python -m experiments.tables --paper diffnet")
     return 0
 
 
-def check(out: Path = RESULTS) -> int:
+def check(kept: Path = KEPT) -> int:
     """Lists kept runs that are older than their model's code; exits 1 when there is one.
 
     Args:
-        out: where results are kept.
+        kept: where results are kept.
     """
-    folders = sorted(path.parent for path in out.glob("*/*/result.json"))
+    folders = sorted(path.parent for path in kept.glob("*/*/result.json"))
     if not folders:
         raise ValueError(
-            f"{out.absolute()} holds no kept runs; start from the repository's root, or name it with --out"
+            f"{kept} holds no kept runs; start from the repository's root, name another folder with --kept, or keep "
+            "some with `python -m experiments.tables keep RUN`"
         )
     runs = {folder: read(folder) for folder in folders}
     stale = [folder for folder, run in runs.items() if run.is_stale]
@@ -138,17 +148,17 @@ def check(out: Path = RESULTS) -> int:
 
 def make(
     paper: Literal["diffnet"],
-    out: Path = RESULTS,
-    kept: Path = RESULTS,
+    kept: Path = KEPT,
+    out: Path = KEPT,
     datasets: tuple[str, ...] = (),
     update: Path | None = None,
 ) -> int:
-    """Makes a paper's tables (Markdown, CSV) and figures (PNG) of the kept runs.
+    """Makes a paper's tables (Markdown, CSV) and figures (PNG) of the kept runs; the word `make` may be left out.
 
     Args:
         paper: whose tables.
-        out: where the tables are written.
         kept: where results are kept.
+        out: where the tables are written.
         datasets: other data sets than the paper's; NAME-stand-in for kept runs on generated data.
         update: a page whose generated parts are made anew.
     """
@@ -165,7 +175,9 @@ COMMANDS = {"make": make, "keep": keep, "check": check}
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command line -> exit status; `make` need not be said. What cannot be used is one line on stderr."""
     words = sys.argv[1:] if arguments is None else list(arguments)
-    if words and words[0].startswith("--") and words[0] != "--help":
+    if not words:
+        words = ["--help"]
+    elif words[0].startswith("--") and words[0] != "--help":
         words = ["make", *words]
     try:
         return tyro.extras.subcommand_cli_from_dict(

@@ -11,6 +11,7 @@ from socialjax.run.settings import Experiment
 from socialjax.run.source import code_digest
 
 NOTE = "code.json"  # by which code the run in a folder was begun
+OLD = ".old-"  # between the name of a folder and the digest of what was put aside
 
 
 def make_room(folder: Path, experiment: Experiment, data: Dataset) -> str | None:
@@ -28,6 +29,11 @@ def make_room(folder: Path, experiment: Experiment, data: Dataset) -> str | None
     folder.mkdir(parents=True, exist_ok=True)
     results.write_json(folder / NOTE, {"code": code_digest(experiment.model)})
     return moved
+
+
+def is_aside(folder: Path) -> bool:
+    """Whether the folder is one that `make_room` made."""
+    return OLD in folder.name
 
 
 def stale(folder: Path, experiment: Experiment, data: Dataset) -> str | None:
@@ -52,5 +58,5 @@ def _free_name(folder: Path) -> Path:
     """NAME.old-DIGEST of the notes and settings that are there; a number after it when the name is taken."""
     files = [file for file in (folder / NOTE, folder / "settings.json", folder / "result.json") if file.exists()]
     digest = hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()[:8]
-    names = (f"{folder.name}.old-{digest}{'' if n == 1 else f'-{n}'}" for n in range(1, 1000))
+    names = (f"{folder.name}{OLD}{digest}{'' if n == 1 else f'-{n}'}" for n in range(1, 1000))
     return next(path for path in map(folder.with_name, names) if not path.exists())

@@ -18,7 +18,7 @@ from socialjax.models.cf.svdpp import SVDpp
 from socialjax.run.execute import run
 from socialjax.run.report import write
 from socialjax.run.report.gather import gather, read
-from socialjax.run.report.keep import default_name, keep, settings_hash
+from socialjax.run.report.keep import default_name, keep, place, settings_hash
 from socialjax.run.report.page import part, parts, update
 from socialjax.run.settings import Definition, EvalSettings, Experiment
 from socialjax.train.settings import TrainSettings
@@ -62,7 +62,7 @@ def runs(run_home, finished_runs):
 @pytest.fixture
 def kept(runs, tmp_path, capsys):
     """All of them kept, in a folder of the test's own."""
-    assert tables.main(["keep", *map(str, runs.values()), "--out", str(tmp_path / "kept"), "--dirty-ok"]) == 0
+    assert tables.main(["keep", *map(str, runs.values()), "--kept", str(tmp_path / "kept"), "--dirty-ok"]) == 0
     capsys.readouterr()
     return tmp_path / "kept"
 
@@ -92,13 +92,13 @@ def test_metrics_on_cold_items_are_kept_where_every_seed_has_them(runs, tmp_path
     copy = shutil.copytree(runs["bpr"], tmp_path / "copy")
     for seed in (0, 1):
         shutil.copy(copy / f"seed_{seed}" / "per_user.npz", copy / f"seed_{seed}" / "cold_per_user.npz")
-    folder, _ = keep(copy, tmp_path / "kept", dirty_ok=True)
-    one = read(folder)
+    there = place(copy, tmp_path / "kept", dirty_ok=True)
+    assert not keep(there)
+    one = read(there.folder)
     assert (one.cold.metrics, one.cold.name) == (("HR@10", "NDCG@10"), "bpr")
     np.testing.assert_array_equal(one.cold.user_means("HR@10"), one.user_means("HR@10"))
     (copy / "seed_1" / "cold_per_user.npz").unlink()
-    folder, replaced = keep(copy, tmp_path / "kept", dirty_ok=True)
-    assert read(folder).cold is None and replaced
+    assert keep(there) and read(there.folder).cold is None
 
 
 def test_the_settings_hash_follows_the_settings_and_no_others(runs):
@@ -131,11 +131,12 @@ def refused(capsys, *arguments) -> str:
 
 
 def test_what_is_no_finished_real_committed_run_is_refused(runs, finished_runs, tmp_path, capsys):
-    out = ("--out", tmp_path / "kept")
-    assert "result.json is missing" in refused(capsys, "keep", tmp_path, *out)
+    out = ("--kept", tmp_path / "kept")
+    assert "holds no finished run" in refused(capsys, "keep", tmp_path, *out)
+    assert "is no folder" in refused(capsys, "keep", tmp_path / "nowhere", *out)
     assert "not a seed's" in refused(capsys, "keep", runs["bpr"] / "seed_0", *out)
     assert "--stand-in keeps it" in refused(capsys, "keep", finished_runs["stand-in"], *out)
-    assert "exactly one" in refused(capsys, "keep", *runs.values(), "--name", "x", *out)
+    assert "exactly one run, got 3: " in refused(capsys, "keep", *runs.values(), "--name", "x", *out)
     copy = shutil.copytree(runs["bpr"], tmp_path / "copy")
     for commit in ("unknown", "0123abc-dirty"):
         edit(copy / "result.json", commit=commit)
@@ -147,8 +148,32 @@ def test_what_is_no_finished_real_committed_run_is_refused(runs, finished_runs, 
     assert not (tmp_path / "kept").exists()
 
 
+def test_the_folder_of_a_table_gives_its_runs_but_none_that_was_put_aside_or_has_not_ended(runs, tmp_path, capsys):
+    table, kept = tmp_path / "table", tmp_path / "kept"
+    for name, where in (("bpr", "bpr"), ("dim=2", "sweeps/bpr/dim=2"), ("svdpp", "svdpp.old-0123abcd")):
+        shutil.copytree(runs[name], table / where)
+    (table / "diffnet" / "seed_0").mkdir(parents=True)
+    assert tables.main(["keep", str(table), str(table / "bpr"), "--dirty-ok", "--kept", str(kept)]) == 0
+    assert sorted(path.name for path in (kept / "cafes").iterdir()) == ["bpr", "bpr-dim=2"]
+    said = capsys.readouterr().out.splitlines()
+    assert [line.split(", ")[0] for line in said[2:4]] == [
+        f"left out: {table / 'diffnet'}",
+        f"left out: {table / 'svdpp.old-0123abcd'}",
+    ]
+    assert said[4].startswith("kept: 2; now make the tables")
+    aside = refused(capsys, "keep", table / "svdpp.old-0123abcd", "--dirty-ok", "--kept", kept)
+    assert "there is no finished run among them" in aside and "put aside as out of date" in aside
+
+
+def test_two_runs_of_one_name_are_refused_before_anything_is_copied(runs, tmp_path, capsys):
+    other = shutil.copytree(runs["svdpp"], tmp_path / "other")
+    said = refused(capsys, "keep", *runs.values(), other, "--dirty-ok", "--kept", tmp_path / "kept")
+    assert f"{runs['svdpp']} and {other} would both be kept as {tmp_path / 'kept' / 'cafes' / 'svdpp'}" in said
+    assert not (tmp_path / "kept").exists()
+
+
 def test_a_stand_in_is_kept_apart_and_marked(finished_runs, tmp_path, capsys):
-    words = ["keep", str(finished_runs["stand-in"]), "--stand-in", "--dirty-ok", "--out", str(tmp_path)]
+    words = ["keep", str(finished_runs["stand-in"]), "--stand-in", "--dirty-ok", "--kept", str(tmp_path)]
     assert tables.main(words) == 0
     assert tables.main(words) == 0, "keeping again replaces"
     assert "in place of the former" in capsys.readouterr().out
@@ -211,10 +236,10 @@ def test_sweeps_have_a_table_of_their_own_and_no_other(kept):
 
 
 def test_a_run_older_than_its_models_code_is_stale(kept, capsys):
-    assert tables.main(["check", "--out", str(kept)]) == 0
+    assert tables.main(["check", "--kept", str(kept)]) == 0
     assert capsys.readouterr().out.endswith("kept runs: 3, stale: 0\n")
     edit(kept / "cafes" / "svdpp" / "result.json", code="0" * 16)
-    assert tables.main(["check", "--out", str(kept)]) == 1
+    assert tables.main(["check", "--kept", str(kept)]) == 1
     out = capsys.readouterr().out
     assert "STALE" in out and str(kept / "cafes" / "svdpp") in out and out.endswith("kept runs: 3, stale: 1\n")
     text = part(PAPER, gather(kept, "cafes", PAPER), "cafes", "overall")
@@ -253,6 +278,8 @@ def test_a_page_is_made_anew_between_its_marks_and_nowhere_else(kept):
 
 
 def test_without_kept_runs_the_command_says_how_to_keep_some(tmp_path, capsys):
+    said = refused(capsys, "check", "--kept", tmp_path)
+    assert f"{tmp_path} holds no kept runs;" in said and "experiments.tables keep RUN" in said
     said = refused(capsys, "--paper", "diffnet", "--kept", tmp_path, "--out", tmp_path)
     assert "holds no runs on yelp, flickr, yelp_hin; keep some with" in said
 

@@ -1,8 +1,10 @@
 """Keeps finished runs for good: what the tables need of a run's folder, without a trace of the machine it ran on."""
 
+import dataclasses
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from socialjax.run.whole import whole
 
 # Of the table's protocol; what paired tests over users need, and all they need.
 KEPT = tuple(f"{name}@{k}" for name in ("HR", "NDCG") for k in (5, 10, 15))
+PER_USER = "per_user.npz"
 # The same of the items that nobody has in training, where a run measured them.
 COLD = "cold_per_user.npz"
 KEPT_COLD = ("HR@10", "NDCG@10")
@@ -20,10 +23,17 @@ NEEDED = ("dataset", "data", "features", "model", "protocol", "seeds", "metrics"
 PATH = re.compile(r"(?<![\w.:/])/(?:[^\s/:,;'\"]+/)*([^\s/:,;'\"]+)")
 
 
-def keep(
-    run: Path, kept: Path, name: str | None = None, *, stand_in: bool = False, dirty_ok: bool = False
-) -> tuple[Path, bool]:
-    """Copies the finished run in the folder `run` to kept/DATASET/NAME -> (that folder, whether it replaced another).
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """A finished run that may be kept, and the folder where it will be: DATASET/NAME of the kept runs."""
+
+    run: Path
+    record: dict
+    folder: Path
+
+
+def place(run: Path, kept: Path, name: str | None = None, *, stand_in: bool = False, dirty_ok: bool = False) -> Place:
+    """Where the finished run in the folder `run` is to be kept; nothing is written.
 
     NAME is the model, with the preset, with `features` if it read some, and with the sweep's value, such as
     `diffnet-dim=16`. Raises ValueError for a run that did not finish or lacks a seed's per-user metrics, for a
@@ -40,14 +50,36 @@ def keep(
     name = name or default_name(run, record)
     if not re.fullmatch(r"[\w.=,+-]+", name) or name.startswith("."):
         raise ValueError(f"a kept run is named with letters, digits and . = , + - _, got '{name}'")
-    folder = kept / dataset_of(record) / name
-    arrays = _per_user(run, record["seeds"], "per_user.npz", KEPT)
+    for seed in record["seeds"]:
+        if not (path := run / f"seed_{seed}" / PER_USER).is_file():
+            raise ValueError(f"{path} is missing, without which there are no paired tests; run seed {seed} again")
+    return Place(run, record, kept / dataset_of(record) / name)
+
+
+def places(runs: Sequence[Path], kept: Path, name: str | None = None, **allowed: bool) -> list[Place]:
+    """Of every run, before anything is copied. Raises ValueError for two that would lie in one folder."""
+    found: dict[Path, Place] = {}
+    for run in runs:
+        one = place(run, kept, name, **allowed)
+        if one.folder in found:
+            raise ValueError(
+                f"{found[one.folder].run} and {run} would both be kept as {one.folder}, so nothing was kept; keep them "
+                "one at a time, each with a --name of its own, or only one of them"
+            )
+        found[one.folder] = one
+    return list(found.values())
+
+
+def keep(one: Place) -> bool:
+    """Copies the run to its place -> whether it replaced another. Raises ValueError for seeds of different users."""
+    run, record, folder = one.run, one.record, one.folder
+    arrays = _per_user(run, record["seeds"], PER_USER, KEPT)
     if all((run / f"seed_{seed}" / COLD).is_file() for seed in record["seeds"]):
         cold = _per_user(run, record["seeds"], COLD, KEPT_COLD)
         arrays |= {f"cold_{key}": value for key, value in cold.items()}
     replaces = (folder / "result.json").exists()
     folder.mkdir(parents=True, exist_ok=True)
-    with whole(folder / "per_user.npz") as temporary:
+    with whole(folder / PER_USER) as temporary:
         with temporary.open("wb") as file:
             np.savez_compressed(file, seeds=np.array(record["seeds"], np.int64), **arrays)
         checksum = sha256(temporary)
@@ -56,7 +88,7 @@ def keep(
         folder / "result.json",
         without_places(record) | {"settings_hash": settings_hash(record), "per_user_sha256": checksum},
     )
-    return folder, replaces
+    return replaces
 
 
 def default_name(run: Path, record: dict) -> str:
@@ -116,8 +148,6 @@ def _per_user(run: Path, seeds: list[int], file_name: str, wanted: tuple[str, ..
     users, metrics, found = None, [], []
     for seed in seeds:
         path = run / f"seed_{seed}" / file_name
-        if not path.is_file():
-            raise ValueError(f"{path} is missing, without which there are no paired tests; run seed {seed} again")
         with np.load(path, allow_pickle=False) as file:
             metrics = [name for name in wanted if name in file.files]
             found.append(np.stack([file[name].astype(np.float16) for name in metrics], axis=1))
