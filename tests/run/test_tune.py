@@ -15,10 +15,11 @@ from socialjax.data import planted, sources
 from socialjax.data.sources import DataSettings
 from socialjax.models import MODELS
 from socialjax.models.cf.bpr import BPR
+from socialjax.run import results
 from socialjax.run.tuning import halving, space, trials
 from socialjax.run.tuning.search import Search
 from socialjax.train import log
-from socialjax.train.settings import METRIC
+from socialjax.train.settings import METRIC, TrainSettings
 from socialjax.train.signals import Interrupted
 
 
@@ -147,6 +148,10 @@ def test_a_search_leaves_a_ledger_the_best_trial_a_picture_and_no_parameters(unb
     assert best["trial"] == winner and best["seeds"] == [0] and best["settings"]["model"]["l2"] == best["model"]["l2"]
     assert best[METRIC] == max(line["validation"][METRIC] for line in metrics(folder, winner))
     assert best["python"][0].startswith("model=BPR(dim=4, ") and eval(best["python"][0][6:], {"BPR": BPR}).dim == 4
+    name, (fields, training) = next(iter(eval("{" + best["table"] + "}", {"TrainSettings": TrainSettings}).items()))
+    assert name == "bpr" and results.plain(BPR(**fields)) | {"name": "bpr"} == best["settings"]["model"]
+    assert results.plain(training) | {"quiet": True, "save_seconds": 0} == best["settings"]["train"]
+    assert "'" not in best["table"] and f"\n    {best['table']}\n" in report and "finished before" not in report
     assert all(line in report for line in best["python"]) and f"trial {winner} is the best" in report
     assert (folder / "trials.png").stat().st_size > 1000
     assert not list(folder.glob("trials/*/seed_*/checkpoints")) and not list(folder.glob("**/.*"))
@@ -178,14 +183,14 @@ def test_a_search_that_is_stopped_again_and_again_ends_the_same(search, unbroken
             search(tmp_path / "run")
     report = search(tmp_path / "run")
     assert ledger(tmp_path / "run") == ledger(unbroken[0])
-    assert report.splitlines()[-4:-1] == unbroken[1].splitlines()[-4:-1]
+    assert report.splitlines()[-6:-1] == unbroken[1].splitlines()[-6:-1] and "finished before" not in report
 
 
 def test_a_finished_search_is_read_and_more_trials_add_to_it(search, unbroken, tmp_path, monkeypatch):
     folder = shutil.copytree(unbroken[0], tmp_path / "run")
     with monkeypatch.context() as patch:
         patch.setattr(trials, "train", None)
-        search(folder)
+        assert f"finished before, nothing was trained; delete {folder} to search anew" in search(folder)
     assert ledger(folder) == ledger(unbroken[0])
     search(folder, trials=4)
     assert ledger(folder)[:3] == ledger(unbroken[0])[:3]
@@ -216,6 +221,23 @@ def test_a_search_of_another_space_is_refused(search, unbroken, monkeypatch):
     monkeypatch.setattr(space, "KNOWN", (({**shared, "l2": 0.3}, training), *space.KNOWN[1:]))
     with pytest.raises(ValueError, match=r"trial 0 in .* was made with .*'l2': 0\.02.* and the space has .*'l2': 0\.3"):
         search(unbroken[0])
+
+
+def test_trials_of_other_code_are_refused(search, unbroken, tmp_path):
+    folder = shutil.copytree(unbroken[0], tmp_path / "run")
+    path = folder / "trials" / "001" / "rung_0.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"code": "0123456789abcdef"}))
+    with pytest.raises(ValueError, match=r"trial 1 in .* by other code of the model \(0123456789abcdef, today it is"):
+        search(folder)
+
+
+def test_the_seconds_of_a_trial_are_those_of_all_its_starts(unbroken):
+    lines = [json.loads(line) for line in (unbroken[0] / "trials.jsonl").read_text().splitlines()]
+    folder = unbroken[0] / "trials" / f"{lines[-1]['trial']:03d}" / "seed_0"
+    written = [json.loads(line)["seconds"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert lines[-1]["seconds"] == pytest.approx(written[-1], abs=0.01)  # both rungs, each a start of its own
+    first = next(line for line in lines if line["trial"] == lines[-1]["trial"])
+    assert first["seconds"] == pytest.approx(written[1], abs=0.01) and written[1] < written[-1]
 
 
 def test_what_cannot_be_searched_is_refused():

@@ -17,6 +17,7 @@ from socialjax.run import results
 from socialjax.run.command import exit_code, set_up_logging
 from socialjax.run.lock import only_one
 from socialjax.run.shown import describe
+from socialjax.run.source import code_digest
 from socialjax.run.tuning import report, trials
 from socialjax.run.tuning.ledger import Ledger
 from socialjax.run.tuning.report import ranked
@@ -35,21 +36,21 @@ def main(search: Search) -> int:
 def tune(search: Search) -> str:
     """Runs the search in its folder, or goes on with what is there; leaves trials.jsonl, best.json and trials.png.
 
-    Returns the report. Raises ValueError for a folder that holds another search, DataError, CheckpointError, and
-    Interrupted after SIGTERM or Ctrl-C.
+    Returns the report. Raises ValueError for a folder that holds another search or trials of other code, DataError,
+    CheckpointError, and Interrupted after SIGTERM or Ctrl-C.
     """
     data = sources.load(search.data)
     ledger = Ledger(work_folder(search, data))
     with only_one(ledger.folder):
         ledger.claim(search, data)
-        ledger.check([point for point, _ in search.experiments()])
+        ledger.check([point for point, _ in search.experiments()], code_digest(search.model))
         log.info("data: %s", describe(data))
         log.info("model: %s   folder: %s", models.name_of(search.model), ledger.folder)
-        rungs = halving(search, data, ledger)
+        rungs, trained = halving(search, data, ledger)
         record = report.best(search, data, rungs)
         results.write_json(ledger.folder / "best.json", record)
         report.draw(ledger, search, data, rungs)
-        return report.text(search, data, rungs, record, ledger.folder)
+        return report.text(search, data, rungs, record, ledger.folder, is_new=trained > 0)
 
 
 def work_folder(search: Search, data: Dataset) -> Path:
@@ -65,12 +66,14 @@ def promoted(records: list[dict], keep: int) -> list[int]:
     return sorted(record["trial"] for record in ranked(records)[: max(1, len(records) // keep)])
 
 
-def halving(search: Search, data: Dataset, ledger: Ledger) -> list[list[dict]]:
-    """The records of every rung, by trial."""
+def halving(search: Search, data: Dataset, ledger: Ledger) -> tuple[list[list[dict]], int]:
+    """(the records of every rung, by trial; how many of them were not there before)."""
     rungs: list[list[dict]] = []
+    trained = 0
     alive, clock, made = list(range(search.trials)), _Clock(search), None
     for rung in range(len(search.rungs)):
         missing = [trial for trial in alive if ledger.read(trial, rung) is None]
+        trained += len(missing)
         clock.enter(rung, len(missing))
         if missing and search.jobs > 1:
             ended = trials.side_by_side(search, ledger, rung, missing)
@@ -88,7 +91,7 @@ def halving(search: Search, data: Dataset, ledger: Ledger) -> list[list[dict]]:
             ledger.forget_parameters(trial)
         alive = goes_on
     ledger.list_all(rungs)
-    return rungs
+    return rungs, trained
 
 
 def _one_by_one(search, made, ledger: Ledger, rung: int, missing: list[int]) -> Iterator[dict]:
@@ -104,7 +107,7 @@ def _warn(search: Search, rungs: list[list[dict]]) -> None:
             *(len(flat), len(rungs[-1]), search.rungs[len(rungs) - 1]),
         )
     if len({record["code"] for rung in rungs for record in rung}) > 1:
-        log.warning("the model's code has changed since this search began; choose another --workdir to search anew")
+        log.warning("the model's code has changed while this search ran; choose another --workdir to search anew")
 
 
 class _Clock:

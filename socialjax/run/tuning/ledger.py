@@ -44,16 +44,25 @@ class Ledger:
                 )
         results.write_json(path, record)
 
-    def check(self, points: list[Point]) -> None:
-        """Raises ValueError when a trial that is there was not made at its point: the space has changed since."""
+    def check(self, points: list[Point], code: str) -> None:
+        """Raises ValueError when a trial that is there was not made at its point or not by today's code.
+
+        points: those of the space now. code: the digest of the model's code now.
+        """
+        anew = "choose another --workdir, or delete the folder, to search anew"
         for trial, point in enumerate(points):
-            for path in self.place(trial).glob("rung_*.json"):
+            for path in sorted(self.place(trial).glob("rung_*.json")):
                 there = results.read_json(path)
                 was, now = there["model"] | there["training"], point.model | point.training
                 if was != now:
                     raise ValueError(
-                        f"trial {trial} in {self.folder} was made with {was}, and the space has {now} now; "
-                        "choose another --workdir, or delete the folder to start anew"
+                        f"trial {trial} in {self.folder} was made with {was}, and the space has {now} now; {anew}"
+                    )
+                if there["code"] != code:
+                    raise ValueError(
+                        f"trial {trial} in {self.folder} was made by other code of the model ({there['code']}, today "
+                        f"it is {code}), so that its figures do not stand beside new ones; {anew}, or go back to the "
+                        "code of then"
                     )
 
     def place(self, trial: int) -> Path:
@@ -80,6 +89,10 @@ class Ledger:
     def curves(self, trial: int) -> list[list[dict]]:
         """The lines of metrics.jsonl of each of its seeds."""
         return [MetricsLog(path).read() for path in sorted(self.place(trial).glob("seed_*/metrics.jsonl"))]
+
+    def seconds(self, trial: int) -> float:
+        """Of training and validation since epoch 0: over its seeds, all rungs, and all starts of the command."""
+        return sum(lines[-1]["seconds"] for lines in self.curves(trial) if lines)
 
     def forget_parameters(self, trial: int) -> None:
         """Deletes the checkpoints of a trial that does not go on: two of Yelp's fill 100 MB."""

@@ -1,7 +1,9 @@
 """What a search shows at its end: best.json, the table of trials, their curves, and the lines to paste."""
 
 import dataclasses
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -10,10 +12,12 @@ from socialjax.data.schema import Dataset
 from socialjax.eval.tables import text_table
 from socialjax.run import results
 from socialjax.run.pictures import blank, save
+from socialjax.run.settings import Experiment
 from socialjax.run.tuning.ledger import Ledger
 from socialjax.run.tuning.search import Search
 from socialjax.train.settings import METRIC
 
+NO_SETTINGS = ("quiet", "save_seconds")  # what has no bearing on the figures
 COLOURS = {"bpr": "tab:blue", "bce": "tab:green", "softmax": "tab:orange"}  # the rest is grey
 
 
@@ -38,30 +42,47 @@ def best(search: Search, data: Dataset, rungs: list[list[dict]]) -> dict:
         "rungs": list(search.rungs),
         "space_seed": search.space_seed,
         "settings": results.settings_of(experiment),
-        "python": [f"model={python(experiment.model)}", f"train={python(experiment.train, ('quiet', 'save_seconds'))}"],
+        "python": [f"model={python(experiment.model)}", f"train={python(experiment.train, NO_SETTINGS)}"],
+        "table": table_line(experiment),
         **results.made_with(),
     }
 
 
 def python(settings, without: tuple[str, ...] = ()) -> str:
     """A settings dataclass as the call that makes it, with what differs from its defaults."""
+    kept = [f"{name}={quoted(value)}" for name, value in changed(settings).items() if name not in without]
+    return f"{type(settings).__name__}({', '.join(kept)})"
+
+
+def table_line(experiment: Experiment) -> str:
+    """The line of a table's SETTINGS: `"bpr": ({"l2": 0.04}, TrainSettings(epochs=200)),`."""
+    fields = ", ".join(f'"{name}": {quoted(value)}' for name, value in changed(experiment.model).items())
+    return f'"{models.name_of(experiment.model)}": ({{{fields}}}, {python(experiment.train, NO_SETTINGS)}),'
+
+
+def changed(settings) -> dict[str, Any]:
+    """The fields of a settings dataclass that differ from its defaults."""
     usual = type(settings)()
     values = {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
-    kept = [f"{name}={value!r}" for name, value in values.items() if value != getattr(usual, name)]
-    return f"{type(settings).__name__}({', '.join(each for each in kept if each.split('=')[0] not in without)})"
+    return {name: value for name, value in values.items() if value != getattr(usual, name)}
 
 
-def text(search: Search, data: Dataset, rungs: list[list[dict]], chosen: dict, folder: Path) -> str:
-    """The table of trials, those that came furthest first, and the lines to paste."""
+def quoted(value: Any) -> str:
+    """Python's literal of a setting, text in double quotes."""
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
+
+
+def text(search: Search, data: Dataset, rungs: list[list[dict]], chosen: dict, folder: Path, is_new: bool) -> str:
+    """The table of trials, those that came furthest first, and the lines to paste. is_new: whether any was trained
+    in this start of the command."""
     last = {record["trial"]: record for rung in rungs for record in rung}
     rows = [
         ["trial", f"validation {METRIC}", "best epoch", "trained to", "seconds", *chosen["model"], *chosen["training"]]
     ]
     for rung in reversed(range(len(rungs))):
         for record in ranked([record for record in last.values() if record["rung"] == rung]):
-            spent = sum(r["seconds"] for each in rungs for r in each if r["trial"] == record["trial"])
             figure = "not finite" if record[METRIC] is None else f"{record[METRIC]:.4f}"
-            shown = [figure, "/".join(map(str, record["epoch"])), str(record["epochs"]), f"{spent:.0f}"]
+            shown = [figure, "/".join(map(str, record["epoch"])), str(record["epochs"]), f"{record['seconds']:.0f}"]
             drawn = [*record["model"].values(), *record["training"].values()]
             rows.append([str(record["trial"]), *shown, *map(str, drawn)])
     stand_in = ", STAND-IN: generated, not real data" if data.provenance.kind == "stand-in" else ""
@@ -72,6 +93,9 @@ def text(search: Search, data: Dataset, rungs: list[list[dict]], chosen: dict, f
         text_table(rows),
         f"trial {chosen['trial']} is the best:",
         *(f"    {line}" for line in chosen["python"]),
+        "the same as a line of SETTINGS in the file of a table, such as experiments/baselines_yelp.py:",
+        f"    {chosen['table']}",
+        *([] if is_new else [f"finished before, nothing was trained; delete {folder} to search anew"]),
         f"kept in {folder}: best.json, trials.jsonl, trials.png",
     ]
     return "\n".join(lines)

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -64,7 +63,7 @@ def run(search: Search, of: Bench, ledger: Ledger, trial: int, rung: int) -> dic
 
     A trial whose loss is not finite has no metric, and ranks last.
     """
-    began, found, said = time.monotonic(), [], None
+    found, said = [], None
     point, experiment = search.experiments()[trial]
     code = code_digest(experiment.model)
     side = on_device(experiment.model.prepare(of.data))
@@ -89,7 +88,7 @@ def run(search: Search, of: Bench, ledger: Ledger, trial: int, rung: int) -> dic
         "popularity": of.floor,
         "diverged": said,
         "code": code,
-        "seconds": round(time.monotonic() - began, 2),
+        "seconds": round(ledger.seconds(trial), 2),
     }
     ledger.write(record)
     return record
