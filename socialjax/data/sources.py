@@ -135,6 +135,8 @@ def _stand_in(settings: DataSettings) -> Dataset:
 def _must_be_complete(name: str, folder: Path, named_by: str) -> None:
     if not folder.is_dir():
         raise DataError(f"{named_by} names {folder}, which is not a folder; correct it or leave it out")
+    if lacks := ngcf.missing(folder, name):
+        raise DataError(f"{folder} ({named_by}) lacks {' and '.join(lacks)}. {ngcf.instructions(name)}")
     # The files of one's own folder have several forms: its reader knows which are missing.
     if name in PUBLISHED and (missing := PUBLISHED[name].missing(folder)):
         wanted = ", ".join(file.name for file in PUBLISHED[name].files)
@@ -157,6 +159,8 @@ def _refuse_own_only(settings: DataSettings) -> None:
 def _instructions(settings: DataSettings, failure: str) -> str:
     """What to put where, for a set that was not found."""
     name = settings.name
+    if name in ngcf.PUBLISHED:
+        return f"the files of {name} were not found. {ngcf.instructions(name)}"
     if name not in PUBLISHED:
         return (
             f"{name!r} is none of the published sets ({', '.join(PUBLISHED)}) and no folder of yours was found; "

@@ -108,6 +108,19 @@ def test_a_folder_that_goes_by_a_published_name_must_hold_that_set(tmp_path):
         ngcf.read(tmp_path, "gowalla")
 
 
+def test_without_the_files_of_a_published_name_the_error_says_which_and_how_they_look(places, tmp_path):
+    with pytest.raises(
+        DataError, match=r"gowalla were not found\. .*train\.txt and test\.txt.*`0 12 7 431`.*--data\.dir"
+    ):
+        load(DataSettings(name="gowalla"))
+    where = write(tmp_path / "some", train=TRAIN)
+    with pytest.raises(DataError, match=r"some \(--data\.dir\) lacks test\.txt\. gowalla is two files"):
+        load(DataSettings(name="gowalla", dir=where))
+    assert ngcf.missing(where, "mine") == [] and ngcf.missing(tmp_path, "gowalla") == ["train.txt", "test.txt"]
+    (where / "gowalla.rating").write_text("0\t1\n")
+    assert ngcf.missing(where, "gowalla") == []
+
+
 def test_a_pair_in_train_and_test_is_refused_and_one_that_stands_twice_is_stated(tmp_path):
     with pytest.raises(DataError, match="pairs of test that are in train too, got 1"):
         folder.read(write(tmp_path / "a", train="0 1 2\n", test="0 2\n"), "mine", FolderOptions(validation="none"))
@@ -167,6 +180,6 @@ def test_the_command_line_s_settings_find_it_and_its_files_decide_what_is_kept(t
 @pytest.mark.usefixtures("places")
 def test_without_a_folder_the_error_says_what_to_give(tmp_path):
     with pytest.raises(DataError, match=r"give --data\.dir DIR.*train\.txt and test\.txt with a line of items"):
-        load(DataSettings(name="gowalla"))
-    with pytest.raises(DataError, match=r"wanted gowalla\.train\.rating"):
-        load(DataSettings(name="gowalla", dir=write(tmp_path / "half", train=TRAIN)))
+        load(DataSettings(name="mine"))
+    with pytest.raises(DataError, match=r"wanted mine\.train\.rating"):
+        load(DataSettings(name="mine", dir=write(tmp_path / "half", train=TRAIN)))

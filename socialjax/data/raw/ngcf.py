@@ -36,6 +36,24 @@ def paths(folder: Path, name: str) -> dict[str, Path]:
     return found if {"train", "test"} <= set(found) and not others else {}
 
 
+def missing(folder: Path, name: str) -> list[str]:
+    """Which of train.txt and test.txt a folder lacks that goes by a name of PUBLISHED; none for other names and for
+    files called `<name>.*`."""
+    if name not in PUBLISHED or any(path.name.startswith(f"{name}.") for path in Path(folder).glob("*")):
+        return []
+    return [file for part, file in FILES.items() if part != "validation" and find(folder, file) is None]
+
+
+def instructions(name: str) -> str:
+    """What to put where, for a set of PUBLISHED."""
+    return (
+        f"{name} is two files, train.txt and test.txt, from the folder Data/{name} of github.com/kuandeng/LightGCN. "
+        "Each line is a user and the items they took, whole numbers from 0 parted by blanks, such as `0 12 7 431`. "
+        f"Put both into one folder and give it with --data.dir FOLDER, or call the folder {name} and set the "
+        "environment variable SOCIALJAX_DATA to the one that holds it"
+    )
+
+
 def read(folder: Path, name: str) -> Dataset:
     """The columns of `folder`, as the files have them. Raises DataError with file and line."""
     checksums: dict[str, str] = {}
