@@ -1,13 +1,14 @@
 """Features for real: DiffNet, DiffNet++ and FM on Yelp with categories and cities, each with and without them.
 
     python -m experiments.features_yelp_hin                               # all models, seeds 0-4; resumes
-    python -m experiments.features_yelp_hin --models diffnet --seeds 0 1
+    python -m experiments.features_yelp_hin --only diffnet --seeds 0 1
 
 Both sides of a comparison differ in `use_features` alone. Cold items are those that nobody has in train: their test
 pairs alone are the positives, against the same negatives. Paired tests are over users, whose metrics are means over
-the seeds; Holm's correction is over all tests of the table. Shared settings are those of DiffNet on Yelp. DiffNet has
-`cold_bias`, which acts with features only. With 0, 0.25, 0.5, 0.75 and 1 of it, cold items have an HR@10 of .02,
-.02, .06, .10 and .10 on validation and all items an NDCG@10 of .226, .225, .225, .223 and .221; without it 0 and .227.
+the seeds; Holm's correction is over the tests of a table, as on the results page. Shared settings are those of DiffNet
+on Yelp. DiffNet has `cold_bias`, which acts with features only. With 0, 0.25, 0.5, 0.75 and 1 of it, cold items have an
+HR@10 of .02, .02, .06, .10 and .10 on validation and all items an NDCG@10 of .226, .225, .225, .223 and .221; without
+it 0 and .227.
 
 Expect some minutes a seed and variant on 2 cores.
 """
@@ -16,12 +17,11 @@ import dataclasses
 import sys
 from pathlib import Path
 
-import numpy as np
 import tyro
 
 from socialjax.data import sources
 from socialjax.data.sources import DataSettings
-from socialjax.eval.significance import holm, mean_interval, paired
+from socialjax.eval.significance import mean_interval
 from socialjax.eval.tables import cell, text_table
 from socialjax.models.cf.fm import FM
 from socialjax.models.social.diffnet import DiffNet
@@ -29,6 +29,10 @@ from socialjax.models.social.diffnet_pp import DiffNetPP
 from socialjax.run import results
 from socialjax.run.command import exit_code, set_up_logging
 from socialjax.run.execute import run, work_folder
+from socialjax.run.report import comparisons
+from socialjax.run.report.gather import Kept, of_run
+from socialjax.run.report.overall import label
+from socialjax.run.report.paper import Paper
 from socialjax.run.settings import Definition, Experiment
 from socialjax.train.processes import is_first, join_processes
 from socialjax.train.settings import TrainSettings
@@ -41,32 +45,37 @@ MODELS = {
 }
 DATA = DataSettings(name="yelp_hin", require_real=True)  # the stand-in has no features
 TRAIN = TrainSettings(epochs=140, evaluate_every=4, patience=40)
-METRICS = ("HR@10", "NDCG@10")
-GROUPS = {"all": "per_user.npz", "cold items": "cold_per_user.npz"}
+GROUPS = ("all", "cold items")
 COLD = "[0, 1)"
+PAPER = Paper(
+    name="features_yelp_hin",
+    title="With features and without",
+    datasets=("yelp_hin",),
+    models={"diffnet": "DiffNet", "diffnet_pp": "DiffNet++", "fm": "FM"},
+)
 DEFINITION = Definition(
     name="features_yelp_hin",
-    summary="Item and user features on yelp_hin: with and without.",
+    summary=__doc__,
     default=Experiment(model=MODELS["diffnet"], data=DATA, train=TRAIN),
 )
 
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
-    """Which models, and which seeds."""
+    """The command line."""
 
-    models: tuple[str, ...] = tuple(MODELS)
-    """Some of the names that the table has."""
+    only: tuple[str, ...] = ()
+    """Some of the models."""
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    """One run each; their mean and 95 % interval are shown."""
     data: DataSettings = DATA
     train: TrainSettings = TRAIN
     workdir: Path | None = None
     """Default runs/features_yelp_hin/yelp_hin; one folder inside for each model and variant."""
 
     def __post_init__(self):
-        unknown = sorted(set(self.models) - set(MODELS))
-        if unknown or not self.models:
-            raise ValueError(f"--models wants some of {', '.join(MODELS)}, got {', '.join(unknown) or 'none'}")
+        if strange := [name for name in self.only if name not in MODELS]:
+            raise ValueError(f"--only must name some of {', '.join(MODELS)}, got {', '.join(strange)}")
 
 
 def variants(arguments: Arguments) -> dict[tuple[str, bool], Experiment]:
@@ -79,81 +88,67 @@ def variants(arguments: Arguments) -> dict[tuple[str, bool], Experiment]:
             seeds=arguments.seeds,
             workdir=arguments.workdir,
         )
-        for name in arguments.models
+        for name in arguments.only or MODELS
         for given in (True, False)
     }
 
 
-def per_user(folder: Path, seeds: tuple[int, ...], group: str, metric: str) -> tuple[np.ndarray, np.ndarray]:
-    """(users i32[U], f64[U] the metric of each, its mean over the seeds) of one group."""
-    kept = [np.load(folder / f"seed_{seed}" / GROUPS[group]) for seed in seeds]
-    return kept[0]["users"], np.mean([one[metric].astype(np.float64) for one in kept], axis=0)
-
-
-def over_seeds(record: dict, group: str, metric: str) -> dict:
-    """{"mean", "ci95"} over the seeds of a result."""
+def over_seeds(run: Kept, group: str, metric: str) -> dict:
+    """{"mean", "ci95"} over the seeds of a run."""
     if group == "all":
-        return record["metrics"][metric]
-    mean, half = mean_interval([seed["item interactions"][COLD][metric] for seed in record["groups"]])
+        return run.record["metrics"][metric]
+    mean, half = mean_interval([seed["item interactions"][COLD][metric] for seed in run.record["groups"]])
     return {"mean": mean, "ci95": half}
 
 
-def compare(records: dict[tuple[str, bool], dict], folders: dict[tuple[str, bool], Path]) -> list[dict]:
-    """Each model with features less the same without, on all users and on cold items: one row a test."""
-    rows = []
-    for name in dict.fromkeys(name for name, _ in records):
-        for group in GROUPS:
-            for metric in METRICS:
-                sides = []
-                for given in (True, False):
-                    sides.append(per_user(folders[name, given], records[name, given]["seeds"], group, metric))
-                if not np.array_equal(sides[0][0], sides[1][0]):
-                    raise ValueError(f"the two runs of {name} evaluated different users; delete one and run it again")
-                test = paired(sides[0][1], sides[1][1])
-                rows.append({"model": name, "group": group, "metric": metric, **dataclasses.asdict(test)})
-    corrected = holm({str(place): row["p_t"] for place, row in enumerate(rows)})
-    return [{**row, "p_holm": corrected[str(place)]} for place, row in enumerate(rows)]
+def paired_rows(runs: list[Kept]) -> dict[str, list[tuple[Kept, Kept]]]:
+    """Group -> (with features, without) of each model, on all test items and on those nobody has in train."""
+    pairs = comparisons.with_and_without_features(runs)
+    return {"all": pairs, "cold items": comparisons.on_cold_items(pairs)}
 
 
-def table(records: dict[tuple[str, bool], dict], rows: list[dict]) -> str:
+def compared(runs: list[Kept]) -> list[dict]:
+    """The tests of the tables as plain records."""
+    return [
+        {"model": b.name, "group": group, "metric": metric, **dataclasses.asdict(test), "p_holm": p_holm}
+        for group, rows in paired_rows(runs).items()
+        for _, b, metric, test, p_holm, _ in comparisons.against(rows)
+    ]
+
+
+def tables(runs: list[Kept]) -> str:
     """Metrics with 95 % intervals over seeds, then the differences with 95 % intervals over users."""
-    titles = [f"{metric}, {group}" for group in GROUPS for metric in METRICS]
-    figures = [["", *titles]]
-    for (name, given), record in records.items():
-        cells = [cell(over_seeds(record, group, metric)) for group in GROUPS for metric in METRICS]
-        figures.append([f"{name}, {'with features' if given else 'without'}", *cells])
-    tests = [["with - without", "users", "difference", "95 % interval", "p (t)", "p (Wilcoxon)", "p (t, Holm)"]]
-    for row in rows:
-        tests.append(
-            [
-                f"{row['model']}: {row['metric']}, {row['group']}",
-                f"{row['num_users']:,}",
-                f"{row['difference']:+.4f}",
-                f"{row['low']:+.4f} .. {row['high']:+.4f}",
-                *(f"{row[p]:.2g}" for p in ("p_t", "p_wilcoxon", "p_holm")),
-            ]
-        )
-    return "\n".join(["", text_table(figures), "", text_table(tests)])
+    figures = [["", *(f"{metric}, {group}" for group in GROUPS for metric in comparisons.METRICS)]]
+    for one in runs:
+        cells = [cell(over_seeds(one, group, metric)) for group in GROUPS for metric in comparisons.METRICS]
+        figures.append([label(PAPER, one), *cells])
+    said = ["", text_table(figures)]
+    for group, rows in paired_rows(runs).items():
+        if rows:
+            users = f"{len(rows[0][0].users):,} users"
+            said += ["", f"with features - without, {group}, paired over {users}:"]
+            said.append(text_table(comparisons.comparison(PAPER, rows)))
+    return "\n".join(said)
 
 
 def main(given=None) -> int:
-    """Runs what is not finished, prints the table and keeps it as comparison.json; returns the exit code."""
+    """Runs what is not finished, prints the tables and keeps the tests as comparison.json; returns the exit code."""
     set_up_logging()
 
     def act():
         arguments = tyro.cli(Arguments, prog=DEFINITION.typed(), description=DEFINITION.summary, args=given)
         join_processes()
         data = sources.load(arguments.data)
-        records, folders = {}, {}
+        runs = []
         for (name, with_features), experiment in variants(arguments).items():
-            label = f"{name},use_features={with_features}"
-            records[name, with_features] = run(DEFINITION, experiment, data, label)
-            folders[name, with_features] = work_folder(DEFINITION, experiment, data, label)
+            where = f"{name},use_features={with_features}"
+            run(DEFINITION, experiment, data, where)
+            if is_first():
+                folder = work_folder(DEFINITION, experiment, data, where)
+                runs.append(of_run(folder, f"{name}-features" if with_features else name))
         if is_first():
-            rows = compare(records, folders)
-            folder = next(iter(folders.values())).parent
-            results.write_json(folder / "comparison.json", rows)
-            print(table(records, rows) + f"\nkept in {folder}", flush=True)
+            results.write_json(folder.parent / "comparison.json", compared(runs))
+            print(f"{tables(runs)}\nkept in {folder.parent}", flush=True)
 
     return exit_code(act)
 

@@ -5,55 +5,57 @@ import pytest
 
 from experiments import features_yelp_hin as features
 from socialjax.run import results
+from socialjax.run.report.comparisons import METRICS
+from socialjax.run.report.gather import of_run
 
 USERS = np.arange(40, dtype=np.int32)
 
 
-def keep(folder, all_users, cold, users=USERS):
+def finish(folder, all_users, cold, users=USERS):
     """A run of two seeds whose metrics are these, seed 1 as much above as seed 0 lies below."""
     for seed, shift in ((0, -0.125), (1, 0.125)):
         (folder / f"seed_{seed}").mkdir(parents=True)
         for name, values, mine in (("per_user", all_users, users), ("cold_per_user", cold, users[: len(cold)])):
-            metrics = {metric: values + shift for metric in features.METRICS}
+            metrics = {metric: values + shift for metric in METRICS}
             results.write_per_user(folder / f"seed_{seed}" / f"{name}.npz", mine, metrics)
-    cold_means = [{"item interactions": {"[0, 1)": dict.fromkeys(features.METRICS, m)}} for m in (0.1, 0.3)]
-    means = {metric: {"mean": 0.5, "ci95": 0.01} for metric in features.METRICS}
-    return {"seeds": [0, 1], "metrics": means, "groups": cold_means}
+    cold_means = [{"item interactions": {"[0, 1)": dict.fromkeys(METRICS, m)}} for m in (0.1, 0.3)]
+    means = {metric: {"mean": 0.5, "ci95": 0.01} for metric in METRICS}
+    record = {"model": "diffnet", "seeds": [0, 1], "metrics": means, "groups": cold_means}
+    results.write_json(folder / "result.json", record)
 
 
 @pytest.fixture
 def runs(tmp_path):
     """DiffNet gains 0.25 for half the users and nothing for the rest; on cold items it gains nothing at all."""
-    folders = {("diffnet", given): tmp_path / str(given) for given in (True, False)}
     gain, without = np.tile([0.25, 0.0], 20), np.linspace(0.25, 0.5, 40)
-    records = {key: keep(folder, without + (gain if key[1] else 0), without[:10]) for key, folder in folders.items()}
-    return records, folders
+    finish(tmp_path / "with", without + gain, without[:10])
+    finish(tmp_path / "without", without, without[:10])
+    return [of_run(tmp_path / "with", "diffnet-features"), of_run(tmp_path / "without", "diffnet")]
 
 
 def test_differences_are_of_means_over_seeds_user_by_user(runs):
-    rows = {(row["group"], row["metric"]): row for row in features.compare(*runs)}
-    assert len(rows) == 4
+    rows = {(row["group"], row["metric"]): row for row in features.compared(runs)}
+    assert len(rows) == 4 and {row["model"] for row in rows.values()} == {"diffnet"}
     gained, same = rows["all", "NDCG@10"], rows["cold items", "NDCG@10"]
     assert gained["difference"] == pytest.approx(0.125, abs=1e-3) and gained["num_users"] == 40
     # t = 0.125 / (0.125 sqrt(40 / 39) / sqrt(40)) = sqrt(39)
     assert gained["p_t"] == pytest.approx(2.4e-7, rel=0.1) and gained["low"] > 0
     assert (same["difference"], same["p_t"], same["num_users"]) == (0.0, 1.0, 10)
-    assert gained["p_holm"] == pytest.approx(4 * gained["p_t"])
+    assert gained["p_holm"] == pytest.approx(2 * gained["p_t"])  # a table for all items and one for cold ones
 
 
-def test_the_table_has_a_row_for_each_variant_and_test(runs):
-    records, folders = runs
-    text = features.table(records, features.compare(records, folders))
-    assert "diffnet, with features" in text and "diffnet, without" in text and "+0.1250" in text
+def test_the_tables_have_a_row_for_each_variant_and_test(runs):
+    text = features.tables(runs)
+    assert "\nDiffNet, with features " in text and "\nDiffNet  " in text
+    assert text.count("\nDiffNet, with features - DiffNet") == 2 and "+0.1250 (" in text
+    assert "cold items, paired over 10 users" in text
     assert "0.2000 ±1.2706" in text  # 0.1 and 0.3: t = 12.706 on one degree of freedom, times 0.1
 
 
 def test_runs_of_different_users_are_not_paired(runs, tmp_path):
-    records, folders = runs
-    folders["diffnet", False] = tmp_path / "other"
-    keep(folders["diffnet", False], np.zeros(40), np.zeros(10), USERS + 1)
-    with pytest.raises(ValueError, match="evaluated different users"):
-        features.compare(records, folders)
+    finish(tmp_path / "other", np.zeros(40), np.zeros(10), USERS + 1)
+    with pytest.raises(ValueError, match="diffnet-features and diffnet evaluated different users"):
+        features.compared([runs[0], of_run(tmp_path / "other", "diffnet")])
 
 
 def test_variants_differ_in_the_features_alone_and_names_are_checked():
@@ -61,5 +63,6 @@ def test_variants_differ_in_the_features_alone_and_names_are_checked():
     assert {name for name, _ in made} == set(features.MODELS)
     for name, given in made:
         assert made[name, given].model.use_features is given
-    with pytest.raises(ValueError, match="--models wants some of diffnet"):
-        features.Arguments(models=("diffnet", "svd"))
+    assert {name for name, _ in features.variants(features.Arguments(only=("fm",)))} == {"fm"}
+    with pytest.raises(ValueError, match="--only must name some of diffnet, diffnet_pp, fm, got svd"):
+        features.Arguments(only=("diffnet", "svd"))

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from socialjax.eval.significance import Paired, holm, paired
 from socialjax.run.report.gather import Kept, main_rows
 from socialjax.run.report.overall import best_of, label
@@ -15,7 +17,14 @@ def against(rows: Sequence[tuple[Kept, Kept]]) -> list[tuple[Kept, Kept, str, Pa
     """(a, b) -> (a, b, metric, a - b over users, p of the t-test and of Wilcoxon's test, both after Holm).
 
     Each user counts with the mean over that run's seeds. Holm's correction is over all rows and metrics of the table.
+    Raises ValueError for two runs that evaluated different users.
     """
+    for a, b in rows:
+        if not np.array_equal(a.users, b.users):
+            raise ValueError(
+                f"{a.name} and {b.name} evaluated different users, so there is no pairing them; delete one of the two "
+                "and run it again as the other"
+            )
     found = {
         (place, metric): paired(a.user_means(metric), b.user_means(metric))
         for place, (a, b) in enumerate(rows)

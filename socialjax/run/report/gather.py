@@ -11,7 +11,7 @@ import numpy as np
 
 from socialjax import models
 from socialjax.run import results
-from socialjax.run.report.keep import sha256
+from socialjax.run.report.keep import per_user, sha256
 from socialjax.run.report.paper import Paper
 from socialjax.run.source import code_digest
 
@@ -74,12 +74,22 @@ def read(folder: Path) -> Kept:
     if not path.is_file() or sha256(path) != record.get("per_user_sha256"):
         raise ValueError(f"{path} is missing or is not the one that belongs to result.json; keep the run again")
     with np.load(path, allow_pickle=False) as file:
-        whole, cold = (
-            Kept(folder.name, record, file[f"{of}users"], file[f"{of}values"], tuple(map(str, file[f"{of}metrics"])))
-            if f"{of}users" in file.files
-            else None
-            for of in ("", "cold_")
-        )
+        return _made(folder.name, record, {key: file[key] for key in file.files})
+
+
+def of_run(run: Path, name: str) -> Kept:
+    """A finished run that is not kept, as if it were, under that name. Raises ValueError when a file is missing."""
+    record = results.read_json(run / "result.json")
+    return _made(name, record, per_user(run, record["seeds"]))
+
+
+def _made(name: str, record: dict, arrays: dict[str, np.ndarray]) -> Kept:
+    whole, cold = (
+        Kept(name, record, arrays[f"{of}users"], arrays[f"{of}values"], tuple(map(str, arrays[f"{of}metrics"])))
+        if f"{of}users" in arrays
+        else None
+        for of in ("", "cold_")
+    )
     return dataclasses.replace(whole, cold=cold)
 
 

@@ -73,10 +73,7 @@ def places(runs: Sequence[Path], kept: Path, name: str | None = None, **allowed:
 def keep(one: Place) -> bool:
     """Copies the run to its place -> whether it replaced another. Raises ValueError for seeds of different users."""
     run, record, folder = one.run, one.record, one.folder
-    arrays = _per_user(run, record["seeds"], PER_USER, KEPT)
-    if all((run / f"seed_{seed}" / COLD).is_file() for seed in record["seeds"]):
-        cold = _per_user(run, record["seeds"], COLD, KEPT_COLD)
-        arrays |= {f"cold_{key}": value for key, value in cold.items()}
+    arrays = per_user(run, record["seeds"])
     replaces = (folder / "result.json").exists()
     folder.mkdir(parents=True, exist_ok=True)
     with whole(folder / PER_USER) as temporary:
@@ -89,6 +86,18 @@ def keep(one: Place) -> bool:
         without_places(record) | {"settings_hash": settings_hash(record), "per_user_sha256": checksum},
     )
     return replaces
+
+
+def per_user(run: Path, seeds: Sequence[int]) -> dict[str, np.ndarray]:
+    """What each user of a run got: users i32[U], values f16[U, S, M] and the names of the M metrics; the same as
+    cold_users, ... where every seed was measured on items that nobody has in training.
+
+    Raises ValueError for seeds of different users.
+    """
+    found = _of_seeds(run, seeds, PER_USER, KEPT)
+    if all((run / f"seed_{seed}" / COLD).is_file() for seed in seeds):
+        found |= {f"cold_{key}": value for key, value in _of_seeds(run, seeds, COLD, KEPT_COLD).items()}
+    return found
 
 
 def default_name(run: Path, record: dict) -> str:
@@ -143,8 +152,8 @@ def _finished(run: Path) -> dict:
     return record
 
 
-def _per_user(run: Path, seeds: list[int], file_name: str, wanted: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """-> users i32[U], values f16[U, S, M] and the names of the M metrics. So ordered, they compress best."""
+def _of_seeds(run: Path, seeds: Sequence[int], file_name: str, wanted: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """In the order of `per_user`, which compresses best."""
     users, metrics, found = None, [], []
     for seed in seeds:
         path = run / f"seed_{seed}" / file_name
