@@ -1,5 +1,9 @@
-"""Finished runs on small data, made once."""
+"""Finished runs on small data, made once, and the surroundings of commands that run in this process."""
 
+import logging
+import sys
+
+import jax
 import numpy as np
 import pytest
 
@@ -32,6 +36,55 @@ def places(run_home, monkeypatch):
     """Data is found in a cache of the tests' own only."""
     monkeypatch.setenv("SOCIALJAX_CACHE", str(run_home / "cache"))
     monkeypatch.delenv("SOCIALJAX_DATA", raising=False)
+
+
+@pytest.fixture
+def logging_as_before():
+    """Commands set up the logging and the hooks of a whole process."""
+    root, hook = logging.getLogger(), sys.unraisablehook
+    before = root.level, list(root.handlers)
+    root.handlers = []  # setting up closes those that are there
+    yield
+    root.handlers, sys.unraisablehook = before[1], hook
+    root.setLevel(before[0])
+
+
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory):
+    """The folder of compiled programs; JAX takes one in the life of a process."""
+    return tmp_path_factory.mktemp("compiled")
+
+
+@pytest.fixture(scope="module")
+def compiled_once(compiled):
+    """The same program, in many runs, comes from a cache."""
+    changed = {"jax_compilation_cache_dir": str(compiled), "jax_persistent_cache_min_compile_time_secs": 0.0}
+    before = {option: getattr(jax.config, option) for option in changed}
+    for option, value in changed.items():
+        jax.config.update(option, value)
+    yield
+    for option, value in before.items():
+        jax.config.update(option, value)
+
+
+@pytest.fixture
+def compiled_for_children(compiled, monkeypatch):
+    """Processes that a test starts take programs from there too."""
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(compiled))
+    monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+
+
+@pytest.fixture
+def call(capsys, logging_as_before):
+    """call(main, what, *arguments) -> (exit code, standard output, standard error) of a command, never a traceback."""
+
+    def call(main, what, *arguments):
+        code = main(what, [str(argument) for argument in arguments])
+        said = capsys.readouterr()
+        assert "Traceback" not in said.err
+        return code, said.out, said.err
+
+    return call
 
 
 @pytest.fixture(scope="session")

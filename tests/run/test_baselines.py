@@ -2,9 +2,7 @@
 
 import dataclasses
 import json
-import logging
 
-import jax
 import pytest
 from conftest import TINY, write_folder
 
@@ -18,31 +16,9 @@ from socialjax.run.settings import EvalSettings
 from socialjax.run.study import Arguments, Study, rows
 from socialjax.train.settings import TrainSettings
 
+pytestmark = pytest.mark.usefixtures("places", "compiled_once")
 TRAIN = TrainSettings(**TINY)
 WILD = dataclasses.replace(TRAIN, optimizer="sgd", learning_rate=1e30)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def compiled_once(tmp_path_factory):
-    """The same program, in many runs, comes from a cache."""
-    name, minimum = "jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs"
-    before = {option: getattr(jax.config, option) for option in (name, minimum)}
-    jax.config.update(name, str(tmp_path_factory.mktemp("compiled")))
-    jax.config.update(minimum, 0.0)
-    yield
-    for option, value in before.items():
-        jax.config.update(option, value)
-
-
-@pytest.fixture(autouse=True)
-def surroundings(monkeypatch, tmp_path_factory):
-    """Data only from the test's own folder; logging as before afterwards."""
-    monkeypatch.delenv("SOCIALJAX_DATA", raising=False)
-    monkeypatch.setenv("SOCIALJAX_CACHE", str(tmp_path_factory.getbasetemp() / "prepared-baselines"))
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:], root.level = handlers, level
 
 
 @pytest.fixture(scope="module")
@@ -66,14 +42,12 @@ def study(tmp_path_factory):
 
 
 @pytest.fixture
-def command(study, capsys):
+def command(study, call):
     """command(*arguments) -> (exit code, the last table with what follows it, standard error)."""
 
     def run(*arguments, of=study):
-        code = main(of, [str(argument) for argument in arguments])
-        said = capsys.readouterr()
-        assert "Traceback" not in said.err
-        return code, said.out[said.out.rfind("small_table on own") :], said.err
+        code, out, error = call(main, of, *arguments)
+        return code, out[out.rfind("small_table on own") :], error
 
     return run
 
@@ -152,14 +126,19 @@ def test_a_sweep_takes_the_main_tables_own_value_from_there(command, tmp_path, m
     assert not (tmp_path / "sweeps" / "bpr" / "dim=4").exists()
 
 
-def test_models_side_by_side_have_logs_and_one_that_fails_stops_no_other(command, tmp_path, monkeypatch):
-    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", jax.config.jax_compilation_cache_dir)
-    monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+def test_models_side_by_side_have_logs_and_one_that_fails_stops_no_other(command, compiled_for_children, tmp_path):
     code, out, error = command("--workdir", tmp_path, "--seeds", 0, "--only", "bpr", "svdpp", "--jobs", 2)
     assert code == 1 and "failed: svdpp" in out and "\nbpr " in out
     assert f"svdpp failed: exit code 1; {tmp_path / 'svdpp' / 'log.txt'} says why" in error
     assert "the loss is not finite" in (tmp_path / "svdpp" / "log.txt").read_text()
     assert "bpr (seeds 0)" in (tmp_path / "bpr" / "log.txt").read_text()
+
+
+def test_another_data_set_is_refused_and_another_place_of_the_data_is_not(command, study, tmp_path):
+    code, _, error = command("--workdir", tmp_path, "--data.name", "mine")
+    assert code == 1 and "experiments.small_table is about own, got --data.name mine; python -m" in error
+    code, _, error = command("--workdir", tmp_path, "--data.dir", tmp_path / "nowhere")
+    assert code == 1 and f"--data.dir names {tmp_path / 'nowhere'}, which is not a folder" in error
 
 
 def test_names_that_are_not_in_the_table_are_told(command, tmp_path):
@@ -174,7 +153,7 @@ def test_the_tables_of_the_paper_hold_every_model_with_settings_that_it_takes(st
     assert set(MODELS) <= set(study.settings)
     data = planted.checkerboard(links=3)
     for sweep in (None, *study.sweeps):
-        found, skipped = rows(study, Arguments(sweep=sweep), data)
+        found, skipped = rows(study, Arguments(study.data, sweep=sweep), data)
         assert all(row.experiment.eval == EvalSettings() and row.experiment.seeds == (0, 1, 2, 3, 4) for row in found)
         assert sweep is None or "fm" not in skipped
         assert len({row.place for row in found}) == len(found)

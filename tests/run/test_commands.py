@@ -1,7 +1,6 @@
 """`python -m experiments.recommend` and `python -m experiments.explain` on finished runs."""
 
 import json
-import logging
 import os
 import re
 import shutil
@@ -13,19 +12,8 @@ import pytest
 
 from experiments import explain, recommend
 
-pytestmark = pytest.mark.usefixtures("places")
+pytestmark = pytest.mark.usefixtures("places", "logging_as_before")
 ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(autouse=True)
-def logging_as_before():
-    """The commands set up the logging of a whole process."""
-    root, hook = logging.getLogger(), sys.unraisablehook
-    before = root.level, list(root.handlers)
-    root.handlers = []  # setting up closes those that are there
-    yield
-    root.handlers, sys.unraisablehook = before[1], hook
-    root.setLevel(before[0])
 
 
 @pytest.fixture

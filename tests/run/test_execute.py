@@ -2,12 +2,10 @@
 
 import dataclasses
 import json
-import logging
 import shutil
 
-import jax
-import numpy as np
 import pytest
+from conftest import TINY, write_folder
 
 from socialjax.data import planted
 from socialjax.data.sources import DataSettings
@@ -18,37 +16,14 @@ from socialjax.run.execute import main
 from socialjax.run.settings import Definition, EvalSettings, Experiment
 from socialjax.train.settings import TrainSettings
 
-
-@pytest.fixture(autouse=True)
-def surroundings(monkeypatch, tmp_path_factory):
-    """Data only from the test's own folders; logging and hooks as before afterwards."""
-    monkeypatch.delenv("SOCIALJAX_DATA", raising=False)
-    monkeypatch.setenv("SOCIALJAX_CACHE", str(tmp_path_factory.getbasetemp() / "prepared"))
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:], root.level = handlers, level
-
-
-@pytest.fixture(scope="module", autouse=True)
-def compiled_once(tmp_path_factory):
-    """The same program, in many runs, comes from a cache."""
-    name, minimum = "jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs"
-    before = {option: getattr(jax.config, option) for option in (name, minimum)}
-    jax.config.update(name, str(tmp_path_factory.mktemp("compiled")))
-    jax.config.update(minimum, 0.0)
-    yield
-    for option, value in before.items():
-        jax.config.update(option, value)
+pytestmark = pytest.mark.usefixtures("places", "compiled_once")
 
 
 @pytest.fixture(scope="module")
 def data_folder(tmp_path_factory):
-    """24 users, 20 items, no links."""
-    folder = tmp_path_factory.mktemp("own")
-    draw = np.random.default_rng(0)
-    pairs = [(user, item) for user in range(24) for item in draw.choice(np.arange(user % 2, 20, 2), 7, replace=False)]
-    (folder / "own.rating").write_text("".join(f"{user}\t{item}\n" for user, item in pairs))
+    """24 users, 16 items, no links."""
+    folder = tmp_path_factory.mktemp("folder") / "own"
+    write_folder(folder, "own", user=str, item=str, links=False)
     return folder
 
 
@@ -57,7 +32,7 @@ def definition(data_folder):
     experiment = Experiment(
         model=BPR(dim=4),
         data=DataSettings(name="own", dir=data_folder),
-        train=TrainSettings(epochs=2, batch_size=64, evaluate_every=1, quiet=True),
+        train=TrainSettings(**TINY),
         eval=EvalSettings(protocol="full", also=(), validation_protocol="full", ks=(5, 10)),
     )
     reported = ({"name": "others", "note": "elsewhere", "metrics": {"HR@10": 0.5, "NDCG@10": 0.25}},)
@@ -65,24 +40,17 @@ def definition(data_folder):
 
 
 @pytest.fixture
-def command(definition, capsys):
+def command(definition, call):
     """command(*arguments) -> (exit code, standard output, standard error)."""
-
-    def run(*arguments, of=definition):
-        code = main(of, [str(argument) for argument in arguments])
-        said = capsys.readouterr()
-        assert "Traceback" not in said.err
-        return code, said.out, said.err
-
-    return run
+    return lambda *arguments, of=definition: call(main, of, *arguments)
 
 
 @pytest.fixture(scope="module")
-def finished(definition, tmp_path_factory):
+def finished(definition, run_home, tmp_path_factory):
     """A finished run of seed 0; tests must leave it as it is."""
     folder = tmp_path_factory.mktemp("finished") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SOCIALJAX_CACHE", str(tmp_path_factory.getbasetemp() / "prepared"))
+        patch.setenv("SOCIALJAX_CACHE", str(run_home / "cache"))
         assert main(definition, ["--workdir", str(folder)]) == 0
     return folder
 
@@ -145,7 +113,7 @@ def test_a_sweep_has_a_folder_for_each_value(command, tmp_path):
 
 
 FAILURES = [
-    (("--eval.ks", 10, 21), "K = 21 is larger than the catalogue (20 items"),
+    (("--eval.ks", 10, 17), "K = 17 is larger than the catalogue (16 items"),
     (("--train.learning-rate", 1e30, "--train.optimizer", "sgd"), "the loss is not finite between steps"),
     (("--data.name", "nowhere", "--data.dir", "/nonexistent"), "/nonexistent, which is not a folder"),
     (("--sweep", "width"), "--sweep must be one of dim, got 'width'"),
@@ -165,7 +133,7 @@ def test_failures_are_one_clear_line(command, tmp_path, arguments, said):
 
 def test_a_folder_that_failed_at_the_start_can_be_used_afterwards(command, tmp_path):
     assert command("--workdir", tmp_path / "run", "--train.batch-size", 63)[0] == 1
-    assert command("--workdir", tmp_path / "run", "--eval.ks", 10, 21)[0] == 1
+    assert command("--workdir", tmp_path / "run", "--eval.ks", 10, 17)[0] == 1
     assert command("--workdir", tmp_path / "run")[0] == 0
 
 

@@ -33,7 +33,7 @@ def edit(path: Path, **changes) -> None:
 
 
 @pytest.fixture(scope="module")
-def runs(run_home, finished_runs):
+def runs(run_home, finished_runs, compiled_once):
     """Finished runs on one data set, measured by nine samples and over all items: name -> folder."""
     chosen = {"bpr": (BPR(dim=4), (0, 1)), "svdpp": (SVDpp(dim=4), (0, 1))}
     data = DataSettings(name="cafes", dir=run_home / "cafes")

@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 
-import jax
 import numpy as np
 import pytest
 from conftest import write_folder
@@ -21,18 +20,6 @@ from socialjax.run.tuning.search import Search
 from socialjax.train import log
 from socialjax.train.settings import METRIC, TrainSettings
 from socialjax.train.signals import Interrupted
-
-
-@pytest.fixture(scope="module", autouse=True)
-def compiled_once(tmp_path_factory):
-    """The same program, in many searches, comes from a cache."""
-    name, minimum = "jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs"
-    before = {option: getattr(jax.config, option) for option in (name, minimum)}
-    jax.config.update(name, str(tmp_path_factory.mktemp("compiled")))
-    jax.config.update(minimum, 0.0)
-    yield
-    for option, value in before.items():
-        jax.config.update(option, value)
 
 
 @pytest.fixture(scope="module")
@@ -53,10 +40,10 @@ def small(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def search(small, tmp_path_factory):
+def search(small, run_home, compiled_once):
     """search(folder, **changed) -> the report; the folder holds the search afterwards."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SOCIALJAX_CACHE", str(tmp_path_factory.mktemp("prepared")))
+        patch.setenv("SOCIALJAX_CACHE", str(run_home / "cache"))
         patch.delenv("SOCIALJAX_DATA", raising=False)
         yield lambda folder, **changed: halving.tune(dataclasses.replace(small, workdir=folder, **changed))
 
@@ -197,9 +184,7 @@ def test_a_finished_search_is_read_and_more_trials_add_to_it(search, unbroken, t
     assert [line["trial"] for line in ledger(folder)[:4]] == [0, 1, 2, 3] and len(ledger(folder)) == 5
 
 
-def test_two_processes_find_the_same(search, unbroken, tmp_path, monkeypatch):
-    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", jax.config.jax_compilation_cache_dir)
-    monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+def test_two_processes_find_the_same(search, unbroken, compiled_for_children, tmp_path):
     search(tmp_path / "run", jobs=2, trials=2, rungs=(2,))
     found = ledger(tmp_path / "run")
     for line, wanted in zip(found, ledger(unbroken[0])[:2], strict=True):
