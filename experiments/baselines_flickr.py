@@ -20,7 +20,7 @@ from socialjax.run.study import Study
 
 STUDY = Study(
     name="baselines_flickr",
-    summary="Every model on the authors' Flickr split (Wu et al., SIGIR 2019), ids only.",
+    summary=__doc__,
     data=DataSettings(name="flickr"),
     settings=SETTINGS,
     sweeps=SWEEPS,

@@ -42,7 +42,7 @@ SWEEPS = {
 }
 STUDY = Study(
     name="baselines_yelp",
-    summary="Every model on the authors' Yelp split (Wu et al., SIGIR 2019), ids only.",
+    summary=__doc__,
     data=DataSettings(name="yelp"),
     settings=SETTINGS,
     sweeps=SWEEPS,

@@ -5,7 +5,7 @@
     python -m experiments.data check yelp flickr      exits 1 when a figure differs or the test part leaks
     python -m experiments.data describe yelp --out yelp.png
 
-CPU, seconds. Files are searched in --dir, $SOCIALJAX_DATA/<name>, and the cache.
+CPU, seconds. Files are searched in --data.dir, $SOCIALJAX_DATA/<name>, and the cache.
 """
 
 import os
@@ -26,6 +26,7 @@ from socialjax.data.sources import DataSettings
 from socialjax.eval import protocol
 
 Name = Annotated[str, tyro.conf.Positional]
+Folder = Annotated[Path | None, tyro.conf.arg(name="data.dir")]
 Names = Annotated[tuple[str, ...], tyro.conf.Positional]
 BAR = 40
 LISTS = 2000  # users whose evaluation lists are drawn and looked through
@@ -61,16 +62,16 @@ def fetch(name: Name) -> int:
     return 0
 
 
-def check(names: Names, dir: Path | None = None, split: leaks.Split = "auto") -> int:
+def check(names: Names, dir: Folder = None, split: leaks.Split = "auto") -> int:
     """Compares every known figure with the published one and looks for leaks; exits 1 for a difference or a leak.
 
     Args:
-        names: published sets, or one of your own with --dir.
+        names: published sets, or one of your own with --data.dir.
         dir: the folder that holds the files.
         split: what the order of times has to be; auto: what most of the pairs keep to.
     """
     if not names:
-        raise DataError(f"check needs a name: {', '.join(PUBLISHED)}, or your own with --dir")
+        raise DataError(f"check needs a name: {', '.join(PUBLISHED)}, or your own with --data.dir")
     return 0 if all([_check_one(name, dir, split) for name in names]) else 1
 
 
@@ -122,11 +123,11 @@ def _negatives(data: Dataset, settings: DataSettings) -> list[leaks.Finding]:
     return [finding for finding in found if finding is not None]
 
 
-def describe(name: Name, dir: Path | None = None, offline: bool = False, out: Path | None = None) -> int:
+def describe(name: Name, dir: Folder = None, offline: bool = False, out: Path | None = None) -> int:
     """Counts, degrees and origin of a set; its stand-in when the files are not found.
 
     Args:
-        name: a published set, or your own with --dir.
+        name: a published set, or your own with --data.dir.
         dir: the folder that holds the files.
         offline: do not download.
         out: write a plot of the degrees there (PNG).
@@ -233,7 +234,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs the command line -> exit status; unusable data is one line on standard error."""
     try:
         return tyro.extras.subcommand_cli_from_dict(
-            COMMANDS, args=arguments, prog="python -m experiments.data", description=__doc__.split("\n")[0]
+            COMMANDS, args=arguments, prog="python -m experiments.data", description=__doc__
         )
     except DataError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -19,7 +19,7 @@ DATA = DataSettings(name="flickr")
 DEFAULT = dataclasses.replace(diffnet_yelp.DEFAULT, data=DATA)
 DEFINITION = Definition(
     name="diffnet_flickr",
-    summary="DiffNet on the authors' Flickr split (Wu et al., SIGIR 2019), ids only unless feature files are there.",
+    summary=__doc__,
     default=DEFAULT,
     presets={name: dataclasses.replace(preset, data=DATA) for name, preset in diffnet_yelp.DEFINITION.presets.items()},
     sweeps=diffnet_yelp.SWEEPS,

@@ -63,7 +63,7 @@ DEFAULT = Experiment(
 )
 DEFINITION = Definition(
     name="diffnet_yelp",
-    summary="DiffNet on the authors' Yelp split (Wu et al., SIGIR 2019), ids only unless feature files are there.",
+    summary=__doc__,
     default=DEFAULT,
     presets={
         "authors": dataclasses.replace(

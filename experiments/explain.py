@@ -39,7 +39,7 @@ class Arguments:
     """Folder for explanation.json and one picture for each pair."""
     seed: int | None = None
     """Of the run; its lowest by default."""
-    data_dir: Path | None = None
+    data_dir: Annotated[Path | None, tyro.conf.arg(name="data.dir")] = None
     """Where the data lies now, when that is not where it was."""
 
 

@@ -54,7 +54,7 @@ DEFAULT = Experiment(
 )
 DEFINITION = Definition(
     name="lightgcn_gowalla",
-    summary="LightGCN with its paper's settings on Gowalla (He et al., SIGIR 2020); give its folder with --data.dir.",
+    summary=__doc__,
     default=DEFAULT,
     presets={"epoch5": dataclasses.replace(DEFAULT, train=dataclasses.replace(TRAIN, epochs=6))},
     sweeps={"depth": [{"depth": k} for k in range(5)]},

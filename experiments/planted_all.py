@@ -1,7 +1,7 @@
 """Every model on worlds whose answer is known: each bar with the figure reached.
 
-    python -m experiments.planted_all                  # all models, seeds 0 1 2
-    python -m experiments.planted_all --only diffnet   # one of them
+    python -m experiments.planted_all                       # all models, seeds 0 1 2
+    python -m experiments.planted_all --only diffnet bpr    # some of them
 
 Writes planted.json; exits 1 when a bar is missed. Expect 30 minutes on 2 cores, 3 for one model.
 """
@@ -131,7 +131,7 @@ def influence(name: str, model: Model, seeds: list[int]) -> list[Bar]:
         mine, theirs = ([silent_ndcg(m, world, s) for world, s in zip(worlds, seeds)] for m in (model, over))
         return float(np.mean(mine) / np.mean(theirs))
 
-    more, over = [*seeds, *(seed + len(seeds) for seed in seeds)], BASE.get(name, "bpr")
+    more, over = [*seeds, *(seed + max(seeds) + 1 for seed in seeds)], BASE.get(name, "bpr")
     bars = [
         Bar(name, "influence, silent users, NDCG@10 over bpr", GAIN, gain(MODELS["bpr"], seeds)),
         Bar(name, f"influence, links rewired, over {over}", NO_GAIN, gain(base, more, rewired=True), at_most=True),
@@ -160,14 +160,30 @@ def checks(name: str) -> list[Callable[[str, Model, list[int]], list[Bar]]]:
     return [checkerboard, *([influence] if "links" in MODELS[name].traits.needs else [])]
 
 
-def report(only: str | None, seeds: int, out: Path) -> bool:
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    """The command line."""
+
+    only: tuple[str, ...] = ()
+    """Some of the models."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Of the worlds and of training."""
+    out: Path = Path("planted.json")
+    """Where the figures are written."""
+
+    def __post_init__(self):
+        if strange := [name for name in self.only if name not in MODELS]:
+            raise ValueError(f"--only must name some of {', '.join(MODELS)}, got {', '.join(strange)}")
+        if not self.seeds or min(self.seeds) < 0:
+            raise ValueError(f"--seeds wants numbers from 0, such as 0 1 2, got {self.seeds}")
+
+
+def report(of: Arguments) -> bool:
     """Prints and writes every bar; whether all are met."""
-    if only is not None and only not in MODELS:
-        raise ValueError(f"--only must be one of {', '.join(MODELS)}, got '{only}'")
     bars: list[Bar] = []
-    for name in [only] if only else MODELS:
+    for name in of.only or MODELS:
         for check in checks(name):
-            bars += check(name, MODELS[name], list(range(seeds)))
+            bars += check(name, MODELS[name], list(of.seeds))
     rows = [["model", "what", "bar", "figure", ""]]
     rows += [
         [b.model, b.what, f"{'<=' if b.at_most else '>='} {b.bar:.3f}", f"{b.figure:.3f}", "met" if b.met else "MISSED"]
@@ -175,23 +191,21 @@ def report(only: str | None, seeds: int, out: Path) -> bool:
     ]
     print(text_table(rows))
     found = [dataclasses.asdict(bar) | {"met": bar.met} for bar in bars]
-    write_json(out, {"seeds": list(range(seeds)), "bars": found, **made_with()})
+    write_json(of.out, {"seeds": list(of.seeds), "bars": found, **made_with()})
     return all(bar.met for bar in bars)
 
 
-def main(only: str | None = None, seeds: int = 3, out: Path = Path("planted.json")) -> None:
-    """Runs the planted worlds.
-
-    Args:
-        only: one model instead of all.
-        seeds: how many, from 0.
-        out: where the figures are written.
-    """
+def main(words: list[str] | None = None) -> int:
+    """Runs the command line -> exit status; 1 when a bar is missed."""
     set_up_logging()
-    met = []
-    code = exit_code(lambda: met.append(report(only, seeds, out)))
-    sys.exit(code or (0 if all(met) else 1))
+    met: list[bool] = []
+
+    def act():
+        of = tyro.cli(Arguments, prog="python -m experiments.planted_all", description=__doc__, args=words)
+        met.append(report(of))
+
+    return exit_code(act) or (0 if all(met) else 1)
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    sys.exit(main())

@@ -38,7 +38,7 @@ class Arguments:
     """Recommend training items too."""
     seed: int | None = None
     """Of the run; its lowest by default."""
-    data_dir: Path | None = None
+    data_dir: Annotated[Path | None, tyro.conf.arg(name="data.dir")] = None
     """Where the data lies now, when that is not where it was."""
 
 

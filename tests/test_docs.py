@@ -1,6 +1,7 @@
 """The documents hold: code runs, links lead somewhere, commands can be typed, the layout is as it is drawn."""
 
 import dataclasses
+import functools
 import importlib
 import importlib.util
 import re
@@ -13,11 +14,12 @@ import numpy as np
 import pytest
 import tyro
 
-from experiments import planted_all, train
+from experiments import __main__ as listed
+from experiments import train, tune
 from socialjax import models
 from socialjax.data import planted
 from socialjax.models.protocol import Model
-from socialjax.run import execute
+from socialjax.run import execute, study
 from socialjax.run.command import read_arguments
 from socialjax.run.settings import EvalSettings
 from socialjax.train.settings import TrainSettings
@@ -177,10 +179,30 @@ def parse(module, words: list[str]) -> None:
         read_arguments(train.definition(words[0]), words[1:])
     elif hasattr(module, "DEFINITION"):
         read_arguments(module.DEFINITION, words)
+    elif hasattr(module, "STUDY"):
+        study.read_arguments(module.STUDY, words)
+    elif hasattr(module, "COMMANDS"):
+        still = {name: functools.wraps(act)(lambda *_, **__: 0) for name, act in module.COMMANDS.items()}
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(module, "COMMANDS", still)
+            assert module.main(words) == 0
+    elif module is tune and words:
+        model = models.MODELS[words[0]]
+        tyro.cli(tune.Search[model], default=tune.Search(model()), args=words[1:])
     elif hasattr(module, "Arguments"):
-        tyro.cli(module.Arguments, args=words)
-    elif module is planted_all and words[:1] == ["--only"]:
-        assert words[1] in {*planted_all.MODELS, "social_bpr"}
+        tyro.cli(module.Arguments, args=[word for word in words if word != "social_bpr"])  # of add_a_model.md
+
+
+def test_the_list_of_commands_names_every_one_as_it_can_be_typed():
+    entries = re.findall(r"^python -m (experiments\.\w+)(.*)\n    (.+)$", listed.listing(), re.M)
+    there = {f"experiments.{path.stem}" for path in (ROOT / "experiments").glob("[a-z]*.py")}
+    assert {module for module, _, _ in entries} == there
+    for module, words, said in entries:
+        parse(importlib.import_module(module), shlex.split(words))
+        assert said.endswith("."), module
+    wrong = importlib.import_module("experiments.tables")
+    with pytest.raises(SystemExit):
+        parse(wrong, ["keep", "--nowhere"])
 
 
 def layout() -> set[str]:

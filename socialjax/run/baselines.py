@@ -5,13 +5,10 @@ aside, and made again.
 """
 
 import contextlib
-import dataclasses
 import logging
 import time
 from collections.abc import Iterator
 from pathlib import Path
-
-import tyro
 
 from socialjax.data import sources
 from socialjax.data.schema import Dataset
@@ -21,7 +18,7 @@ from socialjax.run.aside import make_room
 from socialjax.run.command import EXPECTED, exit_code, set_up_logging
 from socialjax.run.execute import run, work_folder
 from socialjax.run.shown import SHOWN, describe
-from socialjax.run.study import Arguments, Row, Study, rows
+from socialjax.run.study import Arguments, Row, Study, read_arguments, rows
 
 log = logging.getLogger(__name__)
 Ended = Iterator[tuple[str, dict | None, str]]  # label, result, and why there is none
@@ -33,10 +30,7 @@ def main(study: Study, arguments: list[str] | None = None) -> int:
     failed: list[str] = []
 
     def act():
-        chosen = tyro.cli(
-            Arguments, prog=f"python -m experiments.{study.name}", description=study.summary, args=arguments
-        )
-        failed.extend(compare(study, chosen))
+        failed.extend(compare(study, read_arguments(study, arguments)))
 
     return exit_code(act) or (1 if failed else 0)
 
@@ -46,7 +40,7 @@ def compare(study: Study, arguments: Arguments) -> list[str]:
 
     Raises ValueError and DataError for what concerns all of them, Interrupted after SIGTERM or Ctrl-C.
     """
-    data = sources.load(dataclasses.replace(study.data, dir=arguments.data_dir or study.data.dir))
+    data = sources.load(arguments.data)
     log.info("data: %s", describe(data))
     wanted, skipped = rows(study, arguments, data)
     folders = {row.label: work_folder(row.definition, row.experiment, data, row.place) for row in wanted}

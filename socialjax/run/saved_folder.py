@@ -74,7 +74,7 @@ def read_data(settings: DataSettings, record: dict, folder: Path, data_dir: Path
     try:
         data = sources.load(settings)
     except DataError as error:
-        raise DataError(f"the data of {folder} cannot be read: {error}; --data-dir DIR says where it is now") from None
+        raise DataError(f"the data of {folder} cannot be read: {error}; --data.dir DIR says where it is now") from None
     now = data.provenance
     if now.kind != before["kind"]:
         raise DataError(
@@ -86,7 +86,7 @@ def read_data(settings: DataSettings, record: dict, folder: Path, data_dir: Path
         what = f"files {', '.join(differ)}" if differ else f"counts {before['counts']} then, {counts(data)} now"
         raise DataError(
             f"data set '{data.name}' is not what {folder} was trained on ({what} differ); "
-            "give the former files with --data-dir DIR, or run the experiment again with another --workdir"
+            "give the former files with --data.dir DIR, or run the experiment again with another --workdir"
         )
     return data
 

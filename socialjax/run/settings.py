@@ -63,8 +63,9 @@ class Experiment(Generic[M]):
 class Definition:
     """An experiment file: its default, its presets and sweeps, and what the paper reports.
 
-    sweeps: name -> changes to the model's fields, one run folder each. reported: rows of the table as
-    {"name", "note", "metrics": {"HR@10": ...}}. command: what people type, when it is not `python -m experiments.NAME`.
+    summary: what --help says, the docstring of the file. sweeps: name -> changes to the model's fields, one run folder
+    each. reported: rows of the table as {"name", "note", "metrics": {"HR@10": ...}}. command: what people type, when it
+    is not `python -m experiments.NAME`.
     """
 
     name: str

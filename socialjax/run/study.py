@@ -4,6 +4,8 @@ import dataclasses
 from pathlib import Path
 from typing import Any, Literal
 
+import tyro
+
 from socialjax import models
 from socialjax.data.schema import Dataset
 from socialjax.data.sources import DataSettings
@@ -15,8 +17,9 @@ from socialjax.train.settings import TrainSettings
 class Study:
     """What is compared on which data.
 
-    settings: model -> (what differs from the defaults of its class, its training), in the order of the table. sweeps:
-    name of a setting -> (models, values). only_with_features: model -> why it has no row on data without features.
+    summary: what --help says, the docstring of the file. settings: model -> (what differs from the defaults of its
+    class, its training), in the order of the table. sweeps: name of a setting -> (models, values). only_with_features:
+    model -> why it has no row on data without features.
     """
 
     name: str
@@ -33,6 +36,7 @@ class Study:
 class Arguments:
     """The command line of a study."""
 
+    data: DataSettings
     only: tuple[str, ...] = ()
     """Some of the models."""
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
@@ -43,8 +47,6 @@ class Arguments:
     """Where it is kept, a folder a model; default runs/NAME. The same command goes on with what is there."""
     jobs: int = 1
     """Models at a time, each in a process with its share of the cores. On a CPU only."""
-    data_dir: Path | None = None
-    """The folder that holds the files of the data."""
 
     def __post_init__(self):
         if self.jobs < 1:
@@ -64,6 +66,24 @@ class Row:
         return self.definition.default
 
 
+def read_arguments(study: Study, words: list[str] | None) -> Arguments:
+    """The command line. Raises ValueError for another data set than the study's, whose results would lie in one folder
+    with its own."""
+    found = tyro.cli(
+        Arguments,
+        prog=f"python -m experiments.{study.name}",
+        description=study.summary,
+        default=Arguments(data=study.data),
+        args=words,
+    )
+    if found.data.name != study.data.name:
+        raise ValueError(
+            f"experiments.{study.name} is about {study.data.name}, got --data.name {found.data.name}; "
+            f"python -m experiments.train MODEL --data.name {found.data.name} takes any data"
+        )
+    return found
+
+
 def rows(study: Study, arguments: Arguments, data: Dataset) -> tuple[list[Row], dict[str, str]]:
     """The rows that are asked for, and label -> why there is none. Raises ValueError for a model that is not in it."""
     names = study.settings if arguments.sweep is None else study.sweeps[arguments.sweep][0]
@@ -77,7 +97,7 @@ def rows(study: Study, arguments: Arguments, data: Dataset) -> tuple[list[Row], 
         fields, training = study.settings[name]
         base = Experiment(
             model=models.MODELS[name](**fields),
-            data=dataclasses.replace(study.data, dir=arguments.data_dir or study.data.dir),
+            data=arguments.data,
             train=training,
             eval=study.eval,
             seeds=arguments.seeds,

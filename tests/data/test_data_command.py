@@ -29,7 +29,7 @@ def own_folder(tmp_path):
     rows = [f"{user}\t{item}\t1\n" for user in range(20) for item in range(user % 5, 12)]
     (tmp_path / "mine.rating").write_text("".join(rows))
     (tmp_path / "mine.links").write_text("0\t1\n1\t0\n2\t3\n")
-    return ["--dir", str(tmp_path)]
+    return ["--data.dir", str(tmp_path)]
 
 
 def test_list_shows_every_set_its_size_and_that_it_is_not_there(capsys):

@@ -207,7 +207,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def test_check_reports_no_leaks_on_a_clean_folder(folder, capsys):
-    assert command.main(["check", "mine", "--dir", str(folder[0])]) == 0
+    assert command.main(["check", "mine", "--data.dir", str(folder[0])]) == 0
     assert "mine: no leaks found" in capsys.readouterr().out
 
 
@@ -215,7 +215,7 @@ def test_check_examines_a_folder_with_overlap_and_exits_1(folder, capsys):
     path, data = folder
     with open(path / "mine.train.rating", "a") as train:
         train.write(f"{data.test.user[0]}\t{data.test.item[0]}\t1\n")
-    assert command.main(["check", "mine", "--dir", str(path)]) == 1
+    assert command.main(["check", "mine", "--data.dir", str(path)]) == 1
     out = capsys.readouterr().out
     assert "leak (test in train): 1 of" in out and "mine: 1 leak found" in out
     assert f"user {data.test.user[0]}, item {data.test.item[0]}" in out
@@ -232,7 +232,7 @@ def test_check_looks_into_a_file_of_negatives(folder, form, capsys):
     for negatives, code in ((fine, 0), ([*fine, item], 1)):
         line = form.format(user=user, item=item, negatives="\t".join(map(str, negatives)))
         (path / "mine.test.negative").write_text(line)
-        assert command.main(["check", "mine", "--dir", str(path)]) == code
+        assert command.main(["check", "mine", "--data.dir", str(path)]) == code
     assert "1 of 6 negatives in mine.test.negative were taken by their user (1 of test)" in capsys.readouterr().out
 
 
