@@ -15,8 +15,8 @@ import sys
 
 from experiments.baselines_yelp import SETTINGS, SWEEPS
 from socialjax.data.sources import DataSettings
-from socialjax.run.baselines import main
-from socialjax.run.study import Study
+from socialjax.run.study.baselines import main
+from socialjax.run.study.settings import Study
 
 STUDY = Study(
     name="baselines_flickr",

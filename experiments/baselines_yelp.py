@@ -14,8 +14,8 @@ Expect on 2 cores: 3 to 6 hours; matrix factorisation takes 3 minutes a seed, gr
 import sys
 
 from socialjax.data.sources import DataSettings
-from socialjax.run.baselines import main
-from socialjax.run.study import Study
+from socialjax.run.study.baselines import main
+from socialjax.run.study.settings import Study
 from socialjax.train.settings import TrainSettings
 
 LOSS = {"objective": "softmax", "negatives": 16, "l2": 0.03, "dropout": 0.2}

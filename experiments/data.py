@@ -24,6 +24,7 @@ from socialjax.data.registry import PUBLISHED
 from socialjax.data.schema import Dataset, counts
 from socialjax.data.sources import DataSettings
 from socialjax.eval import protocol
+from socialjax.run.pictures import blank, save
 
 Name = Annotated[str, tyro.conf.Positional]
 Folder = Annotated[Path | None, tyro.conf.arg(name="data.dir")]
@@ -211,9 +212,7 @@ def _verdict(key: str, wanted, got) -> str:
 
 def _plot(data: Dataset, out: Path) -> None:
     """Share of nodes with at least so many neighbours, both axes logarithmic."""
-    from matplotlib.figure import Figure  # half a second, and only for this
-
-    figure = Figure(figsize=(6, 4), layout="constrained")
+    figure = blank(6, 4)
     axes = figure.subplots()
     for what, count in _degrees(data).items():
         positive = np.sort(count[count > 0])
@@ -222,9 +221,7 @@ def _plot(data: Dataset, out: Path) -> None:
     axes.legend()
     axes.grid(alpha=0.3)
     out.parent.mkdir(parents=True, exist_ok=True)
-    private = out.with_name(f".{out.name}.{os.getpid()}")
-    figure.savefig(private, format="png", dpi=150)
-    os.replace(private, out)
+    save(figure, out)
 
 
 COMMANDS = {"list": list_sets, "check": check, "describe": describe, "fetch": fetch}

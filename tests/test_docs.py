@@ -19,9 +19,10 @@ from experiments import train, tune
 from socialjax import models
 from socialjax.data import planted
 from socialjax.models.protocol import Model
-from socialjax.run import execute, study
+from socialjax.run import execute
 from socialjax.run.command import read_arguments
 from socialjax.run.settings import EvalSettings
+from socialjax.run.study.settings import read_arguments as read_study
 from socialjax.train.settings import TrainSettings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -180,7 +181,7 @@ def parse(module, words: list[str]) -> None:
     elif hasattr(module, "DEFINITION"):
         read_arguments(module.DEFINITION, words)
     elif hasattr(module, "STUDY"):
-        study.read_arguments(module.STUDY, words)
+        read_study(module.STUDY, words)
     elif hasattr(module, "COMMANDS"):
         still = {name: functools.wraps(act)(lambda *_, **__: 0) for name, act in module.COMMANDS.items()}
         with pytest.MonkeyPatch.context() as patch:

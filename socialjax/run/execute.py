@@ -15,11 +15,11 @@ from socialjax.data.schema import Dataset
 from socialjax.eval import groups, ranking
 from socialjax.eval.significance import mean_interval
 from socialjax.run import curves, measure, results, shown, sweep
+from socialjax.run.code_digest import code_digest
 from socialjax.run.command import exit_code, read_arguments, set_up_logging, started, variants
 from socialjax.run.lock import only_one
 from socialjax.run.memory import peak_memory_bytes
 from socialjax.run.settings import Definition, Experiment
-from socialjax.run.source import code_digest
 from socialjax.train.log import MetricsLog
 from socialjax.train.loop import train
 from socialjax.train.processes import is_first, join_processes, of_first

@@ -5,9 +5,7 @@ import functools
 import hashlib
 import importlib.metadata
 import json
-import os
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ import numpy as np
 from socialjax import models
 from socialjax.data.schema import Dataset, counts
 from socialjax.run.settings import Experiment
+from socialjax.run.whole import whole
 
 # What may change between two starts in one folder: it has no bearing on the figures.
 FREE = {
@@ -135,13 +134,9 @@ def commit() -> str:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Under a temporary name first, so that the file is whole or absent."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    """The file is whole or absent. Raises ValueError for a number that JSON does not have."""
+    with whole(path) as temporary:
         temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read_json(path: Path) -> Any:
@@ -154,12 +149,8 @@ def read_json(path: Path) -> Any:
 
 def write_per_user(path: Path, users: np.ndarray, per_user: dict[str, np.ndarray]) -> None:
     """users i32[U] and metrics f16[U]: what paired tests need."""
-    temporary = path.with_name(f".{time.monotonic_ns()}.npz")
-    try:
-        np.savez_compressed(temporary, users=users, **{k: v.astype(np.float16) for k, v in per_user.items()})
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole(path) as temporary, temporary.open("wb") as file:  # a name that does not end in .npz would get it
+        np.savez_compressed(file, users=users, **{k: v.astype(np.float16) for k, v in per_user.items()})
 
 
 def _flat(tree: dict, prefix: str = ""):

@@ -5,7 +5,7 @@ import json
 import shutil
 
 import pytest
-from conftest import TINY, write_folder
+from tiny import TINY, write_folder
 
 from socialjax.data import planted
 from socialjax.data.sources import DataSettings

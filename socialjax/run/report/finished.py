@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from socialjax.run.aside import is_aside
+from socialjax.run.study.aside import is_aside
 
 RESULT = "result.json"
 SEED = "seed_"

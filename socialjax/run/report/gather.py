@@ -11,9 +11,9 @@ import numpy as np
 
 from socialjax import models
 from socialjax.run import results
+from socialjax.run.code_digest import code_digest
 from socialjax.run.report.keep import per_user, sha256
 from socialjax.run.report.paper import Paper
-from socialjax.run.source import code_digest
 
 SWEPT = re.compile(r"-(\w+)=")
 PLACES = ("dir", "offline", "require_real")  # where data lies, not what they are

@@ -77,7 +77,7 @@ def keep(one: Place) -> bool:
     replaces = (folder / "result.json").exists()
     folder.mkdir(parents=True, exist_ok=True)
     with whole(folder / PER_USER) as temporary:
-        with temporary.open("wb") as file:
+        with temporary.open("wb") as file:  # closed before its checksum is taken
             np.savez_compressed(file, seeds=np.array(record["seeds"], np.int64), **arrays)
         checksum = sha256(temporary)
     # Last: its checksum ties the two files together should this be interrupted between them.

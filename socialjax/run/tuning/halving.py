@@ -14,14 +14,14 @@ from socialjax import models
 from socialjax.data import sources
 from socialjax.data.schema import Dataset
 from socialjax.run import results
+from socialjax.run.code_digest import code_digest
 from socialjax.run.command import exit_code, set_up_logging
 from socialjax.run.lock import only_one
 from socialjax.run.shown import describe
-from socialjax.run.source import code_digest
-from socialjax.run.tuning import report, trials
+from socialjax.run.tuning import shown, trials
 from socialjax.run.tuning.ledger import Ledger
-from socialjax.run.tuning.report import ranked
 from socialjax.run.tuning.search import Search
+from socialjax.run.tuning.shown import ranked
 from socialjax.train.settings import METRIC
 
 log = logging.getLogger(__name__)
@@ -47,10 +47,10 @@ def tune(search: Search) -> str:
         log.info("data: %s", describe(data))
         log.info("model: %s   folder: %s", models.name_of(search.model), ledger.folder)
         rungs, trained = halving(search, data, ledger)
-        record = report.best(search, data, rungs)
+        record = shown.best(search, data, rungs)
         results.write_json(ledger.folder / "best.json", record)
-        report.draw(ledger, search, data, rungs)
-        return report.text(search, data, rungs, record, ledger.folder, is_new=trained > 0)
+        shown.draw(ledger, search, data, rungs)
+        return shown.text(search, data, rungs, record, ledger.folder, is_new=trained > 0)
 
 
 def work_folder(search: Search, data: Dataset) -> Path:

@@ -15,11 +15,11 @@ from socialjax.data.schema import Dataset, no_interactions
 from socialjax.eval import ranking
 from socialjax.eval.protocol import Candidates
 from socialjax.run import children, results
+from socialjax.run.code_digest import code_digest
 from socialjax.run.command import exit_code, set_up_logging
 from socialjax.run.lock import only_one
 from socialjax.run.measure import candidates
 from socialjax.run.settings import Experiment
-from socialjax.run.source import code_digest
 from socialjax.run.tuning.ledger import Ledger
 from socialjax.run.tuning.search import Search
 from socialjax.train.loop import Diverged, Trained, train

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from socialjax.models.cf.bpr import BPR
+from socialjax.run.code_digest import code_digest
 from socialjax.run.pictures import blank, save
 from socialjax.run.report import comparisons, estimates, orders, sparsity, variations
 from socialjax.run.report.figures import spread
@@ -13,7 +14,6 @@ from socialjax.run.report.gather import Kept, about, span
 from socialjax.run.report.keep import without_places
 from socialjax.run.report.overall import best_of, notes, overall, reported
 from socialjax.run.report.paper import Paper, Reported
-from socialjax.run.source import code_digest
 
 PAPER = Paper(
     name="p",

@@ -14,11 +14,11 @@ from socialjax.data import sources
 from socialjax.data.schema import Dataset
 from socialjax.eval.tables import metric_rows, text_table
 from socialjax.run import children, results
-from socialjax.run.aside import make_room
 from socialjax.run.command import EXPECTED, exit_code, set_up_logging
 from socialjax.run.execute import run, work_folder
 from socialjax.run.shown import SHOWN, describe
-from socialjax.run.study import Arguments, Row, Study, read_arguments, rows
+from socialjax.run.study.aside import make_room
+from socialjax.run.study.settings import Arguments, Row, Study, read_arguments, rows
 
 log = logging.getLogger(__name__)
 Ended = Iterator[tuple[str, dict | None, str]]  # label, result, and why there is none

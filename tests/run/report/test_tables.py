@@ -24,7 +24,7 @@ from socialjax.run.settings import Definition, EvalSettings, Experiment
 from socialjax.train.settings import TrainSettings
 
 pytestmark = pytest.mark.usefixtures("places")
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 PAPER = dataclasses.replace(tables.DIFFNET, datasets=("cafes",), swept={"dim": ()})
 
 

@@ -8,7 +8,7 @@ import signal
 
 import numpy as np
 import pytest
-from conftest import write_folder
+from tiny import write_folder
 
 from socialjax.data import planted, sources
 from socialjax.data.sources import DataSettings

@@ -4,16 +4,16 @@ import dataclasses
 import json
 
 import pytest
-from conftest import TINY, write_folder
+from tiny import TINY, write_folder
 
 from experiments import baselines_flickr, baselines_yelp
 from socialjax.data import planted
 from socialjax.data.sources import DataSettings
 from socialjax.models import MODELS
 from socialjax.run import execute
-from socialjax.run.baselines import main
 from socialjax.run.settings import EvalSettings
-from socialjax.run.study import Arguments, Study, rows
+from socialjax.run.study.baselines import main
+from socialjax.run.study.settings import Arguments, Study, rows
 from socialjax.train.settings import TrainSettings
 
 pytestmark = pytest.mark.usefixtures("places", "compiled_once")

@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from socialjax import models
-from socialjax.run import source
+from socialjax.run import code_digest
 
 PARTS = "socialjax.models.parts"
 
@@ -14,14 +14,14 @@ PARTS = "socialjax.models.parts"
 def copied(tmp_path):
     """A copy of the package, to be edited: (root, digest of a module in it)."""
     for part in ("models", "ops", "graph.py"):
-        found = source.ROOT / part
+        found = code_digest.ROOT / part
         place = tmp_path / "socialjax" / part
         shutil.copytree(found, place) if found.is_dir() else shutil.copy(found, place)
     root = tmp_path / "socialjax"
 
     def digest(module):
         path = root.joinpath(*module.split(".")[1:]).with_suffix(".py")
-        return source.digest.__wrapped__(module, path, root)
+        return code_digest.digest.__wrapped__(module, path, root)
 
     return root, digest
 
@@ -34,13 +34,13 @@ BPR, DIFFNET = "socialjax.models.cf.bpr", "socialjax.models.social.diffnet"
 
 
 def test_each_model_has_its_own_digest():
-    found = {name: source.code_digest(kind) for name, kind in models.MODELS.items()}
+    found = {name: code_digest.code_digest(kind) for name, kind in models.MODELS.items()}
     assert len(set(found.values())) == len(found) and all(len(digest) == 16 for digest in found.values())
-    assert source.code_digest(models.MODELS["bpr"]()) == found["bpr"]
+    assert code_digest.code_digest(models.MODELS["bpr"]()) == found["bpr"]
 
 
 def test_a_copy_elsewhere_has_the_same_digest(copied):
-    assert copied[1](BPR) == source.code_digest(models.MODELS["bpr"])
+    assert copied[1](BPR) == code_digest.code_digest(models.MODELS["bpr"])
 
 
 def test_comments_docstrings_and_layout_do_not_count(copied):
@@ -82,7 +82,7 @@ def test_imports_within_functions_and_relative_ones_are_followed(tmp_path):
     (root / "ops" / "late.py").write_text("A = 1\n")
     (root / "models" / "beside.py").write_text("def f():\n    import socialjax.ops.late\n")
     (root / "models" / "cf" / "new.py").write_text("from ..beside import f\nimport numpy\n")
-    digest = lambda: source.digest.__wrapped__("socialjax.models.cf.new", root / "models" / "cf" / "new.py", root)  # noqa: E731
+    digest = lambda: code_digest.digest.__wrapped__("socialjax.models.cf.new", root / "models" / "cf" / "new.py", root)  # noqa: E731
     before = digest()
     (root / "ops" / "late.py").write_text("A = 2\n")
     assert digest() != before

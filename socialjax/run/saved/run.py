@@ -12,8 +12,9 @@ from socialjax.data.batches import on_device
 from socialjax.data.schema import Dataset
 from socialjax.eval import ranking
 from socialjax.models.protocol import Explanation, Model
-from socialjax.run import names, results
-from socialjax.run.saved_folder import find_seed, read_data, read_parameters, read_settings
+from socialjax.run import results
+from socialjax.run.saved import names
+from socialjax.run.saved.folder import find_seed, read_data, read_parameters, read_settings
 
 
 @dataclasses.dataclass(frozen=True)

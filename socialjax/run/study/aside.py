@@ -6,9 +6,9 @@ from pathlib import Path
 
 from socialjax.data.schema import Dataset
 from socialjax.run import results
+from socialjax.run.code_digest import code_digest
 from socialjax.run.lock import only_one
 from socialjax.run.settings import Experiment
-from socialjax.run.source import code_digest
 
 NOTE = "code.json"  # by which code the run in a folder was begun
 OLD = ".old-"  # between the name of a folder and the digest of what was put aside
