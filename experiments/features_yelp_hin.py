@@ -1,7 +1,7 @@
 """Features for real: DiffNet, DiffNet++ and FM on Yelp with categories and cities, each with and without them.
 
-    python -m experiments.features_yelp_hin                               # all models, seeds 0-4; resumes
-    python -m experiments.features_yelp_hin --only diffnet --seeds 0 1
+    python -m experiments.features_yelp_hin                             # all models, seeds 0-4; resumes
+    python -m experiments.features_yelp_hin --only diffnet --seeds 0 1    # some of them
 
 Both sides of a comparison differ in `use_features` alone. Cold items are those that nobody has in train: their test
 pairs alone are the positives, against the same negatives. Paired tests are over users, whose metrics are means over
@@ -14,6 +14,7 @@ Expect some minutes a seed and variant on 2 cores.
 """
 
 import dataclasses
+import logging
 import sys
 from pathlib import Path
 
@@ -34,9 +35,11 @@ from socialjax.run.report.gather import Kept, of_run
 from socialjax.run.report.overall import label
 from socialjax.run.report.paper import Paper
 from socialjax.run.settings import Definition, Experiment
+from socialjax.run.study.aside import make_room
 from socialjax.train.processes import is_first, join_processes
 from socialjax.train.settings import TrainSettings
 
+log = logging.getLogger(__name__)
 SHARED = dict(objective="softmax", negatives=16, l2=0.05)
 MODELS = {
     "diffnet": DiffNet(layers="all", dropout=0.5, exclude_target=True, cold_bias=0.5, **SHARED),
@@ -142,9 +145,11 @@ def main(given=None) -> int:
         runs = []
         for (name, with_features), experiment in variants(arguments).items():
             where = f"{name},use_features={with_features}"
+            folder = work_folder(DEFINITION, experiment, data, where)
+            if is_first() and (moved := make_room(folder, experiment, data)) is not None:
+                log.info("%s", moved)
             run(DEFINITION, experiment, data, where)
             if is_first():
-                folder = work_folder(DEFINITION, experiment, data, where)
                 runs.append(of_run(folder, f"{name}-features" if with_features else name))
         if is_first():
             results.write_json(folder.parent / "comparison.json", compared(runs))

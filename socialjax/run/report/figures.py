@@ -6,13 +6,18 @@ from pathlib import Path
 
 from socialjax.run.pictures import blank, save
 from socialjax.run.report.gather import Kept, about, main_rows, references
-from socialjax.run.report.orders import FULL, lines, means, protocols
+from socialjax.run.report.orders import FULL, lines, means, protocols, said_tau, tau
 from socialjax.run.report.overall import label
 from socialjax.run.report.paper import Paper
 from socialjax.run.report.sparsity import NAMES, group_metric, group_sizes, kinds
 
 BARS = ("HR@10", "NDCG@10")
 METRIC = "NDCG@10"
+TITLES = {
+    "bars": "all models by HR@10 and NDCG@10",
+    "orders": "does NDCG@10 by sampled lists order the models as over all items?",
+    "groups": "NDCG@10 by how much is known of users and items",
+}
 MARKERS = "osv^D<>PX*"
 
 
@@ -29,10 +34,13 @@ def drawn(runs: Sequence[Kept]) -> dict[str, Callable]:
 
 def bars(paper: Paper, runs: Sequence[Kept], path: Path) -> None:
     """HR@10 and NDCG@10 with 95 % intervals over seeds; the reference lines are grey."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
     mine, grey = main_rows(runs), references(runs)
     labels = [*grey, *(label(paper, run) for run in mine)]
     figure = blank(10, 1.2 + 0.3 * len(labels))
-    _title(figure, mine, paper)
+    _title(figure, "bars", mine, paper)
     for axis, metric in zip(figure.subplots(1, len(BARS), sharey=True), BARS):
         found = [run.record["metrics"][metric] for run in mine]
         values = [line[metric] for line in grey.values()] + [f["mean"] for f in found]
@@ -48,21 +56,28 @@ def bars(paper: Paper, runs: Sequence[Kept], path: Path) -> None:
         axis.set_yticks(places, labels, fontsize=8)
         axis.tick_params(axis="x", labelsize=8)
     figure.axes[0].invert_yaxis()  # shared by both
+    key = [Patch(color="silver", label="reference line, not trained"), Patch(color="tab:blue", label="model")]
+    if any(widths):
+        key.append(Line2D([], [], color="black", linewidth=1, label="95 % interval over seeds"))
+    figure.legend(handles=key, fontsize=8, loc="outside lower center", ncols=len(key))
     save(figure, path)
 
 
 def orders(paper: Paper, runs: Sequence[Kept], path: Path) -> None:
-    """Each model's NDCG@10 by sampled lists, across, and over all items, up; one picture for each sampled protocol."""
+    """Each model's NDCG@10 by sampled lists, across, and over all items, up; a panel for each sampled protocol, with
+    Kendall's tau of the two orders."""
     sampled = [name for name in protocols(runs) if name != FULL]
     some = [line for line in lines(paper, runs) if line.is_trained]  # the others lie far below
     figure = blank(5.6 * len(sampled), 1.6 + max(3.0, 0.22 * len(some)))
-    _title(figure, main_rows(runs), paper, ", ".join([*sampled, FULL]))
+    _title(figure, "orders", main_rows(runs), paper, ", ".join([*sampled, FULL]))
     up = means(some, FULL, METRIC)
     for axis, name in zip(figure.subplots(1, len(sampled), squeeze=False)[0], sampled):
         across = means(some, name, METRIC)
         axis.scatter(across, up, color="tab:blue", s=18, zorder=3)
         _write_beside(axis, across, up, [line.label for line in some])
         axis.set(xlabel=f"{METRIC}, {name}", ylabel=f"{METRIC}, {FULL}")
+        axis.set_title(f"{len(some)} models, Kendall's tau {said_tau(tau(across, up))}", fontsize=9)
+        axis.locator_params(axis="x", nbins=6)
         axis.grid(alpha=0.3)
         axis.tick_params(labelsize=8)
     save(figure, path)
@@ -72,7 +87,7 @@ def groups(paper: Paper, runs: Sequence[Kept], path: Path) -> None:
     """NDCG@10 by training items and by friends, a line for each model."""
     mine = main_rows(runs)
     figure = blank(5.0 * len(kinds(runs)) + 2.2, max(4.0, 1.2 + 0.2 * len(mine)))
-    _title(figure, mine, paper)
+    _title(figure, "groups", mine, paper)
     for axis, kind in zip(figure.subplots(1, len(kinds(runs)), squeeze=False)[0], kinds(runs)):
         sizes = group_sizes(runs, kind)
         for place, run in enumerate(mine):
@@ -96,9 +111,11 @@ def groups(paper: Paper, runs: Sequence[Kept], path: Path) -> None:
     save(figure, path)
 
 
-def _title(figure, runs: Sequence[Kept], paper: Paper, protocol: str | None = None) -> None:
+def _title(figure, name: str, runs: Sequence[Kept], paper: Paper, protocol: str | None = None) -> None:
+    """What the picture shows, and below it the line that stands below every table."""
     text = about(runs, lambda run: label(paper, run), protocol)
-    figure.suptitle(textwrap.fill(text, int(15 * figure.get_figwidth())), fontsize=8)
+    title = TITLES[name][0].upper() + TITLES[name][1:]
+    figure.suptitle(f"{title}\n{textwrap.fill(text, int(14 * figure.get_figwidth()))}", fontsize=9)
 
 
 def _write_beside(axis, across: Sequence[float], up: Sequence[float], texts: Sequence[str]) -> None:

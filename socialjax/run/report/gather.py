@@ -130,7 +130,7 @@ def references(runs: Sequence[Kept]) -> dict[str, dict[str, float]]:
 
 
 def about(runs: Sequence[Kept], label=lambda run: run.name, protocol: str | None = None) -> str:
-    """The line below every table: data, protocol, seeds, commits."""
+    """The line below every table: data, protocol, seeds, commits, and which rows are stale."""
     record = runs[0].record
     kind = "real data" if record["data"] == "real" else f"STAND-IN ({record['data']}: generated, not real data)"
     features = {run.record["features"] for run in runs}
@@ -138,7 +138,9 @@ def about(runs: Sequence[Kept], label=lambda run: run.name, protocol: str | None
     commits = ", ".join(dict.fromkeys(_short(run.record["commit"]) for run in runs))
     many = Counter(span(run.seeds) for run in runs).most_common(1)[0][0]
     others = "".join(f", {label(run)} {span(run.seeds)}" for run in runs if span(run.seeds) != many)
-    stale = " STALE: the model's code has changed since; run it again." if any(run.is_stale for run in runs) else ""
+    old = [label(run) for run in runs if run.is_stale]
+    who = "every row" if len(old) == len(runs) else ", ".join(old)
+    stale = f" STALE, the model's code has changed since: {who}; run again and keep again." if old else ""
     return (
         f"{record['dataset']}, {kind}, {said}; {protocol or record['protocol']}, test; seeds {many}{others}; "
         f"commit {commits}.{stale}"

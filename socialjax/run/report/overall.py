@@ -11,14 +11,17 @@ NONE = "not available"
 
 
 def label(paper: Paper, run: Kept) -> str:
-    """What a run's row is called; a stale one says so."""
-    return paper.label(run.name, run.model) + (" (STALE)" if run.is_stale else "")
+    """What a run's row is called."""
+    return paper.label(run.name, run.model)
 
 
 def overall(paper: Paper, runs: Sequence[Kept]) -> list[list[str]]:
-    """Reference lines and all models by HR and NDCG at 5, 10 and 15, the best of each column in bold."""
+    """Reference lines and all models by HR and NDCG at 5, 10 and 15, the best model of each column in bold.
+
+    Reference lines are never bold, nor is a model that stands alone.
+    """
     mine = main_rows(runs)
-    best = best_of(mine)
+    best = best_of(mine) if sum(not run.is_stale for run in mine) > 1 else {}
     table = metric_rows(list(references(runs).items()), METRICS)
     for run in mine:
         cells = [cell(run.record["metrics"].get(metric)) for metric in METRICS]

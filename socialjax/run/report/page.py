@@ -6,7 +6,7 @@ from pathlib import Path
 
 from socialjax.eval.tables import markdown_table
 from socialjax.run.report import comparisons, estimates, orders, sparsity
-from socialjax.run.report.figures import drawn
+from socialjax.run.report.figures import TITLES, drawn
 from socialjax.run.report.gather import Kept, about, gather, main_rows
 from socialjax.run.report.overall import cost, label, notes, overall, reported
 from socialjax.run.report.paper import Paper
@@ -90,7 +90,8 @@ def _blocks(paper: Paper, runs: Sequence[Kept], dataset: str, name: str, picture
         yield below(mine) + notes(paper, runs)
     elif name == "figures":
         for figure in drawn(runs):
-            yield f"![{dataset}, {figure}: {below(mine)}]({pictures}{figure_name(paper, dataset, figure)})"
+            yield f"![{dataset}: {TITLES[figure]}]({pictures}{figure_name(paper, dataset, figure)})"
+        yield below(mine)
     elif name == "reported":
         yield markdown_table(reported(paper, runs, dataset))
         yield below(mine) + " Reported figures differ in their settings, as said; the difference is ours less theirs."
@@ -107,6 +108,7 @@ def _blocks(paper: Paper, runs: Sequence[Kept], dataset: str, name: str, picture
     elif name == "groups":
         for kind in sparsity.kinds(runs):
             for metric in METRICS:
+                yield f"**{sparsity.heading(kind, metric)}**"
                 yield markdown_table(sparsity.by_sparsity(paper, runs, kind, metric))
         yield below(mine)
     elif name == "cost":
@@ -125,18 +127,28 @@ def _blocks(paper: Paper, runs: Sequence[Kept], dataset: str, name: str, picture
 
 def _paired(paper: Paper, runs: Sequence[Kept], below) -> Iterator[str]:
     mine = main_rows(runs)
-    features = comparisons.with_and_without_features(runs)
-    for rows, where in (
-        (comparisons.against_baseline(runs), ""),
-        (comparisons.best_against_each(runs), ""),
-        (features, ""),
-        (comparisons.on_cold_items(features), " on test items that nobody has in training"),
+    against, best, features = (
+        of(runs)
+        for of in (
+            comparisons.against_baseline,
+            comparisons.best_against_each,
+            comparisons.with_and_without_features,
+        )
+    )
+    for heading, rows in (
+        (f"Every model less {paper.models.get(comparisons.BASELINE, comparisons.BASELINE)}", against),
+        ("The best model by NDCG@10 less every other", best),
+        ("With features less without", features),
+        (
+            "With features less without, on test items that nobody has in training",
+            comparisons.on_cold_items(features),
+        ),
     ):
         if rows:
+            yield f"**{heading}**"
             yield markdown_table(comparisons.comparison(paper, rows))
             yield (
-                f"{below(mine)} Each of the {len(rows[0][0].users):,} test users counts with the mean over the seeds"
-                f"{where}; Holm's correction is over the {2 * len(rows)} tests of the table."
+                f"Each of the {len(rows[0][0].users):,} test users counts with the mean over the seeds; Holm's "
+                f"correction is over the {2 * len(rows)} tests of the table."
             )
-    if len(mine) < 2:
-        yield "A paired test needs two models."
+    yield below(mine) if len(mine) > 1 else "A paired test needs two models."

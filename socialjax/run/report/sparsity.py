@@ -35,10 +35,15 @@ def group_metric(run: Kept, kind: str, group: str, metric: str) -> dict | None:
     return {"mean": mean, "ci95": half}
 
 
+def heading(kind: str, metric: str) -> str:
+    """What stands above a table of groups."""
+    return f"{metric} by {NAMES.get(kind, kind)}"
+
+
 def by_sparsity(paper: Paper, runs: Sequence[Kept], kind: str, metric: str) -> list[list[str]]:
     """A row for each model and a column for each group."""
     sizes = group_sizes(runs, kind)
-    table = [[f"{metric} by {NAMES.get(kind, kind)}", *(f"{group}, {size:,} users" for group, size in sizes.items())]]
+    table = [["", *(f"{group}, {size:,} users" for group, size in sizes.items())]]
     for run in main_rows(runs):
         table.append([label(paper, run), *(cell(group_metric(run, kind, group, metric)) for group in sizes)])
     return table

@@ -33,7 +33,6 @@ def variation(paper: Paper, runs: Sequence[Kept], field: str, metric: str) -> li
         first = next(iter(by.values()))
         cells = [
             f"{cell(by[value].record['metrics'].get(metric))} (seeds {span(by[value].seeds)})"
-            + (" STALE" if by[value].is_stale else "")
             if value in by
             else cell(None)
             for value in values

@@ -102,9 +102,12 @@ def text(search: Search, data: Dataset, rungs: list[list[dict]], chosen: dict, f
 
 
 def draw(ledger: Ledger, search: Search, data: Dataset, rungs: list[list[dict]]) -> None:
-    """trials.png: validation against epochs, a line a trial; those that were cut end early."""
-    figure = blank(8, 4.5)
+    """trials.png: validation against epochs, a line a trial, coloured by its loss; those that were cut end early."""
+    from matplotlib.lines import Line2D
+
+    figure = blank(9, 4.5)
     axis = figure.subplots()
+    winner, key = ranked(rungs[-1])[0]["trial"], {}
     last = {record["trial"]: record for rung in rungs for record in rung}
     for trial, record in last.items():
         curves = [[line for line in lines if line["epoch"] <= record["epochs"]] for lines in ledger.curves(trial)]
@@ -112,23 +115,26 @@ def draw(ledger: Ledger, search: Search, data: Dataset, rungs: list[list[dict]])
             continue
         length = min(map(len, curves))  # seeds may end at different epochs
         heights = np.mean([[line["validation"][METRIC] for line in lines[:length]] for lines in curves], axis=0)
-        objective = record["model"].get("objective", "")
-        is_best = record["trial"] == ranked(rungs[-1])[0]["trial"]
+        objective = record["model"].get("objective", "other")
+        colour, is_best = COLOURS.get(objective, "tab:grey"), trial == winner
+        key[f"loss: {objective}"] = Line2D([], [], color=colour, marker=".")
         axis.plot(
             [line["epoch"] for line in curves[0][:length]],
             heights,
             marker=".",
-            color=COLOURS.get(objective, "tab:grey"),
+            color=colour,
             linewidth=2.2 if is_best else 0.9,
             alpha=1.0 if is_best else 0.7,
-            label=objective,
         )
-    axis.axhline(rungs[0][0]["popularity"], color="grey", linestyle=":", label="popularity")
+        if is_best:
+            key[f"the best, trial {trial}"] = Line2D([], [], color=colour, linewidth=2.2)
+    key["popularity"] = axis.axhline(rungs[0][0]["popularity"], color="grey", linestyle=":")
     for rung in search.rungs[:-1]:
-        axis.axvline(rung, color="lightgrey", linewidth=0.8)
-    handles = dict(zip(*reversed(axis.get_legend_handles_labels())))
-    axis.legend(handles.values(), handles.keys(), fontsize=8, loc="lower right")
-    title = f"{len(last)} trials of {models.name_of(search.model)} on {data.name} ({data.provenance.kind})"
+        said = f"rung: the best one in {search.keep} goes on"
+        key[said] = axis.axvline(rung, color="black", linestyle="--", linewidth=0.8, alpha=0.6)
+    figure.legend(key.values(), key.keys(), fontsize=8, loc="outside right upper")
+    trials = f"{len(last)} trial" + "s" * (len(last) > 1)
+    title = f"{trials} of {models.name_of(search.model)} on {data.name} ({data.provenance.kind})"
     axis.set(xlabel="epoch", ylabel=f"validation {METRIC}", title=title)
     axis.grid(alpha=0.3)
     save(figure, ledger.folder / "trials.png")

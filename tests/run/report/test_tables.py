@@ -235,6 +235,16 @@ def test_sweeps_have_a_table_of_their_own_and_no_other(kept):
     assert "dim" not in part(PAPER, found, "cafes", "overall")
 
 
+def test_tables_that_stand_below_one_another_have_headings(kept):
+    found = gather(kept, "cafes", PAPER)
+    groups = part(PAPER, found, "cafes", "groups")
+    assert groups.startswith("**HR@10 by training items of a user**\n\n|  | [")
+    assert groups.count("\n\n|  |") == groups.count("**") / 2
+    paired = part(PAPER, found, "cafes", "paired")
+    assert paired.startswith("**Every model less BPR**\n\n|") and "**The best model by NDCG@10 less" in paired
+    assert paired.count("seeds 0 1; commit") == groups.count("seeds 0 1; commit") == 1, "said once, below them all"
+
+
 def test_a_run_older_than_its_models_code_is_stale(kept, capsys):
     assert tables.main(["check", "--kept", str(kept)]) == 0
     assert capsys.readouterr().out.endswith("kept runs: 3, stale: 0\n")
@@ -243,7 +253,7 @@ def test_a_run_older_than_its_models_code_is_stale(kept, capsys):
     out = capsys.readouterr().out
     assert "STALE" in out and str(kept / "cafes" / "svdpp") in out and out.endswith("kept runs: 3, stale: 1\n")
     text = part(PAPER, gather(kept, "cafes", PAPER), "cafes", "overall")
-    assert "| SVD++ (STALE) |" in text and "| BPR |" in text
+    assert "| SVD++ |" in text and "STALE, the model's code has changed since: SVD++; run again" in text
 
 
 def test_runs_that_were_measured_otherwise_are_not_compared(kept):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from socialjax.models.cf.bpr import BPR
+from socialjax.models.cf.svdpp import SVDpp
 from socialjax.run.code_digest import code_digest
 from socialjax.run.pictures import blank, save
 from socialjax.run.report import comparisons, estimates, orders, sparsity, variations
@@ -171,7 +172,8 @@ def test_groups_are_means_over_seeds_and_empty_ones_are_left_out():
     groups = [{"interactions": {"[0, 8)": {"users": 3, "HR@10": hr}, "[8, inf)": {"users": 0}}} for hr in (0.2, 0.4)]
     table = sparsity.by_sparsity(PAPER, [kept("bpr", groups=groups)], "interactions", "HR@10")
     # Student's t of one degree of freedom: 12.7062 * 0.141421 / sqrt(2)
-    assert table == [["HR@10 by training items of a user", "[0, 8), 3 users"], ["BPR", "0.3000 ±1.2706"]]
+    assert table == [["", "[0, 8), 3 users"], ["BPR", "0.3000 ±1.2706"]]
+    assert sparsity.heading("interactions", "HR@10") == "HR@10 by training items of a user"
 
 
 def test_variations_hold_the_main_run_and_say_what_else_differs():
@@ -205,11 +207,15 @@ def test_the_best_is_bold_unless_its_code_has_changed():
     assert (fresh.is_stale, stale.is_stale, BASE.is_stale) == (False, True, False)
     assert kept("gone", "gone", code="0" * 16).is_stale, "a model that is no more"
     assert best_of([fresh, stale])["HR@10"] is fresh
-    table = overall(PAPER, [fresh, stale])
+    low = kept("svdpp", "svdpp", hr=((0.0625,),), code=code_digest(SVDpp))
+    table = overall(PAPER, [fresh, stale, low])
     assert table[1][:3] == ["popularity", "not available", "0.1000"]
-    assert [row[0] for row in table[2:]] == ["BPR", "BPR, wide (STALE)"]
-    assert [row[2] for row in table[2:]] == ["**0.2500 ±0.0100**", "0.5000 ±0.0100"]
-    assert "STALE" in about([fresh, stale]) and "STALE" not in about([fresh])
+    assert [row[0] for row in table[2:]] == ["BPR", "BPR, wide", "SVD++"]
+    assert [row[2] for row in table[2:]] == ["**0.2500 ±0.0100**", "0.5000 ±0.0100", "0.0625 ±0.0100"]
+    assert "STALE, the model's code has changed since: bpr-wide; run again" in about([fresh, stale])
+    assert "changed since: every row; run" in about([stale]) and "STALE" not in about([fresh])
+    # No figure is bold where one model stands beside reference lines, however much these are above it.
+    assert not any("**" in text for row in overall(PAPER, [low]) + overall(PAPER, [fresh, stale]) for text in row)
     assert notes(PAPER, [fresh]) == " FM: as BPR. Not run: SVD++, DiffNet."
 
 
