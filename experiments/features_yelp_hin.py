@@ -129,8 +129,11 @@ def tables(runs: list[Kept]) -> str:
     for group, rows in paired_rows(runs).items():
         if rows:
             users = f"{len(rows[0][0].users):,} users"
-            said += ["", f"with features - without, {group}, paired over {users}:"]
-            said.append(text_table(comparisons.comparison(PAPER, rows)))
+            tests = [["with features - without", "difference (95 % interval)", "p, t-test, Holm", "p, Wilcoxon, Holm"]]
+            for _, b, metric, test, *corrected in comparisons.against(rows):
+                cells = [comparisons.difference(test), *map(comparisons.probability, corrected)]
+                tests.append([f"{label(PAPER, b)}, {metric}", *cells])
+            said += ["", f"{group}, paired over {users}:", text_table(tests)]
     return "\n".join(said)
 
 

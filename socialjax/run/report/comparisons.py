@@ -73,9 +73,13 @@ def comparison(paper: Paper, rows: Sequence[tuple[Kept, Kept]]) -> list[list[str
     table = [["", *(f"{metric} {head}" for metric in METRICS for head in heads)]]
     cells: dict[tuple[str, str], list[str]] = {}
     for a, b, _, test, *corrected in against(rows):
-        difference = f"{test.difference:+.4f} ({test.low:+.4f} to {test.high:+.4f})"
-        cells.setdefault((a.name, b.name), []).extend([difference, *map(probability, corrected)])
+        cells.setdefault((a.name, b.name), []).extend([difference(test), *map(probability, corrected)])
     return table + [[f"{label(paper, a)} - {label(paper, b)}", *cells[a.name, b.name]] for a, b in rows]
+
+
+def difference(test: Paired) -> str:
+    """`+0.0050 (+0.0010 to +0.0090)`: the mean over users with its 95 % interval."""
+    return f"{test.difference:+.4f} ({test.low:+.4f} to {test.high:+.4f})"
 
 
 def probability(p: float) -> str:

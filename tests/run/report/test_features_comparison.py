@@ -47,8 +47,8 @@ def test_differences_are_of_means_over_seeds_user_by_user(runs):
 def test_the_tables_have_a_row_for_each_variant_and_test(runs):
     text = features.tables(runs)
     assert "\nDiffNet, with features " in text and "\nDiffNet  " in text
-    assert text.count("\nDiffNet, with features - DiffNet") == 2 and "+0.1250 (" in text
-    assert "cold items, paired over 10 users" in text
+    assert text.count("\nDiffNet, NDCG@10 ") == text.count("\nDiffNet, HR@10 ") == 2 and "+0.1250 (" in text
+    assert "\ncold items, paired over 10 users" in text
     assert "0.2000 ±1.2706" in text  # 0.1 and 0.3: t = 12.706 on one degree of freedom, times 0.1
 
 
