@@ -16,6 +16,9 @@ from socialjax.models.social.social_lightgcn import SocialLightGCN
 from socialjax.models.social.social_mf import SocialMF
 from socialjax.models.social.soreg import SoReg
 from socialjax.models.social.trust_svd import TrustSVD
+from socialjax.models.visual.acf import ACF
+from socialjax.models.visual.vbpr import VBPR
+from socialjax.models.visual.vpoi import VPOI
 
 MODELS: dict[str, type[Model]] = {  # in the order of the tables
     "bpr": BPR,
@@ -32,6 +35,9 @@ MODELS: dict[str, type[Model]] = {  # in the order of the tables
     "diffnet": DiffNet,
     "diffnet_pp": DiffNetPP,
     "social_lightgcn": SocialLightGCN,
+    "vbpr": VBPR,
+    "vpoi": VPOI,
+    "acf": ACF,
 }
 
 REFERENCES: dict[str, Model] = {  # they stand in every table

@@ -23,6 +23,8 @@ from socialjax.models.protocol import Model
 from socialjax.models.social.diffnet import DiffNet
 from socialjax.models.social.diffnet_pp import DiffNetPP
 from socialjax.models.social.social_lightgcn import SocialLightGCN
+from socialjax.models.visual.acf import ACF
+from socialjax.models.visual.vbpr import VBPR
 from socialjax.train.optimizers import make_optimizer
 from socialjax.train.parallel import make_runner
 from socialjax.train.state import new_state
@@ -46,6 +48,10 @@ CASES = {name: kind() for name, kind in MODELS.items()} | {
     "social_lightgcn, contrast": SocialLightGCN(
         dim=8, contrast=0.2, contrast_noise=0.0, node_dropout=0.2, contrast_negatives=5
     ),
+    "vbpr, balanced, cold by features": VBPR(
+        dim=8, visual_dim=3, cold="features", user_balance=0.5, feature_l2=0.01, objective="softmax", dropout=0.2
+    ),
+    "acf, capped, target kept": ACF(dim=8, history_cap=2, exclude_target=False, item_bias=False, objective="bce"),
     "diffnet, paper": DiffNet(dim=8, variant="paper", layers="last", activation="tanh"),
     "diffnet, max, directed": DiffNet(dim=8, pooling="max", symmetric=False, use_features=False, objective="squared"),
 }
@@ -275,5 +281,8 @@ def test_models_with_links_hear_friends_where_silent_users_tell_nothing():
 
 @pytest.mark.parametrize("name", MODELS)
 def test_one_user_one_item_one_interaction_and_no_link_trains(name):
-    scores = trained(MODELS[name](), worlds.dataset(1, 1, [(0, 0)], []), steps=3, batch_size=8)
+    data = worlds.dataset(1, 1, [(0, 0)], [])
+    if "item_features" in MODELS[name].traits.needs:
+        data = dataclasses.replace(data, item_features=np.ones((1, 2), np.float32))
+    scores = trained(MODELS[name](), data, steps=3, batch_size=8)
     assert scores.shape == (1, 1) and np.isfinite(scores).all()

@@ -1,0 +1,184 @@
+"""ACF: what a user took counts by attention (Chen, Zhang, He, Nie, Liu, Chua: Attentive Collaborative Filtering, SIGIR
+2017)."""
+
+import dataclasses
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from socialjax.graph import Edges, distinct, edges
+from socialjax.models.history import elements
+from socialjax.models.parts import FactorModel, Factors, pair_dot
+from socialjax.models.protocol import Batch, Traits
+from socialjax.models.visual.acf_attention import Components, HistoryAttention, expanded, leave_one_out
+from socialjax.models.visual.images import scaled
+from socialjax.ops import lookup, sample
+from socialjax.ops.propagate import Diffusion, diffusion, propagate
+from socialjax.ops.segment import segment_softmax
+
+
+@struct.dataclass
+class ACFSide:
+    """past: edges item -> user, capped histories, by user and item; offsets i32[U + 1]: where each user's begin.
+
+    images f32[I, F] of mean length 1, or None: the features of items that are one component each. components: several
+    for an item, in place of them.
+    """
+
+    past: Diffusion
+    offsets: jax.Array
+    images: jax.Array | None
+    components: Components | None
+    search_steps: int = struct.field(pytree_node=False)
+
+
+@struct.dataclass
+class ACFState(Factors):
+    """Factors; share f32[E], the attention to each edge; pooled f32[U, D], what it makes of the table auxiliary
+    f32[I, D]; attention, the parameters that the shares of a new user take."""
+
+    share: jax.Array
+    logits: jax.Array
+    pooled: jax.Array
+    auxiliary: jax.Array
+    attention: dict
+
+
+@dataclasses.dataclass(frozen=True)
+class ACF(FactorModel):
+    """s = <u_a + sum over l in R_a of alpha_al p_l, v_i> + b_i; the published form has no b_i.
+
+        beta_alm = softmax over the components m of l of   w2 . relu(W2u u_a + W2x x_lm + b2)
+        alpha_al = softmax over the items l in R_a of      w1 . relu(W1u u_a + W1v v_l + W1p p_l + W1x xbar_al + b1)
+
+    with xbar_al = sum over m of beta_alm x_lm. Features act on the attention alone, never on the score; without them
+    there is no W1x. An item's row of features is one component, so that beta is 1; `with_components` gives it several.
+    Biases of the outputs would fall out of both softmaxes.
+
+    attention_dim: hidden width H of both; published code has 64, and a step costs about as many numbers for every edge.
+    history_cap: R_a is at most that many of a user's training items, drawn once by a hash of user and item; 0 takes
+    all. exclude_target: leave the training item out of the history that scores it, with alpha made anew of the rest;
+    otherwise the model learns to attend to the answer. Evaluation attends to the whole history.
+    """
+
+    traits: ClassVar[Traits] = Traits(uses=("item_features",))
+
+    attention_dim: int = 16
+    history_cap: int = 50
+    exclude_target: bool = True
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not self.attention_dim >= 1:
+            raise ValueError(f"attention_dim must be at least 1, got {self.attention_dim}")
+        if not self.history_cap >= 0:
+            raise ValueError(f"history_cap must be at least 0, 0 for whole histories, got {self.history_cap}")
+
+    def prepare(self, columns) -> ACFSide:
+        users, items = distinct(columns.train.user, columns.train.item, columns.num_items)
+        if self.history_cap:
+            users, items = capped(users, items, self.history_cap)
+        return _side(edges(items, users, columns.num_items, columns.num_users), scaled(columns.item_features), None)
+
+    def _attention(self) -> HistoryAttention:
+        return HistoryAttention(self.attention_dim)
+
+    def init(self, rng, side: ACFSide):
+        """u, v and b as in BPR, p from `start`, the networks from LeCun's distribution."""
+        past = side.past
+        tables = self.tables(past.num_receivers, past.num_senders)
+        params = {"tables": tables.init(rng)["params"]}
+        params["auxiliary"] = self.initializer(jax.random.fold_in(rng, 0), (past.num_senders, self.dim))
+        users, items, _ = tables.apply({"params": params["tables"]})
+        key = jax.random.fold_in(rng, 1)
+        params["attention"] = self._attention().init(key, side, users, items, params["auxiliary"])["params"]
+        return params
+
+    def encode(self, params, side: ACFSide) -> ACFState:
+        past, auxiliary, weights = side.past, jnp.asarray(params["auxiliary"]), params["attention"]
+        tables = self.tables(past.num_receivers, past.num_senders)
+        users, items, bias = tables.apply({"params": params["tables"]})
+        logits = self._attention().apply({"params": weights}, side, users, items, auxiliary)
+        share = segment_softmax(logits, past.receivers, past.num_receivers)
+        pooled = propagate(past, auxiliary, share)
+        return ACFState(users + pooled, items, bias, share, logits, pooled, auxiliary, weights)
+
+    def squared_norms(self, params):
+        """u_a of the user; v_i, b_i and p_i of the item."""
+        users, items = self.table_norms(params["tables"])
+        return users, items + jnp.sum(params["auxiliary"] ** 2, axis=1)
+
+    def training_users(self, params, side: ACFSide, state: ACFState, batch: Batch):
+        users = state.users[batch.users]
+        if not self.exclude_target or not side.past.senders.size:
+            return users
+        top, rest = leave_one_out(side.past, state.logits, state.auxiliary)
+        rows = lookup.SparseRows(side.offsets, side.past.senders, state.share, side.past.num_senders, side.search_steps)
+        share = lookup.search(rows, batch.users, batch.items[:, None])  # 0 for a target that the cap left out
+        is_top = top[batch.users] == batch.items
+        share = jnp.where(is_top[:, None], 0.0, share)  # elsewhere at most a half, so that 1 - share is safe
+        pooled = state.pooled[batch.users]
+        without = (pooled - share * state.auxiliary[batch.items]) / (1.0 - share)
+        return users - pooled + jnp.where(is_top[:, None], rest[batch.users], without)
+
+    def explain(self, state: ACFState, side: ACFSide, users, items):
+        """Parts `own_vector`, <u_a, v_i>, `history` with attention and contribution of each item, and `item_bias`."""
+        users, items = np.asarray(users, np.int32), np.asarray(items, np.int32)
+        towards, pooled = np.asarray(state.items)[items], np.asarray(state.pooled)[users]
+        parts = {
+            "own_vector": pair_dot(np.asarray(state.users)[users] - pooled, towards),
+            "history": pair_dot(pooled, towards),
+        }
+        attended = side.past.replace(weight=np.asarray(state.share))
+        return self.explained(
+            state, users, items, parts, {"history": elements(attended, np.asarray(state.auxiliary), users, towards)}
+        )
+
+    def new_user(self, state: ACFState, side: ACFSide, items, friends):
+        """What attention makes of all the items, for a user whose own vector is 0."""
+        items = np.unique(np.asarray(items, np.int32))
+        if not len(items):
+            return np.zeros(self.dim, np.float32)
+        alone = edges(items, np.zeros_like(items), side.past.num_senders, 1)
+        alone = _side(alone, side.images, side.components)
+        own = jnp.zeros((1, self.dim))
+        logits = self._attention().apply({"params": state.attention}, alone, own, state.items, state.auxiliary)
+        share = segment_softmax(logits, jnp.asarray(alone.past.receivers), 1)
+        return np.asarray(share @ jnp.asarray(state.auxiliary)[items])
+
+
+def _side(past: Edges, images, components: Components | None) -> ACFSide:
+    heard = diffusion(past)
+    degree = np.bincount(heard.receivers, minlength=heard.num_receivers)
+    offsets = np.concatenate([[0], np.cumsum(degree)]).astype(np.int32)
+    if components is not None:
+        components = expanded(components, heard.senders)
+    return ACFSide(heard, offsets, images, components, int(degree.max(initial=0)).bit_length())
+
+
+def with_components(side: ACFSide, offsets, features) -> ACFSide:
+    """The same with several components for an item, in place of its image: those of item l are rows
+    offsets[l]..offsets[l + 1] - 1 of features f32[T, F], offsets i64[I + 1] (NumPy). An item may have none.
+
+    Raises ValueError for offsets that do not fit the items or the rows.
+    """
+    offsets, num_items = np.asarray(offsets), side.past.num_senders
+    if len(offsets) != num_items + 1 or offsets[0] != 0 or offsets[-1] != len(features) or (np.diff(offsets) < 0).any():
+        raise ValueError(
+            f"offsets must be {num_items + 1} numbers that rise from 0 to {len(features)}, one more than there are "
+            f"items, got {len(offsets)} from {offsets[0]} to {offsets[-1]}; give the first row of each item's, and T"
+        )
+    components = Components(offsets.astype(np.int32), scaled(features))
+    return side.replace(images=None, components=expanded(components, np.asarray(side.past.senders)))
+
+
+def capped(users: np.ndarray, items: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """Of distinct pairs users i[N], items i[N], at most `most` of each user: those whose hash is smallest (NumPy)."""
+    key = np.asarray(sample.fold(sample.fold(sample.OTHERS, users), items))
+    order = np.lexsort((items, key, users))
+    first = np.searchsorted(users[order], users[order])
+    kept = np.sort(order[np.arange(len(order)) - first < most])
+    return users[kept], items[kept]

@@ -1,0 +1,139 @@
+"""VBPR: matrix factorisation that also knows what items look like (He and McAuley, AAAI 2016)."""
+
+import dataclasses
+from typing import ClassVar, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from socialjax.graph import distinct
+from socialjax.models.parts import FactorModel, Factors, pair_dot
+from socialjax.models.protocol import Batch, Traits
+from socialjax.models.visual.images import scaled
+
+
+@struct.dataclass
+class VBPRSide:
+    """images f32[I, F] of mean length 1, or None; known f32[I] is 1 for items with training pairs and 0 for others.
+
+    row_weight f32[U]: what each training row of a user counts.
+    """
+
+    images: jax.Array | None
+    known: jax.Array
+    row_weight: jax.Array
+    num_users: int = struct.field(pytree_node=False)
+
+
+@struct.dataclass
+class VBPRState(Factors):
+    """Factors over both halves, users [gamma_a, theta_a] and items [gamma_i, E^T f_i], with f32[I] <beta', f_i>."""
+
+    visual_bias: jax.Array
+
+
+@dataclasses.dataclass(frozen=True)
+class VBPR(FactorModel):
+    """s = <gamma_a, gamma_i> + <theta_a, E^T f_i> + beta_i + <beta', f_i>; f_i are the item's features.
+
+    They are divided by one number, so that their mean length is 1. Without features it is BPR. dim: of gamma;
+    visual_dim: of theta. visual_bias: beta'. cold: what items without training pairs are, `learned` as all others,
+    from being drawn as negatives, which says no more than that nobody took them yet, or `features`: gamma_i = beta_i =
+    0, the look alone.
+
+    l2 acts on gamma and theta, half of published code's lambda_w. bias_l2, half its lambda_b, on beta_i and, a tenth as
+    much, on beta_j of negatives; feature_l2, half its lambda_e, on E and beta', which belong to no row: it counts once
+    in the mean of a batch, whatever its size.
+
+    user_balance: training rows weigh |R_a|^-user_balance. 0: every pair counts alike. 1: every user does, as in BPR's
+    and VBPR's first code, which draws a user and then an item; where a few users took most of all that was taken, the
+    others would go unheard.
+    """
+
+    traits: ClassVar[Traits] = Traits(uses=("item_features",))
+
+    visual_dim: int = 64
+    visual_bias: bool = True
+    cold: Literal["learned", "features"] = "learned"
+    bias_l2: float = 0.005
+    feature_l2: float = 0.02
+    user_balance: float = 0.0
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not self.visual_dim >= 1:
+            raise ValueError(f"visual_dim must be at least 1, got {self.visual_dim}")
+        for field in ("bias_l2", "feature_l2", "user_balance"):
+            if not getattr(self, field) >= 0:
+                raise ValueError(f"{field} must be at least 0, got {getattr(self, field)}")
+
+    def prepare(self, columns) -> VBPRSide:
+        known = np.bincount(columns.train.item, minlength=columns.num_items) > 0
+        if self.cold == "learned" or columns.item_features is None:
+            known = np.ones_like(known)
+        users, _ = distinct(columns.train.user, columns.train.item, columns.num_items)
+        count = np.bincount(users, minlength=columns.num_users)
+        weight = np.maximum(count, 1.0) ** -self.user_balance
+        return VBPRSide(
+            scaled(columns.item_features), known.astype(np.float32), weight.astype(np.float32), columns.num_users
+        )
+
+    def init(self, rng, side: VBPRSide):
+        """gamma and beta_i as in BPR, theta and E from `start`, beta' from 0."""
+        params = dict(self.tables(side.num_users, len(side.known)).init(rng)["params"])
+        if side.images is not None:
+            keys = (jax.random.fold_in(rng, number) for number in (0, 1))
+            shapes = (side.num_users, self.visual_dim), (side.images.shape[1], self.visual_dim)
+            for name, key, shape in zip(("visual_users", "projection"), keys, shapes):
+                params[name] = self.initializer(key, shape)
+            if self.visual_bias:
+                params["visual_bias"] = jnp.zeros(side.images.shape[1])
+        return params
+
+    def encode(self, params, side: VBPRSide) -> VBPRState:
+        free = {name: params[name] for name in ("users", "items", "item_bias") if name in params}
+        users, items, bias = self.tables(side.num_users, len(side.known)).apply({"params": free})
+        if side.images is None:
+            return VBPRState(users, items, bias, jnp.zeros_like(bias))
+        items, bias = items * side.known[:, None], bias * side.known
+        seen = side.images @ params["visual_bias"] if self.visual_bias else jnp.zeros_like(bias)
+        return VBPRState(
+            users=jnp.concatenate([users, params["visual_users"]], axis=1),
+            items=jnp.concatenate([items, side.images @ params["projection"]], axis=1),
+            item_bias=bias + seen,
+            visual_bias=seen,
+        )
+
+    def loss(self, params, side: VBPRSide, batch: Batch, rng):
+        return super().loss(params, side, batch.replace(weight=batch.weight * side.row_weight[batch.users]), rng)
+
+    def squared_norms(self, params):
+        """gamma_a and theta_a of the user; gamma_i of the item."""
+        users, items = (jnp.sum(params[name] ** 2, axis=1) for name in ("users", "items"))
+        if "visual_users" in params:
+            users = users + jnp.sum(params["visual_users"] ** 2, axis=1)
+        return users, items
+
+    def penalty(self, params, side, state, batch: Batch, rng):
+        """bias_l2 of the row's items and feature_l2, which is the same in each row: f32[B]."""
+        total = jnp.zeros(batch.users.shape[0])
+        if self.item_bias:
+            squares = params["item_bias"] ** 2
+            total = self.bias_l2 * (squares[batch.items] + 0.1 * jnp.mean(squares[batch.negatives], axis=1))
+        weights = (params[name] for name in ("projection", "visual_bias") if name in params)
+        return total + self.feature_l2 * sum(jnp.sum(part**2) for part in weights)
+
+    def explain(self, state: VBPRState, side: VBPRSide, users, items):
+        """Parts: `taste` <gamma_a, gamma_i>; with features `visual` <theta_a, E^T f_i> and, where there is one,
+        `visual_bias` <beta', f_i>; `item_bias` beta_i."""
+        users, items = np.asarray(users, np.int32), np.asarray(items, np.int32)
+        mine, theirs = np.asarray(state.users)[users], np.asarray(state.items)[items]
+        parts = {"taste": pair_dot(mine[:, : self.dim], theirs[:, : self.dim])}
+        if side.images is not None:
+            parts["visual"] = pair_dot(mine[:, self.dim :], theirs[:, self.dim :])
+            if self.visual_bias:
+                parts["visual_bias"] = np.asarray(state.visual_bias)[items]
+        free = state.replace(item_bias=np.asarray(state.item_bias) - np.asarray(state.visual_bias))
+        return self.explained(free, users, items, parts, {})

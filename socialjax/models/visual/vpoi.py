@@ -1,0 +1,117 @@
+"""VPOI: vectors that also tell whose images are whose (Wang, Wang, Tang, Shu, Ranganath, Liu: What Your Images Reveal,
+WWW 2017).
+
+Ranking form: the objective of `FactorModel` in place of the squared error of ratings, image features that are given in
+place of a network that is trained along.
+"""
+
+import dataclasses
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from socialjax.models.parts import FactorModel, Factors
+from socialjax.models.protocol import Batch, Traits
+from socialjax.models.visual.images import scaled
+from socialjax.ops import losses, sample
+from socialjax.ops.pairs import candidate_scores
+
+POSTED, SHOWN = 11, 12  # counters that keep the draws of the two terms apart
+
+
+@struct.dataclass
+class VPOISide:
+    """images f32[I, F] of mean length 1. shown i32[S]: the items that have one. posted i32[P] and posters i32[P]: the
+    images of known users among them, and who posted each."""
+
+    images: jax.Array
+    shown: jax.Array
+    posted: jax.Array
+    posters: jax.Array
+    num_users: int = struct.field(pytree_node=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class VPOI(FactorModel):
+    """s = <u_a, v_i> + b_i, and in the loss, over images k with features f_k,
+
+        - user_weight * log p(k | a) for images that a posted,  p(k | a) ~ exp <u_a, G_u^T f_k>
+        - item_weight * log p(k | i) for the image of i,        p(k | i) ~ exp <v_i, G_v^T f_k>
+
+    each a share of the sum over all images. Who posted an image is its owner; images whose owner is unknown have no
+    first term, and without owners there is none. A row of features that is all 0 is an item without an image: its
+    vector hears nothing of images. Each row of a batch draws one of all images for either term, and `random_images`
+    others in place of all: the mean over rows is the mean over images where the paper has the sum. user_weight,
+    item_weight: eta_u, eta_v; both 0 is BPR. feature_l2: on the squared norms of G_u and G_v, once in the mean of a
+    batch.
+    """
+
+    traits: ClassVar[Traits] = Traits(needs=("item_features",), uses=("owners",))
+
+    user_weight: float = 0.1
+    item_weight: float = 0.1
+    random_images: int = 5
+    feature_l2: float = 0.0
+
+    def __post_init__(self):
+        super().__post_init__()
+        for field, least in (("user_weight", 0), ("item_weight", 0), ("feature_l2", 0), ("random_images", 1)):
+            if not getattr(self, field) >= least:
+                raise ValueError(f"{field} must be at least {least}, got {getattr(self, field)}")
+
+    def prepare(self, columns) -> VPOISide:
+        self.check(columns)
+        images = scaled(columns.item_features)
+        shown = np.flatnonzero(images.any(axis=1)).astype(np.int32)
+        owners = np.full(columns.num_items, -1) if columns.owners is None else np.asarray(columns.owners)
+        posted = shown[owners[shown] >= 0]
+        return VPOISide(images, shown, posted, owners[posted].astype(np.int32), columns.num_users)
+
+    def init(self, rng, side: VPOISide):
+        """u, v and b as in BPR; G_u, where somebody posted, and G_v from `start`."""
+        num_items, width = side.images.shape
+        params = dict(self.tables(side.num_users, num_items).init(rng)["params"])
+        for number, (name, there) in enumerate((("user_projection", side.posted), ("item_projection", side.shown))):
+            if len(there):
+                params[name] = self.initializer(jax.random.fold_in(rng, number), (width, self.dim))
+        return params
+
+    def encode(self, params, side: VPOISide) -> Factors:
+        free = {name: params[name] for name in ("users", "items", "item_bias") if name in params}
+        return Factors(*self.tables(side.num_users, side.images.shape[0]).apply({"params": free}))
+
+    def squared_norms(self, params):
+        return self.table_norms(params)
+
+    def penalty(self, params, side: VPOISide, state, batch: Batch, rng):
+        """Both terms and feature_l2, of images that each row draws for itself: f32[B]."""
+        total = jnp.zeros(batch.users.shape[0])
+        for name, vectors, whose, of, weight, counter in (
+            ("user_projection", params["users"], side.posters, side.posted, self.user_weight, POSTED),
+            ("item_projection", params["items"], side.shown, side.shown, self.item_weight, SHOWN),
+        ):
+            if name in params and weight:
+                places, candidates = drawn(of, side.shown, self.random_images, batch, rng, counter)
+                images = side.images @ params[name]
+                scores = candidate_scores(vectors[jnp.asarray(whose)[places]], images, candidates)
+                total = total + weight * losses.softmax(scores[:, 0], scores[:, 1:])
+            if name in params and self.feature_l2:
+                total = total + self.feature_l2 * jnp.sum(params[name] ** 2)
+        return total
+
+
+def drawn(of, shown, count: int, batch: Batch, rng, counter: int) -> tuple[jax.Array, jax.Array]:
+    """For each row a place in `of` i32[P], all alike, and the image there with `count` others of `shown` i32[S], which
+    may repeat: i32[B], i32[B, 1 + count]. An image that is the only one is drawn beside itself."""
+    of, shown = jnp.asarray(of), jnp.asarray(shown)
+    key = sample.fold(sample.fold(sample.fold(rng, sample.OTHERS), counter), batch.rows)
+    places = sample.below(sample.fold(key, 0), of.shape[0])
+    image = of[places]
+    bits = sample.fold(key[:, None], 1 + jnp.arange(count)[None, :])
+    rank = sample.below(bits, max(shown.shape[0] - 1, 1))
+    own = jnp.searchsorted(shown, image)[:, None]  # its place among all: ranks from there on are one further
+    others = shown[jnp.minimum(rank + (rank >= own), shown.shape[0] - 1)]
+    return places, jnp.concatenate([image[:, None], others], axis=1)
