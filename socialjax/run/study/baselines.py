@@ -98,13 +98,17 @@ def _child(row: Row) -> int:
 
 
 def table(study: Study, found: dict[str, dict]) -> str:
-    """Reference lines, then label -> result a row, with 95 % intervals over seeds and the seconds of all seeds."""
+    """Reference lines, then label -> result a row, with 95 % intervals over seeds and the seconds of all seeds.
+
+    Beside the usual metrics it shows those that are reported.
+    """
     if not found:
         return "\nno model has finished"
     first = next(iter(found.values()))
     lines = [(name, metrics) for name, metrics in first["references"].items()]
     lines += [(label, record["metrics"]) for label, record in found.items()]
-    metrics = [name for name in SHOWN if name in first["metrics"]]
+    reported = [name for row in study.reported for name in row["metrics"]]
+    metrics = [name for name in dict.fromkeys((*SHOWN, *reported)) if name in first["metrics"]]
     seconds = [sum(record["seconds"][part] for part in ("train", "eval", "test")) for record in found.values()]
     last = ["seconds", *[""] * len(first["references"]), *(f"{each:.0f}" for each in seconds)]
     cells = [[*row, each] for row, each in zip(metric_rows(lines, metrics), last)]

@@ -82,6 +82,14 @@ def test_every_model_has_its_row_and_one_that_fails_stops_no_other(command, tmp_
     assert again[0] == 0 and again[1].splitlines()[3:8] == table[3:8] and not names
 
 
+def test_the_table_shows_what_is_reported_beside_the_usual_metrics(command, study, tmp_path):
+    rows = tuple({"name": n, "note": "", "metrics": {"Recall@10": 0.1, "HR@5": 0.1, "MRR@99": 0.1}} for n in "ab")
+    _, out, _ = command(
+        "--workdir", tmp_path, "--seeds", 0, "--only", "bpr", of=dataclasses.replace(study, reported=rows)
+    )
+    assert out.splitlines()[1].split()[-3:] == ["NDCG@15", "Recall@10", "seconds"]
+
+
 def test_what_is_older_than_its_code_or_settings_is_put_aside_and_made_again(command, study, tmp_path, monkeypatch):
     arguments = ("--workdir", tmp_path, "--seeds", 0, "--only", "bpr", "diffnet")
     assert command(*arguments)[0] == 0
