@@ -163,7 +163,8 @@ def _where(name: str) -> str:
 
 def _title(data: Dataset) -> str:
     kind = "real data" if data.provenance.kind == "real" else f"{data.provenance.kind}: generated, not real data"
-    features = [name for name in ("user_features", "item_features") if getattr(data, name) is not None]
+    tables = ("user_features", "item_features", "social_features")
+    features = [name for name in tables if getattr(data, name) is not None]
     return f"{data.name} ({kind}; {' and '.join(features) or 'ids only, no features'})"
 
 
@@ -175,6 +176,8 @@ def _degrees(data: Dataset) -> dict[str, np.ndarray]:
     if data.links is not None:
         found["followees per user"] = np.bincount(data.links.follower, minlength=data.num_users)
         found["followers per user"] = np.bincount(data.links.followee, minlength=data.num_users)
+    if data.owners is not None:
+        found["uploads per user"] = np.bincount(data.owners[data.owners >= 0], minlength=data.num_users)
     return found
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from socialjax.data.schema import Dataset
 
 log = logging.getLogger(__name__)
-FORMAT = 1  # raise when the columns of a prepared set change
+FORMAT = 2  # raise when the columns of a prepared set change
 
 
 def cache_folder() -> Path:

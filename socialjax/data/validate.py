@@ -76,16 +76,18 @@ def check(data: Dataset, published: Mapping[str, int] | None = None) -> Report:
         _refuse(data, selves, "links of users to themselves", "drop them, or let validate.repair do it")
         twice = len(data.links) - len(np.unique(_link_keys(data.links, data.num_users)))
         _refuse(data, twice, "links that stand twice", "drop them, or let validate.repair do it")
-    for name, rows in (("user_features", data.num_users), ("item_features", data.num_items)):
+    tables = {"user_features": data.num_users, "item_features": data.num_items, "social_features": data.num_users}
+    for name, rows in tables.items():
         table = getattr(data, name)
         if table is not None and (table.ndim != 2 or len(table) != rows):
             raise DataError(f"data set '{data.name}': {name} must have {rows} rows, got shape {table.shape}")
         if table is not None:
             require_finite(table, f"data set '{data.name}', {name}")
-    for name, size in (("user_names", data.num_users), ("item_names", data.num_items), ("item_titles", data.num_items)):
-        names = getattr(data, name)
-        if names is not None and names.shape != (size,):
-            raise DataError(f"data set '{data.name}': {name} must have {size} entries, got {names.shape}")
+    entries = {"user_names": data.num_users, **dict.fromkeys(("item_names", "item_titles", "owners"), data.num_items)}
+    for name, size in entries.items():
+        column = getattr(data, name)
+        if column is not None and column.shape != (size,):
+            raise DataError(f"data set '{data.name}': {name} must have {size} entries, got {column.shape}")
     compare(data.name, counts(data), published)
     return Report(counts(data), data.provenance.repairs, _notes(data))
 
@@ -113,10 +115,13 @@ def require_ids(data: Dataset) -> None:
             ("followers", data.links.follower, data.num_users),
             ("followees", data.links.followee, data.num_users),
         ]
-    for name, ids, size in columns:
-        if len(ids) and (ids.min() < 0 or ids.max() >= size):
+    columns = [(name, ids, 0, size) for name, ids, size in columns]
+    if data.owners is not None:
+        columns.append(("owners (-1 for nobody)", data.owners, -1, data.num_users))
+    for name, ids, lowest, size in columns:
+        if len(ids) and (ids.min() < lowest or ids.max() >= size):
             raise DataError(
-                f"data set '{data.name}': {name} must be in 0..{size - 1}, got {ids.min()}..{ids.max()}; "
+                f"data set '{data.name}': {name} must be in {lowest}..{size - 1}, got {ids.min()}..{ids.max()}; "
                 "correct the file or the sizes"
             )
 
@@ -149,4 +154,6 @@ def _notes(data: Dataset) -> tuple[str, ...]:
     notes = [f"no {part} pairs" for part in PARTS[1:] if not len(data.parts()[part])]
     notes += _said(unseen(data.test, "user"), "test pairs of users without training pairs")
     notes += _said(unseen(data.test, "item"), "test pairs on items without training pairs")
+    if data.owners is not None:
+        notes += _said(int((data.owners < 0).sum()), "items without an owner")
     return tuple(notes)

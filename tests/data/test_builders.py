@@ -38,6 +38,8 @@ def full(rows=50, name="full"):
         links=Links(*rng.integers(9, size=(2, 20)).astype(np.int32)),
         user_features=rng.normal(size=(9, 5)).astype(np.float32),
         item_features=rng.normal(size=(7, 3)).astype(np.float32),
+        owners=rng.integers(-1, 9, size=7).astype(np.int32),
+        social_features=rng.normal(size=(9, 2)).astype(np.float32),
         user_names=np.array([f"user {k}" for k in range(9)]),
         item_names=np.array(["a", "", "c\td", "日本", "e", "f", "g" * 100]),
         item_titles=np.array(["Ä", "b", "", "d", "e", "f", "g"], object),

@@ -34,6 +34,11 @@ def test_a_sound_data_set_passes_with_counts_and_notes():
     assert report.notes == ("1 test pairs on items without training pairs",)
 
 
+def test_items_without_an_owner_are_noted():
+    data = data_set(owners=np.array([0, -1, 2, -1], np.int32), social_features=np.zeros((3, 2), np.float32))
+    assert "2 items without an owner" in validate.check(data).notes
+
+
 FAULTS = {
     "train users must be in 0..2, got 0..3": {"train": interactions([0, 3], [0, 1])},
     "test items must be in 0..3, got -1..-1": {"test": interactions([0], [-1])},
@@ -48,6 +53,13 @@ FAULTS = {
     "user_features must have 3 rows, got shape (4, 2)": {"user_features": np.zeros((4, 2), np.float32)},
     "in 2 of 4 rows (1, 3)": {"item_features": np.array([[0], [np.nan], [0], [np.inf]], np.float32)},
     "item_names must have 4 entries": {"item_names": np.array(["a"])},
+    "owners (-1 for nobody) must be in -1..2, got 0..3": {"owners": np.array([0, 1, 3, 2], np.int32)},
+    "owners (-1 for nobody) must be in -1..2, got -2..1": {"owners": np.array([0, 1, -2, 1], np.int32)},
+    "owners must have 4 entries, got (3,)": {"owners": np.array([0, 1, 2], np.int32)},
+    "social_features must have 3 rows, got shape (4, 2)": {"social_features": np.zeros((4, 2), np.float32)},
+    "social_features: wanted finite float32 numbers, got NaN or infinity in 1 of 3 rows (1)": {
+        "social_features": np.array([[0], [np.nan], [0]], np.float32)
+    },
 }
 
 

@@ -13,7 +13,9 @@ from socialjax.data.schema import PARTS, Dataset, Interactions, Links, Provenanc
 
 PAIR_COLUMNS = ("user", "item", "value", "time")
 LINK_COLUMNS = ("follower", "followee")
-TABLES = ("user_features", "item_features", "user_names", "item_names", "item_titles")
+TABLES = (
+    "user_features", "item_features", "owners", "social_features", "user_names", "item_names", "item_titles"
+)  # fmt: skip
 TEXTS = ("names", "titles")
 
 
