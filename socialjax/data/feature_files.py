@@ -16,7 +16,7 @@ def parse_features(file: FileBytes, rows: int | None = None) -> np.ndarray:
     The header is read before the body and compared with the bytes that are there, so that a damaged header
     cannot ask for memory.
     """
-    shape, fortran, dtype, body = _header(file)
+    shape, fortran, dtype, body = read_header(file)
     if dtype.kind not in "fiu" or dtype.itemsize > 8:
         raise DataError(f"{file.path}: wanted float or integer numbers, got dtype {dtype}; save it as float32")
     if len(shape) != 2 or 0 in shape:
@@ -49,8 +49,8 @@ def require_finite(table: np.ndarray, where: str) -> None:
         )
 
 
-def _header(file: FileBytes) -> tuple[tuple[int, ...], bool, np.dtype, int]:
-    """(shape, column major, dtype, where the numbers begin)."""
+def read_header(file: FileBytes) -> tuple[tuple[int, ...], bool, np.dtype, int]:
+    """(shape, column major, dtype, where the body begins) of a .npy file. Raises DataError."""
     stream = io.BytesIO(file.data)
     try:
         with warnings.catch_warnings():
