@@ -142,6 +142,84 @@ FACTS: dict[str, dict[str, object]] = {
         "users by social degree": (10_610, 2_037, 1_551, 984, 560, 497),
         "test users by social degree": (1_947, 718, 683, 517, 323, 341),
     },
+    "hasc_fs": {
+        "users": 4_418,
+        "items": 31_460,
+        "train": 752_948,
+        "validation": 4_418,
+        "test": 4_418,
+        "links": 184_990,
+        "all pairs": 761_784,
+        "pairs in two parts": 0,
+        "duplicate pairs": 0,
+        "users as DiffNet splits, %": 0.0,
+        "users in train": 4_418,
+        "users in validation": 4_418,
+        "users in test": 4_418,
+        "validation users not in test": 0,
+        "test users not in train": 0,
+        "users without rating": 0,
+        "items without rating": 0,
+        "items in train": 31_460,
+        "items with one train pair": 0,
+        "cold test pairs": 0,
+        "train items per user": (75, 170.4, 5_343),
+        "train users per item": (18, 23.9, 440),
+        "test items per user": (1, 1.0, 1),
+        "users with one test item": 4_418,
+        "users with over 10 test items": 0,
+        "users by train items": (0, 429, 677, 878, 2_434),
+        "test users by train items": (0, 429, 677, 878, 2_434),
+        "duplicate links": 0,
+        "self links": 0,
+        "reciprocated links": 42_150,
+        "undirected links": 163_915,
+        "symmetrised entries": 327_830,
+        "users without links": 0,
+        "users without outgoing": 0,
+        "users without incoming": 36,
+        "social degree": (59, 74.2, 1_555),
+        "users of social degree 1": 0,
+        "components": 1,
+        "largest component": 4_418,
+        "test pairs friends had, %": 66.4,
+        "users by social degree": (0, 9, 124, 621, 1_692, 1_972),
+        "test users by social degree": (0, 9, 124, 621, 1_692, 1_972),
+        "items without owner": 0,
+        "users without uploads": 0,
+        "uploads per user": (3, 7.1, 279),
+        "pairs on own items": 0,
+        "pairs on items of followees, %": 24.6,
+    },
+    "tiktok": {
+        "users": 9_308,
+        "items": 6_710,
+        "train": 59_541,
+        "validation": 3_051,
+        "test": 6_130,
+        "links": 0,
+        "all pairs": 68_722,
+        "pairs in two parts": 0,
+        "duplicate pairs": 0,
+        "users as DiffNet splits, %": 1.35,
+        "users in train": 9_298,
+        "users in validation": 3_051,
+        "users in test": 6_130,
+        "validation users not in test": 3_051,
+        "test users not in train": 5,
+        "users without rating": 0,
+        "items without rating": 0,
+        "items in train": 6_245,
+        "items with one train pair": 1_733,
+        "cold test pairs": 449,
+        "train items per user": (2, 6.4, 603),
+        "train users per item": (3, 8.9, 315),
+        "test items per user": (1, 1.0, 1),
+        "users with one test item": 6_130,
+        "users with over 10 test items": 0,
+        "users by train items": (9_205, 0, 0, 0, 103),
+        "test users by train items": (6_061, 0, 0, 0, 69),
+    },
 }
 
 
@@ -174,7 +252,9 @@ def facts(data: Dataset) -> dict[str, object]:
         "users by train items": _groups(user["train"], GROUP_BOUNDS),
         "test users by train items": _groups(user["train"][user["test"] > 0], GROUP_BOUNDS),
     }
-    return found if data.links is None else {**found, **_link_facts(data, user["test"] > 0)}
+    if data.links is not None:
+        found |= _link_facts(data, user["test"] > 0)
+    return found if data.owners is None else found | _owner_facts(data)
 
 
 def _link_facts(data: Dataset, is_tested: np.ndarray) -> dict[str, object]:
@@ -202,6 +282,23 @@ def _link_facts(data: Dataset, is_tested: np.ndarray) -> dict[str, object]:
         "users by social degree": _groups(degree, SOCIAL_BOUNDS),
         "test users by social degree": _groups(degree[is_tested], SOCIAL_BOUNDS),
     }
+
+
+def _owner_facts(data: Dataset) -> dict[str, object]:
+    uploads = np.bincount(data.owners[data.owners >= 0], minlength=data.num_users)
+    user, item = (np.concatenate([getattr(part, c) for part in data.parts().values()]) for c in ("user", "item"))
+    owner = data.owners[item]
+    found: dict[str, object] = {
+        "items without owner": _number(data.owners < 0),
+        "users without uploads": _number(uploads == 0),
+        "uploads per user": _summary(uploads, 1),
+        "pairs on own items": _number(owner == user),
+    }
+    if data.links is None:
+        return found
+    follows = np.unique(data.links.follower.astype(np.int64) * data.num_users + data.links.followee)
+    followed = (owner >= 0) & np.isin(user.astype(np.int64) * data.num_users + owner, follows)
+    return found | {"pairs on items of followees, %": round(100.0 * float(followed.mean()), 1)}
 
 
 def _split_rule_share(user: dict[str, np.ndarray]) -> float:

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from socialjax.data.raw import diffnet, filmtrust, lastfm, yelp_hin
+from socialjax.data.raw import diffnet, filmtrust, hasc, lastfm, tiktok, yelp_hin
 from socialjax.data.schema import Dataset
 
 GITHUB = "https://raw.githubusercontent.com"
@@ -121,6 +121,37 @@ _SETS = (
         read=yelp_hin.read,
         counts=yelp_hin.PUBLISHED,
         licence=yelp_hin.LICENCE,
+    ),
+    Published(
+        name="hasc_fs",
+        about="HASC's small set of Flickr: favourites, owners of images, directed follows (TKDE 2019)",
+        addresses=_github("newlei/HASC", "data", "master", "main"),
+        files=(
+            RemoteFile("mymodel_train.npy", blob="ffbd06dc1b06888d9d68b9dba773cf5981bcd16b"),
+            RemoteFile("mymodel_val.npy", blob="d0b43ff79223560e8d3a4b7ad277bb2465dad17e"),
+            RemoteFile("mymodel_test.npy", blob="f1b5f0952d87e29937b02f8c0068a98b9f083c3f"),
+            RemoteFile("ups_user.npy", blob="28ba671b294eecda3eb1b561d3285d877fac703a"),
+            RemoteFile("user_ups.npy", blob="fcf9b75f938b215326f718675fd737d7564e5611"),
+            RemoteFile("user_follow.npy", blob="a172c97908d94d396128afcdad7b4ad17f848b33"),
+        ),
+        read=hasc.read,
+        counts=hasc.PUBLISHED,
+        licence=hasc.LICENCE,
+    ),
+    Published(
+        name="tiktok",
+        about="Short videos with visual and acoustic features (DiffMM, ACM MM 2024); its splits as text",
+        addresses=_github("HKUDS/DiffMM", "Datasets/tiktok", "main"),
+        files=(
+            RemoteFile("train.txt", "f09aa464293f377fe635b1d02c6a8ed0a56d4e2ba0806723e63525d44639d6ae"),
+            RemoteFile("val.txt", "36dfc9c8d82315c63ce754a32321f8957ec2d6a62996df9c9ad605281103db83"),
+            RemoteFile("test.txt", "eed1ebd20b52d70ef708ae9a887c625c58df1727ff78be0b870fdb45993553f2"),
+            RemoteFile("image_feat.npy", blob="27ac000dc2feaefdfa06d238d588793dd8ea80ba"),
+            RemoteFile("audio_feat.npy", blob="1d0671948dfc54756f5f20a0dbc3026e40f74452"),
+        ),
+        read=tiktok.read,
+        counts=tiktok.PUBLISHED,
+        licence=tiktok.LICENCE,
     ),
 )
 PUBLISHED: dict[str, Published] = {entry.name: entry for entry in _SETS}

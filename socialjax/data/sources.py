@@ -27,7 +27,7 @@ class DataSettings(FolderOptions):
     """What to load and from where; `--data.*` on the command line. The inherited fields are for your own folder."""
 
     name: str = "yelp"
-    """A published set (yelp, flickr, lastfm, filmtrust, yelp_hin) or the name of your own."""
+    """A published set (yelp, flickr, lastfm, filmtrust, yelp_hin, hasc_fs, tiktok) or the name of your own."""
     dir: Path | None = None
     """The folder that holds the files; searched before $SOCIALJAX_DATA/<name>, the cache and the download."""
     offline: Annotated[bool, tyro.conf.arg(aliases=["--offline"])] = False
@@ -96,7 +96,7 @@ def raw_files(name: str, folder: Path) -> list[Path]:
         return [file for file in sorted(folder.iterdir()) if file.name.removesuffix(".gz") in known]
     if lists := ngcf.paths(folder, name):
         return sorted(lists.values())
-    starts = (f"{name}.", "user_vector.npy", "item_vector.npy")
+    starts = (f"{name}.", "user_vector.npy", "item_vector.npy", "social_vector.npy")
     return [file for file in sorted(folder.iterdir()) if file.name.startswith(starts) and file.is_file()]
 
 

@@ -113,4 +113,7 @@ def test_trouble_is_one_line_without_traceback(tmp_path):
         [sys.executable, "-m", "experiments.data", "fetch", "nosuch"], capture_output=True, text=True, env=environment
     )
     assert done.returncode == 1 and done.stdout == ""
-    assert done.stderr == "error: 'nosuch' is none of the published sets: yelp, flickr, lastfm, filmtrust, yelp_hin\n"
+    assert (
+        done.stderr
+        == "error: 'nosuch' is none of the published sets: yelp, flickr, lastfm, filmtrust, yelp_hin, hasc_fs, tiktok\n"
+    )

@@ -46,5 +46,14 @@ def test_facts_of_a_world_counted_by_hand():
         "test users by social degree": (3, 0, 0, 0, 0, 0),
     }
     assert {key: found[key] for key in expected} == expected
+    # 0 follows 1, who owns items 0 and 2; 1 follows 2, who owns item 3; nobody owns item 4, 0 owns item 1.
+    owned = facts(dataclasses.replace(data, owners=np.array([1, 0, 1, 2, -1], np.int32)))
+    assert owned == found | {
+        "items without owner": 1,
+        "users without uploads": 3,
+        "uploads per user": (0.5, 0.7, 2),
+        "pairs on own items": 2,  # (0, 1) and (1, 0)
+        "pairs on items of followees, %": 44.4,  # (0, 0), (0, 2), (2, 0) and (2, 2) of nine
+    }
     without = facts(dataclasses.replace(data, links=None))
     assert "social degree" not in without and without["test"] == 4

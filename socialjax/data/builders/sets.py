@@ -48,6 +48,22 @@ class YelpHin(ColumnsBuilder, skip_registration=True):
         return PUBLISHED["yelp_hin"].read(raw_dir, seed)
 
 
+class HascFs(ColumnsBuilder, skip_registration=True):
+    """HASC's small set of Flickr."""
+
+    @staticmethod
+    def read_files(raw_dir: Path, seed: int = 0) -> Dataset:
+        return PUBLISHED["hasc_fs"].read(raw_dir, seed)
+
+
+class Tiktok(ColumnsBuilder, skip_registration=True):
+    """Short videos with visual and acoustic features."""
+
+    @staticmethod
+    def read_files(raw_dir: Path, seed: int = 0) -> Dataset:
+        return PUBLISHED["tiktok"].read(raw_dir, seed)
+
+
 class Folder(ColumnsBuilder, skip_registration=True):
     """Anyone's own folder, and generated sets."""
 
@@ -62,4 +78,6 @@ BUILDERS: dict[str, type[ColumnsBuilder]] = {
     "lastfm": Lastfm,
     "filmtrust": Filmtrust,
     "yelp_hin": YelpHin,
+    "hasc_fs": HascFs,
+    "tiktok": Tiktok,
 }

@@ -1,0 +1,67 @@
+"""Short videos with visual and acoustic features (DiffMM, Jiang et al., ACM MM 2024).
+
+`train.txt`, `val.txt`, `test.txt`: `user item`, ids from 0, one held-out item a user. There they are pickled SciPy
+matrices; here they are expected as text. `image_feat.npy`, `audio_feat.npy`: float16, one row for each item.
+
+Item features: both tables side by side, each divided by the mean length of its rows, so that neither drowns the other.
+Items and users that occur in validation or test alone are kept: their features are all that is known of such items.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from socialjax.data import validate
+from socialjax.data.errors import DataError
+from socialjax.data.feature_files import parse_features
+from socialjax.data.file_bytes import FileBytes, read_bytes, require
+from socialjax.data.raw.pairs_files import memory_named, read_pairs
+from socialjax.data.schema import Dataset, Provenance
+
+PAIRS = ("train.txt", "val.txt", "test.txt")
+FEATURES = ("image_feat.npy", "audio_feat.npy")
+FILES = (*PAIRS, *FEATURES)
+OPTIONAL_FILES: tuple[str, ...] = ()
+# The paper counts 9,319 users; its matrices have 9,308 rows.
+PUBLISHED = {"users": 9_308, "items": 6_710, "train": 59_541, "validation": 3_051, "test": 6_130, "links": 0}
+SOURCE = "github.com/HKUDS/DiffMM, Datasets/tiktok (Jiang et al., ACM MM 2024), splits written as text"
+LICENCE = "none stated; TikTok challenge data, research use"
+
+
+def read(folder: Path, seed: int = 0) -> Dataset:
+    """The columns of `folder`. Raises DataError when they are not as published. seed: of no use, the split is given."""
+    data = read_files(folder, PUBLISHED["users"], PUBLISHED["items"])
+    validate.check(data, PUBLISHED)
+    return data
+
+
+def read_files(folder: Path, num_users: int, num_items: int) -> Dataset:
+    """As `read`, of files of this format and any size; item_features f32[num_items, Fv + Fa]."""
+    paths = require(folder, FILES)
+    checksums: dict[str, str] = {}
+    with memory_named(folder):
+        train, validation, test = (read_pairs(path, checksums) for path in paths[: len(PAIRS)])
+        tables = [_scaled(read_bytes(path), num_items, checksums) for path in paths[len(PAIRS) :]]
+        widths = " and ".join(f"{table.shape[1]} of {name}" for table, name in zip(tables, FEATURES))
+        said = f"item features: {widths}, as float32, each divided by the mean length of its rows"
+        data = Dataset(
+            name="tiktok",
+            num_users=num_users,
+            num_items=num_items,
+            train=train,
+            validation=validation,
+            test=test,
+            provenance=Provenance("real", SOURCE, LICENCE, checksums, (said,)),
+            item_features=np.concatenate(tables, axis=1),
+        )
+        return validate.repair(data)
+
+
+def _scaled(file: FileBytes, rows: int, checksums: dict[str, str]) -> np.ndarray:
+    """The table f32[rows, F] over the mean length of its rows. Raises DataError for a table of zeros."""
+    checksums[file.path.name] = file.sha256
+    table = parse_features(file, rows)
+    length = np.linalg.norm(table.astype(np.float64), axis=1).mean()
+    if not length:
+        raise DataError(f"{file.path}: wanted features, got zeros alone; fetch the file again")
+    return (table / length).astype(np.float32)
