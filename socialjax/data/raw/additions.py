@@ -11,6 +11,7 @@ from socialjax.data.schema import Dataset
 from socialjax.data.split import hold_out_validation
 
 FEATURE_FILES = ("user_vector.npy", "item_vector.npy")
+SOCIAL_FILE = "social_vector.npy"
 
 
 def read_features(folder: Path, name: str, rows: int | None, checksums: dict[str, str]) -> np.ndarray | None:

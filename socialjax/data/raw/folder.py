@@ -53,7 +53,9 @@ def read(folder: Path, name: str, options: FolderOptions | None = None) -> Datas
       time in seconds; a header may name the columns in another order. `.val` may be missing.
     - `<name>.links`, optional: `follower followee`.
     - `<name>.items`, optional: item id and title.
-    - `user_vector.npy`, `item_vector.npy`, optional: row r holds the features of id r.
+    - `<name>.owners`, optional: `item user`, who made the item; or `<name>.uploads`: `user item`; or both.
+    - `user_vector.npy`, `item_vector.npy`, `social_vector.npy`, optional: row r holds the features of id r, the last
+      those of a user's place in the social graph.
 
     Or, where nothing is called `<name>.*`, `train.txt`, `test.txt` and perhaps `val.txt` as `raw.ngcf` reads them.
 

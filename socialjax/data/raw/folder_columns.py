@@ -7,8 +7,9 @@ import numpy as np
 
 from socialjax.data.errors import DataError
 from socialjax.data.file_bytes import find, read_bytes
-from socialjax.data.raw.additions import FEATURE_FILES, read_features
+from socialjax.data.raw.additions import FEATURE_FILES, SOCIAL_FILE, read_features
 from socialjax.data.raw.folder_files import PairsTable, read_links_table, read_pairs_table
+from socialjax.data.raw.folder_owners import read_owners
 from socialjax.data.raw.ids import Rows, assign, collect
 from socialjax.data.raw.titles import read_titles
 from socialjax.data.schema import Dataset, Interactions, Links, Provenance, interactions, no_interactions, pair_keys
@@ -34,6 +35,8 @@ def read_columns(folder: Path, name: str, paths: dict[str, Path], choice: Choice
         links, follower, followee = read_links_table(links_path, checksums)
         linked = [(links, follower), (links, followee)]
     user_features, item_features = (read_features(folder, file, None, checksums) for file in FEATURE_FILES)
+    social_features = read_features(folder, SOCIAL_FILE, _length(user_features), checksums)
+    num_rows = _length(social_features) if user_features is None else _length(user_features)
 
     users = collect("user", [(table.table, table.user) for table in tables.values()] + linked)
     items = collect("item", [(table.table, table.item) for table in tables.values()])
@@ -46,7 +49,7 @@ def read_columns(folder: Path, name: str, paths: dict[str, Path], choice: Choice
         raise DataError(f"{folder}: wanted pairs, got none with {chosen}; lower them, or look at the file")
     seen = [part.user for part in pairs.values()]
     linked_codes = users.codes[len(tables) :]
-    user_rows = assign(users, [*seen, *linked_codes] if not choice.k_core else seen, _length(user_features))
+    user_rows = assign(users, [*seen, *linked_codes] if not choice.k_core else seen, num_rows)
     item_rows = assign(items, [part.item for part in pairs.values()], _length(item_features))
     for part, columns in pairs.items():
         user, item = user_rows.of_code[columns.user], item_rows.of_code[columns.item]
@@ -61,6 +64,8 @@ def read_columns(folder: Path, name: str, paths: dict[str, Path], choice: Choice
         links=_links(user_rows, linked_codes, choice, said),
         user_features=user_features,
         item_features=item_features,
+        owners=read_owners(folder, name, user_rows, item_rows, bool(choice.k_core), checksums, said),
+        social_features=social_features,
         user_names=user_rows.names,
         item_names=item_rows.names,
         item_titles=_titles(folder, name, item_rows, checksums),

@@ -20,6 +20,7 @@ ITEM = frozenset(
 VALUE = frozenset("value rating score stars overall weight count plays label".split())
 TIME = frozenset("time timestamp ts unixtime unix_time unixreviewtime".split())
 FOLLOWER = frozenset("follower follower_id source from trustor truster user1".split())
+OWNER = frozenset("owner owner_id creator creator_id author author_id uploader uploader_id by".split())
 FOLLOWEE = frozenset("followee followee_id followed friend friend_id friendid target to trustee user2".split())
 
 
@@ -82,6 +83,19 @@ def read_links_table(path: Path, checksums: dict[str, str]) -> tuple[Table, int,
     table = read_table(file, (2, 4), (FOLLOWER | USER, FOLLOWEE | USER), header=True)
     places = _places(table, {"follower": FOLLOWER, "followee": FOLLOWEE}) if table.header else {}
     return table, places.get("follower", 0), places.get("followee", 1)
+
+
+def read_owners_table(path: Path, checksums: dict[str, str]) -> tuple[Table, int, int]:
+    """Who made what: the table and the columns of item and user. `.owners` begins with the item, `.uploads` with the
+    user, unless a header says otherwise."""
+    file = read_bytes(path)
+    checksums[path.name] = file.sha256
+    table = read_table(file, (2, 4), (USER | OWNER, ITEM), header=True)
+    first, second = ("item", ITEM), ("user", OWNER | USER)
+    if path.name.removesuffix(".gz").endswith(".uploads"):
+        first, second = second, first
+    places = _places(table, dict((first, second))) if table.header else {first[0]: 0, second[0]: 1}
+    return table, places["item"], places["user"]
 
 
 def _one(folder: Path, stem: str) -> Path | None:

@@ -33,6 +33,17 @@ class Rows:
     size: int
     names: np.ndarray | None
 
+    def find(self, table: Table, column: int, kind: str) -> np.ndarray:
+        """Row numbers i64[N] of the ids in a column of another table, -1 for those that have none."""
+        if self.names is None:
+            value, _ = table.whole_numbers(column)
+            return np.where(table.is_id(column) & (value < self.size), value, -1)
+        names = np.char.encode(self.names, "utf-8")
+        order = np.argsort(names, kind="stable")
+        words = table.words(column, kind)
+        place = np.minimum(np.searchsorted(names[order], words), len(names) - 1)
+        return np.where(names[order[place]] == words, order[place], -1)
+
 
 def collect(kind: str, columns: list[tuple[Table, int]]) -> Ids:
     """All ids of one kind (user, item) in the given columns of tables. Raises DataError for empty ones."""
