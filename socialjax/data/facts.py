@@ -254,7 +254,7 @@ def facts(data: Dataset) -> dict[str, object]:
     }
     if data.links is not None:
         found |= _link_facts(data, user["test"] > 0)
-    return found if data.owners is None else found | _owner_facts(data)
+    return found if data.owners is None else found | owner_facts(data)
 
 
 def _link_facts(data: Dataset, is_tested: np.ndarray) -> dict[str, object]:
@@ -284,7 +284,8 @@ def _link_facts(data: Dataset, is_tested: np.ndarray) -> dict[str, object]:
     }
 
 
-def _owner_facts(data: Dataset) -> dict[str, object]:
+def owner_facts(data: Dataset) -> dict[str, object]:
+    """The figures of `facts` about who made which item. `data.owners` must be there."""
     uploads = np.bincount(data.owners[data.owners >= 0], minlength=data.num_users)
     user, item = (np.concatenate([getattr(part, c) for part in data.parts().values()]) for c in ("user", "item"))
     owner = data.owners[item]

@@ -48,7 +48,7 @@ def load(settings: DataSettings, limits: download.Limits = download.LIMITS) -> D
     """The columns of `settings.name` from the first place that has them; the stand-in when none has.
 
     Raises DataError for a named folder that lacks files, files that cannot be used, settings that do not apply, a
-    name that is not known, and, with `require_real`, when nothing is found.
+    name that is not known, and, with `require_real` or for a set without a stand-in, when nothing is found.
     """
     entry = PUBLISHED.get(settings.name)
     if entry is not None:
@@ -58,7 +58,7 @@ def load(settings: DataSettings, limits: download.Limits = download.LIMITS) -> D
         found, failure = _download(entry, limits)
     if found is not None:
         data = _read(settings, found)
-    elif entry is None or settings.require_real:
+    elif entry is None or settings.require_real or settings.name not in standin.SHAPES:
         raise DataError(_instructions(settings, failure))
     else:
         log.warning("%s was not found (%s): using the generated stand-in, not real data", settings.name, failure)
@@ -168,8 +168,9 @@ def _instructions(settings: DataSettings, failure: str) -> str:
             f"{name}.test.rating, or train.txt and test.txt with a line of items for each user (docs/data.md)"
         )
     entry = PUBLISHED[name]
+    without = "--data.require-real forbids the stand-in" if name in standin.SHAPES else "there is no stand-in of it"
     return (
-        f"the files of {name} were not found and --data.require-real forbids the stand-in. "
+        f"the files of {name} were not found and {without}. "
         f"Download: {failure}. Put {', '.join(file.name for file in entry.files)} "
         f"from {entry.addresses[0]} into a folder and give --data.dir FOLDER, "
         f"or into DIR/{name} with the environment variable SOCIALJAX_DATA=DIR, or into {raw_folder(name)}"

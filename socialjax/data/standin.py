@@ -12,7 +12,8 @@ import numpy as np
 
 from socialjax.data.errors import DataError
 from socialjax.data.schema import Dataset, Interactions, Links, Provenance, interactions
-from socialjax.data.split import by_ratio
+from socialjax.data.split import by_ratio, leave_one_out
+from socialjax.data.standin_owners import owners
 from socialjax.data.standin_shapes import SHAPES, Shape, degrees, fit_split
 
 VERSION = 1  # raise when the same seed gives other columns
@@ -49,7 +50,13 @@ def generate(name: str, shape: Shape, seed: int = 0, taste: Taste = Taste()) -> 
     user, item = _distinct(user, _item_ends(popularity, taste.users_per_topic, rng), rng)
     order = rng.permutation(len(user))
     pairs = interactions(user[order], item[order], _values(user[order], item[order], shape, rng))
-    train, validation, test = by_ratio(pairs, seed=seed) if shape.diffnet_split else _proportional(pairs, shape, rng)
+    if shape.one_held_out:
+        train, validation, test = leave_one_out(pairs, seed)
+    elif shape.diffnet_split:
+        train, validation, test = by_ratio(pairs, seed=seed)
+    else:
+        train, validation, test = _proportional(pairs, shape, rng)
+    links = Links(follower.astype(np.int32), followee.astype(np.int32))
     source = (
         f"generated (version {VERSION}, seed {seed}): counts and degree shapes of {name}, planted taste and influence"
     )
@@ -61,7 +68,8 @@ def generate(name: str, shape: Shape, seed: int = 0, taste: Taste = Taste()) -> 
         validation=validation,
         test=test,
         provenance=Provenance(kind="stand-in", source=source, licence="none needed: made by this program"),
-        links=Links(follower.astype(np.int32), followee.astype(np.int32)),
+        links=links,
+        owners=owners(shape, pairs, links, rng) if shape.uploads else None,
     )
 
 

@@ -18,6 +18,8 @@ class Shape:
     reciprocated: lines of the link file whose opposite is there too. social: rank correlation of a user's numbers of
     pairs and links; mutual: of the numbers of links out and in. diffnet_split: the parts follow DiffNet's rule.
     values: the rating or count that stands with a pair, at equal steps from least to most; () for none.
+    one_held_out: the parts follow leave-one-out instead. uploads: items made by a user, () when nobody owns any;
+    famous: rank correlation of uploads and followers; admired: share of the items whose owner some taker follows.
     """
 
     users: int
@@ -37,6 +39,10 @@ class Shape:
     mutual: float
     diffnet_split: bool
     values: tuple[float, ...] = ()
+    one_held_out: bool = False
+    uploads: tuple[int, ...] = ()
+    famous: float = 0.0
+    admired: float = 0.0
 
     @property
     def pairs(self) -> int:
@@ -86,6 +92,15 @@ SHAPES = {
         into=(0, 0, 0, 0, 0, 0, 1, 1, 3, 5, 8, 20, 40, 88, 143, 214, 492, 1391),
         idle=(2009, 1546, 5659, 5659), lonely=5659, social=0.33, mutual=1.0, diffnet_split=True,
         values=(*[4] * 9, *[5] * 7),
+    ),
+    "hasc_fs": Shape(
+        users=4418, items=31460, train=752948, validation=4418, test=4418, links=184990, reciprocated=42150,
+        user=(10, 11, 13, 18, 27, 41, 56, 77, 107, 149, 227, 406, 653, 1041, 1478, 1836, 2914, 5345),
+        item=(10, 10, 10, 11, 12, 13, 15, 18, 21, 25, 32, 45, 59, 81, 101, 121, 189, 446),
+        out=(5, 8, 11, 15, 21, 27, 32, 38, 44, 51, 60, 74, 87, 104, 115, 123, 148, 178),
+        into=(0, 1, 3, 5, 9, 12, 17, 22, 29, 40, 58, 97, 149, 231, 320, 375, 503, 1552),
+        idle=(0, 0, 0, 36), lonely=0, social=0.29, mutual=0.21, diffnet_split=False, one_held_out=True,
+        uploads=(1, 1, 1, 1, 1, 1, 2, 3, 3, 5, 8, 16, 28, 49, 71, 98, 193, 279), famous=0.53, admired=0.9,
     ),
 }  # fmt: skip
 

@@ -110,6 +110,11 @@ def test_require_real_says_what_to_put_where():
         assert part in str(error.value)
 
 
+def test_a_set_without_a_stand_in_says_what_to_put_where():
+    with pytest.raises(DataError, match=r"files of tiktok were not found and there is no stand-in of it.*train\.txt"):
+        load(DataSettings(name="tiktok", offline=True))
+
+
 def test_offline_asks_no_address(monkeypatch):
     monkeypatch.setattr(download, "fetch", lambda *_: pytest.fail("asked an address"))
     assert load(DataSettings(name="filmtrust", offline=True)).provenance.kind == "stand-in"

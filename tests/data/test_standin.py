@@ -9,9 +9,10 @@ from scipy import sparse
 
 from socialjax.data import standin, validate
 from socialjax.data.errors import DataError
-from socialjax.data.facts import FACTS, facts
+from socialjax.data.facts import FACTS, facts, owner_facts
 from socialjax.data.registry import PUBLISHED
 from socialjax.data.schema import counts
+from socialjax.data.standin_owners import _most_frequent
 from socialjax.data.standin_shapes import SHAPES, Shape, degrees, fit_split
 
 SMALL = Shape(
@@ -33,8 +34,8 @@ def yelp():
 
 
 @pytest.mark.parametrize("name", sorted(SHAPES))
-def test_counts_are_the_published_ones(name, yelp):
-    data = yelp if name == "yelp" else standin.make(name)
+def test_counts_are_the_published_ones(name, yelp, hasc):
+    data = {"yelp": yelp, "hasc_fs": hasc}.get(name) or standin.make(name)
     assert counts(data) == PUBLISHED[name].counts
     validate.check(data)
     assert data.provenance.kind == "stand-in" and "generated" in data.provenance.source
@@ -54,6 +55,32 @@ def test_degrees_are_shaped_as_the_published_ones(yelp):
     for key in ("users in test", "items in train", "cold test pairs", "users without outgoing"):
         assert got[key] == pytest.approx(wanted[key], rel=0.15), key
     assert got["test pairs friends had, %"] == pytest.approx(wanted["test pairs friends had, %"], abs=5)
+
+
+@pytest.fixture(scope="module")
+def hasc():
+    return standin.make("hasc_fs")
+
+
+def test_owners_have_the_published_numbers_of_uploads_and_take_none_of_their_own_items(hasc):
+    got, wanted = owner_facts(hasc), FACTS["hasc_fs"]
+    for key in ("items without owner", "users without uploads", "pairs on own items"):
+        assert got[key] == wanted[key], key
+    assert got["uploads per user"][:2] == wanted["uploads per user"][:2]
+    assert got["uploads per user"][2] == pytest.approx(wanted["uploads per user"][2], rel=0.1)
+    for held in (hasc.validation, hasc.test):
+        assert (np.bincount(held.user, minlength=hasc.num_users) == 1).all()
+
+
+def test_owners_are_followed_by_those_who_take_their_items(hasc):
+    owner = np.random.default_rng(0).permutation(hasc.owners)  # as many uploads, of anybody
+    share = lambda data: owner_facts(data)["pairs on items of followees, %"]  # noqa: E731
+    assert share(hasc) > 1.8 * share(dataclasses.replace(hasc, owners=owner))
+
+
+def test_the_proposed_owner_is_the_most_frequent_one_who_has_uploads_left():
+    rows = np.array([[1, 2, 2, 9, 9, 9], [9, 9, 9, 9, 9, 9], [3, 4, 3, 4, 4, 0], [9, 9, 5, 9, 9, 9]])
+    assert _most_frequent(rows, 9).tolist() == [2, 9, 4, 5]
 
 
 def hit_rate(data, users, scores):
