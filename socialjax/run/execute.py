@@ -14,7 +14,7 @@ from socialjax.data.batches import on_device, resident
 from socialjax.data.schema import Dataset
 from socialjax.eval import groups, ranking
 from socialjax.eval.significance import mean_interval
-from socialjax.run import curves, measure, results, shown, sweep
+from socialjax.run import curves, measure, results, shown, sweep, warm_start
 from socialjax.run.code_digest import code_digest
 from socialjax.run.command import exit_code, read_arguments, set_up_logging, started, variants
 from socialjax.run.lock import only_one
@@ -136,6 +136,7 @@ def _run_seed(definition, experiment, data, folder: Path, seed: int, began: floa
         label=f"seed {seed}",
         began=began,
         is_first_process=is_first(),
+        start=None if experiment.start_from is None else warm_start.from_run(experiment.start_from, seed),
     )
     start = time.monotonic()
     state = ranking.encode(model, trained.params, side)

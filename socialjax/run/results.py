@@ -21,6 +21,7 @@ from socialjax.run.whole import whole
 FREE = {
     "seeds",
     "workdir",
+    "start_from",
     "preset",
     "sweep",
     "data.dir",
@@ -45,10 +46,22 @@ def plain(value: Any) -> Any:
 
 
 def settings_of(experiment: Experiment) -> dict:
-    """All settings, the model with its name."""
+    """All settings, the model with its name, and `start`, a hash of the settings and data of the run it starts from.
+
+    Raises ValueError when that is no run.
+    """
     found = plain(experiment)
     found["model"] = {"name": models.name_of(experiment.model), **found["model"]}
+    found["start"] = None if experiment.start_from is None else _identity(experiment.start_from)
     return found
+
+
+def _identity(folder: Path) -> str:
+    path = folder / "settings.json"
+    if not path.is_file():
+        raise ValueError(f"--start-from wants the folder of a finished run, and {folder} has no settings.json")
+    record = read_json(path)
+    return fingerprint(record["settings"], record["data"], 0)
 
 
 def binding(settings: dict, data: dict) -> dict:

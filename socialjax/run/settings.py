@@ -49,6 +49,8 @@ class Experiment(Generic[M]):
     """One run each; their mean and 95 % interval are reported."""
     workdir: Path | None = None
     """Where the run is kept; default runs/NAME/DATA. The same command resumes what is there."""
+    start_from: Path | None = None
+    """A finished run; parameters of the same names and shapes are taken over from it, seed by seed."""
     preset: str | None = None
     """Start from other settings of this experiment."""
     sweep: str | None = None

@@ -59,13 +59,15 @@ def train(
     is_first_process: bool = True,
     began: float | None = None,
     stop_after: int | None = None,
+    start: Callable[[Any], Any] | None = None,
 ) -> Trained:
     """Trains `model` in `folder`, going on from the checkpoint there if there is one; the result is the same.
 
     validate: params -> metrics of the validation part, or None to train all epochs. floor: popularity's validation
     METRIC. began: when the program started (time.monotonic), to tell how soon the first step was done. stop_after: ends
-    after this epoch of settings.epochs, saved; a later call goes on from there as if it had not ended. Raises
-    Interrupted after SIGTERM or Ctrl-C, Diverged for a loss that is not finite, CheckpointError.
+    after this epoch of settings.epochs, saved; a later call goes on from there as if it had not ended. start: fresh
+    parameters -> those to start from, such as another run's. Raises Interrupted after SIGTERM or Ctrl-C, Diverged for a
+    loss that is not finite, CheckpointError.
     """
     began = time.monotonic() if began is None else began
     optimizer = make_optimizer(settings.optimizer, settings.learning_rate)
@@ -73,7 +75,7 @@ def train(
     runner = make_runner(
         settings.backend, model, optimizer, side, resident, settings.batch_size, devices=devices, **mesh
     )
-    fresh = runner.place(new_state(model, side, optimizer, seed))
+    fresh = runner.place(new_state(model, side, optimizer, seed, start))
     num_pairs = resident.users.shape[0]
     with contextlib.ExitStack() as closing:
         saved = Checkpoints(folder / "checkpoints", fingerprint)

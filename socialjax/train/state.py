@@ -1,5 +1,6 @@
 """What training carries from step to step, and nothing else: stopping and resuming is saving and loading this."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -18,9 +19,11 @@ class TrainState:
     sums: dict[str, jax.Array]
 
 
-def new_state(model, side, optimizer, seed: int) -> TrainState:
-    """A fresh state; parameters are drawn from `seed`."""
+def new_state(model, side, optimizer, seed: int, start: Callable[[Any], Any] | None = None) -> TrainState:
+    """A fresh state; parameters are drawn from `seed`, and `start` may put others in their place."""
     params = jax.jit(model.init)(jax.random.key(seed), side)  # compiled, only the parameters are computed
+    if start is not None:
+        params = jax.tree.map(jnp.asarray, start(params))
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         seed=jnp.asarray(seed, jnp.uint32),

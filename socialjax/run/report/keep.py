@@ -120,7 +120,7 @@ def settings_hash(record: dict) -> str:
 
 def without_places(record: dict) -> dict:
     """The record without folders of the machine: no work folder, no data folder, of other paths only the last part."""
-    settings = {key: value for key, value in record["settings"].items() if key != "workdir"}
+    settings = {key: value for key, value in record["settings"].items() if key not in ("workdir", "start_from")}
     if isinstance(settings.get("data"), dict):
         settings["data"] = {key: value for key, value in settings["data"].items() if key != "dir"}
     return _shortened(record | {"settings": settings})
