@@ -10,6 +10,8 @@ import tyro
 
 from socialjax.data import cache, download, standin
 from socialjax.data.errors import DataError
+from socialjax.data.feature_files import parse_features
+from socialjax.data.file_bytes import read_bytes
 from socialjax.data.raw import folder as own
 from socialjax.data.raw import ngcf
 from socialjax.data.raw.folder import FolderOptions
@@ -30,6 +32,8 @@ class DataSettings(FolderOptions):
     """A published set (yelp, flickr, lastfm, filmtrust, yelp_hin, hasc_fs, tiktok) or the name of your own."""
     dir: Path | None = None
     """The folder that holds the files; searched before $SOCIALJAX_DATA/<name>, the cache and the download."""
+    features: Path | None = None
+    """A .npy table of item features, one row for each item in the order of our numbers; in place of the set's own."""
     offline: Annotated[bool, tyro.conf.arg(aliases=["--offline"])] = False
     """Never download."""
     require_real: Annotated[bool, tyro.conf.arg(aliases=["--require-real"])] = False
@@ -63,7 +67,20 @@ def load(settings: DataSettings, limits: download.Limits = download.LIMITS) -> D
     else:
         log.warning("%s was not found (%s): using the generated stand-in, not real data", settings.name, failure)
         data = _stand_in(settings)
+    if settings.features is not None:
+        data = _with_features(data, settings.features)
     return _without_validation(data) if settings.validation == "none" else data
+
+
+def _with_features(data: Dataset, path: Path) -> Dataset:
+    if not path.is_file():
+        raise DataError(
+            f"--data.features names {path}, which is not a file; give a .npy table of {data.num_items} rows"
+        )
+    file = read_bytes(path)
+    files = data.provenance.files | {f"features {path.name}": file.sha256}
+    provenance = dataclasses.replace(data.provenance, files=files)
+    return dataclasses.replace(data, item_features=parse_features(file, data.num_items), provenance=provenance)
 
 
 def find(settings: DataSettings) -> Found | None:

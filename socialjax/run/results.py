@@ -25,6 +25,7 @@ FREE = {
     "preset",
     "sweep",
     "data.dir",
+    "data.features",
     "data.offline",
     "data.require_real",
     "train.quiet",

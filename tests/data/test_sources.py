@@ -157,6 +157,24 @@ def test_own_folder_with_options_and_changed_files(tmp_path):
     assert load(dataclasses.replace(settings, dir=moved)).provenance.source == str(moved)
 
 
+def test_item_features_of_a_file_take_the_place_of_the_sets_own(tmp_path):
+    folder = write_own(tmp_path / "mine")
+    np.save(tmp_path / "look.npy", np.arange(8.0).reshape(4, 2))
+    settings = DataSettings(name="mine", dir=folder, features=tmp_path / "look.npy")
+    data = load(settings)
+    np.testing.assert_array_equal(data.item_features, np.arange(8.0).reshape(4, 2))
+    assert load(dataclasses.replace(settings, features=None)).item_features is None
+    (sha256,) = (value for name, value in data.provenance.files.items() if name == "features look.npy")
+    np.save(tmp_path / "look.npy", np.ones((4, 2)))
+    assert load(settings).provenance.files["features look.npy"] != sha256
+    for bad, said in ((np.ones((5, 2)), "wanted 4 rows"), (np.full((4, 2), np.nan), "NaN or infinity in 4 of 4 rows")):
+        np.save(tmp_path / "look.npy", bad)
+        with pytest.raises(DataError, match=said):
+            load(settings)
+    with pytest.raises(DataError, match=r"is not a file; give a .npy table of 4 rows"):
+        load(dataclasses.replace(settings, features=tmp_path / "nothing.npy"))
+
+
 def test_settings_become_a_command_line():
     @dataclasses.dataclass
     class Command:

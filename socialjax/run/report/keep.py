@@ -122,7 +122,7 @@ def without_places(record: dict) -> dict:
     """The record without folders of the machine: no work folder, no data folder, of other paths only the last part."""
     settings = {key: value for key, value in record["settings"].items() if key not in ("workdir", "start_from")}
     if isinstance(settings.get("data"), dict):
-        settings["data"] = {key: value for key, value in settings["data"].items() if key != "dir"}
+        settings["data"] = {key: value for key, value in settings["data"].items() if key not in ("dir", "features")}
     return _shortened(record | {"settings": settings})
 
 

@@ -123,6 +123,7 @@ def _made(kind: type, values: dict, path: Path) -> Any:
         got = ", ".join(strange) if isinstance(values, dict) else values
         raise ValueError(f"{path}: {kind.__name__} has no settings {got}; the run was made by another version")
     back = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-    if back.get("dir") is not None:
-        back["dir"] = Path(back["dir"])
+    for name in ("dir", "features"):
+        if back.get(name) is not None:
+            back[name] = Path(back[name])
     return kind(**back)
