@@ -12,6 +12,7 @@ from socialjax.models.protocol import Model
 from socialjax.models.social.context_mf import ContextMF
 from socialjax.models.social.diffnet import DiffNet
 from socialjax.models.social.diffnet_pp import DiffNetPP
+from socialjax.models.social.hasc import HASC
 from socialjax.models.social.social_lightgcn import SocialLightGCN
 from socialjax.models.social.social_mf import SocialMF
 from socialjax.models.social.soreg import SoReg
@@ -35,6 +36,7 @@ MODELS: dict[str, type[Model]] = {  # in the order of the tables
     "diffnet": DiffNet,
     "diffnet_pp": DiffNetPP,
     "social_lightgcn": SocialLightGCN,
+    "hasc": HASC,
     "vbpr": VBPR,
     "vpoi": VPOI,
     "acf": ACF,

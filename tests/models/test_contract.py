@@ -22,6 +22,7 @@ from socialjax.models.cf.svdpp import SVDpp
 from socialjax.models.protocol import Model
 from socialjax.models.social.diffnet import DiffNet
 from socialjax.models.social.diffnet_pp import DiffNetPP
+from socialjax.models.social.hasc import HASC
 from socialjax.models.social.social_lightgcn import SocialLightGCN
 from socialjax.models.visual.acf import ACF
 from socialjax.models.visual.vbpr import VBPR
@@ -52,6 +53,13 @@ CASES = {name: kind() for name, kind in MODELS.items()} | {
         dim=8, visual_dim=3, cold="features", user_balance=0.5, feature_l2=0.01, objective="softmax", dropout=0.2
     ),
     "acf, capped, target kept": ACF(dim=8, history_cap=2, exclude_target=False, item_bias=False, objective="bce"),
+    # Without a mean over all heads each aspect has its own; the maximum of each number hears one element alone.
+    "hasc, max below, heads, content": HASC(
+        dim=8, bottom="max", per_aspect_head=True, normalise_aspects=True, content_map=True, activation="elu"
+    ),
+    "hasc, mean, own past": HASC(
+        dim=8, bottom="avg", top="avg", owner_history=True, objective="softmax", negatives=4, dropout=0.2
+    ),
     "diffnet, paper": DiffNet(dim=8, variant="paper", layers="last", activation="tanh"),
     "diffnet, max, directed": DiffNet(dim=8, pooling="max", symmetric=False, use_features=False, objective="squared"),
 }
@@ -246,6 +254,7 @@ def test_it_learns_the_checkerboard_exactly(name):
         data,
         user_features=rng.normal(size=(40, 4)).astype(np.float32),
         item_features=rng.normal(size=(30, 4)).astype(np.float32),
+        owners=rng.integers(-1, 40, size=30).astype(np.int32),
     )
     model = dataclasses.replace(TRAINED[name], negatives=4)  # with one, some seeds leave an item a little out of place
     scores = trained(model, data, steps=300, learning_rate=0.01)
@@ -270,6 +279,7 @@ def ndcg10(scores, data, users):
 
 def test_models_with_links_hear_friends_where_silent_users_tell_nothing():
     world = planted.influence(0, num_users=600, num_items=400, num_topics=8)
+    world = dataclasses.replace(world, data=dataclasses.replace(world.data, owners=np.full(400, -1, np.int32)))
     silent = np.intersect1d(np.flatnonzero(world.silent), world.data.test.user)
     settings = {"dim": 16, "negatives": 4, "l2": 0.01}
     of_bpr = ndcg10(trained(BPR(**settings), world.data, 200, 512, 0.03), world.data, silent)
@@ -281,7 +291,7 @@ def test_models_with_links_hear_friends_where_silent_users_tell_nothing():
 
 @pytest.mark.parametrize("name", MODELS)
 def test_one_user_one_item_one_interaction_and_no_link_trains(name):
-    data = worlds.dataset(1, 1, [(0, 0)], [])
+    data = worlds.dataset(1, 1, [(0, 0)], [], owners=[0])
     if "item_features" in MODELS[name].traits.needs:
         data = dataclasses.replace(data, item_features=np.ones((1, 2), np.float32))
     scores = trained(MODELS[name](), data, steps=3, batch_size=8)

@@ -14,8 +14,10 @@ from socialjax.ops import sample
 PLANTED = Provenance("planted", "a test")
 
 
-def dataset(num_users, num_items, train, links=None, user_features=None, item_features=None, name="small") -> Dataset:
-    """train: pairs (user, item); links: pairs (follower, followee) or None."""
+def dataset(
+    num_users, num_items, train, links=None, user_features=None, item_features=None, name="small", owners=None
+) -> Dataset:
+    """train: pairs (user, item); links: pairs (follower, followee) or None; owners: one for each item, or None."""
     train = np.reshape(np.array(train, np.int32), (-1, 2))
     if links is not None:
         links = Links(*np.reshape(np.array(links, np.int32), (-1, 2)).T.copy())
@@ -30,6 +32,7 @@ def dataset(num_users, num_items, train, links=None, user_features=None, item_fe
         links=links,
         user_features=user_features,
         item_features=item_features,
+        owners=None if owners is None else np.array(owners, np.int32),
     )
 
 
@@ -38,6 +41,8 @@ def dataset(num_users, num_items, train, links=None, user_features=None, item_fe
 TRAIN = [(0, 0), (0, 1), (0, 2), (1, 1), (1, 3), (2, 4), (3, 0), (3, 5), (3, 2), (3, 1), (4, 2), (6, 3), (6, 5), (7, 0)]
 LINKS = [(0, 1), (0, 3), (1, 2), (2, 1), (2, 3), (4, 5), (4, 3), (7, 0), (0, 7), (1, 5), (2, 5)]
 NUM_USERS, NUM_ITEMS = 9, 7
+# User 1 made two items, 8 one; 2, 5, 6 and 7 made none; nobody knows who made item 3.
+OWNERS = [1, 1, 4, -1, 0, 8, 3]
 
 
 def small(user_width: int | None = None, item_width: int | None = None, links: bool = True) -> Dataset:
@@ -45,7 +50,7 @@ def small(user_width: int | None = None, item_width: int | None = None, links: b
     rng = np.random.default_rng(0)
     draw = lambda rows, width: None if width is None else (rng.normal(size=(rows, width)) * 2 + 1).astype(np.float32)  # noqa: E731
     features = draw(NUM_USERS, user_width), draw(NUM_ITEMS, item_width)
-    return dataset(NUM_USERS, NUM_ITEMS, TRAIN, LINKS if links else None, *features)
+    return dataset(NUM_USERS, NUM_ITEMS, TRAIN, LINKS if links else None, *features, owners=OWNERS)
 
 
 def reordered(data: Dataset, seed: int = 1) -> Dataset:

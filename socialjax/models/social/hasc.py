@@ -1,0 +1,207 @@
+"""HASC: hierarchical attention over whom a user follows, what a user uploads, and who made the image.
+
+Wu, Chen, Hong, Fu, Xie, Wang: A Hierarchical Attention Model for Social Contextual Image Recommendation, TKDE 2019.
+This is the model of the paper's figure. The released script computes another one: in training the social sum repeats
+the user's own q_a, bottom weights are no softmax, and all rows of a batch share one gamma.
+"""
+
+import dataclasses
+from typing import ClassVar, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from socialjax.models.parts import FactorModel, Factors
+from socialjax.models.protocol import Batch, Model, Traits
+from socialjax.models.social import hasc_attention as attention
+from socialjax.models.social import hasc_explain
+from socialjax.models.social.hasc_layers import HASCLayers
+from socialjax.models.social.hasc_side import HASCSide, hasc_side
+from socialjax.ops import lookup
+from socialjax.ops.pairs import candidate_scores
+
+TABLE_UP_TO = 20  # items of the catalogue for each candidate, up to which whole rows are scored and picked from
+Mechanism = Literal["avg", "max", "att"]
+
+
+@struct.dataclass
+class HASCState(Factors):
+    """Factors p_a, w_i, b_i and all of the contexts that does not depend on the pair.
+
+    owner i32[I] (U where nobody knows); uploads x~ f32[U, D], friends q~ f32[U, D] and owners c f32[U + 1, D], None for
+    an aspect that is left out; there bool[U, 2]: who has uploads and followees; top: of the attention over aspects;
+    alpha, beta f32[E]: weights of the edges, None for MAX; said: the tables x, q f32[., D] that were pooled; past: how
+    often a user took images of an owner, with its weight, None unless asked for.
+    """
+
+    owner: jax.Array | None
+    uploads: jax.Array | None
+    friends: jax.Array | None
+    owners: jax.Array | None
+    there: jax.Array
+    top: attention.TopState
+    alpha: jax.Array | None
+    beta: jax.Array | None
+    said: tuple[jax.Array | None, jax.Array | None]
+    past: lookup.SparseRows | None
+    past_weight: jax.Array | None
+
+
+@dataclasses.dataclass(frozen=True)
+class HASC(FactorModel):
+    """s = <w_i, p_a + gamma_1 x~_a + gamma_2 q~_a + gamma_3 q_owner(i)> + b_i (section 3), gamma = gamma(a, owner(i)).
+
+    x~_a is the alpha-weighted sum of x_j over a's uploads, q~_a the beta-weighted sum of q_b over those a follows.
+    aspects: which of Uploads, Social and Creator (owner) there are; `none` is BPR. bottom, top: uniform weights, the
+    maximum (of each number over the elements; of the aspects the one of the largest score, straight-through), or
+    attention. An aspect without elements is left out of the top softmax; without any, p_a stands alone.
+    hidden: H. activation: of the hidden layer. visual_inputs, social_inputs: what attention is told beside ids: image
+    features and each user's profile (given, or the mean over their training items); places in the follow graph (given,
+    or spectral). Features that the data do not have are absent. per_aspect_head: an output vector of its own for each
+    aspect. normalise_aspects: x~, q~ and q at length 1, so that gamma alone says how much an aspect counts.
+    content_map: one linear map of image features is added to w_i and x_i.
+    owner_history: not of the paper; adds past_weight * ln(1 + how many of a's training items are of owner(i)), the
+    target left out in training. dropout acts on p_a.
+    """
+
+    traits: ClassVar[Traits] = Traits(
+        needs=("links", "owners"), uses=("user_features", "item_features", "social_features")
+    )
+
+    dim: int = 15
+    hidden: int = 20
+    aspects: Literal["USC", "US", "UC", "SC", "U", "S", "C", "none"] = "USC"
+    bottom: Mechanism = "att"
+    top: Mechanism = "att"
+    activation: Literal["relu", "elu"] = "relu"
+    visual_inputs: bool = True
+    social_inputs: bool = True
+    per_aspect_head: bool = False
+    normalise_aspects: bool = False
+    content_map: bool = False
+    owner_history: bool = False
+    l2: float = 1e-3
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.hidden < 1:
+            raise ValueError(f"hidden must be at least 1, got {self.hidden}")
+
+    def has(self, aspect: Literal["U", "S", "C"]) -> bool:
+        """Whether the aspect is among `aspects`."""
+        return self.aspects != "none" and aspect in self.aspects
+
+    def prepare(self, columns) -> HASCSide:
+        self.check(columns)
+        return hasc_side(self, columns)
+
+    def _layers(self, side: HASCSide) -> HASCLayers:
+        return HASCLayers(self, side.num_users, side.num_items)
+
+    def init(self, rng, side):
+        return self._layers(side).init(rng, side)["params"]
+
+    def encode(self, params, side) -> HASCState:
+        return HASCState(**self._layers(side).apply({"params": params}, side))
+
+    def squared_norms(self, params):
+        """p_a and q_a of the user; w_i, b_i and x_i of the item. Networks, maps and the past's weight are free."""
+        users, items = self.table_norms(params["tables"])
+        if "followees" in params:
+            users = users + jnp.sum(params["followees"] ** 2, axis=1)
+        return users, items + jnp.sum(params["uploads"] ** 2, axis=1) if "uploads" in params else items
+
+    vectors = Model.vectors  # none: the weights of a user's aspects depend on the image's owner
+
+    def gamma(self, state: HASCState, users: jax.Array, owners: jax.Array) -> jax.Array:
+        """Weights of the three aspects: users i32[B], owners i32[B, C], or i32[C] for all alike -> f32[B, C, 3].
+
+        Zeros for aspects that are not there; owner U is none.
+        """
+        last = attention.owner_logits(self.activation, state.top, users, owners)
+        own = jnp.broadcast_to(state.top.own[users][:, None, :], (*last.shape, 2))
+        known = jnp.broadcast_to((owners < state.users.shape[0]) & self.has("C"), last.shape)
+        there = jnp.broadcast_to(state.there[users][:, None, :], (*last.shape, 2))
+        stacked = jnp.concatenate([own, last[..., None]], axis=2)
+        soft = attention.masked_softmax(stacked, jnp.concatenate([there, known[..., None]], axis=2))
+        return attention.hard(soft) if self.top == "max" else soft
+
+    def score(self, state: HASCState, users, items):
+        users, items = jnp.asarray(users), jnp.asarray(items)
+        if state.items.shape[0] > TABLE_UP_TO * items.shape[1]:
+            taste = candidate_scores(state.users[users], state.items, items) + state.item_bias[items]
+            return taste + self._contexts(state, users, items) + self.past_of(state, users, items)
+        return jnp.take_along_axis(self._table(state, users), items, axis=1, mode="promise_in_bounds")
+
+    def further_scores(self, state: HASCState, side: HASCSide, batch: Batch, candidates):
+        """What the contexts add, and the past, from which the batch's item itself is left out."""
+        added = self._contexts(state, batch.users, candidates)
+        return added + self.past_of(state, batch.users, candidates, left_out=batch.items)
+
+    def _contexts(self, state: HASCState, users, items):
+        """sum over aspects of gamma_l <z_l, w_i>: users i32[B], items i32[B, C] -> f32[B, C]."""
+        if self.aspects == "none":
+            return jnp.zeros(items.shape)
+        towards, owners = state.items[items], state.owner[items]
+        weight, added = self.gamma(state, users, owners), jnp.zeros(items.shape)
+        for place, context in enumerate((state.uploads, state.friends)):
+            if context is not None:
+                added += weight[:, :, place] * jnp.sum(context[users][:, None, :] * towards, axis=2)
+        if state.owners is not None:
+            added += weight[:, :, 2] * jnp.sum(state.owners[owners] * towards, axis=2)
+        return added
+
+    def past_of(self, state: HASCState, users, items, left_out: jax.Array | None = None):
+        """What a user's past with the images' owners adds: f32[B, C]; as if the user had not taken left_out i32[B]."""
+        if state.past is None:
+            return 0.0
+        owners = state.owner[items]
+        count = lookup.search(state.past, users, owners)
+        if left_out is not None:
+            count = jnp.maximum(count - (owners == state.owner[left_out][:, None]), 0.0)
+        return state.past_weight * jnp.log1p(count)
+
+    def _table(self, state: HASCState, users):
+        """All scores of users i32[B] -> f32[B, I], by products of users x images and users x owners."""
+
+        def product(vectors):  # full float32: the shortened products of GPUs and TPUs would tie and swap neighbours
+            return jnp.dot(vectors, state.items.T, precision=jax.lax.Precision.HIGHEST)
+
+        table = product(state.users[users]) + state.item_bias[None, :]
+        if state.owner is None:
+            return table
+        num_owners = state.users.shape[0] + 1
+        if self.aspects != "none":
+            weight = self.gamma(state, users, jnp.arange(num_owners))
+            for place, context in enumerate((state.uploads, state.friends)):
+                if context is not None:
+                    table += _of_owners(weight[:, :, place], state.owner) * product(context[users])
+            if state.owners is not None:
+                quality = jnp.sum(state.owners[state.owner] * state.items, axis=1)
+                table += _of_owners(weight[:, :, 2], state.owner) * quality[None, :]
+        if state.past is not None:
+            count = lookup.add_rows(state.past, users, jnp.float32(1.0), jnp.zeros((users.shape[0], num_owners)))
+            table += state.past_weight * _of_owners(jnp.log1p(count), state.owner)
+        return table
+
+    def explain(self, state: HASCState, side: HASCSide, users, items):
+        """Parts `interest`, `upload`, `social`, `owner`, `past_owner` and `item_bias`; see hasc_explain."""
+        return hasc_explain.explain(self, state, side, users, items)
+
+
+def _of_owners(table: jax.Array, owner: jax.Array) -> jax.Array:
+    """f32[B, O], owner i32[I] -> f32[B, I]; turned round, so that whole rows are gathered."""
+    return table.T[owner].T
+
+
+def from_bpr(params: dict, bpr_params: dict) -> dict:
+    """HASC's params with P, W and b of a trained BPR (section 6); the other tables and the networks stay as drawn.
+
+    Raises ValueError when the shapes differ or one of the two has no item bias.
+    """
+    shapes = [{name: leaf.shape for name, leaf in tables.items()} for tables in (params["tables"], bpr_params)]
+    if shapes[0] != shapes[1]:
+        raise ValueError(f"the BPR run must have HASC's tables {shapes[0]}, got {shapes[1]}; train it with their dim")
+    return {**params, "tables": {name: jnp.array(np.asarray(leaf)) for name, leaf in bpr_params.items()}}
