@@ -93,7 +93,7 @@ def projected(parts: list[jax.Array], kernel: jax.Array) -> jax.Array:
 
 def owner_logits(activation: str, top: TopState, users: jax.Array, owners: jax.Array) -> jax.Array:
     """o_a3 of users i32[B] beside owners i32[B, C], or i32[C] for all users alike -> f32[B, C]."""
-    if top.mine is None:
+    if top.owners is None:
         return jnp.zeros((users.shape[0], owners.shape[-1]))
     heard = top.owners[owners] if owners.ndim == 2 else top.owners[owners][None]
     hidden = PHI[activation](top.mine[users][:, None, :] + heard)

@@ -41,15 +41,14 @@ def hasc_side(model, columns) -> HASCSide:
     n, owner = columns.num_users, np.asarray(columns.owners)
     known = np.flatnonzero(owner >= 0)
     attends = model.aspects != "none" and "att" in (model.bottom, model.top) or model.top == "max"
+    hears_owners = model.aspects != "none" or model.owner_history
     visual = model.visual_inputs and attends
     images = None if columns.item_features is None else unit_rows(columns.item_features)
     taken = taken_items(columns)
     return HASCSide(
         uploads=_mean(known, owner[known], columns.num_items, n) if model.has("U") else None,
         follows=_follows(columns.links, n) if model.has("S") else None,
-        owner=np.where(owner < 0, n, owner).astype(np.int32)
-        if model.aspects != "none" or model.owner_history
-        else None,
+        owner=np.where(owner < 0, n, owner).astype(np.int32) if hears_owners else None,
         past=_past(taken, owner, known) if model.owner_history else None,
         images=images if visual or model.content_map else None,
         profiles=_profiles(columns.user_features, images, taken) if visual else None,
