@@ -72,10 +72,12 @@ def _waterfall(axis, record: dict, colours: dict[str, str]) -> None:
 
 def _strongest(record: dict, shown: int) -> tuple[list[tuple[str, str, float]], tuple[int, float] | None]:
     """The elements that add most, of all parts: (name, part, contribution), and (count, sum) of all others."""
-    every = [(g, e) for g in record["elements"] for e in g["ranked"]]
+    # What belongs to no part, such as the weights of all aspects, would be counted twice.
+    groups = [g for g in record["elements"] if g["part"] in {part["name"] for part in record["parts"]}]
+    every = [(g, e) for g in groups for e in g["ranked"]]
     every.sort(key=lambda pair: -abs(pair[1]["contribution"]))
     rows = [(name_of(e, g["kind"]), g["part"], e["contribution"]) for g, e in every[:shown]]
-    rest = [rest_of(group, len(group["ranked"])) for group in record["elements"]]
+    rest = [rest_of(group, len(group["ranked"])) for group in groups]
     count = len(every) - len(rows) + sum(n for n, _ in rest)
     left = sum(e["contribution"] for _, e in every[shown:]) + sum(value for _, value in rest)
     return rows, (count, left) if count else None

@@ -8,9 +8,28 @@ from socialjax.data.schema import Dataset
 from socialjax.models.protocol import Explanation, Ragged
 
 KEPT = 100  # elements of one part in a record: whoever follows thousands has thousands at distance 2
-LABELS = {"own_vector": "own vector", "history": "own history"}
+LABELS = {
+    "own_vector": "own vector",
+    "history": "own history",
+    "interest": "own interest",
+    "upload": "own uploads",
+    "social": "users followed",
+    "owner": "who made it",
+    "past_owner": "own past with who made it",
+    "aspects": "weights of aspects",
+}
 NUMBERED = {"friends": "friends at distance", "diffusion": "diffusion layer"}
-KINDS = {"history": "item", "friends": "user", "diffusion": "user"}  # what the ids of elements are
+# What the ids of elements are.
+KINDS = {
+    "history": "item",
+    "friends": "user",
+    "diffusion": "user",
+    "upload": "item",
+    "social": "user",
+    "owner": "user",
+    "aspects": "aspect",
+}
+ASPECTS = np.array(["upload", "social", "owner"])  # of HASC, in the order of their numbers
 
 
 def records(explanation: Explanation, data: Dataset, kept: int = KEPT) -> list[dict]:
@@ -53,7 +72,7 @@ def _elements(name: str, ragged: Ragged, data: Dataset, pair: int, user: int, ke
     order = np.argsort(-np.abs(share), kind="stable")
     shown, rest = order[:kept], order[kept:]
     kind = KINDS.get(name.split("_")[0], "number")
-    names = {"user": data.user_names, "item": data.item_names}.get(kind)
+    names = {"user": data.user_names, "item": data.item_names, "aspect": ASPECTS}.get(kind)
     ranked = [
         {
             "id": _id(ids[e], names),

@@ -57,9 +57,9 @@ def _lines(record: dict, shown: int):
             continue
         yield ""
         noun = group["kind"] + ("s" if group["count"] > 1 else "")
-        of = f"{values[group['part']]:+.3f}" if group["part"] in values else ""
+        of = f" ({values[group['part']]:+.3f})" if group["part"] in values else ""
         estimate = "" if record["exact"] or group["part"] == "history" else ", shares estimated by gradient times input"
-        yield f"  {group['label']} ({of}): {group['count']:,} {noun}{estimate}"
+        yield f"  {group['label']}{of}: {group['count']:,} {noun}{estimate}"
         ranked = group["ranked"][:shown]
         names = [name_of(e, group["kind"]) for e in ranked]
         longest = max(map(len, names), default=0)

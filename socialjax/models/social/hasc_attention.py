@@ -127,6 +127,7 @@ def edge_logits(activation: str, edges: Diffusion, mine, theirs, head) -> jax.Ar
 
         return jax.lax.map(one, _blocks(block, forth)).reshape(-1)
 
+    mine, theirs, head = (jnp.asarray(array) for array in (mine, theirs, head))
     return _on_platform(in_blocks, edges.block, edges.forth, mine, theirs, head)[edges.slot]
 
 

@@ -52,7 +52,7 @@ class HASCLayers(nn.Module):
             "users": p,
             "items": w,
             "item_bias": b,
-            "owner": side.owner,
+            "owner": None if side.owner is None else jnp.asarray(side.owner),
             "uploads": uploads,
             "friends": friends,
             "owners": owners,

@@ -32,7 +32,7 @@ class HASCSide:
 
 
 def hasc_side(model, columns) -> HASCSide:
-    """model: a `HASC`; columns: a data set with links and owners. Raises ValueError for content_map without features."""
+    """model: a `HASC`; columns: a data set with links and owners. Raises ValueError for content_map without images."""
     if model.content_map and columns.item_features is None:
         raise ValueError(
             f"HASC with content_map needs item_features, which data set '{columns.name}' does not have; "
@@ -40,7 +40,7 @@ def hasc_side(model, columns) -> HASCSide:
         )
     n, owner = columns.num_users, np.asarray(columns.owners)
     known = np.flatnonzero(owner >= 0)
-    attends = model.aspects != "none" and "att" in (model.bottom, model.top) or model.top == "max"
+    attends = model.aspects != "none" and ("att" in (model.bottom, model.top) or model.top == "max")
     hears_owners = model.aspects != "none" or model.owner_history
     visual = model.visual_inputs and attends
     images = None if columns.item_features is None else unit_rows(columns.item_features)
