@@ -15,30 +15,30 @@ import sys
 
 from socialjax.data.sources import DataSettings
 from socialjax.run.study.baselines import main
-from socialjax.run.study.settings import Study
+from socialjax.run.study.settings import Setting, Study
 from socialjax.train.settings import TrainSettings
 
 LOSS = {"objective": "softmax", "negatives": 16, "l2": 0.03, "dropout": 0.2}
 TRAIN = TrainSettings(epochs=180)
 SETTINGS = {
-    "bpr": (LOSS, TRAIN),
-    "fm": (LOSS, TRAIN),
-    "svdpp": (LOSS, TRAIN),
-    "trust_svd": (LOSS, TRAIN),
-    "social_mf": (LOSS, TRAIN),
-    "soreg": (LOSS, TRAIN),
-    "context_mf": (LOSS, TRAIN),
-    "gcmc": (LOSS, TRAIN),
-    "pinsage": (LOSS, TRAIN),
-    "lightgcn": (LOSS, TRAIN),
-    "lr_gccf": (LOSS, TRAIN),
-    "diffnet": ({**LOSS, "layers": "all", "exclude_target": True}, TRAIN),
-    "diffnet_pp": (LOSS, TRAIN),
-    "social_lightgcn": (LOSS, TRAIN),
+    "bpr": Setting(LOSS, TRAIN),
+    "fm": Setting(LOSS, TRAIN),
+    "svdpp": Setting(LOSS, TRAIN),
+    "trust_svd": Setting(LOSS, TRAIN),
+    "social_mf": Setting(LOSS, TRAIN),
+    "soreg": Setting(LOSS, TRAIN),
+    "context_mf": Setting(LOSS, TRAIN),
+    "gcmc": Setting(LOSS, TRAIN),
+    "pinsage": Setting(LOSS, TRAIN),
+    "lightgcn": Setting(LOSS, TRAIN),
+    "lr_gccf": Setting(LOSS, TRAIN),
+    "diffnet": Setting({**LOSS, "layers": "all", "exclude_target": True}, TRAIN),
+    "diffnet_pp": Setting(LOSS, TRAIN),
+    "social_lightgcn": Setting(LOSS, TRAIN),
 }
 SWEEPS = {
-    "dim": (("bpr", "lightgcn", "diffnet"), (16, 32, 64)),
-    "depth": (("lightgcn", "diffnet"), (0, 1, 2, 3)),
+    "dim": (("bpr", "lightgcn", "diffnet"), tuple({"dim": dim} for dim in (16, 32, 64))),
+    "depth": (("lightgcn", "diffnet"), tuple({"depth": depth} for depth in range(4))),
 }
 STUDY = Study(
     name="baselines_yelp",

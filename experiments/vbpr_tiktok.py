@@ -14,7 +14,7 @@ import sys
 from socialjax.data.sources import DataSettings
 from socialjax.run.settings import EvalSettings
 from socialjax.run.study.baselines import main
-from socialjax.run.study.settings import Study
+from socialjax.run.study.settings import Setting, Study
 from socialjax.train.settings import TrainSettings
 
 LOSS = {"dim": 32, "objective": "softmax", "negatives": 32, "dropout": 0.2}
@@ -24,14 +24,14 @@ STUDY = Study(
     summary="VBPR and others on short videos, with visual and acoustic features, all items ranked.",
     data=DataSettings(name="tiktok"),
     settings={
-        "bpr": ({**LOSS, "l2": 0.3}, TRAIN),
-        "lightgcn": ({**LOSS, "l2": 0.1}, TRAIN),
-        "vbpr": (
+        "bpr": Setting({**LOSS, "l2": 0.3}, TRAIN),
+        "lightgcn": Setting({**LOSS, "l2": 0.1}, TRAIN),
+        "vbpr": Setting(
             {**LOSS, "visual_dim": 32, "l2": 0.1, "bias_l2": 0.0003, "feature_l2": 0.01, "user_balance": 1.0},
             TRAIN,
         ),
-        "vpoi": ({**LOSS, "l2": 0.3}, TRAIN),
-        "acf": ({**LOSS, "l2": 0.1}, TRAIN),
+        "vpoi": Setting({**LOSS, "l2": 0.3}, TRAIN),
+        "acf": Setting({**LOSS, "l2": 0.1}, TRAIN),
     },
     eval=EvalSettings(protocol="full", also=(), validation_protocol="full", ks=(10, 20)),
     reported=tuple(

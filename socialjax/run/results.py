@@ -47,7 +47,7 @@ def plain(value: Any) -> Any:
 
 
 def settings_of(experiment: Experiment) -> dict:
-    """All settings, the model with its name, and `start`, a hash of the settings and data of the run it starts from.
+    """All settings, the model with its name, and `start`, a hash of the run it starts from: settings, data and code.
 
     Raises ValueError when that is no run.
     """
@@ -61,8 +61,9 @@ def _identity(folder: Path) -> str:
     path = folder / "settings.json"
     if not path.is_file():
         raise ValueError(f"--start-from wants the folder of a finished run, and {folder} has no settings.json")
-    record = read_json(path)
-    return fingerprint(record["settings"], record["data"], 0)
+    record, result = read_json(path), folder / "result.json"
+    code = read_json(result).get("code") if result.is_file() else None
+    return fingerprint({**record["settings"], "code": code}, record["data"], 0)
 
 
 def binding(settings: dict, data: dict) -> dict:

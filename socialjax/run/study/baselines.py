@@ -43,13 +43,8 @@ def compare(study: Study, arguments: Arguments) -> list[str]:
     data = sources.load(arguments.data)
     log.info("data: %s", describe(data))
     wanted, skipped = rows(study, arguments, data)
-    folders = {row.label: work_folder(row.definition, row.experiment, data, row.place) for row in wanted}
-    for row in wanted:
-        if (moved := make_room(folders[row.label], row.experiment, data)) is not None:
-            log.info("%s", moved)
     began, found, failed = time.monotonic(), {}, []
-    ended = _one_by_one(wanted, data) if arguments.jobs == 1 else _side_by_side(wanted, folders, arguments.jobs)
-    with contextlib.closing(ended):
+    with contextlib.closing(_in_waves(wanted, data, arguments.jobs)) as ended:
         for label, record, why in ended:
             if record is None:
                 failed.append(label)
@@ -65,6 +60,28 @@ def compare(study: Study, arguments: Arguments) -> list[str]:
     if failed:
         print(f"failed: {', '.join(failed)}; the same command tries them again", flush=True)
     return failed
+
+
+def _in_waves(wanted: list[Row], data: Dataset, jobs: int) -> Ended:
+    """First the rows that start afresh, then those that start from one of them, and so on."""
+    folders = {row.label: work_folder(row.definition, row.experiment, data, row.place) for row in wanted}
+    done: set[str] = {""}
+    waiting = wanted
+    while waiting:
+        wave = [row for row in waiting if row.start in done]
+        if not wave:
+            for row in waiting:
+                yield row.label, None, f"{row.start}, from which it starts, has failed"
+            return
+        for row in wave:
+            if (moved := make_room(folders[row.label], row.experiment, data)) is not None:
+                log.info("%s", moved)
+        waiting = [row for row in waiting if row not in wave]
+        with contextlib.closing(_one_by_one(wave, data) if jobs == 1 else _side_by_side(wave, folders, jobs)) as ended:
+            for label, record, why in ended:
+                if record is not None:
+                    done.add(label)
+                yield label, record, why
 
 
 def _one_by_one(wanted: list[Row], data: Dataset) -> Ended:
@@ -110,8 +127,12 @@ def table(study: Study, found: dict[str, dict]) -> str:
     reported = [name for row in study.reported for name in row["metrics"]]
     metrics = [name for name in dict.fromkeys((*SHOWN, *reported)) if name in first["metrics"]]
     seconds = [sum(record["seconds"][part] for part in ("train", "eval", "test")) for record in found.values()]
-    last = ["seconds", *[""] * len(first["references"]), *(f"{each:.0f}" for each in seconds)]
-    cells = [[*row, each] for row, each in zip(metric_rows(lines, metrics), last)]
+    last = [["seconds", *[""] * len(first["references"]), *(f"{each:.0f}" for each in seconds)]]
+    if study.over in found:
+        base = found[study.over]["metrics"]["NDCG@10"]["mean"]
+        above = [f"{record['metrics']['NDCG@10']['mean'] / base - 1:+.1%}" for record in found.values()]
+        last.insert(0, [f"NDCG@10 over {study.over}", *[""] * len(first["references"]), *above])
+    cells = [[*row, *ends] for row, *ends in zip(metric_rows(lines, metrics), *last)]
     stand_in = " STAND-IN: generated, these figures say nothing about the real data" * (first["data"] == "stand-in")
     seeds = " ".join(map(str, first["seeds"]))
     head = f"{study.name} on {first['dataset']} ({first['data']}), {first['protocol']}, test, seeds {seeds}{stand_in}"

@@ -2,31 +2,47 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import tyro
 
 from socialjax import models
 from socialjax.data.schema import Dataset
 from socialjax.data.sources import DataSettings
+from socialjax.run.execute import work_folder
 from socialjax.run.settings import Definition, EvalSettings, Experiment
 from socialjax.train.settings import TrainSettings
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """How a row of the table is made: what differs from the defaults of the model's class, and its training.
+
+    model: its name, where the row has another one. start: the row from whose parameters it starts.
+    """
+
+    fields: dict[str, Any]
+    train: TrainSettings
+    model: str = ""
+    start: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
 class Study:
     """What is compared on which data.
 
-    summary: what --help says, the docstring of the file. settings: model -> (what differs from the defaults of its
-    class, its training), in the order of the table. sweeps: name of a setting -> (models, values). only_with_features:
-    model -> why it has no row on data without features.
+    summary: what --help says, the docstring of the file. settings: row -> how it is made, in the order of the table; a
+    row is called like its model unless that says otherwise. sweeps: name -> (rows, changes of their fields).
+    over: the row above which others are shown in per cent. only_with_features: model -> why it has no row on data
+    without features.
     """
 
     name: str
     summary: str
     data: DataSettings
-    settings: dict[str, tuple[dict[str, Any], TrainSettings]]
-    sweeps: dict[str, tuple[tuple[str, ...], tuple]] = dataclasses.field(default_factory=dict)
+    settings: dict[str, Setting]
+    sweeps: dict[str, tuple[tuple[str, ...], tuple[dict[str, Any], ...]]] = dataclasses.field(default_factory=dict)
+    over: str = ""
     only_with_features: dict[str, str] = dataclasses.field(default_factory=dict)
     eval: EvalSettings = dataclasses.field(default_factory=EvalSettings)
     reported: tuple[dict, ...] = ()
@@ -38,11 +54,11 @@ class Arguments:
 
     data: DataSettings
     only: tuple[str, ...] = ()
-    """Some of the models."""
+    """Some of the rows."""
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     """One run each; their mean and 95 % interval are shown."""
-    sweep: Literal["dim", "depth"] | None = None
-    """Vary one setting of some models instead."""
+    sweep: str | None = None
+    """Vary settings of some rows instead; the text above names the sweeps."""
     workdir: Path | None = None
     """Where it is kept, a folder a model; default runs/NAME. The same command goes on with what is there."""
     jobs: int = 1
@@ -55,11 +71,12 @@ class Arguments:
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One row of the table: its label, the folder below --workdir, and what is run there."""
+    """One row of the table: its label, the folder below --workdir, what is run there, and after which row."""
 
     label: str
     place: str
     definition: Definition
+    start: str = ""
 
     @property
     def experiment(self) -> Experiment:
@@ -81,48 +98,78 @@ def read_arguments(study: Study, words: list[str] | None) -> Arguments:
             f"experiments.{study.name} is about {study.data.name}, got --data.name {found.data.name}; "
             f"python -m experiments.train MODEL --data.name {found.data.name} takes any data"
         )
+    if found.sweep is not None and found.sweep not in study.sweeps:
+        raise ValueError(f"--sweep must be one of {', '.join(study.sweeps) or 'none'}, got {found.sweep}")
     return found
 
 
 def rows(study: Study, arguments: Arguments, data: Dataset) -> tuple[list[Row], dict[str, str]]:
-    """The rows that are asked for, and label -> why there is none. Raises ValueError for a model that is not in it."""
+    """The rows that are asked for, with those they start from, and label -> why there is none.
+
+    Raises ValueError for a row that is not in the table.
+    """
     names = study.settings if arguments.sweep is None else study.sweeps[arguments.sweep][0]
     if strange := [name for name in arguments.only if name not in names]:
         raise ValueError(f"--only must name some of {', '.join(names)}, got {', '.join(strange)}")
-    found, skipped = [], {}
-    for name in [name for name in names if name in arguments.only or not arguments.only]:
-        if (why := _why_not(study, name, data)) is not None:
-            skipped[name] = why
-            continue
-        fields, training = study.settings[name]
-        base = Experiment(
-            model=models.MODELS[name](**fields),
-            data=arguments.data,
-            train=training,
-            eval=study.eval,
-            seeds=arguments.seeds,
-            workdir=arguments.workdir or Path("runs") / study.name,
-        )
-        if arguments.sweep is None:
-            found.append(Row(name, name, _definition(study, base)))
-            continue
-        for value in study.sweeps[arguments.sweep][1]:
-            model, change = dataclasses.replace(base.model, **{arguments.sweep: value}), f"{arguments.sweep}={value}"
-            # The value of the main table is no other run.
-            place = name if model == base.model else f"sweeps/{name}/{change}"
-            changed = dataclasses.replace(base, model=model)
-            found.append(Row(f"{name} {change}", place, _definition(study, changed)))
-    return found, skipped
+    chosen = [name for name in names if name in arguments.only or not arguments.only]
+    found, skipped = {}, {}
+
+    def add(name: str) -> Row | None:
+        """The row of the main table, once."""
+        if name not in found and name not in skipped:
+            start = study.settings[name].start
+            before = add(start) if start else None
+            if (why := _why_not(study, name, data, before)) is not None:
+                skipped[name] = why
+            else:
+                found[name] = _row(study, arguments, data, name, before)
+        return found.get(name)
+
+    bases = [add(name) for name in chosen]
+    if arguments.sweep is None:
+        return list(found.values()), skipped
+    if study.over:
+        add(study.over)
+    beside = [row for name, row in found.items() if name not in chosen]
+    changes = study.sweeps[arguments.sweep][1]
+    varied = [_changed(base, change) for base in bases if base is not None for change in changes]
+    return list({row.place: row for row in [*beside, *varied]}.values()), skipped
 
 
-def _why_not(study: Study, name: str, data: Dataset) -> str | None:
-    if name not in models.MODELS:
+def _row(study: Study, arguments: Arguments, data: Dataset, name: str, before: Row | None) -> Row:
+    setting = study.settings[name]
+    experiment = Experiment(
+        model=models.MODELS[setting.model or name](**setting.fields),
+        data=arguments.data,
+        train=setting.train,
+        eval=study.eval,
+        seeds=arguments.seeds,
+        workdir=arguments.workdir or Path("runs") / study.name,
+    )
+    if before is not None:
+        start = work_folder(before.definition, before.experiment, data, before.place)
+        experiment = dataclasses.replace(experiment, start_from=start)
+    definition = Definition(study.name, study.summary, experiment, reported=study.reported)
+    return Row(name, name, definition, before.label if before else "")
+
+
+def _changed(base: Row, change: dict[str, Any]) -> Row:
+    """The row with other fields of its model; the values of the main table are no other run."""
+    model = dataclasses.replace(base.experiment.model, **change)
+    values = ",".join(f"{name}={value}" for name, value in change.items())
+    place = base.place if model == base.experiment.model else f"sweeps/{base.place}/{values}"
+    experiment = dataclasses.replace(base.experiment, model=model)
+    return Row(f"{base.label} {values}", place, dataclasses.replace(base.definition, default=experiment), base.start)
+
+
+def _why_not(study: Study, name: str, data: Dataset, before: Row | None) -> str | None:
+    setting = study.settings[name]
+    model = setting.model or name
+    if model not in models.MODELS:
         return "not among the models"
-    if missing := [need for need in models.MODELS[name].traits.needs if getattr(data, need) is None]:
+    if missing := [need for need in models.MODELS[model].traits.needs if getattr(data, need) is None]:
         return f"needs {' and '.join(missing)}"
+    if setting.start and before is None:
+        return f"starts from {setting.start}, which has no row"
     without = data.user_features is None and data.item_features is None
     return study.only_with_features.get(name) if without else None
-
-
-def _definition(study: Study, experiment: Experiment) -> Definition:
-    return Definition(study.name, study.summary, experiment, reported=study.reported)

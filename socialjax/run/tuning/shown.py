@@ -55,9 +55,9 @@ def python(settings, without: tuple[str, ...] = ()) -> str:
 
 
 def table_line(experiment: Experiment) -> str:
-    """The line of a table's SETTINGS: `"bpr": ({"l2": 0.04}, TrainSettings(epochs=200)),`."""
+    """The line of a table's SETTINGS: `"bpr": Setting({"l2": 0.04}, TrainSettings(epochs=200)),`."""
     fields = ", ".join(f'"{name}": {quoted(value)}' for name, value in changed(experiment.model).items())
-    return f'"{models.name_of(experiment.model)}": ({{{fields}}}, {python(experiment.train, NO_SETTINGS)}),'
+    return f'"{models.name_of(experiment.model)}": Setting({{{fields}}}, {python(experiment.train, NO_SETTINGS)}),'
 
 
 def changed(settings) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from socialjax.models import MODELS
 from socialjax.run import execute
 from socialjax.run.settings import EvalSettings
 from socialjax.run.study.baselines import main
-from socialjax.run.study.settings import Arguments, Study, rows
+from socialjax.run.study.settings import Arguments, Setting, Study, rows
 from socialjax.train.settings import TrainSettings
 
 pytestmark = pytest.mark.usefixtures("places", "compiled_once")
@@ -31,12 +31,12 @@ def study(tmp_path_factory):
         summary="A small table.",
         data=DataSettings(name="own", dir=folder),
         settings={
-            "bpr": ({"dim": 4}, TRAIN),
-            "svdpp": ({"dim": 4}, WILD),
-            "diffnet": ({"dim": 4}, TRAIN),
-            "nobody": ({}, TRAIN),
+            "bpr": Setting({"dim": 4}, TRAIN),
+            "svdpp": Setting({"dim": 4}, WILD),
+            "diffnet": Setting({"dim": 4}, TRAIN),
+            "nobody": Setting({}, TRAIN),
         },
-        sweeps={"dim": (("bpr",), (3, 4))},
+        sweeps={"dim": (("bpr",), ({"dim": 3}, {"dim": 4}))},
         eval=EvalSettings(protocol="full", also=(), validation_protocol="full"),
     )
 
@@ -104,7 +104,7 @@ def test_what_is_older_than_its_code_or_settings_is_put_aside_and_made_again(com
     assert json.loads((aside / "result.json").read_text())["code"] == "0123456789abcdef"
     assert json.loads((tmp_path / "bpr" / "result.json").read_text())["metrics"] == old["metrics"]
 
-    tuned = dataclasses.replace(study, settings={**study.settings, "bpr": ({"dim": 4, "l2": 0.5}, TRAIN)})
+    tuned = dataclasses.replace(study, settings={**study.settings, "bpr": Setting({"dim": 4, "l2": 0.5}, TRAIN)})
     code, _, error = command(*arguments, of=tuned)
     assert (code, names) == (0, ["BPR", "BPR"]) and "other settings (model.l2)" in error
     assert len(list(tmp_path.glob("bpr.old-*"))) == 2 and not list(tmp_path.glob("diffnet.old-*"))
@@ -132,6 +132,53 @@ def test_a_sweep_takes_the_main_tables_own_value_from_there(command, tmp_path, m
     assert (code, names) == (0, ["BPR"]) and "bpr dim=3" in out and "bpr dim=4" in out
     assert (tmp_path / "sweeps" / "bpr" / "dim=3" / "result.json").exists()
     assert not (tmp_path / "sweeps" / "bpr" / "dim=4").exists()
+
+
+@pytest.fixture(scope="module")
+def in_turn(study):
+    """A row that starts from another one, listed before it, and one that starts from a row that fails."""
+    settings = {
+        "svdpp": Setting({"dim": 4}, TRAIN, start="bpr"),
+        "bpr": Setting({"dim": 4}, TRAIN),
+        "bpr on": Setting({"dim": 4}, TRAIN, model="bpr", start="bpr"),
+        "wild": Setting({"dim": 4}, WILD, model="bpr"),
+        "lost": Setting({"dim": 4}, TRAIN, model="svdpp", start="wild"),
+    }
+    sweeps = {"pool": (("svdpp",), ({"exponent": 1.0, "tied": True}, {"exponent": 0.5}))}
+    return dataclasses.replace(study, settings=settings, sweeps=sweeps, over="bpr on")
+
+
+def test_rows_start_from_others_and_are_set_beside_one(in_turn, command, tmp_path):
+    code, out, error = command("--workdir", tmp_path, "--seeds", 0, of=in_turn)
+    lines = {line.split("  ")[0]: line for line in out.splitlines()}
+    assert code == 1 and lines["failed: wild, lost; the same command tries them again"]
+    assert "lost failed: wild, from which it starts, has failed" in error
+    assert "from " + str(tmp_path / "bpr") + ": item_bias, items, users; drawn anew: nothing" in error
+    assert "NDCG@10 over bpr on" in out and "+0.0%" in lines["bpr on"] and "%" not in lines["popularity"]
+    ours, theirs = (json.loads((tmp_path / row / "result.json").read_text()) for row in ("svdpp", "bpr on"))
+    ratio = ours["metrics"]["NDCG@10"]["mean"] / theirs["metrics"]["NDCG@10"]["mean"] - 1
+    assert f"{ratio:+.1%}" in lines["svdpp"]
+    assert ours["settings"]["start"] == theirs["settings"]["start"] is not None
+
+
+def test_a_sweep_of_several_settings_takes_along_what_it_starts_from_and_is_set_beside(in_turn, command, tmp_path):
+    code, out, _ = command("--workdir", tmp_path, "--seeds", 0, "--sweep", "pool", of=in_turn)
+    labels = [line.split("  ")[0] for line in out.splitlines()[6:]]
+    assert code == 0 and labels == ["bpr", "bpr on", "svdpp exponent=1.0,tied=True", "svdpp exponent=0.5"]
+    assert (tmp_path / "sweeps" / "svdpp" / "exponent=1.0,tied=True" / "result.json").exists()
+    assert (tmp_path / "svdpp" / "result.json").exists()
+    code, _, error = command("--workdir", tmp_path, "--sweep", "dim", of=in_turn)
+    assert code == 1 and "--sweep must be one of pool, got dim" in error
+
+
+def test_a_start_whose_code_has_changed_is_made_again_first(in_turn, command, tmp_path):
+    arguments = ("--workdir", tmp_path, "--seeds", 0, "--only", "bpr on")
+    assert command(*arguments, of=in_turn)[0] == 0
+    for path in (tmp_path / "bpr" / "result.json", tmp_path / "bpr" / "seed_0" / "result.json"):
+        path.write_text(json.dumps({**json.loads(path.read_text()), "code": "0123456789abcdef"}))
+    (tmp_path / "bpr" / "code.json").unlink(missing_ok=True)
+    code, _, error = command(*arguments, of=in_turn)
+    assert code == 0 and "bpr: the model's code has changed since" in error
 
 
 def test_models_side_by_side_have_logs_and_one_that_fails_stops_no_other(command, compiled_for_children, tmp_path):
