@@ -6,7 +6,7 @@ from socialjax.models.cf.gcmc import GCMC
 from socialjax.models.cf.lightgcn import LightGCN
 from socialjax.models.cf.lr_gccf import LRGCCF
 from socialjax.models.cf.pinsage import PinSage
-from socialjax.models.cf.reference import Friends, Popular, Random
+from socialjax.models.cf.reference import Friends, Popular, Random, SameOwner
 from socialjax.models.cf.svdpp import SVDpp
 from socialjax.models.protocol import Model
 from socialjax.models.social.context_mf import ContextMF
@@ -46,6 +46,7 @@ REFERENCES: dict[str, Model] = {  # they stand in every table
     "random": Random(),
     "popularity": Popular(),
     "friends + popularity": Friends(),
+    "same owner": SameOwner(),
 }
 
 

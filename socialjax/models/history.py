@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
+from scipy import sparse
 
 from socialjax.graph import distinct, edges, normalise
 from socialjax.models.protocol import Ragged
@@ -17,6 +18,13 @@ class History:
     edges: Diffusion
     count: jax.Array
     exponent: float = struct.field(pytree_node=False)
+
+
+def taken_items(columns) -> sparse.csr_array:
+    """f32[U, I], 1 where the user took the item in training; sorted rows."""
+    users, items = distinct(columns.train.user, columns.train.item, columns.num_items)
+    shape = columns.num_users, columns.num_items
+    return sparse.csr_array((np.ones(len(users), np.float32), (users, items)), shape=shape)
 
 
 def history(columns, exponent: float = 1.0) -> History:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from socialjax.data.schema import Dataset, Links, Provenance, interactions, no_interactions
-from socialjax.models.cf.reference import Friends, Popular, Random
+from socialjax.models.cf.reference import Friends, Popular, Random, SameOwner
 
 USERS, ITEMS = 12, 700
 
@@ -107,3 +107,17 @@ def test_nothing_to_train_and_links_are_needed(data):
     nobody = dataclasses.replace(data, links=Links(np.zeros(0, np.int32), np.zeros(0, np.int32)))
     items = np.tile(np.arange(ITEMS), (USERS, 1))
     np.testing.assert_allclose(scores(Friends(), nobody, items), 0.001 * scores(Popular(), data, items), rtol=1e-6)
+
+
+@pytest.mark.parametrize("columns", [2, ITEMS])
+def test_same_owner_counts_the_users_items_of_the_candidates_owner(data, columns):
+    """By look-ups for few candidates and by a table for many; a pair that is given twice counts once."""
+    owners = np.random.default_rng(1).integers(-1, 4, ITEMS).astype(np.int32)
+    data, model = dataclasses.replace(data, owners=owners), SameOwner()
+    items = np.stack([np.random.default_rng(user).permutation(ITEMS)[:columns] for user in range(USERS)])
+    got = model.score(model.encode({}, model.prepare(data)), jnp.arange(USERS), jnp.asarray(items))
+    for user in range(USERS):
+        taken = set(data.train.item[data.train.user == user].tolist())
+        count = {owner: sum(owners[i] == owner for i in taken) for owner in range(4)} | {-1: 0}
+        np.testing.assert_array_equal(got[user], [count[owners[i]] for i in items[user]])
+    assert np.asarray(got).max() > 20

@@ -10,7 +10,8 @@ import worlds
 from social_terms import assert_equals_bpr_and_term, square
 
 from socialjax.models.cf.bpr import BPR
-from socialjax.models.social.similarity import cosine, taken_items
+from socialjax.models.history import taken_items
+from socialjax.models.social.similarity import cosine
 from socialjax.models.social.social_mf import SocialMF
 from socialjax.models.social.soreg import SoReg
 

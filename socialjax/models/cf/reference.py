@@ -1,4 +1,4 @@
-"""Reference lines that stand in every table: chance, popularity, and what one's friends took. Nothing is trained."""
+"""Reference lines of every table: chance, popularity, what one's friends took, whose items one takes. None trains."""
 
 import dataclasses
 from typing import ClassVar
@@ -11,12 +11,12 @@ from scipy import sparse
 
 from socialjax.graph import edges, symmetrise
 from socialjax.models.cf.bpr import Sizes
+from socialjax.models.history import taken_items
 from socialjax.models.parts import Factors
 from socialjax.models.protocol import Explanation, Model, Ragged, Traits
-from socialjax.ops import sample
+from socialjax.ops import lookup, sample
 
 _LOW24 = 0xFFFFFF  # whole numbers up to 2^24 are exact in float32
-_SLICE = 256
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Popularity:
 
 def popularity(columns) -> Popularity:
     """Distinct training pairs per item (NumPy)."""
-    return Popularity(np.asarray(_taken(columns).sum(axis=0), np.float32).ravel(), columns.num_users)
+    return Popularity(np.asarray(taken_items(columns).sum(axis=0), np.float32).ravel(), columns.num_users)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,24 +99,29 @@ class Popular(Reference):
 
 
 @struct.dataclass
-class FriendCounts:
-    """Places offsets[a]..offsets[a+1] - 1 hold the items that user a's friends took, ascending, and how many did.
+class Counts:
+    """Rows of counts that a score looks up, and popularity f32[I]. of i32[I]: the column of an item."""
 
-    offsets i32[U + 1], items i32[T], count f32[T], popularity f32[I]; search_steps suffice to search the longest row.
-    """
-
-    offsets: jax.Array
-    items: jax.Array
-    count: jax.Array
+    rows: lookup.SparseRows
+    of: jax.Array
     popularity: jax.Array
-    search_steps: int = struct.field(pytree_node=False)
+
+
+def _counted(counts: Counts, share: float, users, items):
+    """Each user's count of the items' columns + share x popularity: users i32[B], items i32[B, C] -> f32[B, C]."""
+    base = share * counts.popularity[items]
+    # Searching costs a few look-ups a pair, a table one and all columns: the table wins in full ranking.
+    if items.shape[1] * counts.rows.search_steps <= counts.rows.num_columns:
+        return base + lookup.search(counts.rows, users, counts.of[items])
+    table = lookup.add_rows(counts.rows, users, jnp.float32(1), jnp.zeros((users.shape[0], counts.rows.num_columns)))
+    return base + jnp.take_along_axis(table, counts.of[items], axis=1)
 
 
 @struct.dataclass
 class FriendsSide:
     """What is looked up for a score, and what an explanation names: ragged friends and their training items."""
 
-    counts: FriendCounts
+    counts: Counts
     friend_offsets: jax.Array
     friends: jax.Array
     taken_offsets: jax.Array
@@ -139,25 +144,18 @@ class Friends(Reference):
         friends = symmetrise(edges(links.follower, links.followee, columns.num_users, columns.num_users))
         ones = np.ones(len(friends), np.float32)
         friends = sparse.csr_array((ones, (friends.receivers, friends.senders)), shape=(columns.num_users,) * 2)
-        taken = _taken(columns)
-        counts = sparse.csr_array(friends @ taken)
-        for rows in (friends, taken, counts):
-            rows.sort_indices()
-        steps = int(np.diff(counts.indptr).max(initial=0)).bit_length()
-        total = popularity(columns).count
-        lookup = FriendCounts(_i32(counts.indptr), _i32(counts.indices), counts.data, total, steps)
-        return FriendsSide(lookup, _i32(friends.indptr), _i32(friends.indices), _i32(taken.indptr), _i32(taken.indices))
+        taken = taken_items(columns)
+        rows = lookup.sparse_rows(sparse.csr_array(friends @ taken))
+        for matrix in (friends, taken):
+            matrix.sort_indices()
+        counts = Counts(rows, np.arange(columns.num_items, dtype=np.int32), popularity(columns).count)
+        return FriendsSide(counts, _i32(friends.indptr), _i32(friends.indices), _i32(taken.indptr), _i32(taken.indices))
 
-    def encode(self, params, side) -> FriendCounts:
+    def encode(self, params, side) -> Counts:
         return jax.tree.map(jnp.asarray, side.counts)
 
-    def score(self, state: FriendCounts, users, items):
-        base = self.popularity * state.popularity[items]
-        if not state.items.size:
-            return base
-        # Searching costs a few look-ups a pair, a table one and the catalogue: the table wins in full ranking.
-        by_table = items.shape[1] * state.search_steps > state.popularity.shape[0]
-        return base + (_spread(state, users, items) if by_table else _searched(state, users, items))
+    def score(self, state: Counts, users, items):
+        return _counted(state, self.popularity, users, items)
 
     def explain(self, state, side, users, items) -> Explanation:
         users, items = np.asarray(users, np.int32), np.asarray(items, np.int32)
@@ -176,44 +174,33 @@ class Friends(Reference):
         return Explanation(users, items, parts["friends"] + parts["popularity"], parts, {"friends": friends})
 
 
-def _searched(counts: FriendCounts, users, items):
-    """Friends who took the items, by binary search in each user's row: users i32[B], items i32[B, C] -> f32[B, C]."""
-    stop = jnp.broadcast_to(counts.offsets[users + 1][:, None], items.shape)
+@dataclasses.dataclass(frozen=True)
+class SameOwner(Reference):
+    """How many of the user's training items are of the candidate's owner; items without an owner have 0."""
 
-    def halve(_, bounds):
-        low, high = bounds
-        middle = (low + high) // 2
-        below = (counts.items.at[middle].get(mode="clip") < items) & (middle < high)
-        return jnp.where(below, middle + 1, low), jnp.where(below, high, middle)
+    traits: ClassVar[Traits] = Traits(trains=False, needs=("owners",))
 
-    start = jnp.broadcast_to(counts.offsets[users][:, None], items.shape)
-    # A loop: written out, XLA's CPU backend recomputes every step within the next and takes half a minute to compile.
-    low, _ = jax.lax.fori_loop(0, counts.search_steps, halve, (start, stop))  # the first place whose item is not below
-    found = (low < stop) & (counts.items.at[low].get(mode="clip") == items)
-    return jnp.where(found, counts.count.at[low].get(mode="clip"), 0.0)
+    def prepare(self, columns) -> Counts:
+        self.check(columns)
+        nobody = columns.num_users  # a column of its own, which nobody has a count in
+        known = np.flatnonzero(columns.owners >= 0)
+        made = sparse.csr_array(
+            (np.ones(len(known), np.float32), (known, columns.owners[known])), shape=(columns.num_items, nobody + 1)
+        )
+        owner = np.where(columns.owners >= 0, columns.owners, nobody)
+        rows = lookup.sparse_rows(sparse.csr_array(taken_items(columns) @ made))
+        return Counts(rows, _i32(owner), np.zeros(columns.num_items, np.float32))
 
+    def encode(self, params, side) -> Counts:
+        return jax.tree.map(jnp.asarray, side)
 
-def _spread(counts: FriendCounts, users, items):
-    """As `_searched`, from a table [B, I] into which the users' rows are written, _SLICE entries of each at a time."""
-    num_items = counts.popularity.shape[0]
-    start, stop = counts.offsets[users][:, None], counts.offsets[users + 1][:, None]
-    row = jnp.arange(users.shape[0])[:, None]
+    def score(self, state: Counts, users, items):
+        return _counted(state, 0.0, users, items)
 
-    def write(part, table):
-        place = start + part * _SLICE + jnp.arange(_SLICE)[None, :]
-        item = jnp.where(place < stop, counts.items.at[place].get(mode="clip"), num_items)
-        return table.at[row, item].set(counts.count.at[place].get(mode="clip"), mode="drop")
-
-    parts = (jnp.max(stop - start) + _SLICE - 1) // _SLICE
-    table = jax.lax.fori_loop(0, parts, write, jnp.zeros((users.shape[0], num_items)))
-    return jnp.take_along_axis(table, items, axis=1)
-
-
-def _taken(columns) -> sparse.csr_array:
-    """Users x items, 1 where the user took the item in training."""
-    pairs = np.unique(np.stack([columns.train.user, columns.train.item], axis=1), axis=0)
-    ones = np.ones(len(pairs), np.float32)
-    return sparse.csr_array((ones, (pairs[:, 0], pairs[:, 1])), shape=(columns.num_users, columns.num_items))
+    def explain(self, state, side, users, items) -> Explanation:
+        users, items = np.asarray(users, np.int32), np.asarray(items, np.int32)
+        score = np.asarray(self.score(state, jnp.asarray(users), jnp.asarray(items)[:, None]))[:, 0]
+        return Explanation(users, items, score, {"same_owner": score}, {})
 
 
 def _i32(values: np.ndarray) -> np.ndarray:

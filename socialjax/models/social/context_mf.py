@@ -16,10 +16,11 @@ from flax import struct
 from scipy import sparse
 
 from socialjax.graph import distinct
+from socialjax.models.history import taken_items
 from socialjax.models.parts import FactorModel, Factors, pair_dot
 from socialjax.models.protocol import Model, Ragged, Traits
 from socialjax.models.social.links import link_edges
-from socialjax.models.social.similarity import cosine, taken_items
+from socialjax.models.social.similarity import cosine
 from socialjax.ops import lookup
 from socialjax.ops.pairs import candidate_scores
 

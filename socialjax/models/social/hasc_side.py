@@ -6,8 +6,8 @@ from flax import struct
 from scipy import sparse
 
 from socialjax.graph import distinct, edges, normalise
+from socialjax.models.history import taken_items
 from socialjax.models.social.links import link_edges
-from socialjax.models.social.similarity import taken_items
 from socialjax.ops import lookup
 from socialjax.ops.propagate import Diffusion, diffusion
 

@@ -3,16 +3,7 @@
 import numpy as np
 from scipy import sparse
 
-from socialjax.graph import distinct
-
 _AT_ONCE = 1 << 18  # links whose users' items are compared at once
-
-
-def taken_items(columns) -> sparse.csr_array:
-    """f32[U, I], 1 where the user took the item in training; sorted rows."""
-    users, items = distinct(columns.train.user, columns.train.item, columns.num_items)
-    shape = columns.num_users, columns.num_items
-    return sparse.csr_array((np.ones(len(users), np.float32), (users, items)), shape=shape)
 
 
 def cosine(taken: sparse.csr_array, left: np.ndarray, right: np.ndarray) -> np.ndarray:
