@@ -150,6 +150,14 @@ def test_features_are_divided_by_one_number_whatever_their_size(width):
     assert scaled(None) is None and not scaled(np.zeros((3, 2))).any()
 
 
+def test_the_first_columns_alone_are_taken_when_asked():
+    data = worlds.small(None, 5)
+    data.item_features[:, 3:] *= 100
+    np.testing.assert_allclose(VBPR(columns=3).prepare(data).images, divided(data.item_features[:, :3]), rtol=1e-5)
+    with pytest.raises(ValueError, match=r"columns must be at most 5, .*'small'.* got 6"):
+        VBPR(columns=6).prepare(data)
+
+
 def styles(seed=0, shuffled=False):
     """120 users who each take items of one of four styles, which shows in noisy features; every fourth item is cold."""
     rng = np.random.default_rng(seed)
@@ -218,7 +226,15 @@ def test_the_explanation_tells_taste_look_and_both_biases(visual_bias):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"visual_dim": 0}, {"feature_l2": -1.0}, {"bias_l2": -1.0}, {"user_balance": -1.0}, {"cold": "hidden"}]
+    "wrong",
+    [
+        {"visual_dim": 0},
+        {"feature_l2": -1.0},
+        {"bias_l2": -1.0},
+        {"user_balance": -1.0},
+        {"columns": -1},
+        {"cold": "hidden"},
+    ],
 )
 def test_settings_out_of_range_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):

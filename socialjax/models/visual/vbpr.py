@@ -38,7 +38,8 @@ class VBPRState(Factors):
 class VBPR(FactorModel):
     """s = <gamma_a, gamma_i> + <theta_a, E^T f_i> + beta_i + <beta', f_i>; f_i are the item's features.
 
-    They are divided by one number, so that their mean length is 1. Without features it is BPR. dim: of gamma;
+    They are divided by one number, so that their mean length is 1. Without features it is BPR. columns: take the first
+    so many of a row's numbers alone, where images are followed by something else; 0 takes all. dim: of gamma;
     visual_dim: of theta. visual_bias: beta'. cold: what items without training pairs are, `learned` as all others,
     from being drawn as negatives, which says no more than that nobody took them yet, or `features`: gamma_i = beta_i =
     0, the look alone.
@@ -54,6 +55,7 @@ class VBPR(FactorModel):
 
     traits: ClassVar[Traits] = Traits(uses=("item_features",))
 
+    columns: int = 0
     visual_dim: int = 64
     visual_bias: bool = True
     cold: Literal["learned", "features"] = "learned"
@@ -65,7 +67,7 @@ class VBPR(FactorModel):
         super().__post_init__()
         if not self.visual_dim >= 1:
             raise ValueError(f"visual_dim must be at least 1, got {self.visual_dim}")
-        for field in ("bias_l2", "feature_l2", "user_balance"):
+        for field in ("columns", "bias_l2", "feature_l2", "user_balance"):
             if not getattr(self, field) >= 0:
                 raise ValueError(f"{field} must be at least 0, got {getattr(self, field)}")
 
@@ -76,9 +78,15 @@ class VBPR(FactorModel):
         users, _ = distinct(columns.train.user, columns.train.item, columns.num_items)
         count = np.bincount(users, minlength=columns.num_users)
         weight = np.maximum(count, 1.0) ** -self.user_balance
-        return VBPRSide(
-            scaled(columns.item_features), known.astype(np.float32), weight.astype(np.float32), columns.num_users
-        )
+        images = columns.item_features
+        if images is not None and self.columns:
+            if self.columns > images.shape[1]:
+                raise ValueError(
+                    f"columns must be at most {images.shape[1]}, what '{columns.name}' has a row of "
+                    f"features, got {self.columns}; 0 takes all"
+                )
+            images = images[:, : self.columns]
+        return VBPRSide(scaled(images), known.astype(np.float32), weight.astype(np.float32), columns.num_users)
 
     def init(self, rng, side: VBPRSide):
         """gamma and beta_i as in BPR, theta and E from `start`, beta' from 0."""
