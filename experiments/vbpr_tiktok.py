@@ -4,9 +4,13 @@
     python -m experiments.vbpr_tiktok --only bpr lightgcn vbpr    # some of them
 
 All items are ranked; every user has one held-out item, so HR is Recall. Look at the popularity line first: it stands
-above most published rows. 103 users took 70 % of all training pairs, every other user at most four: what most users
-take is told by few pairs, and `user_balance` lets each user of VBPR count alike.
-Expect on 2 cores: 20 to 40 minutes. Popularity Recall@20 0.0597, to be beaten by VBPR with 0.066.
+above most published rows. 103 users took 70 % of all training pairs, every other user at most four, so what most users
+take is told by few pairs. VBPR was chosen on validation: pairs of busy users count less (`user_balance`), biases are
+free, and it sees the images alone, since the sound beside them made it worse. Most of its lead comes from the loss and
+this balance: without any features the same settings do about as well on validation. The other rows share its loss as
+far as they have the fields; their L2 was not searched, but for BPR's.
+
+Expect on 2 cores: about a minute a seed and model. Recall@20 on test: popularity 0.0597, VBPR 0.080 (seed 0).
 """
 
 import sys
@@ -17,21 +21,23 @@ from socialjax.run.study.baselines import main
 from socialjax.run.study.settings import Setting, Study
 from socialjax.train.settings import TrainSettings
 
-LOSS = {"dim": 32, "objective": "softmax", "negatives": 32, "dropout": 0.2}
-TRAIN = TrainSettings(epochs=100, batch_size=4096, learning_rate=2e-3)
+IMAGES = 128  # columns of the features; those of the sound follow
+LOSS = {"dim": 32, "objective": "softmax", "negatives": 32, "l2": 0.1}
+SLOW = TrainSettings(epochs=100, batch_size=4096, learning_rate=2e-3)
+FAST = TrainSettings(epochs=100, batch_size=4096, learning_rate=1e-2, evaluate_every=5)
 STUDY = Study(
     name="vbpr_tiktok",
     summary="VBPR and others on short videos, with visual and acoustic features, all items ranked.",
     data=DataSettings(name="tiktok"),
     settings={
-        "bpr": Setting({**LOSS, "l2": 0.3}, TRAIN),
-        "lightgcn": Setting({**LOSS, "l2": 0.1}, TRAIN),
+        "bpr": Setting({**LOSS, "l2": 0.3, "dropout": 0.2}, SLOW),
+        "lightgcn": Setting(LOSS, FAST),
         "vbpr": Setting(
-            {**LOSS, "visual_dim": 32, "l2": 0.1, "bias_l2": 0.0003, "feature_l2": 0.01, "user_balance": 1.0},
-            TRAIN,
+            {**LOSS, "columns": IMAGES, "visual_dim": 32, "bias_l2": 0.0, "feature_l2": 0.005, "user_balance": 0.5},
+            FAST,
         ),
-        "vpoi": Setting({**LOSS, "l2": 0.3}, TRAIN),
-        "acf": Setting({**LOSS, "l2": 0.1}, TRAIN),
+        "vpoi": Setting({**LOSS, "l2": 0.3, "dropout": 0.2}, SLOW),
+        "acf": Setting(LOSS, FAST),
     },
     eval=EvalSettings(protocol="full", also=(), validation_protocol="full", ks=(10, 20)),
     reported=tuple(
