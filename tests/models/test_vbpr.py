@@ -176,7 +176,7 @@ def trained(model, data):
     optimizer = make_optimizer("adam", 0.02)
     side = model.prepare(data)
     runner = make_runner("jit", model, optimizer, side, resident(data), 256, devices=jax.devices()[:1])
-    params = runner.run(runner.place(new_state(model, side, optimizer, 0)), 120).params
+    params = runner.run(runner.place(new_state(model, side, optimizer, 0)), 200).params
     return jax.jit(model.encode)(params, runner.side), runner.side
 
 
@@ -188,7 +188,7 @@ def mean_auc(scores, wanted):
 @pytest.mark.parametrize("shuffled", [False, True])
 def test_cold_items_are_ranked_by_their_look(shuffled):
     data, style, taste, cold = styles(shuffled=shuffled)
-    model = VBPR(dim=8, visual_dim=8, cold="features", negatives=4, l2=0.01)
+    model = VBPR(dim=8, visual_dim=8, cold="features", negatives=4, l2=0.01, feature_l2=0.0)
     state, side = trained(model, data)
     users, items, bias = (np.asarray(part) for part in model.vectors(state))
     auc = mean_auc((users @ items.T + bias)[:, cold], style[cold][None, :] == taste[:, None])
