@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 
-import jax
 import numpy as np
 import pytest
 import twins
@@ -19,8 +18,6 @@ ACT = {
     "tanh": np.tanh,
 }
 SILENT, UNTRAINED = (5, 8), 6  # users and an item of `worlds.small`
-
-encode = jax.jit(lambda model, params, side: model.encode(params, side), static_argnums=0)
 
 
 def heard(model, data, p, q):
@@ -72,22 +69,8 @@ def test_scores_and_loss_equal_the_equations(name):
 
 
 def test_the_gradient_is_that_of_the_equations():
-    """Along random directions, by differences of the twin in double precision."""
-    model, data = GCMC(dim=4, negatives=3, l2=0.2, node_dropout=0.0), worlds.small(3, 2)
-    side, batch = model.prepare(data), worlds.random_batch(data)
-    params = worlds.random_params(model, side)
-    gradient = jax.jit(jax.grad(lambda params, side: model.loss(params, side, batch, 0)[0][0]))(params, side)
-    for seed in range(5):
-        rng = np.random.default_rng(seed)
-        direction = jax.tree.map(lambda leaf: rng.normal(size=leaf.shape), params)  # noqa: B023
-
-        def loss(step):
-            moved = jax.tree.map(lambda leaf, d: np.float64(leaf) + step * d, params, direction)  # noqa: B023
-            of, *norms = twin(model, data, moved)
-            return of.loss(batch, *norms)[0]
-
-        along = sum(jax.tree.leaves(jax.tree.map(lambda g, d: np.sum(g * d), gradient, direction)))
-        assert along == pytest.approx((loss(1e-6) - loss(-1e-6)) / 2e-6, rel=1e-4, abs=1e-5)
+    model = GCMC(dim=4, negatives=3, l2=0.2, node_dropout=0.0)
+    worlds.assert_gradient_equals_twin(model, worlds.small(3, 2), twin)
 
 
 def test_with_identities_it_is_two_rows_of_the_normalised_graph_times_each_other():
@@ -101,7 +84,7 @@ def test_with_identities_it_is_two_rows_of_the_normalised_graph_times_each_other
     hat = rows[:, None] * taken * columns
     tables = params["tables"]
     expected = (hat @ tables["items"]) @ (hat.T @ tables["users"]).T + tables["item_bias"]
-    state = encode(model, params, side)
+    state = worlds.encode(model, params, side)
     users, items, bias = (np.asarray(v) for v in model.vectors(state))
     np.testing.assert_allclose(users @ items.T + bias, expected, rtol=1e-5, atol=1e-6)
 
@@ -125,7 +108,7 @@ def grown(model, *widths):
     data = worlds.small(*widths)
     side = model.prepare(data)
     params = worlds.random_params(model, side)
-    return data, side, params, encode(model, params, side)
+    return data, side, params, worlds.encode(model, params, side)
 
 
 def test_a_user_without_items_gets_the_item_biases():

@@ -14,30 +14,8 @@ from socialjax.models.protocol import Batch
 from socialjax.ops import sample
 
 
-def dense_graph(data):
-    """R f64[U, I], 1 for a training pair, and D^-1/2 A D^-1/2 f64[U + I, U + I]; rows of nodes without pairs are 0."""
-    taken = np.zeros((data.num_users, data.num_items))
-    taken[data.train.user, data.train.item] = 1
-    size = data.num_users + data.num_items
-    adjacency = np.zeros((size, size))
-    adjacency[: data.num_users, data.num_users :] = taken
-    adjacency[data.num_users :, : data.num_users] = taken.T
-    degree = adjacency.sum(axis=1)
-    scale = np.array([d**-0.5 if d else 0.0 for d in degree])
-    return taken, scale[:, None] * adjacency * scale[None, :]
-
-
-def layers_of(model, data, params, kept=None):
-    """E^0..E^K f64[U + I, D]; kept[k] f64[U + I]: what each node's word counts in step k."""
-    layers = [np.concatenate([params["users"], params["items"]]).astype(np.float64)]
-    for k in range(model.depth):
-        said = layers[-1] if kept is None else layers[-1] * kept[k][:, None]
-        layers.append(dense_graph(data)[1] @ said)
-    return layers
-
-
 def lightgcn_twin(model, data, params, kept=None):
-    mean = sum(layers_of(model, data, params, kept)) / (model.depth + 1)
+    mean = sum(twins.layers_of(twins.joint_graph(data), model.depth, params, kept)) / (model.depth + 1)
     params = twins.wide(params)
     bias = params.get("item_bias", np.zeros(data.num_items))
     twin = twins.Twin(model, data, mean[: data.num_users], mean[data.num_users :], bias)
@@ -68,7 +46,7 @@ def test_the_loss_is_the_published_one_with_half_its_lambda():
     drawn = worlds.random_batch(data, 1)
     batch = Batch(drawn.users, drawn.items, drawn.negatives, np.ones(12, np.float32), drawn.rows)
     (total, weight), _ = worlds.scores_and_loss(model, params, side, batch)[1]
-    e = sum(layers_of(model, data, params)) / 4
+    e = sum(twins.layers_of(twins.joint_graph(data), 3, params)) / 4
     user, positive, negative = batch.users, data.num_users + batch.items, data.num_users + batch.negatives[:, 0]
     difference = np.sum(e[user] * e[positive], axis=1) - np.sum(e[user] * e[negative], axis=1)
     free = np.concatenate([params["users"], params["items"]]).astype(np.float64)
@@ -90,7 +68,7 @@ def test_without_layers_it_is_matrix_factorisation():
 def test_layers_keep_the_root_of_the_degree_on_each_component():
     """It is the eigenvector of eigenvalue 1, so every layer of nodes with a pair is the first one."""
     data, model = worlds.small(), LightGCN(dim=2, item_bias=False)
-    taken, _ = dense_graph(data)
+    taken = twins.taken_matrix(data)
     component = np.array([1.0, -2.0])  # one number for all, another sign in each column
     tables = [np.sqrt(taken.sum(axis=axis))[:, None] * component for axis in (1, 0)]
     params = {"users": tables[0].astype(np.float32), "items": tables[1].astype(np.float32)}
@@ -122,7 +100,8 @@ def test_parts_are_layers_of_the_user_and_history_is_item_by_item(depth):
     params = worlds.random_params(model, side)
     users, items = np.array([0, 3, 5, 8, 0]), np.array([1, 6, 0, 4, 5])  # 5 and 8 took nothing, nobody took 6
     why = model.explain(jax.jit(model.encode)(params, side), side, users, items)
-    layers, (twin, *_) = layers_of(model, data, params), lightgcn_twin(model, data, params)
+    taken, graph = twins.taken_matrix(data), twins.joint_graph(data)
+    layers, (twin, *_) = twins.layers_of(graph, depth, params), lightgcn_twin(model, data, params)
     names = ["own_vector", "history", "layer_2", "layer_3"][: depth + 1]
     assert list(why.parts) == [*names, "item_bias"] and why.exact
     for name, layer in zip(names, layers):
@@ -132,7 +111,6 @@ def test_parts_are_layers_of_the_user_and_history_is_item_by_item(depth):
     if not depth:
         assert not why.elements
         return
-    taken, graph = dense_graph(data)
     history = why.elements["history"]
     for pair, (a, i) in enumerate(zip(users, items)):
         row = slice(history.offsets[pair], history.offsets[pair + 1])
@@ -145,16 +123,7 @@ def test_parts_are_layers_of_the_user_and_history_is_item_by_item(depth):
 
 @pytest.mark.parametrize("depth", [1, 3])
 def test_a_new_user_like_an_old_one_without_a_vector_of_their_own_gets_the_same_vector(depth):
-    data, model = worlds.small(), LightGCN(dim=4, depth=depth)
-    side, encode = model.prepare(data), jax.jit(model.encode)
-    for user in (0, 2, 5):
-        params = worlds.random_params(model, side)
-        params["users"][user] = 0.0
-        state = encode(params, side)
-        items = np.unique(data.train.item[data.train.user == user])
-        got = model.new_user(state, side, items, np.zeros(0, np.int32))
-        np.testing.assert_allclose(got, np.asarray(state.users)[user], rtol=1e-5, atol=1e-6)
-        assert got.dtype == np.float32 and got.any() == bool(len(items))
+    worlds.assert_new_users_equal_old_ones(LightGCN(dim=4, depth=depth), worlds.small(), users=[0, 2, 5])
 
 
 def test_a_new_user_may_bring_items_that_nobody_took_and_depth_may_be_0():

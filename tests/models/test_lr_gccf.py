@@ -12,22 +12,9 @@ from socialjax.models.cf.bpr import BPR
 from socialjax.models.cf.lr_gccf import LRGCCF
 
 
-def dense_graph(data):
-    """D~^-1/2 (A + I) D~^-1/2 f64[U + I, U + I]."""
-    size = data.num_users + data.num_items
-    adjacency = np.eye(size)
-    adjacency[data.train.user, data.num_users + data.train.item] = 1
-    adjacency[data.num_users + data.train.item, data.train.user] = 1
-    scale = adjacency.sum(axis=1) ** -0.5
-    return scale[:, None] * adjacency * scale[None, :]
-
-
 def layers_of(model, data, params):
-    """E^0..E^K f64[U + I, D]."""
-    layers = [np.concatenate([params["users"], params["items"]]).astype(np.float64)]
-    for _ in range(model.depth):
-        layers.append(dense_graph(data) @ layers[-1])
-    return layers
+    """E^0..E^K f64[U + I, D], over the graph in which each node also hears itself."""
+    return twins.layers_of(twins.joint_graph(data, loops=True), model.depth, params)
 
 
 def residual_scores(model, data, params):
@@ -121,7 +108,8 @@ def test_parts_are_layers_and_history_is_item_by_item(depth):
     params = worlds.random_params(model, side)
     users, items = np.array([0, 3, 5, 8, 0]), np.array([1, 6, 0, 4, 5])
     why = model.explain(jax.jit(model.encode)(params, side), side, users, items)
-    layers, graph, shift = layers_of(model, data, params), dense_graph(data), data.num_users
+    graph, shift = twins.joint_graph(data, loops=True), data.num_users
+    layers = layers_of(model, data, params)
     for pair, (a, i) in enumerate(zip(users, items)):
         expected = {f"layer_{k}": layers[k][a] @ layers[k][shift + i] for k in range(2, depth + 1)}
         expected["own_vector"] = layers[0][a] @ layers[0][shift + i]
@@ -143,16 +131,7 @@ def test_parts_are_layers_and_history_is_item_by_item(depth):
 
 @pytest.mark.parametrize("depth", [1, 3])
 def test_a_new_user_like_an_old_one_without_a_vector_of_their_own_gets_the_same_vector(depth):
-    data, model = worlds.small(), LRGCCF(dim=4, depth=depth)
-    side, encode = model.prepare(data), jax.jit(model.encode)
-    for user in (0, 2, 5):
-        params = worlds.random_params(model, side)
-        params["users"][user] = 0.0
-        state = encode(params, side)
-        items = np.unique(data.train.item[data.train.user == user])
-        got = model.new_user(state, side, items, np.zeros(0, np.int32))
-        np.testing.assert_allclose(got, np.asarray(state.users)[user], rtol=1e-5, atol=1e-6)
-        assert got.dtype == np.float32 and got.any() == bool(len(items))
+    worlds.assert_new_users_equal_old_ones(LRGCCF(dim=4, depth=depth), worlds.small(), users=[0, 2, 5])
 
 
 @pytest.mark.parametrize("field, value", [("depth", 9), ("l2_on", "last")])

@@ -15,8 +15,6 @@ from socialjax.ops.walks import visits
 SMALL = {"dim": 4, "negatives": 3, "l2": 0.2}
 ALONE = (5, 8, worlds.NUM_USERS + 6)  # nodes without an edge
 
-encode = jax.jit(lambda model, params, side: model.encode(params, side), static_argnums=0)
-
 
 def joint(data):
     """Users and items as one table of nodes, both directions of each training pair."""
@@ -74,22 +72,7 @@ def test_scores_and_loss_equal_the_equations(name):
 
 
 def test_the_gradient_is_that_of_the_equations():
-    """Along random directions, by differences of the twin in double precision."""
-    model, data = PinSage(**SMALL), worlds.small()
-    side, batch = model.prepare(data), worlds.random_batch(data)
-    params = worlds.random_params(model, side)
-    gradient = jax.jit(jax.grad(lambda params, side: model.loss(params, side, batch, 0)[0][0]))(params, side)
-    for seed in range(3):
-        rng = np.random.default_rng(seed)
-        direction = jax.tree.map(lambda leaf: rng.normal(size=leaf.shape), params)  # noqa: B023
-
-        def loss(step):
-            moved = jax.tree.map(lambda leaf, d: np.float64(leaf) + step * d, params, direction)  # noqa: B023
-            of, *norms = twin(model, data, moved)
-            return of.loss(batch, *norms)[0]
-
-        along = sum(jax.tree.leaves(jax.tree.map(lambda g, d: np.sum(g * d), gradient, direction)))
-        assert along == pytest.approx((loss(1e-6) - loss(-1e-6)) / 2e-6, rel=1e-3, abs=1e-4)
+    worlds.assert_gradient_equals_twin(PinSage(**SMALL), worlds.small(), twin, rel=1e-3, abs=1e-4)
 
 
 def without_head(params):
@@ -103,7 +86,7 @@ def test_full_neighbourhoods_are_the_dense_formula():
     model, data = PinSage(dim=4, neighbours="all", depth=1), worlds.small()
     side = model.prepare(data)
     params = without_head(worlds.random_params(model, side))
-    state = encode(model, params, side)
+    state = worlds.encode(model, params, side)
     graph = joint(data)
     mean = np.zeros((graph.num_receivers, graph.num_senders))
     mean[graph.receivers, graph.senders] = 1
@@ -122,7 +105,7 @@ def test_every_layer_has_unit_length_and_isolated_nodes_are_no_exception(depth):
     side = model.prepare(data)
     assert not np.isin(ALONE, side.near.receivers).any()
     for params in (worlds.random_params(model, side), jax.jit(model.init)(jax.random.key(0), side)):
-        state = encode(model, without_head(params), side)
+        state = worlds.encode(model, without_head(params), side)
         np.testing.assert_allclose(np.linalg.norm(np.concatenate([state.users, state.items]), axis=1), 1, rtol=1e-5)
 
 
@@ -131,13 +114,13 @@ def test_a_node_of_zeros_has_finite_vectors_and_gradients():
     side, batch = model.prepare(data), worlds.random_batch(data)
     params = jax.tree.map(np.zeros_like, worlds.random_params(model, side))
     gradient = jax.jit(jax.grad(lambda params, side: model.loss(params, side, batch, 0)[0][0]))(params, side)
-    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves([gradient, encode(model, params, side)]))
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves([gradient, worlds.encode(model, params, side)]))
 
 
 def test_scores_of_unit_vectors_are_cosines():
     model, data = PinSage(dim=4, normalise_last=True, item_bias=False), worlds.small()
     side = model.prepare(data)
-    state = encode(model, worlds.random_params(model, side, std=3.0), side)
+    state = worlds.encode(model, worlds.random_params(model, side, std=3.0), side)
     scores = np.asarray(state.users) @ np.asarray(state.items).T
     assert np.abs(scores).max() <= 1 + 1e-6
 
@@ -168,7 +151,7 @@ def test_neighbours_are_users_and_items_and_weigh_one_together():
 def test_an_explanation_has_taste_and_bias():
     model, data = PinSage(dim=4), worlds.small()
     side = model.prepare(data)
-    state = encode(model, worlds.random_params(model, side), side)
+    state = worlds.encode(model, worlds.random_params(model, side), side)
     users, items = np.array([0, 5, 8]), np.array([1, 6, 3])
     why = model.explain(state, side, users, items)
     assert list(why.parts) == ["taste", "item_bias"]

@@ -105,13 +105,7 @@ def test_without_friends_it_is_lightgcn_in_dense_matrices():
     data, model = worlds.small(), SocialLightGCN(dim=4, depth=3, social_weight=0.0)
     side = model.prepare(data)
     params = worlds.random_params(model, side)
-    taken = np.zeros((9, 7))
-    taken[data.train.user, data.train.item] = 1
-    both = np.block([[np.zeros((9, 9)), taken], [taken.T, np.zeros((7, 7))]])
-    scale = np.maximum(both.sum(axis=1), 1) ** -0.5
-    both = scale[:, None] * both * scale
-    nodes = np.concatenate([params["users"], params["items"]]).astype(np.float64)
-    mean = sum(np.linalg.matrix_power(both, k) @ nodes for k in range(4)) / 4
+    mean = sum(twins.layers_of(twins.joint_graph(data), 3, params)) / 4
     state = jax.jit(model.encode)(params, side)
     np.testing.assert_allclose(np.concatenate([state.users, state.items]), mean, atol=1e-6)
 
@@ -219,13 +213,7 @@ def test_an_explanation_adds_up_and_each_share_is_what_was_said_last(depth):
 
 def test_a_new_user_like_an_old_one_without_a_vector_of_their_own_gets_the_same_vector():
     model = SocialLightGCN(dim=4, depth=3, social_weight=0.7)
-    data, side, params, _ = grown(model)
-    params["users"][[0, 5, 6, 8]] = 0.0
-    state = jax.jit(model.encode)(params, side)
-    taken, friends = twins.taken_by(data), twins.friends_of(data, True)
-    for user in (0, 5, 6, 8):
-        got = model.new_user(state, side, np.array(taken[user], np.int32), np.array(friends[user], np.int32))
-        np.testing.assert_allclose(got, state.users[user], atol=1e-6)
+    worlds.assert_new_users_equal_old_ones(model, worlds.small(), users=[0, 5, 6, 8])
 
 
 @pytest.mark.parametrize(

@@ -185,16 +185,8 @@ def test_the_explanation_names_items_and_trustees_and_adds_up():
             np.testing.assert_allclose(found.contribution[mine], expected, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("user", [0, 2, 5, 6, 8])
-def test_a_new_user_like_an_old_one_without_a_vector_of_their_own_gets_the_same_vector(user):
-    data, model = worlds.small(), TrustSVD(dim=4)
-    side = model.prepare(data)
-    params = worlds.random_params(model, side)
-    params["tables"]["users"][user] = 0
-    state = model.encode(params, side)
-    items, friends = twins.taken_by(data)[user], twins.friends_of(data, symmetric=False)[user]
-    got = model.new_user(state, side, np.array(items, np.int32), np.array(friends, np.int32))
-    np.testing.assert_allclose(got, state.users[user], rtol=1e-5, atol=1e-6)
+def test_a_new_user_like_an_old_one_without_a_vector_of_their_own_gets_the_same_vector():
+    worlds.assert_new_users_equal_old_ones(TrustSVD(dim=4), worlds.small(), users=[0, 2, 5, 6, 8])
 
 
 def test_a_negative_weight_is_refused():

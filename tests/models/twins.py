@@ -21,6 +21,30 @@ def friends_of(data, symmetric: bool) -> list[list[int]]:
     return [sorted(others) for others in friends]
 
 
+def taken_matrix(data) -> np.ndarray:
+    """R f64[U, I]: 1 for a training pair."""
+    taken = np.zeros((data.num_users, data.num_items))
+    taken[data.train.user, data.train.item] = 1
+    return taken
+
+
+def joint_graph(data, loops: bool = False) -> np.ndarray:
+    """D^-1/2 A D^-1/2 f64[U + I, U + I] over users and items, each linked with itself if `loops`; 0 for the lonely."""
+    taken = taken_matrix(data)
+    adjacency = np.block([[np.zeros((data.num_users,) * 2), taken], [taken.T, np.zeros((data.num_items,) * 2)]])
+    adjacency += loops * np.eye(len(adjacency))
+    scale = np.array([d**-0.5 if d else 0.0 for d in adjacency.sum(axis=1)])
+    return scale[:, None] * adjacency * scale[None, :]
+
+
+def layers_of(graph, depth, params, kept=None) -> list[np.ndarray]:
+    """E^0..E^K f64[U + I, D], E^{k+1} = graph E^k; kept[k] f64[U + I]: what each node's word counts in step k."""
+    layers = [np.concatenate([params["users"], params["items"]]).astype(np.float64)]
+    for k in range(depth):
+        layers.append(graph @ (layers[-1] if kept is None else layers[-1] * kept[k][:, None]))
+    return layers
+
+
 class Twin:
     """users and items f64[., D] and bias f64[I] of a trained model; `history` [I, D] is pooled into a user's vector."""
 

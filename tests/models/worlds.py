@@ -6,6 +6,8 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
+import twins
 
 from socialjax.data.schema import Dataset, Links, Provenance, interactions, no_interactions
 from socialjax.models.protocol import Batch
@@ -82,6 +84,11 @@ def random_batch(data: Dataset, negatives: int = 3, rows: int = 12, seed: int = 
 
 
 @functools.partial(jax.jit, static_argnums=0)
+def encode(model, params, side):
+    return model.encode(params, side)
+
+
+@functools.partial(jax.jit, static_argnums=0)
 def scores_and_loss(model, params, side, batch, key=0):
     """All scores f32[U, I], and the loss of the batch, in one program."""
     state = model.encode(params, side)
@@ -106,3 +113,39 @@ def assert_equals_twin(model, data, twin_of, dropout_key=7):
     slow = twin.loss(batch, user_norms, item_norms, masks)
     np.testing.assert_allclose([total, weight, metrics["objective"]], slow, rtol=1e-5, atol=1e-5)
     return scores
+
+
+def assert_gradient_equals_twin(model, data, twin_of, directions=3, rel=1e-4, abs=1e-5):
+    """Along random directions, by differences of the twin's loss in double precision."""
+    side, batch = model.prepare(data), random_batch(data, model.negatives)
+    params = random_params(model, side)
+    gradient = jax.jit(jax.grad(lambda params, side: model.loss(params, side, batch, 0)[0][0]))(params, side)
+    for seed in range(directions):
+        rng = np.random.default_rng(seed)
+        direction = jax.tree.map(lambda leaf: rng.normal(size=leaf.shape), params)  # noqa: B023
+
+        def loss(step):
+            moved = jax.tree.map(lambda leaf, d: np.float64(leaf) + step * d, params, direction)  # noqa: B023
+            twin, *norms = twin_of(model, data, moved)
+            return twin.loss(batch, *norms)[0]
+
+        along = sum(jax.tree.leaves(jax.tree.map(lambda g, d: np.sum(g * d), gradient, direction)))
+        assert along == pytest.approx((loss(1e-6) - loss(-1e-6)) / 2e-6, rel=rel, abs=abs)
+
+
+def assert_new_users_equal_old_ones(model, data, users):
+    """Who has the items and friends of an old user that has no vector of its own gets the same vector."""
+    side = model.prepare(data)
+    params = random_params(model, side)
+    (params["tables"] if "tables" in params else params)["users"][users] = 0.0
+    state = encode(model, params, side)
+    taken = twins.taken_by(data)
+    friends = (
+        twins.friends_of(data, getattr(model, "symmetric", False))
+        if "links" in model.traits.needs
+        else [[]] * data.num_users
+    )
+    for user in users:
+        got = model.new_user(state, side, np.array(taken[user], np.int32), np.array(friends[user], np.int32))
+        np.testing.assert_allclose(got, np.asarray(state.users)[user], rtol=1e-5, atol=1e-6)
+        assert got.dtype == np.float32 and got.any() == bool(taken[user] or friends[user])
