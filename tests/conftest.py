@@ -1,16 +1,42 @@
-"""Eight virtual CPU devices, silent broadcasting is an error, warnings are errors (pyproject.toml)."""
+"""Eight virtual CPU devices, silent broadcasting is an error, warnings are errors (pyproject.toml), quick compiling."""
 
 import os
+import tempfile
 
 os.environ["JAX_PLATFORMS"] = os.environ.get("JAX_PLATFORMS", "cpu")
 if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
     os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+# Compiling takes most of the time, and each program runs briefly. In processes that tests start as well: their bits are
+# compared with ours. Tests in train and system compile as users do; with 0 in this variable, all do.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
 import jax
 import pytest
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_default_matmul_precision", "float32")
+
+
+def pytest_configure(config):
+    """Programs that are compiled again, by another test or in another worker, come from one folder.
+
+    It is set before anything is compiled: the first folder holds for the whole process. Whoever finds a file that
+    another worker has half written compiles for itself (the warning of that is ignored in pyproject.toml).
+    """
+    shared = getattr(config, "workerinput", {}).get("compiled")
+    if shared is None:
+        config.compiled = tempfile.TemporaryDirectory(prefix="socialjax-compiled-", ignore_cleanup_errors=True)
+        config.add_cleanup(config.compiled.cleanup)
+        shared = config.compiled.name
+    jax.config.update("jax_compilation_cache_dir", shared)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node):
+    """xdist tells its workers where the folder is."""
+    node.workerinput["compiled"] = node.config.compiled.name
 
 
 @pytest.fixture(scope="session")

@@ -49,7 +49,9 @@ class Commands:
         self.script = folder / "tiny.py"
         self.script.write_text(SCRIPT)
         _write_data(self.data)
-        keep = {name: value for name, value in os.environ.items() if not name.startswith(("SOCIALJAX_", "XLA_"))}
+        keep = {
+            name: value for name, value in os.environ.items() if not name.startswith(("SOCIALJAX_", "XLA_", "JAX_"))
+        }
         self.environment = keep | {
             "PYTHONPATH": str(ROOT),
             "JAX_PLATFORMS": "cpu",
