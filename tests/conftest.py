@@ -39,6 +39,15 @@ def pytest_configure_node(node):
     node.workerinput["compiled"] = node.config.compiled.name
 
 
+@pytest.fixture(scope="module")
+def compiled_as_for_users():
+    """For tests of bits, and of programs that run longer than they compile."""
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
+
+
 @pytest.fixture(scope="session")
 def real_data():
     """The folder of real data sets, or a skip that says how to give one."""

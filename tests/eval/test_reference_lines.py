@@ -9,6 +9,7 @@ from socialjax.eval import groups, ranking
 from socialjax.eval.protocol import candidates, parse
 from socialjax.models.cf.reference import Friends, Popular
 
+pytestmark = pytest.mark.usefixtures("compiled_as_for_users")
 LINES = {
     ("yelp", "official"): {"popular": 0.113, "friends": 0.151},
     ("yelp", "strict"): {"popular": 0.114, "friends": 0.152},

@@ -1,6 +1,5 @@
 """A tiny world, and programs compiled with all optimisations."""
 
-import jax
 import pytest
 
 from socialjax.data import planted
@@ -8,12 +7,8 @@ from socialjax.data.batches import resident
 
 
 @pytest.fixture(scope="module", autouse=True)
-def compiled_as_for_users():
+def bits_as_for_users(compiled_as_for_users):
     """What is promised here is bits: that they survive a stop, other devices, another way to spread the work."""
-    before = jax.config.read("jax_disable_most_optimizations")
-    jax.config.update("jax_disable_most_optimizations", False)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)
 
 
 @pytest.fixture(scope="session")
