@@ -31,28 +31,10 @@ def logging_as_before():
     root.setLevel(before[0])
 
 
-@pytest.fixture(scope="session")
-def compiled(tmp_path_factory):
-    """The folder of compiled programs; JAX takes one in the life of a process."""
-    return tmp_path_factory.mktemp("compiled")
-
-
-@pytest.fixture(scope="module")
-def compiled_once(compiled):
-    """The same program, in many runs, comes from a cache."""
-    changed = {"jax_compilation_cache_dir": str(compiled), "jax_persistent_cache_min_compile_time_secs": 0.0}
-    before = {option: getattr(jax.config, option) for option in changed}
-    for option, value in changed.items():
-        jax.config.update(option, value)
-    yield
-    for option, value in before.items():
-        jax.config.update(option, value)
-
-
 @pytest.fixture
-def compiled_for_children(compiled, monkeypatch):
-    """Processes that a test starts take programs from there too."""
-    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(compiled))
+def compiled_for_children(monkeypatch):
+    """Processes that a test starts take programs from the folder of all tests too."""
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", jax.config.jax_compilation_cache_dir)
     monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 
 

@@ -16,7 +16,7 @@ from socialjax.run.execute import main
 from socialjax.run.settings import Definition, EvalSettings, Experiment
 from socialjax.train.settings import TrainSettings
 
-pytestmark = pytest.mark.usefixtures("places", "compiled_once")
+pytestmark = pytest.mark.usefixtures("places")
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from socialjax.run.warm_start import from_run, taken_over
 from socialjax.train.checkpoint import CheckpointError, read_best
 from socialjax.train.settings import TrainSettings
 
-pytestmark = pytest.mark.usefixtures("places", "compiled_once")
+pytestmark = pytest.mark.usefixtures("places")
 
 
 def started(finished_runs, workdir, model, start=None, **training):

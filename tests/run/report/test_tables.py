@@ -33,7 +33,7 @@ def edit(path: Path, **changes) -> None:
 
 
 @pytest.fixture(scope="module")
-def runs(run_home, finished_runs, compiled_once):
+def runs(run_home, finished_runs):
     """Finished runs on one data set, measured by nine samples and over all items: name -> folder."""
     chosen = {"bpr": (BPR(dim=4), (0, 1)), "svdpp": (SVDpp(dim=4), (0, 1))}
     data = DataSettings(name="cafes", dir=run_home / "cafes")
@@ -75,8 +75,8 @@ def test_a_kept_run_is_the_run_without_the_machine_it_ran_on(runs, kept, run_hom
         before, after = json.loads((folder / "result.json").read_text()), json.loads(text)
         assert {key for key in before if before[key] != after[key]} == {"settings", "provenance"}
         assert set(after) - set(before) == {"settings_hash", "per_user_sha256"}
-        assert set(before["settings"]) - set(after["settings"]) == {"workdir"}
-        assert set(before["settings"]["data"]) - set(after["settings"]["data"]) == {"dir"}
+        assert set(before["settings"]) - set(after["settings"]) == {"workdir", "start_from"}
+        assert set(before["settings"]["data"]) - set(after["settings"]["data"]) == {"dir", "features"}
         assert after["settings_hash"] == settings_hash(before) == settings_hash(after)
         one = read(kept / "cafes" / name)
         for metric in ("HR@5", "HR@10", "NDCG@5", "NDCG@10"):

@@ -16,7 +16,7 @@ from socialjax.run.study.baselines import main
 from socialjax.run.study.settings import Arguments, Setting, Study, rows
 from socialjax.train.settings import TrainSettings
 
-pytestmark = pytest.mark.usefixtures("places", "compiled_once")
+pytestmark = pytest.mark.usefixtures("places")
 TRAIN = TrainSettings(**TINY)
 WILD = dataclasses.replace(TRAIN, optimizer="sgd", learning_rate=1e30)
 

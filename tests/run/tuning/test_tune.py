@@ -15,6 +15,7 @@ from socialjax.data.sources import DataSettings
 from socialjax.models import MODELS
 from socialjax.models.cf.bpr import BPR
 from socialjax.run import results
+from socialjax.run.study.settings import Setting
 from socialjax.run.tuning import halving, space, trials
 from socialjax.run.tuning.search import Search
 from socialjax.train import log
@@ -40,7 +41,7 @@ def small(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def search(small, run_home, compiled_once):
+def search(small, run_home):
     """search(folder, **changed) -> the report; the folder holds the search afterwards."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SOCIALJAX_CACHE", str(run_home / "cache"))
@@ -135,7 +136,9 @@ def test_a_search_leaves_a_ledger_the_best_trial_a_picture_and_no_parameters(unb
     assert best["trial"] == winner and best["seeds"] == [0] and best["settings"]["model"]["l2"] == best["model"]["l2"]
     assert best[METRIC] == max(line["validation"][METRIC] for line in metrics(folder, winner))
     assert best["python"][0].startswith("model=BPR(dim=4, ") and eval(best["python"][0][6:], {"BPR": BPR}).dim == 4
-    name, (fields, training) = next(iter(eval("{" + best["table"] + "}", {"TrainSettings": TrainSettings}).items()))
+    names = {"Setting": Setting, "TrainSettings": TrainSettings}
+    ((name, setting),) = eval("{" + best["table"] + "}", names).items()
+    fields, training = setting.fields, setting.train
     assert name == "bpr" and results.plain(BPR(**fields)) | {"name": "bpr"} == best["settings"]["model"]
     assert results.plain(training) | {"quiet": True, "save_seconds": 0} == best["settings"]["train"]
     assert "'" not in best["table"] and f"\n    {best['table']}\n" in report and "finished before" not in report
