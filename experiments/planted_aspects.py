@@ -1,7 +1,7 @@
 """HASC on a world where it is known why each user favours what they do: does attention find the reasons?
 
     python -m experiments.planted_aspects              # seeds 0 1 2
-    python -m experiments.planted_aspects --seeds 1
+    python -m experiments.planted_aspects --seeds 0
 
 `experiments.planted_all --only hasc` runs the same. Expect 10 minutes on 2 cores, 3 for one seed.
 """
@@ -23,17 +23,20 @@ from socialjax.train.settings import TrainSettings
 LISTS = protocol.parse("sampled100-strict", ks=(10,))
 TRAINING = TrainSettings(
     epochs=150,
-    batch_size=1024,
-    learning_rate=5e-3,
+    batch_size=256,
+    learning_rate=1e-2,
     evaluate_every=2,
     patience=30,
     plateau=40,
     quiet=True,
     save_seconds=1e9,
 )
-ATTENTION = HASC(dim=10, l2=1e-2, per_aspect_head=True, content_map=True)
-MEANS = dataclasses.replace(ATTENTION, bottom="avg", top="avg")
-CONTENT_BPR = dataclasses.replace(ATTENTION, aspects="none")
+# Without `normalise_aspects` what users upload, known by its content from the start, takes nearly all of gamma before
+# any q_b is learned: AUC of the social aspect 0.58 to 0.73 on seed 0, with NDCG@10 0.333 to 0.338.
+ATTENTION = HASC(dim=10, l2=4e-2, per_aspect_head=True, content_map=True, normalise_aspects=True)
+# The rivals with what suits them better on seed 0: less l2, and contexts of any length.
+MEANS = dataclasses.replace(ATTENTION, bottom="avg", top="avg", l2=1e-2, normalise_aspects=False)
+CONTENT_BPR = dataclasses.replace(ATTENTION, aspects="none", l2=1e-2)
 GROUPS = "USC"
 
 
@@ -164,22 +167,31 @@ def bars(seeds: list[int], name: str = "hasc") -> list[Bar]:
     return lines
 
 
-def main(seeds: int = 3) -> None:
-    """Trains attention, means and BPR on the world and attention on its shuffled control; 1 when a bar is missed.
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    """The command line."""
 
-    Args:
-        seeds: how many, from 0.
-    """
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Of the worlds and of training."""
+
+    def __post_init__(self):
+        if not self.seeds or min(self.seeds) < 0:
+            raise ValueError(f"--seeds wants numbers from 0, such as 0 1 2, got {self.seeds}")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Trains attention, means and BPR on the world and attention on its shuffled control; 1 when a bar is missed."""
     set_up_logging()
     met = []
 
     def act():
-        lines = bars(list(range(seeds)))
+        chosen = tyro.cli(Arguments, prog="python -m experiments.planted_aspects", args=arguments)
+        lines = bars(list(chosen.seeds))
         print(bars_table(lines))
         met.append(all(bar.met for bar in lines))
 
-    sys.exit(exit_code(act) or (0 if all(met) else 1))
+    return exit_code(act) or (0 if all(met) else 1)
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    sys.exit(main())
