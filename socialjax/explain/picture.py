@@ -63,11 +63,19 @@ def _waterfall(axis, record: dict, colours: dict[str, str]) -> None:
     for row, part in enumerate([*parts, {"value": record["score"]}]):
         end = max(ends[row], ends[row + 1]) if row < len(parts) else max(record["score"], 0.0)
         axis.text(end + 0.015 * reach, row, f"{part['value']:+.3f}", va="center", fontsize=9)
-    axis.set_yticks(range(len(parts) + 1), [*(part["label"] for part in parts), "score"], fontsize=9)
+    axis.set_yticks(range(len(parts) + 1), [*_labels(record), "score"], fontsize=9)
     axis.set_xlim(min(ends) - 0.03 * reach, max(ends) + 0.17 * reach)
     axis.axvline(0, color="#555", linewidth=0.8)
     axis.invert_yaxis()
     axis.set_title("what the score is made of", fontsize=9, loc="left")
+
+
+def _labels(record: dict) -> list[str]:
+    """What the parts are called, with the weight of those that are weighted against each other."""
+    groups = [group for group in record["elements"] if group["part"] == "aspects"]
+    weights = {element["id"]: element["weight"] for group in groups for element in group["ranked"]}
+    names = [(part["label"], weights.get(part["name"])) for part in record["parts"]]
+    return [label if weight is None else f"{label}, weight {weight:.2f}" for label, weight in names]
 
 
 def _strongest(record: dict, shown: int) -> tuple[list[tuple[str, str, float]], tuple[int, float] | None]:

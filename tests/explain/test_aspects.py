@@ -49,6 +49,8 @@ def test_text_and_picture_show_them_and_count_nothing_twice(tmp_path):
         "aspect owner",
     ):
         assert words in report, words
+    labels = picture._labels(record)
+    assert labels[0] == "own interest" and labels[1].startswith("own uploads, weight ")
     strongest, _ = picture._strongest(record, 100)
     assert {part for _, part, _ in strongest} == {"upload", "social", "owner"}
     picture.draw(tmp_path / "pair.png", record)

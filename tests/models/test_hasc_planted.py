@@ -1,0 +1,11 @@
+"""HASC finds what was planted: every bar of its own world, three seeds."""
+
+import pytest
+
+from experiments import planted_aspects
+
+
+@pytest.mark.slow
+def test_attention_finds_who_follows_uploads_friends_and_owners_and_why():
+    missed = [bar for bar in planted_aspects.bars([0, 1, 2]) if not bar.met]
+    assert missed == []
