@@ -1,4 +1,4 @@
-"""HASC on a world where it is known why each user favours what they do: does attention find the reasons?
+"""HASC on a world where it is known why each user favours what they do: attention against the planted reasons.
 
     python -m experiments.planted_aspects              # seeds 0 1 2
     python -m experiments.planted_aspects --seeds 0
