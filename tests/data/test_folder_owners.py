@@ -70,11 +70,11 @@ def test_items_without_an_owner_are_kept_and_said_and_unknown_items_passed_over(
     write(mine, "mine.owners", [*MADE_BY.items(), ("never favoured", "bob")])
     data = folder.read(mine, "mine")
     assert "1 lines of mine.owners on items without a pair passed over" in data.provenance.repairs
-    assert command.main(["check", "mine", "--dir", str(mine)]) == 0
+    assert command.main(["check", "mine", "--data.dir", str(mine)]) == 0
     out = capsys.readouterr().out
     assert "note: 1 items without an owner" in out
     assert ["items", "without", "owner", "1"] in [line.split() for line in out.splitlines()]
-    assert command.main(["describe", "mine", "--dir", str(mine)]) == 0
+    assert command.main(["describe", "mine", "--data.dir", str(mine)]) == 0
     assert "uploads per user: median 1, mean 1.0, max 2" in capsys.readouterr().out
 
 
