@@ -14,8 +14,9 @@ from socialjax.data.schema import Links
 from socialjax.graph import edges, pad
 from socialjax.models.cf.bpr import BPR
 from socialjax.models.social import hasc_attention
-from socialjax.models.social.hasc import HASC, TABLE_UP_TO, from_bpr
+from socialjax.models.social.hasc import HASC, TABLE_UP_TO
 from socialjax.ops.propagate import diffusion
+from socialjax.run.warm_start import taken_over
 
 U, S, C = range(3)
 CASES = {
@@ -376,16 +377,13 @@ def test_an_explanation_names_uploads_followees_owner_and_weights_as_the_equatio
     assert why.elements["owner"].ids[row("owner", 1)].size == 0 and why.parts["owner"][1] == 0
 
 
-def test_a_warm_start_copies_the_tables_of_a_bpr_run_and_nothing_else():
+def test_a_start_from_bpr_takes_its_tables_and_nothing_else():
+    """By the names of the parameters alone: section 6 copies P, W and b."""
     data, _, params, _ = prepared(HASC(dim=4))
     bpr = worlds.random_params(BPR(dim=4), BPR(dim=4).prepare(data), seed=5)
-    started = from_bpr(params, bpr)
+    started = taken_over(params, bpr, "bpr")
     jax.tree.map(np.testing.assert_array_equal, started["tables"], bpr)
     jax.tree.map(np.testing.assert_array_equal, started | {"tables": 0}, params | {"tables": 0})
-    with pytest.raises(ValueError, match=r"must have HASC's tables .*\(9, 4\).* got .*\(9, 3\)"):
-        from_bpr(params, worlds.random_params(BPR(dim=3), BPR(dim=3).prepare(data)))
-    with pytest.raises(ValueError, match="item_bias"):
-        from_bpr(params, {name: bpr[name] for name in ("users", "items")})
 
 
 def test_places_come_from_the_follow_graph_where_none_are_given():

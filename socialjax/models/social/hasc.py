@@ -10,7 +10,6 @@ from typing import ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import struct
 
 from socialjax.models.parts import FactorModel, Factors
@@ -194,14 +193,3 @@ class HASC(FactorModel):
 def _of_owners(table: jax.Array, owner: jax.Array) -> jax.Array:
     """f32[B, O], owner i32[I] -> f32[B, I]; turned round, so that whole rows are gathered."""
     return table.T[owner].T
-
-
-def from_bpr(params: dict, bpr_params: dict) -> dict:
-    """HASC's params with P, W and b of a trained BPR (section 6); the other tables and the networks stay as drawn.
-
-    Raises ValueError when the shapes differ or one of the two has no item bias.
-    """
-    shapes = [{name: leaf.shape for name, leaf in tables.items()} for tables in (params["tables"], bpr_params)]
-    if shapes[0] != shapes[1]:
-        raise ValueError(f"the BPR run must have HASC's tables {shapes[0]}, got {shapes[1]}; train it with their dim")
-    return {**params, "tables": {name: jnp.array(np.asarray(leaf)) for name, leaf in bpr_params.items()}}
