@@ -28,7 +28,7 @@ OPEN = DROPPED
 SETTINGS = {
     "bpr": Setting(DROPPED, TRAIN),
     "fm": Setting(DROPPED, TRAIN),
-    "svdpp": Setting(OPEN, TRAIN),
+    "svdpp": Setting({"objective": "bce", "negatives": 4, "l2": 0.02, "dropout": 0.5}, TRAIN),
     "trust_svd": Setting(OPEN, TRAIN),
     "social_mf": Setting(OPEN, TRAIN),
     "soreg": Setting(OPEN, TRAIN),
