@@ -34,7 +34,7 @@ NAMES = {
 }
 
 
-class _Name(NamedTuple):
+class Name(NamedTuple):
     """A type or function that the file names: one of the values of NAMES, never the thing itself."""
 
     name: str
@@ -53,7 +53,7 @@ class _Array:
     shape: tuple[int, ...] = ()
 
 
-class _Refused(Exception):
+class Refused(Exception):
     """What the file asks for and does not get."""
 
 
@@ -73,12 +73,12 @@ def read_objects(file: FileBytes):
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of escapes in texts that are refused a moment later
-            found = _Machine(len(file.data)).run(file.data[body:])
+            found = Machine(len(file.data)).run(file.data[body:])
         if not isinstance(found, _Array) or found.elements is None:
-            raise _Refused(f"{_say(found)} instead of an array")
+            raise Refused(f"{_say(found)} instead of an array")
         if found.shape != shape:
-            raise _Refused(f"an array of shape {found.shape} under a header of shape {shape}")
-    except _Refused as refused:
+            raise Refused(f"an array of shape {found.shape} under a header of shape {shape}")
+    except Refused as refused:
         raise DataError(
             f"{file.path}: wanted a pickle of {ADMITTED} alone, got {refused}; nothing of it was run. "
             "Do not open this file with numpy.load; fetch the published one"
@@ -91,8 +91,10 @@ def read_objects(file: FileBytes):
     return found.elements if shape else found.elements[0]
 
 
-class _Machine:
-    """The stack machine of pickle, as far as it is admitted."""
+class Machine:
+    """The stack machine of pickle, as far as it is admitted. Readers of other kinds of pickle extend it."""
+
+    names = NAMES
 
     def __init__(self, budget: int):
         self.budget = budget  # elements that sets may copy in all: as many as the file has bytes
@@ -109,7 +111,7 @@ class _Machine:
                 stack.append(_checked_int(argument))
             elif name == "STOP":
                 if position + 1 != len(program) or len(stack) != 1:
-                    raise _Refused("more than one object")
+                    raise Refused("more than one object")
                 return stack[0]
             else:
                 step = getattr(self, f"op_{name}", None)
@@ -118,7 +120,7 @@ class _Machine:
                 elif name in _TEXTS:
                     stack.append(argument)
                 else:
-                    raise _Refused(f"the operation {name}")
+                    raise Refused(f"the operation {name}")
         raise ValueError
 
     def since_mark(self) -> list:
@@ -142,7 +144,7 @@ class _Machine:
 
     def op_PROTO(self, version: int) -> None:
         if version > 5:
-            raise _Refused(f"pickle protocol {version}")
+            raise Refused(f"pickle protocol {version}")
 
     def op_FRAME(self, _) -> None:
         """A hint for readers of streams."""
@@ -225,37 +227,37 @@ class _Machine:
         self._name(module, name)
 
     def _name(self, module, name) -> None:
-        known = NAMES.get((module, name)) if isinstance(module, str) and isinstance(name, str) else None
+        known = self.names.get((module, name)) if isinstance(module, str) and isinstance(name, str) else None
         if known is None:
-            raise _Refused(f"{str(module)[:60]}.{str(name)[:60]}")
-        self.stack.append(_Name(known))
+            raise Refused(f"{str(module)[:60]}.{str(name)[:60]}")
+        self.stack.append(Name(known))
 
     def op_REDUCE(self, _) -> None:
         arguments, called = self.stack.pop(), self.stack.pop()
-        if not isinstance(called, _Name) or type(arguments) is not tuple:
-            raise _Refused(f"a call of {_say(called)}")
+        if not isinstance(called, Name) or type(arguments) is not tuple:
+            raise Refused(f"a call of {_say(called)}")
         self.stack.append(self._call(called.name, arguments))
 
     def _call(self, name: str, arguments: tuple):
         """What the call would give for the few forms of arguments that pickles of such objects have."""
         match name, arguments:
-            case ("set" | "list" | "dict" | "defaultdict", ()) | ("defaultdict", (_Name("set" | "list" | "dict"),)):
+            case ("set" | "list" | "dict" | "defaultdict", ()) | ("defaultdict", (Name("set" | "list" | "dict"),)):
                 return {"set": set, "list": list}.get(name, dict)()
-            case "defaultdict", (_Name("int"),):
+            case "defaultdict", (Name("int"),):
                 return {}
             case "set", (list() as values,):
                 self.budget -= len(values)
                 if self.budget < 0:
-                    raise _Refused("sets of more elements than the file has bytes")
+                    raise Refused("sets of more elements than the file has bytes")
                 return set(map(_key, values))
             case "dtype", (str() as code, *_) if _is_code(code):
                 return _Dtype(code)
-            case "_reconstruct", (_Name("ndarray"), (0,), "b" | b"b"):
+            case "_reconstruct", (Name("ndarray"), (0,), "b" | b"b"):
                 return _Array()
             case "scalar", (_Dtype() as dtype, bytes() | str() as content):
                 content = content.encode("latin1") if isinstance(content, str) else content
                 return _numbers(dtype, content, 1)[0]
-        raise _Refused(f"a call of {name} with {', '.join(map(_say, arguments)) or 'nothing'}")
+        raise Refused(f"a call of {name} with {', '.join(map(_say, arguments)) or 'nothing'}")
 
     def op_BUILD(self, _) -> None:
         state, built = self.stack.pop(), self.stack[-1]
@@ -265,21 +267,21 @@ class _Machine:
                     return
             case _Array(elements=None), (1, tuple() as shape, _Dtype() as dtype, bool(), content):
                 if len(shape) > 1 or not all(type(size) is int and size >= 0 for size in shape):
-                    raise _Refused(f"an array of shape {_say(shape)}")
+                    raise Refused(f"an array of shape {_say(shape)}")
                 built.elements, built.shape = _elements(dtype, content, math.prod(shape)), shape
                 return
-        raise _Refused(f"a state for {_say(built)}")
+        raise Refused(f"a state for {_say(built)}")
 
 
 def _elements(dtype: _Dtype, content, number: int) -> list:
     """What an array of `number` elements holds: objects from a list, integers from bytes."""
     if dtype.code[0] == "O":
         if type(content) is not list or len(content) != number:
-            raise _Refused(f"{_say(content)} as the {number} objects of an array")
+            raise Refused(f"{_say(content)} as the {number} objects of an array")
         return [_finished(value) for value in content]
     content = content.encode("latin1") if isinstance(content, str) else content
     if not isinstance(content, bytes):
-        raise _Refused(f"{_say(content)} as the numbers of an array")
+        raise Refused(f"{_say(content)} as the numbers of an array")
     return _numbers(dtype, content, number)
 
 
@@ -288,13 +290,13 @@ def _finished(value):
     if not isinstance(value, _Array):
         return value
     if value.elements is None:
-        raise _Refused("an array without content")
+        raise Refused("an array without content")
     return value.elements
 
 
 def _numbers(dtype: _Dtype, content: bytes, number: int) -> list[int]:
     if dtype.code[0] == "O" or len(content) != number * int(dtype.code[1:]):
-        raise _Refused(f"{len(content)} bytes for {number} numbers {dtype.code}")
+        raise Refused(f"{len(content)} bytes for {number} numbers {dtype.code}")
     return np.frombuffer(content, f"<{dtype.code}").tolist()
 
 
@@ -305,14 +307,14 @@ def _is_code(code: str) -> bool:
 def _checked_int(value) -> int:
     """Integers as such: INT also writes truth values, and a number of any length."""
     if type(value) is bool or not -(2**63) <= value < 2**63:
-        raise _Refused(f"{'a truth value' if type(value) is bool else 'a number'} beyond 64-bit integers")
+        raise Refused(f"{'a truth value' if type(value) is bool else 'a number'} beyond 64-bit integers")
     return value
 
 
 def _key(value):
     """Elements of sets and keys: int and str alone, since the hash of nested tuples may take for ever."""
     if type(value) not in (int, str):
-        raise _Refused(f"{_say(value)} as an element of a set or a key")
+        raise Refused(f"{_say(value)} as an element of a set or a key")
     return value
 
 
@@ -324,10 +326,10 @@ def _fill(made: dict, values: list) -> None:
 
 def _want(value, kind: type):
     if type(value) is not kind:
-        raise _Refused(f"elements for {_say(value)}, which is no {kind.__name__}")
+        raise Refused(f"elements for {_say(value)}, which is no {kind.__name__}")
     return value
 
 
 def _say(value) -> str:
     """A value in few words; its content is the file's, so little of it is shown."""
-    return f"the name {value.name}" if isinstance(value, _Name) else f"a {type(value).__name__.lstrip('_').lower()}"
+    return f"the name {value.name}" if isinstance(value, Name) else f"a {type(value).__name__.lstrip('_').lower()}"

@@ -1,0 +1,72 @@
+"""What the backbones share: convolutions and norms as published weights mean them, and pooling."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+class ConvNorm(nn.Module):
+    """Convolution without bias, then batch norm with stored statistics: what training met, never this batch's."""
+
+    features: int
+    kernel: int
+    stride: int = 1
+    padding: int | str = "SAME"  # of PyTorch: the same number on all four sides; of TensorFlow: "SAME"
+    epsilon: float = 1e-5
+
+    @nn.compact
+    def __call__(self, images):
+        """images f32[B, H, W, C] -> f32[B, H', W', features]."""
+        images = nn.Conv(
+            self.features,
+            (self.kernel, self.kernel),
+            self.stride,
+            padding=self.padding,
+            use_bias=False,
+            name="conv",
+        )(images)
+        return StoredNorm(self.epsilon, name="norm")(images)
+
+
+class StoredNorm(nn.Module):
+    """(x - mean) / sqrt(var + epsilon) * scale + bias per channel, mean and var as stored (Ioffe and Szegedy 2015)."""
+
+    epsilon: float = 1e-5
+
+    @nn.compact
+    def __call__(self, images):
+        """images f32[..., C] -> f32[..., C]."""
+        channels = images.shape[-1]
+        scale = self.param("scale", nn.initializers.ones, (channels,))
+        bias = self.param("bias", nn.initializers.zeros, (channels,))
+        mean = self.variable("batch_stats", "mean", jnp.zeros, (channels,)).value
+        var = self.variable("batch_stats", "var", jnp.ones, (channels,)).value
+        factor = scale * jax.lax.rsqrt(var + self.epsilon)
+        shift = bias - mean * factor
+        axes = tuple(range(images.ndim - 1))
+        return images * jnp.expand_dims(factor, axes) + jnp.expand_dims(shift, axes)
+
+
+def max_pool(images, size: int, stride: int, padding: int = 0):
+    """The largest of each window; what is padded never wins. images f32[B, H, W, C] -> f32[B, H', W', C]."""
+    return nn.max_pool(images, (size, size), (stride, stride), ((padding, padding),) * 2)
+
+
+def average_to(images, size: int):
+    """Means over size x size windows that cover the image, of unequal width where it must be (PyTorch's adaptive
+    pooling): window i goes from floor(i H / size) to ceil((i + 1) H / size).
+
+    images f32[B, H, W, C] -> f32[B, size, size, C].
+    """
+    rows, columns = (_windows(length, size) for length in images.shape[1:3])
+    return jnp.einsum("hi,bijc,wj->bhwc", rows, images, columns)
+
+
+def _windows(length: int, size: int) -> np.ndarray:
+    """f32[size, length]: row i has the weights of window i, which sum to one."""
+    weights = np.zeros((size, length), np.float32)
+    for i in range(size):
+        start, end = i * length // size, -(-(i + 1) * length // size)
+        weights[i, start:end] = 1 / (end - start)
+    return weights
