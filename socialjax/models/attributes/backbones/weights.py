@@ -19,13 +19,13 @@ def variables_of(backbone: nn.Module, published: Mapping[str, np.ndarray]) -> di
     classifier leaves the published one's weights alone. Raises ValueError that names what is missing, of another
     shape, not finite, or superfluous.
     """
-    wanted = _places(backbone)
+    wanted = places(backbone)
     missing = sorted(set(wanted.values()) - set(published))
     if missing:
         raise ValueError(_say(backbone, "these tensors", f"a file without {_some(missing)}"))
     spare = sorted(name for name in set(published) - set(wanted.values()) if not name.endswith(_COUNTER))
     if spare and not backbone.classes:
-        spare = sorted(set(spare) - set(_places(backbone.clone(classes=1)).values()))
+        spare = sorted(set(spare) - set(places(backbone.clone(classes=1)).values()))
     if spare:
         raise ValueError(_say(backbone, "its own tensors alone", f"also {_some(spare)}"))
     variables: dict = {}
@@ -44,7 +44,7 @@ def variables_of(backbone: nn.Module, published: Mapping[str, np.ndarray]) -> di
     return variables
 
 
-def _places(backbone: nn.Module) -> dict:
+def places(backbone: nn.Module) -> dict:
     """(path from "params" or "batch_stats" on, shape) -> published name of each of the backbone's variables."""
     shapes = jax.eval_shape(backbone.init, jax.random.key(0), jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32))
     found = {}
