@@ -18,6 +18,7 @@ class CutSettings:
     second, so that another cut or one jerk nearby hides nothing. Fast motion and pans last several frames and fail.
     flash: longest flash in frames. A picture that comes back within it was never left.
     same: share of the difference below which a picture counts as come back.
+    leaves: least step out of a flash, as a share of the step into it.
     shortest: fewest frames from one cut to the next; of two that are closer the smaller is dropped.
     colour: weight of the histograms' distance beside the moved grey difference.
     """
@@ -27,6 +28,7 @@ class CutSettings:
     around: int = 5
     flash: int = 4
     same: float = 0.6
+    leaves: float = 0.4
     shortest: int = 4
     colour: float = 0.3
 
@@ -38,7 +40,9 @@ def find_cuts(frames: np.ndarray, settings: CutSettings = CutSettings()) -> np.n
     Raises ValueError for other shapes and types.
     """
     if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8:
-        raise ValueError(f"wanted frames uint8[n, h, w, 3], got {frames.dtype}{list(frames.shape)}; decode to RGB first")
+        raise ValueError(
+            f"wanted frames uint8[n, h, w, 3], got {frames.dtype}{list(frames.shape)}; decode to RGB first"
+        )
     if len(frames) < 2:
         return np.zeros(0, np.int64)
     seen = signature(frames)
@@ -67,9 +71,14 @@ def _without_flashes(seen: Signature, score: np.ndarray, settings: CutSettings) 
 
     When frame t looks like a frame t + 1 + k soon after, all steps between are at most as large as those two are apart.
     """
-    score = score.copy()
-    for step in np.flatnonzero(score >= settings.floor):
+    first, score = score, score.copy()
+    sudden = (first >= settings.floor) & (
+        first >= settings.ratio * np.append(0, first[:-1])
+    )  # a fade goes step by step
+    for step in np.flatnonzero(sudden):
         for lag in range(2, min(2 + settings.flash, len(seen) - step)):
+            if first[step + lag - 1] < settings.leaves * first[step]:
+                continue  # nothing ends here; a far search would find some likeness in a long pan too
             colours = colour_distance(seen.colour[step : step + 1], seen.colour[step + lag : step + lag + 1])[0]
             if settings.colour * colours > settings.same * score[step]:
                 continue  # too far apart already, and the search below is the costly part

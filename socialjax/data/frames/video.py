@@ -86,7 +86,13 @@ def write(path: Path, frames: np.ndarray, fps: int = 25, codec: str = "libx264",
 
     Raises ValueError for other shapes and types.
     """
-    if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8 or frames.shape[1] % 2 or frames.shape[2] % 2:
+    if (
+        frames.ndim != 4
+        or frames.shape[-1] != 3
+        or frames.dtype != np.uint8
+        or frames.shape[1] % 2
+        or frames.shape[2] % 2
+    ):
         raise ValueError(
             f"wanted frames uint8[n, h, w, 3] with even sides, got {frames.dtype}{list(frames.shape)}; crop a row or column"
         )
