@@ -74,8 +74,10 @@ def _palette(rng) -> np.ndarray:
 def _shot(palette: np.ndarray, length: int, speed: float, rng) -> np.ndarray:
     """f32[length, HEIGHT, WIDTH, 3]: a camera that moves `speed` points a frame over a scene in which things move."""
     scene = _scene(palette, WIDTH + int(speed * length) + 2, rng)
-    things = [(rng.uniform(0, HEIGHT), rng.uniform(0, WIDTH), rng.normal(0, 1.2, 2), rng.integers(4, 10), rng.integers(6))
-              for _ in range(3)]  # fmt: skip
+    things = [
+        (rng.uniform(0, HEIGHT), rng.uniform(0, WIDTH), rng.normal(0, 1.2, 2), rng.integers(4, 10), rng.integers(6))
+        for _ in range(3)
+    ]
     down, right = np.mgrid[:HEIGHT, :WIDTH]
     pictures = np.empty((length, HEIGHT, WIDTH, 3), np.float32)
     left_to_right = rng.random() < 0.5
@@ -89,7 +91,7 @@ def _shot(palette: np.ndarray, length: int, speed: float, rng) -> np.ndarray:
 
 
 def _scene(palette: np.ndarray, width: int, rng) -> np.ndarray:
-    """f32[HEIGHT, width, 3]: a slope of two colours with a grain, boxes and discs in front, about one each 8 columns."""
+    """f32[HEIGHT, width, 3]: a slope of two colours with a grain, boxes and discs in front, one each 8 columns."""
     down, right = np.mgrid[:HEIGHT, :width]
     one, two = palette[rng.choice(len(palette), 2, replace=False)]
     share = (down / HEIGHT)[..., None].astype(np.float32)

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from socialjax.data.cache import cache_folder, file_checksums, key_of
 from socialjax.data.errors import DataError
-from socialjax.data.frames.extract import IMAGES, VIDEOS, FrameSettings, KeyFrames, key_frames_of
+from socialjax.data.frames.extract import DEFAULT, IMAGES, VIDEOS, FrameSettings, KeyFrames, key_frames_of
 from socialjax.data.frames.video import require_av
 from socialjax.data.schema import Provenance
 
@@ -53,7 +53,7 @@ class FrameTable:
 
 
 def frames_of(
-    folder: Path, settings: FrameSettings = FrameSettings(), cache: Path | None = None, progress: bool = True
+    folder: Path, settings: FrameSettings = DEFAULT, cache: Path | None = None, progress: bool = True
 ) -> FrameTable:
     """Items are the videos of `folder` and its subfolders; a subfolder's item has the frames of all files in it.
 
@@ -161,5 +161,5 @@ def _keep(found: KeyFrames, at: Path, described: dict) -> None:
 
 
 def _load(at: Path) -> KeyFrames:
-    with np.load(at, allow_pickle=False) as kept:
+    with open(at, "rb") as file, np.load(file, allow_pickle=False) as kept:  # np.load leaves a damaged file open
         return KeyFrames(kept["pictures"], kept["time_s"], kept["position"], bool(kept["only_intra"]))

@@ -63,7 +63,8 @@ def _steps(seen: Signature, settings: CutSettings) -> np.ndarray:
 def _difference(seen: Signature, before, after, settings: CutSettings, reach: int = _REACH) -> np.ndarray:
     """f32[m] of the pairs of frames before i64[m], after i64[m]."""
     moved = moved_difference(seen.grey[before], seen.grey[after], reach)
-    return moved + settings.colour * colour_distance(seen.colour[before], seen.colour[after])
+    colour = settings.colour * colour_distance(seen.colour[before], seen.colour[after])
+    return moved + np.minimum(colour, 2 * moved)  # a flat area that brightens by one level moves a whole histogram
 
 
 def _without_flashes(seen: Signature, score: np.ndarray, settings: CutSettings) -> np.ndarray:
@@ -72,9 +73,8 @@ def _without_flashes(seen: Signature, score: np.ndarray, settings: CutSettings) 
     When frame t looks like a frame t + 1 + k soon after, all steps between are at most as large as those two are apart.
     """
     first, score = score, score.copy()
-    sudden = (first >= settings.floor) & (
-        first >= settings.ratio * np.append(0, first[:-1])
-    )  # a fade goes step by step
+    # A fade to black and back goes step by step; a flash comes out of calm.
+    sudden = (first >= settings.floor) & (first >= settings.ratio * np.append(0, first[:-1]))
     for step in np.flatnonzero(sudden):
         for lag in range(2, min(2 + settings.flash, len(seen) - step)):
             if first[step + lag - 1] < settings.leaves * first[step]:

@@ -26,7 +26,10 @@ class FrameSettings:
     small_width: int = 96
     enough_intra: int = 8
     unlike: float = 0.15
-    cuts: CutSettings = CutSettings()
+    cuts: CutSettings = dataclasses.field(default_factory=CutSettings)
+
+
+DEFAULT = FrameSettings()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +42,7 @@ class KeyFrames:
     only_intra: bool
 
 
-def key_frames_of(path: Path, settings: FrameSettings = FrameSettings()) -> KeyFrames:
+def key_frames_of(path: Path, settings: FrameSettings = DEFAULT) -> KeyFrames:
     """The key frames of a video, or the one picture of an image file. Raises DataError as `video.read` does."""
     path = Path(path)
     if path.suffix.lower() in IMAGES:

@@ -27,7 +27,7 @@ def require_av():
         import av
     except ImportError:
         raise ImportError(
-            'reading video and images wants the package av (PyAV), which is not installed; pip install "socialjax[video]"'
+            'videos and images want the package av (PyAV), which is not installed; pip install "socialjax[video]"'
         ) from None
     return av
 
@@ -94,7 +94,7 @@ def write(path: Path, frames: np.ndarray, fps: int = 25, codec: str = "libx264",
         or frames.shape[2] % 2
     ):
         raise ValueError(
-            f"wanted frames uint8[n, h, w, 3] with even sides, got {frames.dtype}{list(frames.shape)}; crop a row or column"
+            f"wanted frames uint8[n, h, w, 3] of even sides, got {frames.dtype}{list(frames.shape)}; crop them"
         )
     av, path = require_av(), Path(path)
     handle, temporary = tempfile.mkstemp(suffix=path.suffix, prefix=".writing-", dir=path.parent)
