@@ -1,5 +1,6 @@
 """From files to frames of items: real videos and images through the real decoder, kept once, broken ones stated."""
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -15,9 +16,7 @@ from socialjax.data.frames.cuts import find_cuts
 from socialjax.data.frames.extract import FrameSettings, key_frames_of
 from socialjax.data.planted_clips import clip
 
-needs_av = pytest.mark.skipif(
-    not __import__("importlib.util").util.find_spec("av"), reason='needs PyAV: pip install -e ".[video]"'
-)
+needs_av = pytest.mark.skipif(not importlib.util.find_spec("av"), reason='needs PyAV: pip install -e ".[video]"')
 SHORT = dict(num_shots=3, shot=(16, 18))
 SETTINGS = FrameSettings(at_most=3, width=64)
 
@@ -189,6 +188,23 @@ def test_folders_that_cannot_be_used_say_why(tmp_path):
     (place / "a.mkv").write_text("text")
     with pytest.raises(DataError, match="two items are named 'a'"):
         frames_of(place, cache=tmp_path / "kept")
+
+
+@pytest.mark.parametrize("wrong", [dict(at_most=0), dict(width=1), dict(small_width=0), dict(enough_intra=0)])
+def test_settings_that_ask_for_nothing_are_refused(wrong):
+    with pytest.raises(ValueError, match="wanted"):
+        FrameSettings(**wrong)
+
+
+@needs_av
+def test_what_a_killed_run_left_half_written_is_removed_after_an_hour(folder, tmp_path):
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    for name in (".keeping-old.npz", ".keeping-new.npz"):
+        (kept / name).write_bytes(b"half")
+    os.utime(kept / ".keeping-old.npz", (0, 0))
+    frames_of(folder, SETTINGS, cache=kept, progress=False)
+    assert [path.name for path in kept.glob(".*")] == [".keeping-new.npz"]
 
 
 @needs_av

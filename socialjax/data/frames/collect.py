@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +68,9 @@ def frames_of(
     folder = Path(folder)
     cache = Path(cache) if cache is not None else cache_folder() / "frames"
     cache.mkdir(parents=True, exist_ok=True)
+    for left in cache.glob(".keeping-*"):  # of a process that was killed
+        if time.time() - left.stat().st_mtime > 3600:
+            left.unlink(missing_ok=True)
     items = _items(folder)
     rows, sources, kept, sums, skipped = [], [], [], {}, {}
     counts = np.zeros(len(items), np.int64)
@@ -79,7 +83,7 @@ def frames_of(
             log.warning("skipped %s", problem)
             skipped[name] = str(problem)
             continue
-        rows += [(time, len(sources), place) for place, time in enumerate(found.time_s)]
+        rows += [(at_s, len(sources), place) for place, at_s in enumerate(found.time_s)]
         counts[item] += len(found.time_s)
         sources.append(name)
         kept.append(at)

@@ -28,6 +28,12 @@ class FrameSettings:
     unlike: float = 0.15
     cuts: CutSettings = dataclasses.field(default_factory=CutSettings)
 
+    def __post_init__(self):
+        least = {"at_most": 1, "width": 2, "small_width": 2, "enough_intra": 1}
+        for name, value in least.items():
+            if getattr(self, name) < value:
+                raise ValueError(f"wanted {name} of at least {value}, got {getattr(self, name)}; raise it")
+
 
 DEFAULT = FrameSettings()
 
