@@ -1,10 +1,10 @@
 """How much each aspect counts over all users: the mean and the deviation of HASC's weights, as figures and picture."""
 
-import os
 from pathlib import Path
 
 import numpy as np
 
+from socialjax.explain.picture import save
 from socialjax.explain.record import ASPECTS, label
 
 COLOURS = ("#4269d0", "#ff8a2b", "#3ca951")
@@ -61,9 +61,4 @@ def draw_population(path: Path, gamma: np.ndarray, title: str) -> None:
         axis.spines[["top", "right"]].set_visible(False)
         axis.tick_params(labelsize=8)
     axes[0].set_ylabel("users", fontsize=8)
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
-    try:
-        figure.savefig(temporary, dpi=120, format="png")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    save(figure, path)

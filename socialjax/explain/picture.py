@@ -34,6 +34,11 @@ def draw(path: Path, record: dict, shown: int = SHOWN) -> None:
         axis.tick_params(axis="x", labelsize=8)
         axis.grid(axis="x", alpha=0.25)
         axis.set_axisbelow(True)
+    save(figure, path)
+
+
+def save(figure, path: Path) -> None:
+    """Writes a Matplotlib figure as PNG, whole or not at all."""
     temporary = path.with_name(f".{os.getpid()}.{path.name}")
     try:
         with warnings.catch_warnings():
