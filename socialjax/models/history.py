@@ -58,11 +58,16 @@ def elements(heard: Diffusion, said: np.ndarray, users: np.ndarray, towards: np.
 
     heard: edges sender -> user; said f32[N, D], the senders' vectors; users i32[P], towards f32[P, D]. ids are senders.
     """
+    places, pair, offsets = places_of(heard, users)
+    ids, weight = np.asarray(heard.senders)[places], np.asarray(heard.weight)[places]
+    contribution = weight * np.einsum("td,td->t", said[ids], towards[pair])
+    return Ragged(offsets, ids, weight, contribution.astype(np.float32))
+
+
+def places_of(heard: Diffusion, users: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Edges that end at users i32[P], on the host: their places i64[T], whose of the P each is, offsets i64[P + 1]."""
     receivers = np.asarray(heard.receivers)
     first, last = np.searchsorted(receivers, users), np.searchsorted(receivers, users, side="right")
     offsets = np.concatenate([[0], np.cumsum(last - first)]).astype(np.int64)
     pair = np.repeat(np.arange(len(users)), last - first)
-    places = first[pair] + np.arange(offsets[-1]) - offsets[pair]
-    ids, weight = np.asarray(heard.senders)[places], np.asarray(heard.weight)[places]
-    contribution = weight * np.einsum("td,td->t", said[ids], towards[pair])
-    return Ragged(offsets, ids, weight, contribution.astype(np.float32))
+    return first[pair] + np.arange(offsets[-1]) - offsets[pair], pair, offsets

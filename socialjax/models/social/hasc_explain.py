@@ -5,6 +5,7 @@ Contributions, not weights, say what counts: a large gamma on a short vector add
 
 import numpy as np
 
+from socialjax.models.history import places_of
 from socialjax.models.parts import pair_dot
 from socialjax.models.protocol import Explanation, Ragged
 
@@ -55,11 +56,7 @@ def _with_past(model, state, users, items, parts, found) -> Explanation:
 
 def _elements(model, edges, weight, said, users, towards) -> Ragged:
     """What each sender adds to <context of the users, towards>: said f64[N, D], towards f64[P, D]."""
-    receivers = np.asarray(edges.receivers)
-    first, last = np.searchsorted(receivers, users), np.searchsorted(receivers, users, side="right")
-    count = last - first
-    pair = np.repeat(np.arange(len(users)), count)
-    places = first[pair] + np.arange(count.sum()) - (np.cumsum(count) - count)[pair]
+    places, pair, offsets = places_of(edges, users)
     ids = np.asarray(edges.senders)[places]
     if weight is None:  # MAX: whose numbers are the largest; equal ones share
         best = np.full(towards.shape, -np.inf)
@@ -75,7 +72,7 @@ def _elements(model, edges, weight, said, users, towards) -> Ragged:
         total = np.zeros(towards.shape)
         np.add.at(total, pair, heard)
         heard = heard / np.sqrt(np.maximum((total**2).sum(axis=1), 1e-12))[pair, None]
-    return _ragged(count, ids, share.mean(axis=1), (heard * towards[pair]).sum(axis=1))
+    return _ragged(np.diff(offsets), ids, share.mean(axis=1), (heard * towards[pair]).sum(axis=1))
 
 
 def _ragged(count, ids, weight, contribution) -> Ragged:
