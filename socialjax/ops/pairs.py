@@ -7,6 +7,8 @@ more in page faults than in arithmetic. On GPU and TPU the plain product is righ
 import jax
 import jax.numpy as jnp
 
+from socialjax.ops.rows import row_sums
+
 BLOCK = 256  # rows
 
 
@@ -35,7 +37,7 @@ candidate_scores.defvjp(_forward, _backward)
 
 def _scores(users, items, candidates):
     vectors = items.at[candidates].get(mode="promise_in_bounds")
-    return jnp.sum(users[:, None, :] * vectors, axis=2)
+    return row_sums(users[:, None, :] * vectors)
 
 
 def _gradients(users, items, candidates, g):
@@ -62,9 +64,9 @@ def _blocked_scores(users, items, candidates):
 def _blocked_gradients(users, items, candidates, g):
     def add(to_items, part):
         users, candidates, g = part
-        vectors = items.at[candidates].get(mode="promise_in_bounds")
-        to_users = jnp.sum(g[:, :, None] * vectors, axis=1)
-        for c in range(candidates.shape[1]):
+        to_users = jnp.zeros_like(users)
+        for c in range(candidates.shape[1]):  # one candidate at a time, so that the gathers fuse into the sum
+            to_users += g[:, c, None] * items.at[candidates[:, c]].get(mode="promise_in_bounds")
             to_items = to_items.at[candidates[:, c]].add(g[:, c, None] * users)
         return to_items, to_users
 

@@ -14,6 +14,7 @@ from socialjax.models.parts import FactorModel, Factors
 from socialjax.models.social.diffnet import standardise
 from socialjax.ops.activations import ACTIVATIONS
 from socialjax.ops.propagate import Diffusion, propagate
+from socialjax.ops.rows import row_sums
 from socialjax.ops.segment import segment_softmax
 
 KEEP = {"paper": (1.0, 1.0), "released": (0.5, 0.5)}  # of u^k and of what was heard, in u^{k+1}
@@ -176,7 +177,7 @@ class PairMLP(nn.Module):
 
     def judged(self, first, second):
         """f32[E, A] twice, projected and gathered -> f32[E]."""
-        return jnp.sum(ACTIVATIONS[self.activation](first + second) * self.head[:, 0][None, :], axis=1)
+        return row_sums(ACTIVATIONS[self.activation](first + second) * self.head[:, 0][None, :])
 
 
 class EdgeNumbers(nn.Module):

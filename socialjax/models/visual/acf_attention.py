@@ -11,6 +11,7 @@ import numpy as np
 from flax import struct
 
 from socialjax.ops.propagate import Diffusion, propagate
+from socialjax.ops.rows import row_sums
 from socialjax.ops.segment import segment_softmax
 
 
@@ -57,7 +58,7 @@ class HistoryAttention(nn.Module):
         hidden = self.item_user(users)[receivers] + of_items[senders]
         if side.components is not None:
             hidden = hidden + self.looked_at(side.components, users, receivers)
-        return jnp.sum(nn.relu(hidden) * self.item_head[:, 0][None, :], axis=1)
+        return row_sums(nn.relu(hidden) * self.item_head[:, 0][None, :])
 
     def looked_at(self, components: Components, users, receivers):
         """W1x xbar of every edge, f32[E, width]; 0 for an item without components."""
@@ -81,7 +82,7 @@ class Head(nn.Module):
     @nn.compact
     def __call__(self, hidden):
         head = self.param("kernel", nn.initializers.lecun_normal(), (self.width, 1))
-        return jnp.sum(hidden * head[:, 0][None, :], axis=1)
+        return row_sums(hidden * head[:, 0][None, :])
 
 
 def leave_one_out(past: Diffusion, logits: jax.Array, values: jax.Array) -> tuple[jax.Array, jax.Array]:
