@@ -6,8 +6,8 @@
     python -m experiments.hasc_flickr --sweep aspects             # uploads, social, creator: 7 subsets
     python -m experiments.hasc_flickr --jobs 2                    # two rows at a time, a core each
 
-`bpr` is trained first. `bpr_continued` and the rows of HASC start from its parameters, seed by seed, and train for the
-same further epochs: what HASC adds is what it adds to `bpr_continued`, shown in per cent. `hasc_past` also counts how
+`bpr` is trained first. `bpr-continued` and the rows of HASC start from its parameters, seed by seed, and train for the
+same further epochs: what HASC adds is what it adds to `bpr-continued`, shown in per cent. `hasc-past` also counts how
 many of a user's favourites are of the image's owner, which the paper does not. The image features and social
 embeddings of the authors are not published: attention hears the follow graph's leading eigenvectors, made from the
 links, and no images. VBPR and VPOI need images and have no row; `--data.features FILE.npy` gives them one.
@@ -31,20 +31,20 @@ STUDY = Study(
     data=DataSettings(name="hasc_fs"),
     settings={
         "bpr": Setting(LOSS, TRAIN),
-        "bpr_continued": Setting(LOSS, FURTHER, model="bpr", start="bpr"),
+        "bpr-continued": Setting(LOSS, FURTHER, model="bpr", start="bpr"),
         "soreg": Setting(LOSS, TRAIN),
         "context_mf": Setting(LOSS, TRAIN),
         "vbpr": Setting(LOSS, TRAIN),
         "vpoi": Setting(LOSS, TRAIN),
         "acf": Setting(LOSS, TRAIN),
         "hasc": Setting(LOSS, FURTHER, start="bpr"),
-        "hasc_past": Setting({**LOSS, "owner_history": True}, FURTHER, model="hasc", start="bpr"),
+        "hasc-past": Setting({**LOSS, "owner_history": True}, FURTHER, model="hasc", start="bpr"),
     },
     sweeps={
         "attention": (("hasc",), tuple({"bottom": low, "top": high} for low in MECHANISMS for high in MECHANISMS)),
         "aspects": (("hasc",), tuple({"aspects": kept} for kept in ("U", "S", "C", "US", "UC", "SC", "USC"))),
     },
-    over="bpr_continued",
+    over="bpr-continued",
     only_with_features={name: "has nothing to look at without image features" for name in ("vbpr", "vpoi")},
     eval=EvalSettings(
         protocol="sampled100-strict", also=("full",), validation_protocol="sampled100-strict", ks=(5, 10, 15, 20, 50)

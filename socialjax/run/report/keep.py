@@ -35,7 +35,7 @@ class Place:
 def place(run: Path, kept: Path, name: str | None = None, *, stand_in: bool = False, dirty_ok: bool = False) -> Place:
     """Where the finished run in the folder `run` is to be kept; nothing is written.
 
-    NAME is the model, with the preset, with `features` if it read some, and with the sweep's value, such as
+    NAME is the model, or the folder where it adds to that, with the preset, with `features` if it read some, and with the sweep's value, such as
     `diffnet-dim=16`. Raises ValueError for a run that did not finish or lacks a seed's per-user metrics, for a
     stand-in and for code that no commit holds, unless they are asked for.
     """
@@ -101,8 +101,9 @@ def per_user(run: Path, seeds: Sequence[int]) -> dict[str, np.ndarray]:
 
 
 def default_name(run: Path, record: dict) -> str:
-    """`bpr`, `diffnet-authors`, `diffnet-features`, `diffnet-dim=16`."""
-    parts = [record["model"], record["settings"].get("preset"), "features" if record["features"] == "given" else None]
+    """`bpr`, `diffnet-authors`, `diffnet-features`, `diffnet-dim=16`; a folder `bpr-continued` says what is special."""
+    model = run.name if run.name.startswith(f"{record['model']}-") else record["model"]
+    parts = [model, record["settings"].get("preset"), "features" if record["features"] == "given" else None]
     swept = [run.name] if all("=" in part for part in run.name.split(",")) else []
     return "-".join([*filter(None, parts), *swept])
 

@@ -115,6 +115,7 @@ def test_the_settings_hash_follows_the_settings_and_no_others(runs):
         ({"features": "none", "settings": {"preset": None}}, "yelp", "diffnet"),
         ({"features": "given", "settings": {"preset": "authors"}}, "yelp", "diffnet-authors-features"),
         ({"features": "none", "settings": {}}, "dim=16", "diffnet-dim=16"),
+        ({"features": "none", "settings": {}}, "diffnet-longer-search", "diffnet-longer-search"),
         ({"features": "none", "settings": {}}, "variant=paper,layers=all", "diffnet-variant=paper,layers=all"),
         ({"features": "given", "settings": {}}, "diffnet,use_features=True", "diffnet-features"),
     ],
