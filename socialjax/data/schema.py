@@ -41,6 +41,41 @@ class Links:
 
 
 @dataclasses.dataclass(frozen=True)
+class Frames:
+    """Images of items, ragged: those of item i are rows offsets[i]..offsets[i + 1] - 1 of features. An item may have
+    none.
+
+    offsets i64[I + 1]; features f16 or f32 [L, F]; names str[L], the picture's file, for people to look at.
+    """
+
+    offsets: np.ndarray
+    features: np.ndarray
+    names: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    @property
+    def item(self) -> np.ndarray:
+        """The item of each frame, i32[L]."""
+        return np.repeat(np.arange(len(self.offsets) - 1, dtype=np.int32), np.diff(self.offsets))
+
+
+@dataclasses.dataclass(frozen=True)
+class FrameLikes:
+    """Frames that users are known to like: user i32[N] likes row frame i32[N] of `Frames.features`, a frame of item
+    i32[N]. They are the truth of the test of key frames; nothing reads them in training or in choosing an epoch.
+    """
+
+    user: np.ndarray
+    item: np.ndarray
+    frame: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+
+@dataclasses.dataclass(frozen=True)
 class Provenance:
     """Where the columns come from. `kind` says whether they are real; `repairs` what was mended on the way in."""
 
@@ -60,7 +95,8 @@ class Dataset:
 
     links: directed, as published. user_features f32[U, Fu], item_features f32[I, Fi]. owners i32[I]: the user who made
     each item, -1 where nobody knows. social_features f32[U, Fs]: users by their place in the social graph.
-    user_names, item_names: the ids of the file (str), position = our id; item_titles for people to read.
+    user_names, item_names: the ids of the file (str), position = our id; item_titles for people to read. frames: images
+    of items; frame_likes: which of them users like, for tests only.
     """
 
     name: str
@@ -78,6 +114,8 @@ class Dataset:
     user_names: np.ndarray | None = None
     item_names: np.ndarray | None = None
     item_titles: np.ndarray | None = None
+    frames: Frames | None = None
+    frame_likes: FrameLikes | None = None
 
     def parts(self) -> dict[str, Interactions]:
         return {part: getattr(self, part) for part in PARTS}
