@@ -138,6 +138,8 @@ def counts(data: Dataset) -> dict[str, int]:
         "items": data.num_items,
         **{part: len(pairs) for part, pairs in data.parts().items()},
         "links": 0 if data.links is None else len(data.links),
+        **({} if data.frames is None else {"frames": len(data.frames)}),
+        **({} if data.frame_likes is None else {"frame likes": len(data.frame_likes)}),
     }
 
 

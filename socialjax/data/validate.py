@@ -8,6 +8,7 @@ import numpy as np
 
 from socialjax.data.errors import DataError
 from socialjax.data.feature_files import require_finite
+from socialjax.data.frame_checks import check_frames, frame_notes
 from socialjax.data.schema import PARTS, Dataset, Links, counts, pair_keys
 
 
@@ -88,6 +89,7 @@ def check(data: Dataset, published: Mapping[str, int] | None = None) -> Report:
         column = getattr(data, name)
         if column is not None and column.shape != (size,):
             raise DataError(f"data set '{data.name}': {name} must have {size} entries, got {column.shape}")
+    check_frames(data)
     compare(data.name, counts(data), published)
     return Report(counts(data), data.provenance.repairs, _notes(data))
 
@@ -156,4 +158,4 @@ def _notes(data: Dataset) -> tuple[str, ...]:
     notes += _said(unseen(data.test, "item"), "test pairs on items without training pairs")
     if data.owners is not None:
         notes += _said(int((data.owners < 0).sum()), "items without an owner")
-    return tuple(notes)
+    return (*notes, *frame_notes(data))

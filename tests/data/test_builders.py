@@ -13,7 +13,16 @@ import pytest
 
 from socialjax.data import cache
 from socialjax.data.builders import columns, sets
-from socialjax.data.schema import Dataset, Interactions, Links, Provenance, interactions, no_interactions
+from socialjax.data.schema import (
+    Dataset,
+    FrameLikes,
+    Frames,
+    Interactions,
+    Links,
+    Provenance,
+    interactions,
+    no_interactions,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -43,6 +52,12 @@ def full(rows=50, name="full"):
         user_names=np.array([f"user {k}" for k in range(9)]),
         item_names=np.array(["a", "", "c\td", "日本", "e", "f", "g" * 100]),
         item_titles=np.array(["Ä", "b", "", "d", "e", "f", "g"], object),
+        frames=Frames(
+            np.array([0, 2, 2, 3, 4, 5, 6, 6]),
+            rng.normal(size=(6, 4)).astype(np.float16),
+            np.array([f"é/{k}.png" for k in range(6)]),
+        ),
+        frame_likes=FrameLikes(*np.array([[8, 0], [0, 2], [1, 2]], np.int32)),
     )
 
 
@@ -56,7 +71,7 @@ def assert_same(a, b):
     """Every field of both is equal, in type, shape and value."""
     for field in dataclasses.fields(a):
         left, right = getattr(a, field.name), getattr(b, field.name)
-        if isinstance(left, Interactions | Links):
+        if isinstance(left, Interactions | Links | Frames | FrameLikes):
             assert_same(left, right)
         elif isinstance(left, np.ndarray):
             assert left.dtype == right.dtype, field.name

@@ -5,12 +5,29 @@ import pytest
 
 from socialjax.data import validate
 from socialjax.data.errors import DataError
-from socialjax.data.schema import Dataset, Links, Provenance, counts, interactions, no_interactions
+from socialjax.data.schema import Dataset, FrameLikes, Frames, Links, Provenance, counts, interactions, no_interactions
 
 
 def links(*pairs):
     follower, followee = np.array(pairs, np.int32).reshape(-1, 2).T
     return Links(follower, followee)
+
+
+def frames(offsets=(0, 2, 2, 3, 5), features=None, names=None):
+    """Two frames of item 0, none of item 1, one of item 2, two of item 3."""
+    return Frames(np.array(offsets), np.ones((5, 2), np.float16) if features is None else features, names)
+
+
+def likes(*rows):
+    """(user, item, frame), one a row."""
+    return FrameLikes(*np.array(rows, np.int32).reshape(-1, 3).T)
+
+
+def broken(row: int, value: float, dtype=np.float16):
+    """Features in which one row holds a number that is none."""
+    features = np.ones((5, 2), dtype)
+    features[row, 1] = value
+    return frames(features=features)
 
 
 def data_set(**changes) -> Dataset:
@@ -60,7 +77,37 @@ FAULTS = {
     "social_features: wanted finite float32 numbers, got NaN or infinity in 1 of 3 rows (1)": {
         "social_features": np.array([[0], [np.nan], [0]], np.float32)
     },
+    "offsets of frames must be 5 numbers that rise from 0 to 5, one more": {"frames": frames((0, 2, 1, 3, 5))},
+    "got shape (5,) from 0 to 4": {"frames": frames((0, 1, 2, 3, 4))},
+    "got shape (4,) from 0 to 5": {"frames": frames((0, 1, 2, 5))},
+    "features f16 or f32 [frames, numbers], got float64 (5, 2)": {"frames": frames(features=np.ones((5, 2)))},
+    "names of frames must have 5 entries, got (1,)": {"frames": frames(names=np.array(["a"]))},
+    "in 1 of 5 rows, first in row 2, a frame of item 2": {"frames": broken(2, np.nan)},
+    "in 1 of 5 rows, first in row 4, a frame of item 3": {"frames": broken(4, -np.inf, np.float32)},
+    "wanted frames for 1 likes of frames, got none": {"frame_likes": likes((0, 0, 0))},
+    "users of likes of frames must be in 0..2, got 3..3": {"frames": frames(), "frame_likes": likes((3, 0, 0))},
+    "items of likes of frames must be in 0..3, got -1..-1": {"frames": frames(), "frame_likes": likes((0, -1, 0))},
+    "frames of likes of frames must be in 0..4, got 0..5": {
+        "frames": frames(),
+        "frame_likes": likes((0, 0, 0), (0, 3, 5)),
+    },
+    "first in row 1: frame 1 is of item 0, not of item 2": {
+        "frames": frames(),
+        "frame_likes": likes((0, 0, 1), (1, 2, 1)),
+    },
 }
+
+
+def test_sound_frames_and_likes_pass_are_counted_and_items_without_frames_noted():
+    data = data_set(frames=frames(names=np.array(list("abcde"))), frame_likes=likes((0, 0, 1), (2, 3, 4)))
+    report = validate.check(data)
+    assert (report.counts["frames"], report.counts["frame likes"]) == (5, 2)
+    assert "1 items without a frame" in report.notes
+    np.testing.assert_array_equal(data.frames.item, [0, 0, 2, 3, 3])
+
+
+def test_half_precision_at_its_largest_is_finite():
+    assert validate.check(data_set(frames=broken(1, 65504.0)))
 
 
 @pytest.mark.parametrize("message", FAULTS)

@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import tensorflow_datasets as tfds
 
-from socialjax.data.schema import PARTS, Dataset, Interactions, Links, Provenance
+from socialjax.data.schema import PARTS, Dataset, FrameLikes, Frames, Interactions, Links, Provenance
 
 PAIR_COLUMNS = ("user", "item", "value", "time")
 LINK_COLUMNS = ("follower", "followee")
 TABLES = (
     "user_features", "item_features", "owners", "social_features", "user_names", "item_names", "item_titles"
 )  # fmt: skip
+RAGGED = {"frames": ("offsets", "features", "names"), "frame_likes": ("user", "item", "frame")}
 TEXTS = ("names", "titles")
 
 
@@ -25,7 +26,8 @@ class _LocalInfo(tfds.core.DatasetInfo):
 
 
 class ColumnsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """Writes `dataset` under `data_dir`. Splits: train, validation, test, links, tables; one record each.
+    """Writes `dataset` under `data_dir`. Splits: train, validation, test, links, frames, frame_likes, tables; one
+    record each.
 
     A record has every column that any part has; the metadata say which columns a part really has, so that an absent
     column and an empty one stay apart.
@@ -89,6 +91,9 @@ def to_records(data: Dataset) -> dict[str, dict[str, np.ndarray]]:
     records = {part: _present(PAIR_COLUMNS, pairs.columns()) for part, pairs in data.parts().items()}
     if data.links is not None:
         records["links"] = _present(LINK_COLUMNS, (data.links.follower, data.links.followee))
+    for name, fields in RAGGED.items():
+        if (part := getattr(data, name)) is not None:
+            records[name] = _present(fields, [getattr(part, field) for field in fields])
     tables = _present(TABLES, [getattr(data, name) for name in TABLES])
     return records | ({"tables": tables} if tables else {})
 
@@ -96,6 +101,8 @@ def to_records(data: Dataset) -> dict[str, dict[str, np.ndarray]]:
 def describe(data: Dataset, records: dict[str, dict[str, np.ndarray]]) -> dict:
     """What is not a column: name, sizes, provenance, and which columns each part has (JSON types only)."""
     texts = {name: getattr(data, name).dtype.kind for name in records.get("tables", {}) if name.endswith(TEXTS)}
+    if data.frames is not None and data.frames.names is not None:
+        texts["names"] = data.frames.names.dtype.kind
     return {
         "name": data.name,
         "num_users": data.num_users,
@@ -108,17 +115,19 @@ def describe(data: Dataset, records: dict[str, dict[str, np.ndarray]]) -> dict:
 
 def from_records(records: dict[str, dict[str, np.ndarray]], described: dict) -> Dataset:
     """The data set of which `to_records` and `describe` made these."""
-    provenance = described["provenance"]
-    tables = {
-        name: _texts(column, described["texts"][name]) if name in described["texts"] else column
-        for name, column in records.get("tables", {}).items()
-    }
+    provenance, texts = described["provenance"], described["texts"]
+    tables, frames = (
+        {name: _texts(column, texts[name]) if name in texts else column for name, column in records.get(of, {}).items()}
+        for of in ("tables", "frames")
+    )
     return Dataset(
         name=described["name"],
         num_users=described["num_users"],
         num_items=described["num_items"],
         provenance=Provenance(**provenance | {"repairs": tuple(provenance["repairs"])}),
         links=Links(**records["links"]) if "links" in records else None,
+        frames=Frames(**frames) if frames else None,
+        frame_likes=FrameLikes(**records["frame_likes"]) if "frame_likes" in records else None,
         **{part: Interactions(**records[part]) for part in PARTS},
         **tables,
     )
