@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -81,9 +81,17 @@ def _decoded(path: Path, only_intra: bool, whole: bool) -> Iterator:
         ) from None
 
 
-def write(path: Path, frames: np.ndarray, fps: int = 25, codec: str = "libx264", intra_every: int = 250) -> None:
+def write(
+    path: Path,
+    frames: np.ndarray,
+    fps: int = 25,
+    codec: str = "libx264",
+    intra_every: int = 250,
+    options: Mapping[str, str] | None = None,
+) -> None:
     """Writes frames u8[n, h, w, 3], sides even, as a video; to a temporary name first, then renamed.
 
+    options: of the codec, by FFmpeg's names: {"preset": "veryfast"} makes libx264 four times as fast.
     Raises ValueError for other shapes and types.
     """
     if (
@@ -101,7 +109,7 @@ def write(path: Path, frames: np.ndarray, fps: int = 25, codec: str = "libx264",
     os.close(handle)
     try:
         with av.open(temporary, "w") as container:
-            stream = container.add_stream(codec, rate=fps)
+            stream = container.add_stream(codec, rate=fps, options=dict(options or {}))
             stream.height, stream.width = frames.shape[1:3]
             stream.pix_fmt = "yuv420p"
             stream.codec_context.gop_size = intra_every

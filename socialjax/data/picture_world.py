@@ -1,0 +1,176 @@
+"""A made world whose frames are pictures in video files: users like a style of picture, and shots show styles.
+
+Who takes what, users' tastes and the styles of frames come from `planted_frames`; here every frame becomes a drawn
+picture and every item a video in which each of its frames is a shot. Nothing but the files is handed on: cuts, key
+frames and features have to be found in them, and are set beside the truth by their time.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from socialjax.data.drawn_pictures import draw
+from socialjax.data.errors import DataError
+from socialjax.data.frames import video
+from socialjax.data.frames.collect import FrameTable
+from socialjax.data.planted_frames import FramesWorld
+from socialjax.data.schema import Dataset, FrameLikes, Frames, Provenance
+
+HEIGHT, WIDTH, FPS = 120, 160, 12
+_SHOT = (10, 14)  # frames, both ends in
+_DRIFT = 12  # points that the camera may move in a shot, along each side
+_GRAIN = 1.5  # grey levels
+_VERSION = 1  # raise when the same seed would give other files
+
+
+def shot_edges(seed: int, item: int, num_shots: int) -> np.ndarray:
+    """i64[num_shots + 1]: shot k of an item's video is its frames edges[k] to edges[k + 1] - 1."""
+    lengths = np.random.default_rng([seed, 41, item]).integers(_SHOT[0], _SHOT[1] + 1, num_shots)
+    return np.concatenate([[0], np.cumsum(lengths)])
+
+
+def film(styles: np.ndarray, seed: int, item: int) -> np.ndarray:
+    """u8[n, HEIGHT, WIDTH, 3]: a shot for each of styles i32[k], its picture seen by a camera that drifts slowly."""
+    edges, shots = shot_edges(seed, item, len(styles)), []
+    for number, style in enumerate(styles):
+        rng, length = np.random.default_rng([seed, 43, item, number]), int(edges[number + 1] - edges[number])
+        picture = draw(int(style), rng, HEIGHT + _DRIFT, WIDTH + _DRIFT).astype(np.float32)
+        path = np.rint(np.linspace(*rng.uniform(0, _DRIFT, (2, 2)), length)).astype(int)
+        shot = np.stack([picture[y : y + HEIGHT, x : x + WIDTH] for y, x in path])
+        grain = rng.normal(0, _GRAIN, (2 * HEIGHT, 2 * WIDTH, 1)).astype(np.float32)  # another part of it in each frame
+        corners = rng.integers(0, (HEIGHT, WIDTH), (length, 2))
+        shots.append(shot + np.stack([grain[y : y + HEIGHT, x : x + WIDTH] for y, x in corners]))
+    return np.clip(np.rint(np.concatenate(shots)), 0, 255).astype(np.uint8)
+
+
+def item_name(item: int) -> str:
+    """What an item's file is called, without its ending; in the order of the numbers."""
+    return f"item_{item:05d}"
+
+
+def write_films(folder: Path, world: FramesWorld, seed: int = 0, progress: bool = True) -> Path:
+    """A video for each item in `folder`/videos, which is returned; `folder`/interactions.tsv names who took what.
+
+    What is there is kept, so that a stopped call goes on where it was: a file of an item's name is whole. Raises
+    DataError for a folder that holds another world or anything else.
+    """
+    folder = Path(folder)
+    place, offsets = folder / "videos", world.data.frames.offsets
+    _claim(folder, world, seed)
+    for item in tqdm(range(world.data.num_items), desc="films", unit="film", disable=None if progress else True):
+        path = place / f"{item_name(item)}.mp4"
+        styles = world.style[offsets[item] : offsets[item + 1]]
+        if len(styles) and not path.exists():
+            video.write(path, film(styles, seed, item), fps=FPS, options={"preset": "veryfast"})
+    return place
+
+
+def _claim(folder: Path, world: FramesWorld, seed: int) -> None:
+    """Makes the folder, or finds it made for the same world."""
+    columns = [world.style, world.data.frames.offsets]
+    columns += [column for part in world.data.parts().values() for column in (part.user, part.item)]
+    digest = hashlib.sha256(b"".join(np.ascontiguousarray(column, np.int64).tobytes() for column in columns))
+    wanted = {"made": "picture world", "version": _VERSION, "seed": seed, "sha256": digest.hexdigest()}
+    note = folder / "world.json"
+    try:
+        there = json.loads(note.read_text()) if note.exists() else None
+    except ValueError:
+        there = "damaged"
+    if there != wanted:
+        if there is not None or (folder.is_dir() and any(folder.iterdir())):
+            raise DataError(f"{folder}: wanted a new folder or this world's (seed {seed}), got others; name another")
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(note, json.dumps(wanted, indent=1) + "\n")
+    (folder / "videos").mkdir(exist_ok=True)
+    pairs = folder / "interactions.tsv"
+    if not pairs.exists():
+        lines = [
+            f"user_{user:05d}\t{item_name(item)}\n"
+            for part in world.data.parts().values()
+            for user, item in zip(part.user.tolist(), part.item.tolist())
+        ]
+        _write(pairs, "".join(lines))
+
+
+def _write(path: Path, text: str) -> None:
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".writing-", delete=False) as file:
+        file.write(text)
+    os.replace(file.name, path)
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """Extracted frames beside the planted ones: planted i64[L'], the planted frame that each one shows.
+
+    missed: planted frames that none shows, their shot was merged into a neighbour or their file skipped. again: frames
+    whose planted frame an earlier one already shows, their shot was split. of: planted frames.
+    """
+
+    planted: np.ndarray
+    missed: int
+    again: int
+    of: int
+
+    def __str__(self) -> str:
+        return (
+            f"{len(self.planted)} frames found for {self.of} planted shots; {self.missed} shots without one "
+            f"({self.missed / self.of:.1%}), {self.again} frames from a shot that had one"
+        )
+
+
+def match(table: FrameTable, world: FramesWorld, seed: int = 0) -> Found:
+    """Sets extracted frames beside the planted ones by their time in the video.
+
+    Raises DataError when the table's items are not the world's.
+    """
+    offsets = world.data.frames.offsets
+    names = [item_name(item) for item in range(world.data.num_items) if offsets[item + 1] > offsets[item]]
+    if table.item_names.tolist() != names:
+        raise DataError(
+            f"wanted the {len(names)} videos of this world, got {len(table.item_names)} items; make it anew"
+        )
+    planted = np.zeros(len(table), np.int64)
+    for place, name in enumerate(names):
+        item = int(name.removeprefix("item_"))
+        edges = shot_edges(seed, item, int(offsets[item + 1] - offsets[item]))
+        rows = slice(table.offsets[place], table.offsets[place + 1])
+        at = np.rint(table.time_s[rows] * FPS)
+        planted[rows] = offsets[item] + np.searchsorted(edges[1:-1], at, side="right")
+    shown = len(np.unique(planted))
+    return Found(planted, len(world.style) - shown, len(planted) - shown, len(world.style))
+
+
+def seen(world: FramesWorld, table: FrameTable, frames: Frames, found: Found, provenance: Provenance) -> Dataset:
+    """The world's interactions with the frames that were found in its videos, and which of them users like.
+
+    A test user likes those of an item's frames whose style they prefer most, unless they like all alike.
+    """
+    data = world.data
+    offsets = np.zeros(data.num_items + 1, np.int64)
+    items = [int(name.removeprefix("item_")) for name in table.item_names]
+    offsets[np.add(items, 1)] = np.diff(frames.offsets)
+    offsets = np.cumsum(offsets)
+    style = world.style[found.planted]
+    records = []
+    for user, item in zip(data.test.user.tolist(), data.test.item.tolist()):
+        rows = np.arange(offsets[item], offsets[item + 1])
+        taste = world.taste[user, style[rows]]
+        if len(rows) and taste.min() < taste.max():
+            records += [(user, item, row) for row in rows[taste == taste.max()]]
+    likes = FrameLikes(*np.array(records, np.int32).reshape(-1, 3).T)
+    return dataclasses.replace(
+        data,
+        name="picture-world",
+        provenance=provenance,
+        frames=Frames(offsets, frames.features, frames.names),
+        frame_likes=likes,
+        item_features=None,
+        item_names=np.array([item_name(item) for item in range(data.num_items)]),
+        user_names=np.array([f"user_{user:05d}" for user in range(data.num_users)]),
+    )
