@@ -25,6 +25,7 @@ from socialjax.models.social.diffnet_pp import DiffNetPP
 from socialjax.models.social.hasc import HASC
 from socialjax.models.social.social_lightgcn import SocialLightGCN
 from socialjax.models.visual.acf import ACF
+from socialjax.models.visual.jifr import JIFR
 from socialjax.models.visual.vbpr import VBPR
 from socialjax.train.optimizers import make_optimizer
 from socialjax.train.parallel import make_runner
@@ -60,6 +61,10 @@ CASES = {name: kind() for name, kind in MODELS.items()} | {
     "hasc, mean, own past": HASC(
         dim=8, bottom="avg", top="avg", owner_history=True, objective="softmax", negatives=4, dropout=0.2
     ),
+    "jifr, mean, few frames": JIFR(dim=8, visual_dim=3, pool="mean", k_max=2, frame_bias=True, dropout=0.2),
+    "jifr, mlp, gate, residual": JIFR(
+        dim=8, visual_dim=3, attn="mlp", fusion="gate", item_visual_residual=True, objective="softmax", negatives=4
+    ),
     "diffnet, paper": DiffNet(dim=8, variant="paper", layers="last", activation="tanh"),
     "diffnet, max, directed": DiffNet(dim=8, pooling="max", symmetric=False, use_features=False, objective="squared"),
 }
@@ -82,7 +87,7 @@ class Programs:
 
 @functools.cache
 def programs(name) -> Programs:
-    model, data = EVERY[name], worlds.small(4, 4)
+    model, data = EVERY[name], worlds.with_frames(worlds.small(4, 4))
     side = on_device(model.prepare(data))
     params = worlds.random_params(model, side, std=0.3)
 
@@ -223,7 +228,7 @@ NEEDY = [name for name, model in EVERY.items() if model.traits.needs]
 
 @pytest.mark.parametrize("name", NEEDY)
 def test_data_without_what_a_model_needs_is_refused_by_name(name):
-    model, data = EVERY[name], worlds.small(4, 4)
+    model, data = EVERY[name], worlds.with_frames(worlds.small(4, 4))
     for need in model.traits.needs:
         with pytest.raises(ValueError, match=f"{type(model).__name__} needs {need}.*'small'"):
             model.prepare(dataclasses.replace(data, **{need: None}))
@@ -256,6 +261,7 @@ def test_it_learns_the_checkerboard_exactly(name):
         item_features=rng.normal(size=(30, 4)).astype(np.float32),
         owners=rng.integers(-1, 40, size=30).astype(np.int32),
     )
+    data = worlds.with_frames(data)
     model = dataclasses.replace(TRAINED[name], negatives=4)  # with one, some seeds leave an item a little out of place
     scores = trained(model, data, steps=300, learning_rate=0.01)
     for user in range(40):
@@ -296,6 +302,7 @@ def test_a_step_on_one_user_one_item_one_interaction_and_no_link_is_finite(name)
     model, data = MODELS[name](), worlds.dataset(1, 1, [(0, 0)], [], owners=[0])
     if "item_features" in model.traits.needs:
         data = dataclasses.replace(data, item_features=np.ones((1, 2), np.float32))
+    data = worlds.with_frames(data)
 
     @jax.jit
     def step(side, batch):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import twins
 
-from socialjax.data.schema import Dataset, Links, Provenance, interactions, no_interactions
+from socialjax.data.schema import Dataset, Frames, Links, Provenance, interactions, no_interactions
 from socialjax.models.protocol import Batch
 from socialjax.ops import sample
 
@@ -53,6 +53,15 @@ def small(user_width: int | None = None, item_width: int | None = None, links: b
     draw = lambda rows, width: None if width is None else (rng.normal(size=(rows, width)) * 2 + 1).astype(np.float32)  # noqa: E731
     features = draw(NUM_USERS, user_width), draw(NUM_ITEMS, item_width)
     return dataset(NUM_USERS, NUM_ITEMS, TRAIN, LINKS if links else None, *features, owners=OWNERS)
+
+
+def with_frames(data: Dataset, width: int = 4, seed: int = 2) -> Dataset:
+    """The same with up to five frames an item; the second item has none, the third one."""
+    rng = np.random.default_rng(seed)
+    count = 2 + rng.integers(4, size=data.num_items)
+    count[1:3] = (0, 1)[: max(data.num_items - 1, 0)]
+    features = (rng.normal(size=(count.sum(), width)) * 2 + 1).astype(np.float32)
+    return dataclasses.replace(data, frames=Frames(np.concatenate([[0], np.cumsum(count)]), features))
 
 
 def reordered(data: Dataset, seed: int = 1) -> Dataset:

@@ -1,0 +1,193 @@
+"""Key frames: where the frames that a user likes stand among all frames of the item (JIFR, section 6).
+
+A record is a user and an item of which some frames are liked; its candidates are all frames of that item. Ties are
+settled as everywhere here, by the mean over the orders of tied frames, so that equal scores get what chance gets:
+
+    HR@K    1 if a liked frame is among the first K          NDCG@K  sum of liked frames' 1 / log2(place + 1) in the
+    of n frames with p liked, by chance:                             first K / its value for the first min(p, K) places
+    HR@K    1 - (n - p over K) / (n over K)                  NDCG@K  p / n sum of the first K discounts / the same
+"""
+
+import dataclasses
+import functools
+
+import jax
+import numpy as np
+
+from socialjax.data.schema import Dataset
+from socialjax.eval.metrics import Counts, per_user
+from socialjax.models.protocol import Model, Side, State
+
+NAMES = (("HR", 1), ("NDCG", 3), ("HR", 3), ("NDCG", 5), ("HR", 5))  # NDCG@1 is HR@1
+_RECORDS = 4096  # scored at once
+
+
+@dataclasses.dataclass(frozen=True)
+class Records:
+    """Users i32[R] and items i32[R], by user and item; frames i32[T] of record r are offsets[r]..offsets[r + 1] - 1,
+    offsets i64[R + 1], in their order, and liked bool[T].
+
+    skipped: records left out because any ranking of them is right, by reason.
+    """
+
+    users: np.ndarray
+    items: np.ndarray
+    offsets: np.ndarray
+    frames: np.ndarray
+    liked: np.ndarray
+    skipped: dict[str, int]
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    def lengths(self) -> np.ndarray:
+        """Frames of each record, i64[R]."""
+        return np.diff(self.offsets)
+
+    def padded(self) -> tuple[np.ndarray, np.ndarray]:
+        """Frames i32[R, K] for the longest record, and bool[R, K], which of them are there; others repeat the first."""
+        place = np.arange(self.lengths().max(initial=1))
+        there = place < self.lengths()[:, None]
+        return self.frames[self.offsets[:-1, None] + np.where(there, place, 0)], there
+
+
+@dataclasses.dataclass(frozen=True)
+class FrameResult:
+    """Metrics of each record, name such as `NDCG@3` -> f64[R], and what chance gets there; users i32[R]."""
+
+    users: np.ndarray
+    values: dict[str, np.ndarray]
+    chance: dict[str, np.ndarray]
+    skipped: dict[str, int]
+
+    def summary(self) -> dict:
+        """Ready for JSON: {"records", "users", "skipped", "metrics": {name: {"mean", "ci95", "per_user", "random"}}}.
+
+        mean over records, as `random`, the closed form for chance; ci95: half the width of the interval whose errors
+        are clustered by user, None for a single user; per_user: the mean over users of their means. No metrics of no records.
+        """
+        users, row = np.unique(self.users, return_inverse=True)
+        count = np.bincount(row)
+        found = {}
+        for name, values in self.values.items() if len(users) else ():
+            each = np.bincount(row, values) / count
+            mean, half = clustered_interval(values, self.users)
+            random = float(self.chance[name].mean())
+            found[name] = {"mean": mean, "ci95": half, "per_user": float(each.mean()), "random": random}
+        return {"records": len(self.users), "users": len(users), "skipped": dict(self.skipped), "metrics": found}
+
+
+def records(data: Dataset) -> Records | None:
+    """What the likes of frames of a data set ask for; None where it has none.
+
+    Records of an item with a single frame, or all of whose frames are liked, are skipped and counted.
+    """
+    if data.frames is None or data.frame_likes is None:
+        return None
+    likes, offsets = data.frame_likes, np.asarray(data.frames.offsets, np.int64)
+    pairs, row = np.unique(likes.user.astype(np.int64) * data.num_items + likes.item, return_inverse=True)
+    users, items = (pairs // data.num_items).astype(np.int32), (pairs % data.num_items).astype(np.int32)
+    length = offsets[items + 1] - offsets[items]
+    ends = np.concatenate([[0], np.cumsum(length)])
+    frames = np.repeat(offsets[items] - ends[:-1], length) + np.arange(ends[-1])
+    liked = np.zeros(len(frames), bool)
+    liked[ends[row] + likes.frame - offsets[items][row]] = True
+    number = np.bincount(np.repeat(np.arange(len(pairs)), length), liked, len(pairs))
+    single = length == 1
+    everything = ~single & (number == length)
+    skipped = {"a single frame": int(single.sum()), "all frames liked": int(everything.sum())}
+    kept = ~(single | everything)
+    inside = np.repeat(kept, length)
+    ends = np.concatenate([[0], np.cumsum(length[kept])])
+    return Records(users[kept], items[kept], ends, frames[inside].astype(np.int32), liked[inside], skipped)
+
+
+def record_scores(model: Model, state: State, side: Side, of: Records) -> np.ndarray:
+    """f32[T], how much `model.frame_scores` says that each record's user likes each of its frames."""
+    if not len(of):
+        return np.zeros(0, np.float32)
+    frames, there = of.padded()
+    size = min(len(of), _RECORDS)
+    found = np.empty(frames.shape, np.float32)
+    for start in range(0, len(of), size):
+        rows = np.minimum(np.arange(start, start + size), len(of) - 1)  # the last row fills up: one shape, one program
+        found[rows] = _scored(model, state, side, of.users[rows], frames[rows])
+    return found[there]
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _scored(model, state, side, users, frames):
+    return model.frame_scores(state, side, users, frames)
+
+
+def frame_metrics(scores: np.ndarray, of: Records) -> FrameResult:
+    """Metrics of each record from scores f[T] of its frames, in their order. Raises ValueError for scores that are not
+    finite or not as many as frames."""
+    scores = np.asarray(scores)
+    if scores.shape != of.frames.shape or not np.isfinite(scores).all():
+        raise ValueError(
+            f"wanted {len(of.frames)} finite scores, one for each frame of each record, got shape {scores.shape} with "
+            f"{np.count_nonzero(~np.isfinite(scores))} that are not finite; look at the parameters and the order"
+        )
+    found = per_user(_counts(scores, of), sorted({k for _, k in NAMES})) if len(of) else {}
+    ours = {"HR": "Hit", "NDCG": "NDCG"}  # the metric of that meaning in `eval.metrics`
+    empty = np.zeros(0)
+    values = {f"{name}@{k}": found.get(f"{ours[name]}@{k}", empty).astype(np.float64) for name, k in NAMES}
+    return FrameResult(of.users, values, chance(of), of.skipped)
+
+
+def chance(of: Records) -> dict[str, np.ndarray]:
+    """What a random order of each record's frames gets in the mean, in closed form: name -> f64[R]."""
+    n = of.lengths().astype(np.float64)
+    p = np.bincount(np.repeat(np.arange(len(of)), of.lengths()), of.liked, len(of))
+    most = max(k for _, k in NAMES)
+    # Entry r of gain: the discounts of the first r places. Entry r of none: none of the first r + 1 is liked.
+    gain = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(most) + 2))])
+    place = np.arange(most)
+    none = np.cumprod(np.maximum((n - p)[:, None] - place, 0) / np.maximum(n[:, None] - place, 1), axis=1)
+    found = {}
+    for name, k in NAMES:
+        if name == "HR":
+            found[f"HR@{k}"] = 1 - none[:, k - 1]
+        else:
+            found[f"NDCG@{k}"] = p / n * gain[np.minimum(n, k).astype(int)] / gain[np.minimum(p, k).astype(int)]
+    return found
+
+
+def clustered_interval(values: np.ndarray, users: np.ndarray) -> tuple[float, float | None]:
+    """(mean over records, half width of its 95 % interval) where the records of a user hang together.
+
+    The variance is that of the users' sums of deviations (Liang and Zeger, 1986), with Student's t of one degree less
+    than there are users; None with one user, and mean 0 of nothing.
+    """
+    if not len(values):
+        return 0.0, None
+    _, row = np.unique(users, return_inverse=True)
+    mean, clusters = float(values.mean()), int(row.max()) + 1
+    if clusters == 1:
+        return mean, None
+    from scipy import stats  # takes longer to load than the rest of the library
+
+    sums = np.bincount(row, values - mean)
+    error = np.sqrt((sums**2).sum() * clusters / (clusters - 1)) / len(values)
+    return mean, float(stats.t.ppf(0.975, clusters - 1) * error)
+
+
+def _counts(scores: np.ndarray, of: Records) -> Counts:
+    """Where the liked frames stand among the others of their record."""
+    owner = np.repeat(np.arange(len(of)), of.lengths())
+    order = np.lexsort((-scores, owner))
+    who, score = owner[order], scores[order]
+    opens = np.ones(len(order), bool)
+    opens[1:] = (who[1:] != who[:-1]) | (score[1:] != score[:-1])
+    block = np.cumsum(opens) - 1
+    other = ~of.liked[order]
+    before = np.concatenate([[0], np.cumsum(other)])  # unliked frames in front of each place, of all records
+    start = np.flatnonzero(opens)
+    higher, tied = np.empty(len(order), np.int32), np.empty(len(order), np.int32)
+    higher[order] = (before[start] - before[of.offsets[who[start]]])[block]
+    tied[order] = np.bincount(block, other)[block]
+    number = np.bincount(owner, of.liked, len(of)).astype(np.int64)
+    offsets = np.concatenate([[0], np.cumsum(number)])
+    liked = of.liked
+    return Counts(offsets, scores[liked], higher[liked], tied[liked], of.lengths() - number)

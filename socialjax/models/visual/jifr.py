@@ -1,0 +1,226 @@
+"""JIFR: the item and its key frame (Wu, Chen, Yang, Hong, Ge, Xie, Wang: Personalized Multimedia Item and Key Frame
+Recommendation, IJCAI 2019). The method's equations are a reconstruction; where the paper could differ is a field."""
+
+import dataclasses
+import math
+from typing import ClassVar, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from socialjax.models.parts import FactorModel, Factors
+from socialjax.models.protocol import Batch, Model, Traits
+from socialjax.models.visual import jifr_explain, jifr_scores
+from socialjax.models.visual.frame_table import frame_table
+from socialjax.models.visual.jifr_look import Perceptron, sharpness
+from socialjax.models.visual.key_frames import RanksFrames
+from socialjax.ops.pairs import candidate_scores
+
+
+@struct.dataclass
+class JIFRSide:
+    """Frames features f32[L, F], centred and of mean length 1, those of item i in rows offsets[i]..offsets[i + 1] - 1,
+    offsets i32[I + 1]; item i32[L]. longest: frames of the item that has most."""
+
+    features: jax.Array
+    offsets: jax.Array
+    item: jax.Array
+    num_users: int = struct.field(pytree_node=False)
+    longest: int = struct.field(pytree_node=False)
+
+
+@struct.dataclass
+class JIFRState(Factors):
+    """u, v, b and visual_users w f32[U, D2]; t f32[]; residual f32[I, D2], attention and gate (parameters), None or {}
+    unless the model has them."""
+
+    visual_users: jax.Array
+    t: jax.Array
+    residual: jax.Array | None
+    attention: dict
+    gate: dict
+
+
+@struct.dataclass
+class SeenState(JIFRState):
+    """Of all frames: y f32[L, D2] and appeal <B, f> f32[L], 0 without `frame_bias`; offsets, item and longest as in the
+    side."""
+
+    frames: jax.Array
+    appeal: jax.Array
+    offsets: jax.Array
+    item: jax.Array
+    longest: int = struct.field(pytree_node=False)
+
+
+@struct.dataclass
+class TrainingState(JIFRState):
+    """Of no frame yet: E f32[F, D2] and B f32[F] or None, for those of the batch, drawn by the key u32."""
+
+    projection: jax.Array
+    frame_bias: jax.Array | None
+    key: jax.Array
+
+
+@dataclasses.dataclass(frozen=True)
+class JIFR(RanksFrames, FactorModel):
+    """For frames k of item i, with features f_k:
+
+        l_ak = <w_a, y_k>,  y_k = E^T f_k                    how much a likes the frame: the key frame is the best
+        alpha_a(k|i) = softmax over the frames of i of t l_ak
+        s = b_i + <u_a, v_i> + sum over k of alpha_a(k|i) l_ak
+
+    Nothing of frames but their features is read in training. An item without frames is scored as by BPR.
+
+    pool: `att` as above; `mean`, all frames of an item alike, is JIFR_NA; `max`, the best frame alone. attn: what the
+    softmax is taken of, `self` t l_ak or `mlp`, t times a perceptron of w_a, u_a, y_k, v_i. sharpness: t at the start;
+    learned through its logarithm, within 0.1..20. fusion: `add` as above, or `gate`, b_i + g <u_a, v_i> + (1 - g) h_ai
+    with h the sum over frames and g a perceptron of u_a, w_a, v_i and the pooled y. item_visual_residual: the pooled y
+    of an item with frames has a free eps_i added. frame_bias: l_ak + <B, f_k>. space: `collaborative` leaves h away and
+    is BPR, `visual` leaves <u_a, v_i> away.
+
+    dim, visual_dim: of u and w. reduce_to: features that are wider become so many leading directions, once. k_max: a
+    training pair sees at most so many frames of an item, drawn anew each time; `truncated` says what that leaves out,
+    and evaluation sees all. l2 is on u, v and b, visual_l2 on w and eps, feature_l2 on E, B and the perceptrons, once
+    in the mean of a batch.
+    """
+
+    traits: ClassVar[Traits] = Traits(needs=("frames",))
+
+    dim: int = 32
+    visual_dim: int = 32
+    pool: Literal["att", "mean", "max"] = "att"
+    attn: Literal["self", "mlp"] = "self"
+    attention_dim: int = 16
+    fusion: Literal["add", "gate"] = "add"
+    gate_dim: int = 16
+    item_visual_residual: bool = False
+    frame_bias: bool = False
+    space: Literal["both", "collaborative", "visual"] = "both"
+    k_max: int = 20
+    reduce_to: int = 256
+    sharpness: float = 1.0
+    l2: float = 1e-3
+    visual_l2: float = 1e-3
+    feature_l2: float = 1e-4
+    init_std: float = 0.02
+
+    vectors = Model.vectors  # attention makes a score that is no product of two vectors
+
+    def __post_init__(self):
+        super().__post_init__()
+        for field in ("visual_dim", "attention_dim", "gate_dim", "k_max", "reduce_to"):
+            if not getattr(self, field) >= 1:
+                raise ValueError(f"{field} must be at least 1, got {getattr(self, field)}")
+        for field in ("visual_l2", "feature_l2"):
+            if not getattr(self, field) >= 0:
+                raise ValueError(f"{field} must be at least 0, got {getattr(self, field)}")
+        if not 0.1 <= self.sharpness <= 20:
+            raise ValueError(f"sharpness must be in 0.1..20, got {self.sharpness}; for alpha all alike take pool mean")
+        if self.fusion == "gate" and self.dropout:
+            raise ValueError(f"dropout must be 0 with the fusion gate, which weighs whole vectors, got {self.dropout}")
+
+    @property
+    def asks_for_frames(self) -> bool:
+        """Whether y_k itself counts, and not its product with w_a alone."""
+        return self.fusion == "gate" or (self.pool == "att" and self.attn == "mlp")
+
+    def prepare(self, columns) -> JIFRSide:
+        self.check(columns)
+        frames = columns.frames
+        if not len(frames):
+            raise ValueError(f"JIFR needs frames, and data set '{columns.name}' has none of any item; add some")
+        longest = int(np.diff(frames.offsets).max())
+        offsets = np.asarray(frames.offsets, np.int32)
+        return JIFRSide(frame_table(frames.features, self.reduce_to), offsets, frames.item, columns.num_users, longest)
+
+    def truncated(self, side: JIFRSide) -> float:
+        """The share of an item's frames that a training pair does not see, mean over all frames."""
+        count = np.diff(np.asarray(side.offsets))
+        return float(np.maximum(count - self.k_max, 0).sum() / max(count.sum(), 1))
+
+    def init(self, rng, side: JIFRSide):
+        """u, v, w, E and eps from `start`, b and B from 0, t from `sharpness`, perceptrons from LeCun's distribution.
+        E = 0 and w = 0 would have no gradient."""
+        num_items, width = side.offsets.shape[0] - 1, side.features.shape[1]
+        params = dict(self.tables(side.num_users, num_items).init(rng)["params"])
+        key = lambda number: jax.random.fold_in(rng, number)  # noqa: E731
+        params["visual_users"] = self.initializer(key(0), (side.num_users, self.visual_dim))
+        params["projection"] = self.initializer(key(1), (width, self.visual_dim))
+        if self.frame_bias:
+            params["frame_bias"] = jnp.zeros(width)
+        if self.space == "collaborative":
+            return params
+        u, y = jnp.zeros((1, self.dim)), jnp.zeros((1, self.visual_dim))
+        if self.pool == "att":
+            params["log_sharpness"] = jnp.float32(math.log(self.sharpness))
+            if self.attn == "mlp":
+                inputs = {"visual_users": y, "users": u, "frames": y, "items": u}
+                params["attention"] = Perceptron(self.attention_dim, bias=False).init(key(2), **inputs)["params"]
+        if self.fusion == "gate":
+            inputs = {"users": u, "visual_users": y, "items": u, "look": y}
+            params["gate"] = Perceptron(self.gate_dim, bias=True).init(key(3), **inputs)["params"]
+        if self.item_visual_residual:
+            params["residual"] = self.initializer(key(4), (num_items, self.visual_dim))
+        return params
+
+    def _vectors(self, params, side: JIFRSide) -> dict:
+        """What both states hold."""
+        free = {name: params[name] for name in ("users", "items", "item_bias") if name in params}
+        users, items, bias = self.tables(side.num_users, side.offsets.shape[0] - 1).apply({"params": free})
+        if self.space == "visual":
+            users, items = jnp.zeros_like(users), jnp.zeros_like(items)
+        t = sharpness(jnp.asarray(params.get("log_sharpness", 0.0)))
+        found = {"users": users, "items": items, "item_bias": bias, "visual_users": params["visual_users"], "t": t}
+        parts = {name: params.get(name, {}) for name in ("attention", "gate")}
+        return found | parts | {"residual": params.get("residual")}
+
+    def training_state(self, params, side: JIFRSide, rng) -> TrainingState:
+        extra = {"projection": params["projection"], "frame_bias": params.get("frame_bias"), "key": rng}
+        return TrainingState(**self._vectors(params, side), **extra)
+
+    def encode(self, params, side: JIFRSide) -> SeenState:
+        features = jnp.asarray(side.features)
+        return SeenState(
+            **self._vectors(params, side),
+            frames=features @ params["projection"],
+            appeal=features @ params["frame_bias"] if self.frame_bias else jnp.zeros(features.shape[0]),
+            offsets=jnp.asarray(side.offsets),
+            item=jnp.asarray(side.item),
+            longest=side.longest,
+        )
+
+    def squared_norms(self, params):
+        return self.table_norms(params)
+
+    def penalty(self, params, side: JIFRSide, state, batch: Batch, rng):
+        """visual_l2 of the row's user and items and feature_l2, which is the same in each row: f32[B]."""
+        if self.space == "collaborative":
+            return None
+        own = jnp.sum(params["visual_users"] ** 2, axis=1)[batch.users]
+        if self.item_visual_residual:
+            squares = jnp.sum(params["residual"] ** 2, axis=1)
+            own = own + squares[batch.items] + jnp.mean(squares[batch.negatives], axis=1)
+        shared = [params[name] for name in ("projection", "frame_bias", "attention", "gate") if name in params]
+        return self.visual_l2 * own + self.feature_l2 * sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(shared))
+
+    def further_scores(self, state: TrainingState, side: JIFRSide, batch: Batch, candidates):
+        if self.space == "collaborative":
+            return None
+        return jifr_scores.further(self, state, side, batch, candidates)
+
+    def score(self, state: SeenState, users, items):
+        if self.space == "collaborative":
+            return super().score(state, users, items)
+        return jifr_scores.scores(self, state, jnp.asarray(users), jnp.asarray(items))
+
+    def frame_scores(self, state: SeenState, side: JIFRSide, users, frames):
+        """l_ak, whatever `pool`, `attn` and `fusion` make of it in the score of the item."""
+        liked = candidate_scores(state.visual_users[users], state.frames, frames)
+        return liked + state.appeal[frames]
+
+    def explain(self, state: SeenState, side: JIFRSide, users, items):
+        """Parts `taste`, `frames`, `residual` and `item_bias`; elements `frames`. See `jifr_explain.explain`."""
+        return jifr_explain.explain(self, state, users, items)
