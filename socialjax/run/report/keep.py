@@ -35,9 +35,9 @@ class Place:
 def place(run: Path, kept: Path, name: str | None = None, *, stand_in: bool = False, dirty_ok: bool = False) -> Place:
     """Where the finished run in the folder `run` is to be kept; nothing is written.
 
-    NAME is the model, or the folder where it adds to that, with the preset, with `features` if it read some, and with the sweep's value, such as
-    `diffnet-dim=16`. Raises ValueError for a run that did not finish or lacks a seed's per-user metrics, for a
-    stand-in and for code that no commit holds, unless they are asked for.
+    NAME is the model, or the folder where it adds to that, with the preset, with `features` if it read some, and with
+    the sweep's value, such as `diffnet-dim=16`. Raises ValueError for a run that did not finish or lacks a seed's
+    per-user metrics, for a stand-in and for code that no commit holds, unless they are asked for.
     """
     record = _finished(run)
     if record["data"] == "stand-in" and not stand_in:

@@ -18,7 +18,8 @@ from socialjax.train.settings import TrainSettings
 class Setting:
     """How a row of the table is made: what differs from the defaults of the model's class, and its training.
 
-    model: its name, where the row has another one: MODEL-WHAT, so that kept runs and tables say so. start: the row from whose parameters it starts.
+    model: its name, where the row has another one: MODEL-WHAT, so that kept runs and tables say so. start:
+    the row from whose parameters it starts.
     """
 
     fields: dict[str, Any]
