@@ -3,7 +3,7 @@
     python -m experiments.planted_all                       # all models, seeds 0 1 2
     python -m experiments.planted_all --only diffnet bpr    # some of them
 
-Writes planted.json; exits 1 when a bar is missed. Expect 30 minutes on 2 cores, 3 for one model.
+Writes planted.json; exits 1 when a bar is missed. Expect 40 minutes on 2 cores, 3 for most models.
 """
 
 import dataclasses
@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import tyro
 
-from experiments import planted_aspects
+from experiments import planted_aspects, planted_frames
 from experiments._bars import Bar, bars_table, fitted
 from socialjax.data import planted
 from socialjax.eval import protocol, ranking
@@ -66,6 +66,7 @@ MODELS: dict[str, Model] = {
     "diffnet_pp": DiffNetPP(**SHARED, symmetric=False),
     "social_lightgcn": SocialLightGCN(**SHARED),
     "hasc": planted_aspects.ATTENTION,
+    "jifr": planted_frames.ATTENTION,
 }
 GAIN, NO_GAIN = 1.3, 1.05  # over the base on silent users, with links and with links rewired at random
 BASE = {"trust_svd": "svdpp"}  # what the model is without its links; BPR unless said otherwise
@@ -127,9 +128,11 @@ def influence(name: str, model: Model, seeds: list[int]) -> list[Bar]:
 
 
 def checks(name: str) -> list[Callable[[str, Model, list[int]], list[Bar]]]:
-    """The worlds of a model: all that its traits allow. HASC has one of its own, with owners."""
-    if name == "hasc":
-        return [lambda name, _, seeds: planted_aspects.bars(seeds, name)]
+    """The worlds of a model: all that its traits allow. HASC has one of its own, with owners, and JIFR two, with
+    frames."""
+    own = {"hasc": planted_aspects.bars, "jifr": planted_frames.bars}
+    if name in own:
+        return [lambda name, _, seeds: own[name](seeds, name)]
     return [checkerboard, *([influence] if "links" in MODELS[name].traits.needs else [])]
 
 

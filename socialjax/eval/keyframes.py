@@ -64,8 +64,8 @@ class FrameResult:
         """Ready for JSON: {"records", "users", "skipped", "metrics": {name: {"mean", "ci95", "per_user", "random"}}}.
 
         mean over records, as `random`, the closed form for chance; ci95: half the width of the interval whose errors
-        are clustered by user, None for a single user; per_user: the mean over users of
-        their means. No metrics of no records.
+        are clustered by user, None for a single user; per_user: the mean over users of their means. No records, no
+        metrics.
         """
         users, row = np.unique(self.users, return_inverse=True)
         count = np.bincount(row)

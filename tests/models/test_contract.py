@@ -263,6 +263,8 @@ def test_it_learns_the_checkerboard_exactly(name):
     )
     data = worlds.with_frames(data)
     model = dataclasses.replace(TRAINED[name], negatives=4)  # with one, some seeds leave an item a little out of place
+    if isinstance(model, JIFR):  # its frames are noise here, and its own l2, made for thousands of items, lets them in
+        model = dataclasses.replace(model, l2=0.02, visual_l2=0.02)
     scores = trained(model, data, steps=300, learning_rate=0.01)
     for user in range(40):
         held = np.concatenate([part.item[part.user == user] for part in (data.validation, data.test)])

@@ -168,6 +168,7 @@ class JIFR(RanksFrames, FactorModel):
 
     def _vectors(self, params, side: JIFRSide) -> dict:
         """What both states hold."""
+        params = jax.tree.map(jnp.asarray, params)
         free = {name: params[name] for name in ("users", "items", "item_bias") if name in params}
         users, items, bias = self.tables(side.num_users, side.offsets.shape[0] - 1).apply({"params": free})
         if self.space == "visual":

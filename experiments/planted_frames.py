@@ -1,0 +1,181 @@
+"""JIFR on worlds where it is known how much each user likes each frame, and no like of a frame is trained on.
+
+    python -m experiments.planted_frames              # seeds 0 1 2
+    python -m experiments.planted_frames --seeds 0
+
+`experiments.planted_all --only jifr` runs the same. Expect 8 minutes on 2 cores.
+
+In the world MAX an item looks to a user like its best frame, in MEAN like all of them. Attention must help to find the
+frames that users like in the first and not in the second: a model that wins in both has seen what it should not.
+"""
+
+import dataclasses
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import tyro
+
+from experiments._bars import Bar, bars_table
+from socialjax.data.batches import on_device, resident
+from socialjax.data.planted_frames import FramesWorld, frames_world
+from socialjax.eval import keyframes, protocol, ranking
+from socialjax.models.visual import jifr_scores
+from socialjax.models.visual.jifr import JIFR
+from socialjax.run.command import exit_code, set_up_logging
+from socialjax.train.loop import train
+from socialjax.train.settings import TrainSettings
+
+LISTS = protocol.parse("sampled100-strict", ks=(10,))
+# All 60 epochs are trained: chosen by validation of items, a model without <u_a, v_i> stops before what it cannot
+# explain has leaked into w_a, and the claim that the item's own term helps the frames is not put to the test. Nor is
+# it with l2 on E, which keeps that out as well (1e-4: NDCG@3 of 0.92, 0.90 and 0.90 in MAX where there are 0.91, 0.84
+# and 0.72 without, of attention, mean and mean alone).
+TRAINING = TrainSettings(epochs=60, batch_size=512, learning_rate=1e-2, quiet=True, save_seconds=1e9)
+ATTENTION = JIFR(dim=8, visual_dim=8, l2=1e-3, visual_l2=1e-3, feature_l2=0.0, init_std=0.035)
+MEAN = dataclasses.replace(ATTENTION, pool="mean")
+VISUAL = dataclasses.replace(MEAN, space="visual")
+OFF = dataclasses.replace(ATTENTION, space="collaborative")
+METRIC = "NDCG@3"
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """What a trained model says about a world: `NDCG@3` and `HR@1` of key frames and NDCG@10 of items."""
+
+    frames: float
+    first: float
+    items: float
+
+
+def fitted(model: JIFR, world: FramesWorld, seed: int):
+    """(side, state) after all epochs."""
+    side = on_device(model.prepare(world.data))
+    with tempfile.TemporaryDirectory() as folder:
+        trained = train(model, side, resident(world.data), TRAINING, seed, Path(folder), "planted", validate=None)
+    return side, ranking.encode(model, trained.params, side)
+
+
+def measured(model: JIFR, side, state, world: FramesWorld) -> Found:
+    """Key frames by the likes that were planted, items among 100 others."""
+    found = of_frames(keyframes.record_scores(model, state, side, keyframes.records(world.data)), world)
+    items = ranking.evaluate_state(model, state, protocol.candidates(world.data, LISTS, "test")).mean()["NDCG@10"]
+    return Found(found[METRIC], found["HR@1"], items)
+
+
+def of_frames(scores: np.ndarray, world: FramesWorld) -> dict[str, float]:
+    """Means over records of scores f[T] of their frames."""
+    found = keyframes.frame_metrics(scores, keyframes.records(world.data))
+    return {name: float(values.mean()) for name, values in found.values.items()}
+
+
+def random_frames(world: FramesWorld) -> float:
+    """RND: chance, in closed form."""
+    return float(keyframes.chance(keyframes.records(world.data))[METRIC].mean())
+
+
+def popular_style(world: FramesWorld) -> float:
+    """The control POPSTYLE: frames ranked, for all users alike, by how often their style is taken in training.
+
+    A style counts once for each training pair and frame of the item; chance is all that tastes in balance leave it.
+    """
+    per_item = np.zeros((world.data.num_items, world.taste.shape[1]))
+    np.add.at(per_item, (world.data.frames.item, world.style), 1.0)
+    taken = per_item[world.data.train.item].sum(axis=0) / per_item.sum(axis=0)
+    return of_frames(taken[world.style][keyframes.records(world.data).frames], world)[METRIC]
+
+
+def attention_mass(model: JIFR, state, world: FramesWorld, count: int = 200) -> tuple[float, float]:
+    """(alpha on the frames that a user likes most, their share), mean over all items of the first `count` users.
+
+    Items whose frames are all alike are left out.
+    """
+    users = np.arange(min(count, world.data.num_users))
+    items = np.broadcast_to(np.arange(world.data.num_items), (len(users), world.data.num_items))
+    share, places = [], []
+    for start in range(0, len(users), 50):
+        some = slice(start, start + 50)
+        parts, group = jifr_scores.of_pairs(model, state, users[some], items[some])
+        share.append(np.asarray(parts.share))
+        places.append(np.asarray(group.places))
+    share, places = np.concatenate(share), np.concatenate(places)
+    liked = world.preference()[users[:, None, None], places]
+    best = liked == liked.max(axis=2, keepdims=True)
+    counts = ~best.all(axis=2)
+    return float((share * best).sum(axis=2)[counts].mean()), float(best.mean(axis=2)[counts].mean())
+
+
+def style_agreement(state, world: FramesWorld) -> float:
+    """Spearman's correlation, mean over users, between their scores of the mean frame of each style and their taste."""
+    from scipy import stats
+
+    y = np.stack([np.asarray(state.frames)[world.style == style].mean(axis=0) for style in range(world.taste.shape[1])])
+    scores = np.asarray(state.visual_users) @ y.T
+    found = [stats.spearmanr(mine, theirs).statistic for mine, theirs in zip(scores, world.taste)]
+    return float(np.mean(found))
+
+
+def bars(seeds: list[int], name: str = "jifr") -> list[Bar]:
+    """Every row of the threshold table of section 13 that training decides, means over seeds; both directions."""
+    worlds = {pooling: [frames_world(seed, pooling) for seed in seeds] for pooling in ("max", "mean")}
+    in_max: dict[str, list[Found]] = {"attention": [], "mean": [], "visual": [], "off": []}
+    masses, agreement, gain_in_mean, moved = [], [], [], []
+    for seed, world, other in zip(seeds, worlds["max"], worlds["mean"]):
+        for line, model in zip(in_max, (ATTENTION, MEAN, VISUAL, OFF)):
+            side, state = fitted(model, world, seed)
+            in_max[line].append(measured(model, side, state, world))
+            if model is ATTENTION:
+                masses.append(attention_mass(model, state, world)[0])
+                agreement.append(style_agreement(state, world))
+        found = [measured(model, *fitted(model, other, seed), other).frames for model in (ATTENTION, MEAN)]
+        gain_in_mean.append(found[0] - found[1])
+        shuffled = frames_world(seed, "max", shuffled=True)
+        moved.append(measured(ATTENTION, *fitted(ATTENTION, shuffled, seed), shuffled).frames)
+    mean = {line: float(np.mean([found.frames for found in each])) for line, each in in_max.items()}
+    random = float(np.mean([random_frames(world) for world in worlds["max"]]))
+    popular = float(np.mean([popular_style(world) for world in worlds["max"]]))
+    most = lambda what, bar, figure: Bar(name, what, bar, float(figure), at_most=True)  # noqa: E731
+    return [
+        Bar(name, f"frames MAX, {METRIC} (chance {random:.3f})", 0.87, mean["attention"]),
+        Bar(name, f"frames MAX, {METRIC}, mean pooling", 0.80, mean["mean"]),
+        Bar(name, "frames MAX, mean pooling over chance", 0.30, mean["mean"] - random),
+        Bar(name, "frames MAX, attention over mean pooling", 0.03, mean["attention"] - mean["mean"]),
+        most("frames MEAN, attention over mean pooling", 0.01, np.mean(gain_in_mean)),
+        Bar(name, "frames MAX, mean pooling over the same without <u, v>", 0.05, mean["mean"] - mean["visual"]),
+        most("frames MAX, visual term off, away from chance", 0.03, abs(mean["off"] - random)),
+        Bar(name, "frames MAX, Spearman of styles and taste", 0.4, np.mean(agreement)),
+        Bar(name, "frames MAX, alpha on the frames liked most", 0.7, np.mean(masses)),
+        most("frames MAX, frames moved between items, away from chance", 0.03, abs(np.mean(moved) - random)),
+        most("frames MAX, styles by popularity, away from chance", 0.05, abs(popular - random)),
+    ]
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    """The command line."""
+
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Of the worlds and of training."""
+
+    def __post_init__(self):
+        if not self.seeds or min(self.seeds) < 0:
+            raise ValueError(f"--seeds wants numbers from 0, such as 0 1 2, got {self.seeds}")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Trains the models on both worlds; 1 when a bar is missed."""
+    set_up_logging()
+    met = []
+
+    def act():
+        chosen = tyro.cli(Arguments, prog="python -m experiments.planted_frames", description=__doc__, args=arguments)
+        lines = bars(list(chosen.seeds))
+        print(bars_table(lines))
+        met.append(all(bar.met for bar in lines))
+
+    return exit_code(act) or (0 if all(met) else 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
