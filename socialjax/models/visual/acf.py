@@ -55,7 +55,8 @@ class ACF(FactorModel):
         alpha_al = softmax over the items l in R_a of      w1 . relu(W1u u_a + W1v v_l + W1p p_l + W1x xbar_al + b1)
 
     with xbar_al = sum over m of beta_alm x_lm. Features act on the attention alone, never on the score; without them
-    there is no W1x. An item's row of features is one component, so that beta is 1; `with_components` gives it several.
+    there is no W1x. The components of an item are its frames where the data have frames; else its row of features is
+    the only one, so that beta is 1; `with_components` gives it others.
     Biases of the outputs would fall out of both softmaxes.
 
     attention_dim: hidden width H of both; published code has 64, and a step costs about as many numbers for every edge.
@@ -64,7 +65,7 @@ class ACF(FactorModel):
     otherwise the model learns to attend to the answer. Evaluation attends to the whole history.
     """
 
-    traits: ClassVar[Traits] = Traits(uses=("item_features",))
+    traits: ClassVar[Traits] = Traits(uses=("item_features", "frames"))
 
     attention_dim: int = 16
     history_cap: int = 50
@@ -81,7 +82,10 @@ class ACF(FactorModel):
         users, items = distinct(columns.train.user, columns.train.item, columns.num_items)
         if self.history_cap:
             users, items = capped(users, items, self.history_cap)
-        return _side(edges(items, users, columns.num_items, columns.num_users), scaled(columns.item_features), None)
+        past, frames = edges(items, users, columns.num_items, columns.num_users), columns.frames
+        if frames is None:
+            return _side(past, scaled(columns.item_features), None)
+        return with_components(_side(past, None, None), frames.offsets, frames.features)
 
     def _attention(self) -> HistoryAttention:
         return HistoryAttention(self.attention_dim)

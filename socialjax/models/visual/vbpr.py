@@ -11,34 +11,42 @@ from flax import struct
 from socialjax.graph import distinct
 from socialjax.models.parts import FactorModel, Factors, pair_dot
 from socialjax.models.protocol import Batch, Traits
-from socialjax.models.visual.images import scaled
+from socialjax.models.visual.images import FrameImages, frame_images, item_images, mean_length, needed, scaled
+from socialjax.models.visual.key_frames import RanksFrames
 
 
 @struct.dataclass
 class VBPRSide:
     """images f32[I, F] of mean length 1, or None; known f32[I] is 1 for items with training pairs and 0 for others.
 
-    row_weight f32[U]: what each training row of a user counts.
+    row_weight f32[U]: what each training row of a user counts. frames: divided by the same number as images, or None.
     """
 
     images: jax.Array | None
     known: jax.Array
     row_weight: jax.Array
+    frames: FrameImages | None
     num_users: int = struct.field(pytree_node=False)
 
 
 @struct.dataclass
 class VBPRState(Factors):
-    """Factors over both halves, users [gamma_a, theta_a] and items [gamma_i, E^T f_i], with f32[I] <beta', f_i>."""
+    """Factors over both halves, users [gamma_a, theta_a] and items [gamma_i, E^T f_i], with f32[I] <beta', f_i>.
+
+    projection E f32[F, Dv] and feature_bias beta' f32[F], which frames are scored with; None where they are absent.
+    """
 
     visual_bias: jax.Array
+    projection: jax.Array | None = None
+    feature_bias: jax.Array | None = None
 
 
 @dataclasses.dataclass(frozen=True)
-class VBPR(FactorModel):
-    """s = <gamma_a, gamma_i> + <theta_a, E^T f_i> + beta_i + <beta', f_i>; f_i are the item's features.
+class VBPR(FactorModel, RanksFrames):
+    """s = <gamma_a, gamma_i> + <theta_a, E^T f_i> + beta_i + <beta', f_i>; f_i are the item's features, or without them
+    the mean of its frames. Frame k is ranked by <theta_a, E^T f_k> + <beta', f_k>.
 
-    They are divided by one number, so that their mean length is 1. Without features it is BPR. columns: take the first
+    Features are divided by one number, so that their mean length is 1. Without features it is BPR. columns: take the first
     so many of a row's numbers alone, where images are followed by something else; 0 takes all. dim: of gamma;
     visual_dim: of theta. visual_bias: beta'. cold: what items without training pairs are, `learned` as all others,
     from being drawn as negatives, which says no more than that nobody took them yet, or `features`: gamma_i = beta_i =
@@ -53,7 +61,7 @@ class VBPR(FactorModel):
     others would go unheard.
     """
 
-    traits: ClassVar[Traits] = Traits(uses=("item_features",))
+    traits: ClassVar[Traits] = Traits(uses=("item_features", "frames"))
 
     columns: int = 0
     visual_dim: int = 64
@@ -73,20 +81,25 @@ class VBPR(FactorModel):
 
     def prepare(self, columns) -> VBPRSide:
         known = np.bincount(columns.train.item, minlength=columns.num_items) > 0
-        if self.cold == "learned" or columns.item_features is None:
+        images = item_images(columns)
+        if self.cold == "learned" or images is None:
             known = np.ones_like(known)
         users, _ = distinct(columns.train.user, columns.train.item, columns.num_items)
         count = np.bincount(users, minlength=columns.num_users)
         weight = np.maximum(count, 1.0) ** -self.user_balance
-        images = columns.item_features
-        if images is not None and self.columns:
-            if self.columns > images.shape[1]:
+        frames = None
+        if images is not None:
+            width = images.shape[1]
+            if self.columns > width:
                 raise ValueError(
-                    f"columns must be at most {images.shape[1]}, what '{columns.name}' has a row of "
-                    f"features, got {self.columns}; 0 takes all"
+                    f"columns must be at most {width}, what '{columns.name}' has a row of features, got "
+                    f"{self.columns}; 0 takes all"
                 )
-            images = images[:, : self.columns]
-        return VBPRSide(scaled(images), known.astype(np.float32), weight.astype(np.float32), columns.num_users)
+            images = images[:, : self.columns or width]
+            same = np.ones(images.shape[1])
+            frames = frame_images(columns, width, 0 * same, mean_length(images) * same)
+        known, weight = known.astype(np.float32), weight.astype(np.float32)
+        return VBPRSide(scaled(images), known, weight, frames, columns.num_users)
 
     def init(self, rng, side: VBPRSide):
         """gamma and beta_i as in BPR, theta and E from `start`, beta' from 0."""
@@ -112,7 +125,15 @@ class VBPR(FactorModel):
             items=jnp.concatenate([items, side.images @ params["projection"]], axis=1),
             item_bias=bias + seen,
             visual_bias=seen,
+            projection=jnp.asarray(params["projection"]),
+            feature_bias=jnp.asarray(params["visual_bias"]) if self.visual_bias else None,
         )
+
+    def frame_scores(self, state: VBPRState, side: VBPRSide, users, frames):
+        """<theta_a, E^T f_k> + <beta', f_k>: frames are projected, then held against the user."""
+        looks = needed(side.frames, "VBPR").at(frames)
+        scores = jnp.einsum("pkd,pd->pk", looks @ state.projection, state.users[users, self.dim :])
+        return scores if state.feature_bias is None else scores + looks @ state.feature_bias
 
     def loss(self, params, side: VBPRSide, batch: Batch, rng):
         return super().loss(params, side, batch.replace(weight=batch.weight * side.row_weight[batch.users]), rng)

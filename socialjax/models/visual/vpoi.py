@@ -24,14 +24,17 @@ POSTED, SHOWN = 11, 12  # counters that keep the draws of the two terms apart
 
 @struct.dataclass
 class VPOISide:
-    """images f32[I, F] of mean length 1. shown i32[S]: the items that have one. posted i32[P] and posters i32[P]: the
-    images of known users among them, and who posted each."""
+    """images f32[T, F] of mean length 1: one row an item, or the frames of all items. shown i32[S]: the rows that are
+    not all 0, and shown_items i32[S]: whose each is. posted i32[P] and posters i32[P]: the rows of known users among
+    them, and who posted each."""
 
     images: jax.Array
     shown: jax.Array
+    shown_items: jax.Array
     posted: jax.Array
     posters: jax.Array
     num_users: int = struct.field(pytree_node=False)
+    num_items: int = struct.field(pytree_node=False)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,11 +42,12 @@ class VPOI(FactorModel):
     """s = <u_a, v_i> + b_i, and in the loss, over images k with features f_k,
 
         - user_weight * log p(k | a) for images that a posted,  p(k | a) ~ exp <u_a, G_u^T f_k>
-        - item_weight * log p(k | i) for the image of i,        p(k | i) ~ exp <v_i, G_v^T f_k>
+        - item_weight * log p(k | i) for the images of i,       p(k | i) ~ exp <v_i, G_v^T f_k>
 
-    each a share of the sum over all images. Who posted an image is its owner; images whose owner is unknown have no
-    first term, and without owners there is none. A row of features that is all 0 is an item without an image: its
-    vector hears nothing of images. Each row of a batch draws one of all images for either term, and `random_images`
+    each a share of the sum over all images. The images of an item are its frames where the data have frames, else its
+    one row of features. Who posted an image is the item's owner; images whose owner is unknown have no first term, and
+    without owners there is none. A row of features that is all 0 is no image: an item without one hears nothing of
+    images. Each row of a batch draws one of all images for either term, and `random_images`
     others in place of all: the mean over rows is the mean over images where the paper has the sum. user_weight,
     item_weight: eta_u, eta_v; both 0 is BPR. feature_l2: on the squared norms of G_u and G_v, once in the mean of a
     batch.
@@ -62,18 +66,27 @@ class VPOI(FactorModel):
             if not getattr(self, field) >= least:
                 raise ValueError(f"{field} must be at least {least}, got {getattr(self, field)}")
 
+    def check(self, columns) -> None:
+        """Frames are images too."""
+        if columns.frames is None:
+            super().check(columns)
+
     def prepare(self, columns) -> VPOISide:
         self.check(columns)
-        images = scaled(columns.item_features)
+        if columns.frames is None:
+            images, item = scaled(columns.item_features), np.arange(columns.num_items, dtype=np.int32)
+        else:
+            images, item = scaled(columns.frames.features), columns.frames.item
         shown = np.flatnonzero(images.any(axis=1)).astype(np.int32)
         owners = np.full(columns.num_items, -1) if columns.owners is None else np.asarray(columns.owners)
-        posted = shown[owners[shown] >= 0]
-        return VPOISide(images, shown, posted, owners[posted].astype(np.int32), columns.num_users)
+        posted = shown[owners[item[shown]] >= 0]
+        posters = owners[item[posted]].astype(np.int32)
+        return VPOISide(images, shown, item[shown], posted, posters, columns.num_users, columns.num_items)
 
     def init(self, rng, side: VPOISide):
         """u, v and b as in BPR; G_u, where somebody posted, and G_v from `start`."""
-        num_items, width = side.images.shape
-        params = dict(self.tables(side.num_users, num_items).init(rng)["params"])
+        width = side.images.shape[1]
+        params = dict(self.tables(side.num_users, side.num_items).init(rng)["params"])
         for number, (name, there) in enumerate((("user_projection", side.posted), ("item_projection", side.shown))):
             if len(there):
                 params[name] = self.initializer(jax.random.fold_in(rng, number), (width, self.dim))
@@ -81,7 +94,7 @@ class VPOI(FactorModel):
 
     def encode(self, params, side: VPOISide) -> Factors:
         free = {name: params[name] for name in ("users", "items", "item_bias") if name in params}
-        return Factors(*self.tables(side.num_users, side.images.shape[0]).apply({"params": free}))
+        return Factors(*self.tables(side.num_users, side.num_items).apply({"params": free}))
 
     def squared_norms(self, params):
         return self.table_norms(params)
@@ -91,21 +104,28 @@ class VPOI(FactorModel):
         total = jnp.zeros(batch.users.shape[0])
         for name, vectors, whose, of, weight, counter in (
             ("user_projection", params["users"], side.posters, side.posted, self.user_weight, POSTED),
-            ("item_projection", params["items"], side.shown, side.shown, self.item_weight, SHOWN),
+            ("item_projection", params["items"], side.shown_items, side.shown, self.item_weight, SHOWN),
         ):
             if name in params and weight:
                 places, candidates = drawn(of, side.shown, self.random_images, batch, rng, counter)
-                images = side.images @ params[name]
-                scores = candidate_scores(vectors[jnp.asarray(whose)[places]], images, candidates)
+                scores = projected_scores(vectors[jnp.asarray(whose)[places]], side.images, params[name], candidates)
                 total = total + weight * losses.softmax(scores[:, 0], scores[:, 1:])
             if name in params and self.feature_l2:
                 total = total + self.feature_l2 * jnp.sum(params[name] ** 2)
         return total
 
 
+def projected_scores(vectors, images, projection, candidates) -> jax.Array:
+    """<vector, G^T f_k> of each row's candidates: vectors f32[B, D], images f32[T, F], G f32[F, D], i32[B, C] ->
+    f32[B, C]. Whichever are fewer are projected, all images or those that were drawn."""
+    if candidates.size >= images.shape[0]:
+        return candidate_scores(vectors, images @ projection, candidates)
+    return jnp.einsum("bcd,bd->bc", jnp.asarray(images)[candidates] @ projection, vectors)
+
+
 def drawn(of, shown, count: int, batch: Batch, rng, counter: int) -> tuple[jax.Array, jax.Array]:
     """For each row a place in `of` i32[P], all alike, and the image there with `count` others of `shown` i32[S], which
-    may repeat: i32[B], i32[B, 1 + count]. An image that is the only one is drawn beside itself."""
+    may repeat and be of the same item: i32[B], i32[B, 1 + count]. An image that is the only one is drawn beside itself."""
     of, shown = jnp.asarray(of), jnp.asarray(shown)
     key = sample.fold(sample.fold(sample.fold(rng, sample.OTHERS), counter), batch.rows)
     places = sample.below(sample.fold(key, 0), of.shape[0])
