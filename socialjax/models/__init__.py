@@ -18,6 +18,7 @@ from socialjax.models.social.social_mf import SocialMF
 from socialjax.models.social.soreg import SoReg
 from socialjax.models.social.trust_svd import TrustSVD
 from socialjax.models.visual.acf import ACF
+from socialjax.models.visual.cdl import CDL
 from socialjax.models.visual.jifr import JIFR
 from socialjax.models.visual.vbpr import VBPR
 from socialjax.models.visual.vpoi import VPOI
@@ -38,6 +39,7 @@ MODELS: dict[str, type[Model]] = {  # in the order of the tables
     "diffnet_pp": DiffNetPP,
     "social_lightgcn": SocialLightGCN,
     "hasc": HASC,
+    "cdl": CDL,
     "vbpr": VBPR,
     "vpoi": VPOI,
     "acf": ACF,

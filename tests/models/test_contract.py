@@ -25,6 +25,7 @@ from socialjax.models.social.diffnet_pp import DiffNetPP
 from socialjax.models.social.hasc import HASC
 from socialjax.models.social.social_lightgcn import SocialLightGCN
 from socialjax.models.visual.acf import ACF
+from socialjax.models.visual.cdl import CDL
 from socialjax.models.visual.jifr import JIFR
 from socialjax.models.visual.vbpr import VBPR
 from socialjax.train.optimizers import make_optimizer
@@ -52,6 +53,9 @@ CASES = {name: kind() for name, kind in MODELS.items()} | {
     ),
     "vbpr, balanced, cold by features": VBPR(
         dim=8, visual_dim=3, cold="features", user_balance=0.5, feature_l2=0.01, objective="softmax", dropout=0.2
+    ),
+    "cdl, pointwise, cold by features": CDL(
+        dim=8, fit="pointwise", unseen=0.1, hidden=6, activation="tanh", cold="features", lambda_n=1.0
     ),
     "acf, capped, target kept": ACF(dim=8, history_cap=2, exclude_target=False, item_bias=False, objective="bce"),
     # Without a mean over all heads each aspect has its own; the maximum of each number hears one element alone.

@@ -46,8 +46,8 @@ class VBPR(FactorModel, RanksFrames):
     """s = <gamma_a, gamma_i> + <theta_a, E^T f_i> + beta_i + <beta', f_i>; f_i are the item's features, or without them
     the mean of its frames. Frame k is ranked by <theta_a, E^T f_k> + <beta', f_k>.
 
-    Features are divided by one number, so that their mean length is 1. Without features it is BPR. columns: take the first
-    so many of a row's numbers alone, where images are followed by something else; 0 takes all. dim: of gamma;
+    Features are divided by one number, so that their mean length is 1. Without features it is BPR. columns: take the
+    first so many of a row's numbers alone, where images are followed by something else; 0 takes all. dim: of gamma;
     visual_dim: of theta. visual_bias: beta'. cold: what items without training pairs are, `learned` as all others,
     from being drawn as negatives, which says no more than that nobody took them yet, or `features`: gamma_i = beta_i =
     0, the look alone.

@@ -125,7 +125,7 @@ def projected_scores(vectors, images, projection, candidates) -> jax.Array:
 
 def drawn(of, shown, count: int, batch: Batch, rng, counter: int) -> tuple[jax.Array, jax.Array]:
     """For each row a place in `of` i32[P], all alike, and the image there with `count` others of `shown` i32[S], which
-    may repeat and be of the same item: i32[B], i32[B, 1 + count]. An image that is the only one is drawn beside itself."""
+    may repeat and be of the same item: i32[B], i32[B, 1 + count]. The only image there is is drawn beside itself."""
     of, shown = jnp.asarray(of), jnp.asarray(shown)
     key = sample.fold(sample.fold(sample.fold(rng, sample.OTHERS), counter), batch.rows)
     places = sample.below(sample.fold(key, 0), of.shape[0])
