@@ -13,7 +13,7 @@ from socialjax.data.errors import DataError
 from socialjax.data.feature_files import parse_features
 from socialjax.data.file_bytes import read_bytes
 from socialjax.data.raw import folder as own
-from socialjax.data.raw import ngcf
+from socialjax.data.raw import frame_files, ngcf
 from socialjax.data.raw.folder import FolderOptions
 from socialjax.data.registry import PUBLISHED, Published
 from socialjax.data.schema import Dataset, no_interactions
@@ -121,6 +121,10 @@ def _read(settings: DataSettings, found: Found) -> Dataset:
     name, folder = settings.name, found.folder
     options = FolderOptions(**{f.name: getattr(settings, f.name) for f in dataclasses.fields(FolderOptions)})
     published = PUBLISHED.get(name)
+    if published is None and frame_files.is_here(folder):  # mapped from where it lies, so there is no prepared form
+        _refuse_own_only(settings, but=("min_value",))
+        log.info("%s: files of %s (%s)", name, folder, found.place)
+        return frame_files.read(folder, name, settings.min_value)
     sums = cache.file_checksums(raw_files(name, folder))
     if published:
         depends = {"files": sums, "seed": settings.seed}
@@ -163,12 +167,13 @@ def _must_be_complete(name: str, folder: Path, named_by: str) -> None:
         )
 
 
-def _refuse_own_only(settings: DataSettings) -> None:
-    changed = [name for name in OWN_ONLY if getattr(settings, name) != getattr(FolderOptions(), name)]
+def _refuse_own_only(settings: DataSettings, but: tuple[str, ...] = ()) -> None:
+    asked = [name for name in OWN_ONLY if name not in but]
+    changed = [name for name in asked if getattr(settings, name) != getattr(FolderOptions(), name)]
     if changed:
         flags = ", ".join(f"--data.{name.replace('_', '-')}" for name in changed)
         raise DataError(
-            f"{flags} cannot be applied to {settings.name}, which is published with its split; "
+            f"{flags} cannot be applied to {settings.name}, which comes with its split; "
             "leave it out, or give your folder another --data.name"
         )
 
