@@ -15,9 +15,11 @@ def describe(data: Dataset) -> str:
     features = "with features" if has_features else "ids only"
     kind = "STAND-IN (generated, not real data)" if data.provenance.kind == "stand-in" else data.provenance.kind
     links = "no links" if data.links is None else f"{len(data.links):,} links"
+    frames = "" if data.frames is None else f", {len(data.frames):,} frames"
     pairs = " / ".join(f"{len(part):,}" for part in data.parts().values())
     return (
         f"{data.name}, {kind}, {features}: {data.num_users:,} users, {data.num_items:,} items, {pairs} pairs, {links}"
+        f"{frames}"
     )
 
 

@@ -53,7 +53,7 @@ class VPOI(FactorModel):
     batch.
     """
 
-    traits: ClassVar[Traits] = Traits(needs=("item_features",), uses=("owners",))
+    traits: ClassVar[Traits] = Traits(needs=("item_features",), uses=("owners", "frames"))
 
     user_weight: float = 0.1
     item_weight: float = 0.1

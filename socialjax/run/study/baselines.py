@@ -40,7 +40,12 @@ def compare(study: Study, arguments: Arguments) -> list[str]:
 
     Raises ValueError and DataError for what concerns all of them, Interrupted after SIGTERM or Ctrl-C.
     """
-    data = sources.load(arguments.data)
+    return compare_on(study, arguments, sources.load(arguments.data))[1]
+
+
+def compare_on(study: Study, arguments: Arguments, data: Dataset) -> tuple[dict[str, Row], list[str]]:
+    """`compare` on data that are there already: label -> row of those that have finished, and the labels of those that
+    failed. Children load the data anew, so `jobs` must be 1 for data that no file holds as they are."""
     log.info("data: %s", describe(data))
     wanted, skipped = rows(study, arguments, data)
     began, found, failed = time.monotonic(), {}, []
@@ -59,7 +64,7 @@ def compare(study: Study, arguments: Arguments) -> list[str]:
         print(f"no row for {label}: {why}", flush=True)
     if failed:
         print(f"failed: {', '.join(failed)}; the same command tries them again", flush=True)
-    return failed
+    return {row.label: row for row in wanted if row.label in found}, failed
 
 
 def _in_waves(wanted: list[Row], data: Dataset, jobs: int) -> Ended:

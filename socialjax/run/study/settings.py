@@ -9,6 +9,7 @@ import tyro
 from socialjax import models
 from socialjax.data.schema import Dataset
 from socialjax.data.sources import DataSettings
+from socialjax.models.protocol import Model
 from socialjax.run.execute import work_folder
 from socialjax.run.settings import Definition, EvalSettings, Experiment
 from socialjax.train.settings import TrainSettings
@@ -168,9 +169,19 @@ def _why_not(study: Study, name: str, data: Dataset, before: Row | None) -> str 
     model = setting.model or name
     if model not in models.MODELS:
         return "not among the models"
-    if missing := [need for need in models.MODELS[model].traits.needs if getattr(data, need) is None]:
+    missing = [need for need in models.MODELS[model].traits.needs if getattr(data, need) is None]
+    if missing and not _is_content(models.MODELS[model](**setting.fields), data):
         return f"needs {' and '.join(missing)}"
     if setting.start and before is None:
         return f"starts from {setting.start}, which has no row"
-    without = data.user_features is None and data.item_features is None
+    without = all(part is None for part in (data.user_features, data.item_features, data.frames))
     return study.only_with_features.get(name) if without else None
+
+
+def _is_content(model: Model, data: Dataset) -> bool:
+    """Whether a model takes something else for what the data lack, as frames in place of images."""
+    try:
+        model.check(data)
+    except ValueError:
+        return False
+    return True
