@@ -1,0 +1,89 @@
+"""The table of key frames of a study: the models of its rows that rank frames, beside chance and the controls."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from socialjax.data.batches import on_device
+from socialjax.data.schema import Dataset
+from socialjax.eval import frame_controls, keyframes, ranking
+from socialjax.eval.tables import text_table
+from socialjax.models.visual.key_frames import RanksFrames
+from socialjax.run.execute import work_folder
+from socialjax.run.study.settings import Row
+from socialjax.train.checkpoint import CheckpointError, read_best
+
+METRICS = ("HR@1", "HR@3", "NDCG@3", "HR@5", "NDCG@5")
+
+
+def measured(rows: dict[str, Row], data: Dataset, style: str = "") -> dict[str, dict] | None:
+    """line -> `FrameResult.summary` over the seeds: RND, FIRST, CENTROID, POPSTYLE and each row whose model ranks
+    frames, with its best parameters of each seed. None for data without likes of frames.
+
+    A record's figure is its mean over the seeds, so that the interval, clustered by user, is that of the mean; `values`
+    are the means of each seed. style: the row whose model says what users like in the mean, for POPSTYLE.
+    Raises CheckpointError for a row that has no parameters.
+    """
+    of = keyframes.records(data)
+    if of is None:
+        return None
+    seeds = next((row.experiment.seeds for row in rows.values()), (0,))
+    found = {
+        "RND": [frame_controls.random(of, seed) for seed in seeds],
+        "FIRST": [frame_controls.first(of)],
+        "CENTROID": [frame_controls.centroid(of, data.frames)],
+    }
+    for label, row in rows.items():
+        if isinstance(row.experiment.model, RanksFrames):
+            found |= _scores(label, row, data, of, label == style)
+    models = [name for name in found if name not in ("RND", "FIRST", "CENTROID", "POPSTYLE")]
+    order = ["RND", "FIRST", "CENTROID", *(["POPSTYLE"] if "POPSTYLE" in found else []), *models]
+    return {name: _summary([keyframes.frame_metrics(scores, of) for scores in found[name]]) for name in order}
+
+
+def _scores(label: str, row: Row, data: Dataset, of: keyframes.Records, with_style: bool) -> dict[str, list]:
+    """Scores of the records' frames, f32[T] for each seed, of the row and, when asked for, of its POPSTYLE."""
+    model, folder = row.experiment.model, work_folder(row.definition, row.experiment, data, row.place)
+    side = on_device(model.prepare(data))
+    mine, common = [], []
+    for seed in row.experiment.seeds:
+        state = ranking.encode(model, _best(folder, seed), side)
+        mine.append(keyframes.record_scores(model, state, side, of))
+        if with_style:
+            common.append(frame_controls.popular_style(model, state, side, of, data.num_users))
+    return {label: mine} | ({"POPSTYLE": common} if with_style else {})
+
+
+def _best(folder: Path, seed: int):
+    place = folder / f"seed_{seed}" / "checkpoints"
+    if not place.is_dir():
+        raise CheckpointError(f"{place} is missing, so there are no parameters to rank frames with; delete {folder}")
+    return read_best(place)[0]
+
+
+def _summary(results: list[keyframes.FrameResult]) -> dict:
+    """The summary of the means over seeds, with the mean of each seed as `values`."""
+    values = {name: np.mean([each.values[name] for each in results], axis=0) for name in results[0].values}
+    summary = dataclasses.replace(results[0], values=values).summary()
+    for name, metric in summary["metrics"].items():
+        metric["values"] = [each.summary()["metrics"][name]["mean"] for each in results]
+    return summary
+
+
+def table(found: dict[str, dict], head: str) -> str:
+    """A line for each ranker; each figure with its interval and, in brackets, what chance gets on the same records."""
+    first = next(iter(found.values()))
+    shown = [name for name in METRICS if name in first["metrics"]]
+    lines = [[name, *(_cell(of["metrics"][metric]) for metric in shown)] for name, of in found.items()]
+    skipped = ", ".join(f"{number:,} skipped for {why}" for why, number in first["skipped"].items() if number)
+    head += (
+        f", key frames: {first['records']:,} records of {first['users']:,} users{', ' if skipped else ''}{skipped}; "
+        "± 95 % clustered by user (closed form of chance)"
+    )
+    return "\n".join(["", head, text_table([["", *shown], *lines])])
+
+
+def _cell(metric: dict) -> str:
+    width = "" if metric["ci95"] is None else f" ±{metric['ci95']:.3f}"
+    return f"{metric['mean']:.3f}{width} ({metric['random']:.3f})"
