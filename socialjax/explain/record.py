@@ -5,6 +5,7 @@ import re
 import numpy as np
 
 from socialjax.data.schema import Dataset
+from socialjax.explain.keyframes import describe_frame
 from socialjax.models.protocol import Explanation, Ragged
 
 KEPT = 100  # elements of one part in a record: whoever follows thousands has thousands at distance 2
@@ -17,6 +18,8 @@ LABELS = {
     "owner": "who made it",
     "past_owner": "own past with who made it",
     "aspects": "weights of aspects",
+    "frames": "what its frames look like",
+    "residual": "what it looks like beside its frames",
 }
 NUMBERED = {"friends": "friends at distance", "diffusion": "diffusion layer"}
 # What the ids of elements are.
@@ -28,6 +31,7 @@ KINDS = {
     "social": "user",
     "owner": "user",
     "aspects": "aspect",
+    "frames": "frame",
 }
 ASPECTS = np.array(["upload", "social", "owner"])  # of HASC, in the order of their numbers
 
@@ -39,6 +43,8 @@ def records(explanation: Explanation, data: Dataset, kept: int = KEPT) -> list[d
      "parts": [{"name", "label", "value"}], which add up to the score,
      "elements": [{"part", "label", "kind", "count", "ranked": [{"id", "title", "is_user", "weight", "contribution"}],
                    "rest": {"count", "contribution"}}]}; ranked by the size of the contribution, `kept` at most.
+
+    Frames are ranked by how much the user likes them, l_ak, their "preference": the first is the key frame.
     """
     return [_record(explanation, data, pair, kept) for pair in range(len(explanation.users))]
 
@@ -69,17 +75,19 @@ def _record(why: Explanation, data: Dataset, pair: int, kept: int) -> dict:
 def _elements(name: str, ragged: Ragged, data: Dataset, pair: int, user: int, kept: int) -> dict:
     row = slice(ragged.offsets[pair], ragged.offsets[pair + 1])
     ids, weight, share = ragged.ids[row], ragged.weight[row], ragged.contribution[row]
-    order = np.argsort(-np.abs(share), kind="stable")
+    preference = getattr(ragged, "preference", None)
+    order = np.argsort(-np.abs(share) if preference is None else -preference[row], kind="stable")
     shown, rest = order[:kept], order[kept:]
     kind = KINDS.get(name.split("_")[0], "number")
     names = {"user": data.user_names, "item": data.item_names, "aspect": ASPECTS}.get(kind)
     ranked = [
         {
             "id": _id(ids[e], names),
-            "title": data.describe_item(ids[e]) if kind == "item" else str(_id(ids[e], names)),
+            "title": _title(int(ids[e]), kind, names, data),
             "is_user": kind == "user" and int(ids[e]) == user,
             "weight": float(weight[e]),
             "contribution": float(share[e]),
+            **({} if preference is None else {"preference": float(preference[row][e])}),
         }
         for e in shown
     ]
@@ -91,6 +99,12 @@ def _elements(name: str, ragged: Ragged, data: Dataset, pair: int, user: int, ke
         "ranked": ranked,
         "rest": {"count": len(rest), "contribution": float(share[rest].sum())},
     }
+
+
+def _title(number: int, kind: str, names: np.ndarray | None, data: Dataset) -> str:
+    if kind == "frame":
+        return describe_frame(data.frames, number)
+    return data.describe_item(number) if kind == "item" else str(_id(number, names))
 
 
 def _id(number: int, names: np.ndarray | None) -> int | str:

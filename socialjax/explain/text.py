@@ -35,6 +35,8 @@ def name_of(element: dict, kind: str) -> str:
     """Such as `user 12`, `the user, heard by friends`, or the title of an item."""
     if element["is_user"]:
         return f"user {element['id']}, whom friends hear"
+    if kind == "frame":
+        return shorten(element["title"])
     titled = kind == "item" and str(element["title"]) != str(element["id"])
     return shorten(element["title"]) if titled else shorten(f"{kind} {element['id']}")
 
@@ -58,16 +60,23 @@ def _lines(record: dict, shown: int):
         yield ""
         noun = group["kind"] + ("s" if group["count"] > 1 else "")
         of = f" ({values[group['part']]:+.3f})" if group["part"] in values else ""
+        if group["kind"] == "frame":
+            of += f", key frame {name_of(group['ranked'][0], 'frame')}"
         estimate = "" if record["exact"] or group["part"] == "history" else ", shares estimated by gradient times input"
         yield f"  {group['label']}{of}: {group['count']:,} {noun}{estimate}"
         ranked = group["ranked"][:shown]
         names = [name_of(e, group["kind"]) for e in ranked]
         longest = max(map(len, names), default=0)
-        named = [f"{name.ljust(longest)}  weight {e['weight']:<8.3g}" for name, e in zip(names, ranked)]
+        named = [f"{name.ljust(longest)}  weight {e['weight']:<8.3g}{_liked(e)}" for name, e in zip(names, ranked)]
         yield from _bars([(name, e["contribution"]) for name, e in zip(named, ranked)], "    ")
         count, others = rest_of(group, shown)
         if count:
             yield f"    {f'and {count:,} more'.ljust(max(map(len, named), default=0))}  {others:+8.3f}"
+
+
+def _liked(element: dict) -> str:
+    """How much the user likes a frame; nothing of other elements."""
+    return f"liked {element['preference']:<+8.3f}" if "preference" in element else ""
 
 
 def _bars(rows: list[tuple[str, float]], indent: str):

@@ -145,6 +145,7 @@ def _run_seed(definition, experiment, data, folder: Path, seed: int, began: floa
         found[name], estimate = measure.measured(model, state, data, measure.candidates(experiment, data, name))
         estimates |= {name: estimate} if estimate else {}
     main = found[experiment.eval.protocol]
+    frames = measure.key_frames(model, state, side, data)
     record = {
         "seed": seed,
         "metrics": main.mean(),
@@ -158,6 +159,7 @@ def _run_seed(definition, experiment, data, folder: Path, seed: int, began: floa
         "peak_memory_bytes": peak_memory_bytes(),
         "popularity_validation": floor,
         "code": code,
+        **({"key_frames": frames[0]} if frames else {}),
     }
     if is_first():
         title = f"{definition.name} on {data.name} ({data.provenance.kind}), seed {seed}"
@@ -165,6 +167,8 @@ def _run_seed(definition, experiment, data, folder: Path, seed: int, began: floa
         results.write_per_user(here / "per_user.npz", main.users, main.per_user)
         cold = groups.cold_items(data, main)
         results.write_per_user(here / "cold_per_user.npz", cold.users, cold.per_user)
+        if frames:
+            results.write_per_user(here / "key_frames.npz", frames[1].users, frames[1].values)
         results.write_json(done, record)
     return record
 
@@ -193,6 +197,7 @@ def _summarise(definition, experiment, data: Dataset, records: list[dict], secon
         "groups": [r["groups"] for r in records],
         "validation": over_seeds([r["validation"] for r in records]) if first["validation"] else {},
         "epoch": [r["epoch"] for r in records],
+        **({"key_frames": measure.key_frames_over_seeds(records)} if "key_frames" in first else {}),
         "references": {name: found[experiment.eval.protocol] for name, found in references["metrics"].items()},
         "references_also": references["metrics"],
         "references_corrected": references["corrected"],

@@ -7,8 +7,10 @@ import jax
 from socialjax import models
 from socialjax.data.batches import on_device
 from socialjax.data.schema import Dataset
-from socialjax.eval import corrected, groups, protocol, ranking
+from socialjax.eval import corrected, groups, keyframes, protocol, ranking
 from socialjax.eval.metrics import Result
+from socialjax.eval.significance import mean_interval
+from socialjax.models.visual.key_frames import RanksFrames
 from socialjax.run.settings import Experiment
 from socialjax.train.settings import METRIC
 
@@ -59,6 +61,37 @@ def by_sparsity(data: Dataset, result: Result) -> dict:
         degrees = groups.social_degrees(data.links, data.num_users)
         found["social degree"] = groups.by_group(result, degrees, groups.FINE_BOUNDS)
     return found
+
+
+def key_frames(model, state, side, data: Dataset) -> tuple[dict, keyframes.FrameResult] | None:
+    """What the known likes of frames say of a model that ranks frames, as figures and of each record; else None.
+
+    The figures have chance in closed form beside each metric and, of a model that trains on some of an item's frames
+    alone, `truncated`, the share it does not see at once.
+    """
+    of = keyframes.records(data)
+    if of is None or not isinstance(model, RanksFrames):
+        return None
+    found = keyframes.frame_metrics(keyframes.record_scores(model, state, side, of), of)
+    truncated = {"truncated": model.truncated(side)} if hasattr(model, "truncated") else {}
+    return found.summary() | truncated, found
+
+
+def key_frames_over_seeds(records: list[dict]) -> dict:
+    """The key-frame metrics of all seeds: {metric: mean, ci95 and values over seeds, within, random}, and the counts.
+
+    within: half the width of each seed's own interval, clustered by user, the widest of them.
+    """
+    seeds = [record["key_frames"] for record in records]
+    metrics = {}
+    for name, of in seeds[0]["metrics"].items():
+        each = [seed["metrics"][name] for seed in seeds]
+        mean, half = mean_interval([metric["mean"] for metric in each])
+        widths = [metric["ci95"] for metric in each if metric["ci95"] is not None]
+        per_user = [metric["per_user"] for metric in each]
+        metrics[name] = {"mean": mean, "ci95": half, "values": [metric["mean"] for metric in each]}
+        metrics[name] |= {"within": max(widths, default=None), "per_user": per_user, "random": of["random"]}
+    return {**seeds[0], "metrics": metrics}
 
 
 def references(experiment: Experiment, data: Dataset) -> dict[str, dict]:

@@ -48,6 +48,7 @@ def table(record: dict, folder: Path) -> str:
             f"{name}: "
             + "  ".join(f"{m} {found[m]['mean']:.4f}" for m in ("HR@10", "Recall@20", "NDCG@10") if m in found)
         )
+    lines += _key_frames(record)
     if record["reported"] and not stand_in:
         lines.append("reported elsewhere (settings differ, see the notes):")
         rows = [(f"{row['name']}: {row['note']}", row["metrics"]) for row in record["reported"]]
@@ -60,3 +61,19 @@ def table(record: dict, folder: Path) -> str:
     if stand_in:
         lines.append(f"STAND-IN: {record['dataset']} was generated; these figures say nothing about the real data")
     return "\n".join(lines)
+
+
+def _key_frames(record: dict) -> list[str]:
+    """The table of key frames with chance above it, where some of them are known to be liked."""
+    found = record.get("key_frames")
+    if not found or not found["metrics"]:
+        return []
+    skipped = ", ".join(f"{number:,} with {why} left out" for why, number in found["skipped"].items() if number)
+    head = f"key frames: {found['records']:,} records of {found['users']:,} users" + (f"; {skipped}" if skipped else "")
+    if found.get("truncated"):
+        head += f"; a training pair does not see {found['truncated']:.1%} of the frames"
+    rows = [("random, closed form", {name: metric["random"] for name, metric in found["metrics"].items()})]
+    of_users = len(record["seeds"]) == 1  # then the interval is that of the records, clustered by user
+    ours = {name: m | {"ci95": m["within"] if of_users else m["ci95"]} for name, m in found["metrics"].items()}
+    rows.append((f"{record['model']}, ± over {'users' if of_users else 'seeds'}", ours))
+    return [head, text_table(metric_rows(rows, list(found["metrics"])))]

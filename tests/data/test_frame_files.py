@@ -53,6 +53,19 @@ def test_a_folder_that_is_named_is_read_as_such(folder, monkeypatch, tmp_path):
         load(DataSettings(name="films", dir=folder, k_core=2))
 
 
+def test_pictures_of_frames_have_a_name_each_or_are_refused(folder):
+    (folder / "frame_names.txt").write_text("a/1.png\nä.png\nc.png\nd.png\ne.png\n")
+    data = frame_files.read(folder, "films")
+    assert data.frames.names.tolist() == ["a/1.png", "ä.png", "c.png", "d.png", "e.png"]
+    assert "frame_names.txt" in data.provenance.files
+    (folder / "frame_names.txt").write_text("a\nb\n")
+    with pytest.raises(DataError, match=r"frame_names\.txt: wanted 5 lines, one for each frame, got 2"):
+        frame_files.read(folder, "films")
+    (folder / "frame_names.txt").write_bytes(b"\xff" * 5)
+    with pytest.raises(DataError, match=r"frame_names\.txt: wanted UTF-8 text"):
+        frame_files.read(folder, "films")
+
+
 def test_validation_likes_and_owners_may_be_absent(folder):
     for name in ("val.tsv", "test_frames.tsv", "frame_item.npy"):
         (folder / name).unlink()

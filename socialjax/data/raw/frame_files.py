@@ -4,6 +4,7 @@
     frames.npy        float16 or float32 [L, F], the frames of the first item, then of the second, and so on
     frame_item.npy    int32 [L], the place of each frame's item; may be absent, and must agree with items.tsv
     train.tsv, val.tsv, test.tsv      user <tab> item [<tab> rating]; val.tsv may be absent
+    frame_names.txt   the picture of each frame, one a line, for people to look at; may be absent
     test_frames.tsv   user <tab> item <tab> frame, a frame that the user likes, by its row in frames.npy; may be absent
 
 Ids may be any words. frames.npy is mapped, not read: at 140,916 frames of 4,096 numbers it has 1.15 GB.
@@ -23,6 +24,7 @@ from socialjax.data.schema import Dataset, FrameLikes, Frames, Provenance, inter
 from socialjax.data.text_tables import Table, read_table
 
 ITEMS, FRAMES, OWNERS, LIKES = "items.tsv", "frames.npy", "frame_item.npy", "test_frames.tsv"
+PICTURES = "frame_names.txt"
 PAIRS = {"train": "train.tsv", "validation": "val.tsv", "test": "test.tsv"}
 REQUIRED = (ITEMS, PAIRS["train"], PAIRS["test"])
 
@@ -108,7 +110,7 @@ def _frames(folder: Path, items: Table, checksums: dict[str, str]) -> Frames:
             f"{path}: wanted float16 or float32 of shape [{offsets[-1]}, F], a row for each of the frames that {ITEMS} "
             f"counts, got {features.dtype} {features.shape}; save all frames, item by item"
         )
-    frames = Frames(offsets, features)
+    frames = Frames(offsets, features, _pictures(folder, len(features), checksums))
     if (owners := folder / OWNERS).is_file():
         given = _mapped(owners, checksums)
         if given.shape != (len(frames),) or not np.array_equal(given, frames.item):
@@ -117,6 +119,21 @@ def _frames(folder: Path, items: Table, checksums: dict[str, str]) -> Frames:
                 f"many of each as {ITEMS} counts, got {given.dtype} {given.shape}; sort the frames by item"
             )
     return frames
+
+
+def _pictures(folder: Path, frames: int, checksums: dict[str, str]) -> np.ndarray | None:
+    path = find(folder, PICTURES)
+    if path is None:
+        return None
+    file = read_bytes(path)
+    checksums[path.name] = file.sha256
+    try:
+        names = file.data.decode("utf-8").splitlines()
+    except UnicodeDecodeError as problem:
+        raise DataError(f"{path}: wanted UTF-8 text, got a damaged byte at {problem.start}; save it again") from None
+    if len(names) != frames:
+        raise DataError(f"{path}: wanted {frames} lines, one for each frame, got {len(names)}; leave none out")
+    return np.array(names, np.str_)
 
 
 def _mapped(path: Path, checksums: dict[str, str]) -> np.ndarray:

@@ -1,0 +1,82 @@
+"""A case study orders an item's frames for each user and draws pictures where they are, patches where not."""
+
+import numpy as np
+import pytest
+from matplotlib import image
+
+from socialjax.data.planted_frames import frames_world
+from socialjax.data.schema import Frames
+from socialjax.explain.case_picture import draw_case_study, faces
+from socialjax.explain.keyframes import case_study, describe_frame
+
+WORLD = frames_world(0, users=20, items=40, frames=5, features=6)
+
+
+class Truth:
+    """Ranks frames by what was planted."""
+
+    def frame_scores(self, state, side, users, frames):
+        return WORLD.preference()[users[:, None], frames]
+
+
+def test_frames_are_ordered_for_each_user_and_the_past_is_what_they_like_of_training_items():
+    rows = case_study(Truth(), None, None, WORLD.data, [3, 8, 11], 7)
+    for row, user in zip(rows, (3, 8, 11)):
+        assert (row.user, row.label) == (user, str(user))
+        assert sorted(row.frames) == [35, 36, 37, 38, 39]
+        assert row.liked.tolist() == sorted(WORLD.preference()[user, 35:40].tolist(), reverse=True)
+        mine = WORLD.data.train.item[WORLD.data.train.user == user]
+        best = {item: WORLD.preference()[user, item * 5 : item * 5 + 5].max() for item in mine}
+        assert len(set(row.past // 5)) == 3 and set(row.past // 5) <= set(mine)
+        np.testing.assert_allclose(WORLD.preference()[user, row.past], sorted(best.values(), reverse=True)[:3])
+
+
+def test_a_frame_is_called_by_its_picture_or_its_place():
+    frames = Frames(np.array([0, 2, 2, 5]), np.zeros((5, 2), np.float32))
+    assert [describe_frame(frames, row) for row in (1, 2, 4)] == ["frame 2 of 2", "frame 1 of 3", "frame 3 of 3"]
+    named = Frames(frames.offsets, frames.features, np.array(["a.png", "", "c", "d", "e"]))
+    assert [describe_frame(named, row) for row in (0, 1)] == ["a.png", "frame 2 of 2"]
+
+
+def test_pictures_stand_for_frames_where_they_can_be_read_and_lie_inside_the_folder(tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    red = np.zeros((400, 200, 3), np.uint8)
+    red[..., 0] = 255
+    for place in (folder / "red.png", tmp_path / "outside.png"):
+        image.imsave(place, red)
+    (folder / "broken.png").write_text("no picture")
+    names = np.array(["red.png", "broken.png", "../outside.png", "absent.png"])
+    frames = Frames(np.array([0, 4]), np.eye(4, dtype=np.float32), names)
+    face = faces(frames, folder)
+    picture = face(0)
+    assert max(picture.shape) <= 160 and picture.shape[0] == 2 * picture.shape[1] and (picture[..., 0] == 1).all()
+    assert [face(row).shape for row in (1, 2, 3)] == [(24, 24, 3)] * 3
+
+
+def test_frames_of_one_style_have_one_colour_and_those_alike_similar_ones():
+    by_style = faces(WORLD.data.frames, styles=WORLD.style)
+    one, other = (np.flatnonzero(WORLD.style == style) for style in (0, 1))
+    np.testing.assert_array_equal(by_style(one[0]), by_style(one[5]))
+    assert (by_style(one[0]) != by_style(other[0])).any()
+    by_look = faces(WORLD.data.frames)
+    colours = lambda rows: np.stack([by_look(row)[0, 0] for row in rows])  # noqa: E731
+    within = np.linalg.norm(colours(one) - colours(one).mean(axis=0), axis=1).mean()
+    assert within < np.linalg.norm(colours(one).mean(axis=0) - colours(other).mean(axis=0))
+
+
+def test_the_picture_is_drawn_whole_with_and_without_a_past(tmp_path):
+    rows = case_study(Truth(), None, None, WORLD.data, [3, 8], 7)
+    face = faces(WORLD.data.frames, styles=WORLD.style)
+    for name, drawn in (
+        ("past", rows),
+        ("none", [rows[0].__class__(**vars(row) | {"past": row.past[:0]}) for row in rows]),
+    ):
+        path = tmp_path / f"{name}.png"
+        draw_case_study(path, drawn, WORLD.data.frames, face, "item 7 $x_$")
+        assert image.imread(path).shape[0] > 200 and list(tmp_path.glob(".*")) == []
+
+
+def test_an_item_without_frames_and_a_model_that_ranks_none_are_refused():
+    with pytest.raises(ValueError, match="ranks no frames"):
+        case_study(object(), None, None, WORLD.data, [0], 0)
