@@ -2,18 +2,21 @@
 
 import json
 
+import jax
 import numpy as np
 import pytest
 from tiny import TINY
 
 from experiments import explain
+from socialjax.data import sources
 from socialjax.data.planted_frames import frames_world
 from socialjax.data.sources import DataSettings
 from socialjax.models.cf.bpr import BPR
 from socialjax.models.visual.jifr import JIFR
-from socialjax.run import measure, shown
+from socialjax.run import measure, shown, warm_start
 from socialjax.run.execute import main
 from socialjax.run.settings import Definition, EvalSettings, Experiment
+from socialjax.train.checkpoint import read_best
 from socialjax.train.settings import TrainSettings
 
 
@@ -68,6 +71,17 @@ def test_the_result_has_key_frames_with_chance_beside_them(finished):
     with np.load(finished / "jifr" / "seed_0" / "key_frames.npz") as kept:
         assert len(kept["users"]) == found["records"]
         assert kept["NDCG@3"].mean(dtype=float) == pytest.approx(found["metrics"]["NDCG@3"]["values"][0], abs=1e-3)
+
+
+def test_it_starts_from_a_finished_bpr_and_draws_the_rest(finished, films, places):
+    model, data = JIFR(dim=4, visual_dim=3), sources.load(DataSettings(name="films", dir=films))
+    fresh = model.init(jax.random.key(5), model.prepare(data))
+    taken = warm_start.from_run(finished / "bpr", 0)(fresh)
+    theirs, _ = read_best(finished / "bpr" / "seed_0" / "checkpoints")
+    for name in ("users", "items", "item_bias"):
+        np.testing.assert_array_equal(taken[name], theirs[name])
+    for name in ("visual_users", "projection", "log_sharpness"):
+        np.testing.assert_array_equal(taken[name], fresh[name])
 
 
 def test_a_model_that_ranks_no_frames_has_none(finished):
