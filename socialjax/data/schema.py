@@ -76,6 +76,30 @@ class FrameLikes:
 
 
 @dataclasses.dataclass(frozen=True)
+class Attributes:
+    """Named attributes of what items look like (neckline, heel height), as an attribute network found them on each
+    item's picture: SAERS's semantic space.
+
+    names: K attributes; classes: the names of each one's classes. features f32[I, K, F]: the region's vector. valid
+    bool[I, K]: the attribute is there on this item. label i16[I, K]: its class, -1 where there is none, with
+    probability f32[I, K]. boxes f32[I, K, 4]: (x0, y0, x1, y1), half-open, in parts of the picture's width and height;
+    fallback bool[I, K]: nothing stood out, the box is the whole picture.
+    """
+
+    names: tuple[str, ...]
+    classes: tuple[tuple[str, ...], ...]
+    features: np.ndarray
+    valid: np.ndarray
+    label: np.ndarray
+    probability: np.ndarray
+    boxes: np.ndarray
+    fallback: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+
+@dataclasses.dataclass(frozen=True)
 class Provenance:
     """Where the columns come from. `kind` says whether they are real; `repairs` what was mended on the way in."""
 
@@ -96,7 +120,9 @@ class Dataset:
     links: directed, as published. user_features f32[U, Fu], item_features f32[I, Fi]. owners i32[I]: the user who made
     each item, -1 where nobody knows. social_features f32[U, Fs]: users by their place in the social graph.
     user_names, item_names: the ids of the file (str), position = our id; item_titles for people to read. frames: images
-    of items; frame_likes: which of them users like, for tests only.
+    of items; frame_likes: which of them users like, for tests only. attributes: what their pictures show, by name.
+    item_groups str[I]: the product group of each (tops, shoes), "" where it is not known; item_pictures str[I]: the
+    file of each one's picture, "" without one.
     """
 
     name: str
@@ -116,6 +142,9 @@ class Dataset:
     item_titles: np.ndarray | None = None
     frames: Frames | None = None
     frame_likes: FrameLikes | None = None
+    attributes: Attributes | None = None
+    item_groups: np.ndarray | None = None
+    item_pictures: np.ndarray | None = None
 
     def parts(self) -> dict[str, Interactions]:
         return {part: getattr(self, part) for part in PARTS}
