@@ -21,9 +21,9 @@ from pathlib import Path
 import numpy as np
 import tyro
 
-from experiments._bars import Bar, bars_table
 from experiments._jifr_report import measured, ranked, report, write_key_frames
 from experiments._jifr_sheet import contact_sheet
+from experiments._planted.bars import Bar, bars_table
 from socialjax.data import picture_world
 from socialjax.data.batches import on_device, resident
 from socialjax.data.cache import file_checksums, key_of

@@ -7,133 +7,24 @@ Writes planted.json; exits 1 when a bar is missed. Expect 40 minutes on 2 cores,
 """
 
 import dataclasses
+import functools
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import tyro
 
-from experiments import planted_aspects, planted_frames
-from experiments._bars import Bar, bars_table, fitted
-from socialjax.data import planted
-from socialjax.eval import protocol, ranking
-from socialjax.models.cf.bpr import BPR
-from socialjax.models.cf.fm import FM
-from socialjax.models.cf.gcmc import GCMC
-from socialjax.models.cf.lightgcn import LightGCN
-from socialjax.models.cf.lr_gccf import LRGCCF
-from socialjax.models.cf.pinsage import PinSage
-from socialjax.models.cf.svdpp import SVDpp
-from socialjax.models.protocol import Model
-from socialjax.models.social.context_mf import ContextMF
-from socialjax.models.social.diffnet import DiffNet
-from socialjax.models.social.diffnet_pp import DiffNetPP
-from socialjax.models.social.social_lightgcn import SocialLightGCN
-from socialjax.models.social.social_mf import SocialMF
-from socialjax.models.social.soreg import SoReg
-from socialjax.models.social.trust_svd import TrustSVD
+from experiments._planted import aspects, frames, influence
+from experiments._planted.bars import Bar, bars_table
 from socialjax.run.command import exit_code, set_up_logging
 from socialjax.run.results import made_with, write_json
-from socialjax.train.settings import TrainSettings
 
-FULL = protocol.parse("full", ks=(10,))
-TRAINING = TrainSettings(
-    epochs=150,
-    batch_size=1024,
-    learning_rate=1e-2,
-    evaluate_every=5,
-    patience=40,
-    plateau=60,
-    quiet=True,
-    save_seconds=1e9,
-)
-SHARED = {"dim": 32, "objective": "softmax", "negatives": 8, "l2": 0.02, "dropout": 0.2}
-MODELS: dict[str, Model] = {
-    "bpr": BPR(**SHARED),
-    "fm": FM(**SHARED),
-    "svdpp": SVDpp(**SHARED),
-    "trust_svd": TrustSVD(**SHARED),
-    "social_mf": SocialMF(**SHARED),
-    "soreg": SoReg(**SHARED),
-    "context_mf": ContextMF(**SHARED),
-    "gcmc": GCMC(**SHARED | {"l2": 0.001}),
-    "pinsage": PinSage(**SHARED | {"l2": 0.001}),
-    "lightgcn": LightGCN(**SHARED),
-    "lr_gccf": LRGCCF(**SHARED),
-    "diffnet": DiffNet(**SHARED, layers="all", exclude_target=True),
-    # With links in both directions depth 1 hears two hops already: relays learn from the speakers who hear them.
-    "diffnet_pp": DiffNetPP(**SHARED, symmetric=False),
-    "social_lightgcn": SocialLightGCN(**SHARED),
-    "hasc": planted_aspects.ATTENTION,
-    "jifr": planted_frames.ATTENTION,
+# From seeds to bars. HASC has a world of its own, with owners, and JIFR two, with frames.
+MODELS: dict[str, Callable[[list[int]], list[Bar]]] = {
+    **{name: functools.partial(influence.bars, name=name) for name in influence.MODELS},
+    "hasc": aspects.bars,
+    "jifr": frames.bars,
 }
-GAIN, NO_GAIN = 1.3, 1.05  # over the base on silent users, with links and with links rewired at random
-BASE = {"trust_svd": "svdpp"}  # what the model is without its links; BPR unless said otherwise
-HEARS_FRIENDS_ONLY = ("context_mf",)  # its score counts what friends took, and in the two-hop world they take nothing
-
-
-def silent_ndcg(model: Model, world: planted.World, seed: int) -> float:
-    """Test NDCG@10 over all items of the users who say nothing themselves."""
-    _, state = fitted(model, world.data, seed, TRAINING, FULL)
-    lists = protocol.candidates(world.data, FULL, "test", users=np.flatnonzero(world.silent))
-    return ranking.evaluate_state(model, state, lists).mean()["NDCG@10"]
-
-
-def checkerboard(name: str, model: Model, seeds: list[int]) -> list[Bar]:
-    """Every held-out even item above every odd one for even users, and the other way round."""
-    found = []
-    for seed in seeds:
-        data = planted.checkerboard(seed=seed, links=4)
-        _, state = fitted(model, data, seed, TRAINING, FULL)
-        lists = protocol.candidates(data, dataclasses.replace(FULL, mask=("train", "validation")), "test")
-        found.append(ranking.evaluate_state(model, state, lists).mean()["NDCG@10"])
-    return [Bar(name, "checkerboard, NDCG@10 (worst seed)", 0.999, min(found))]
-
-
-def influence(name: str, model: Model, seeds: list[int]) -> list[Bar]:
-    """Silent users: what friends say must help, and only friends.
-
-    The bar of rewired links lies close to 1: it is measured on twice as many worlds.
-    """
-    base = MODELS[BASE.get(name, "bpr")]
-
-    def gain(over: Model, seeds: list[int], **world) -> float:
-        worlds = [planted.influence(seed=seed, **world) for seed in seeds]
-        mine, theirs = ([silent_ndcg(m, world, s) for world, s in zip(worlds, seeds)] for m in (model, over))
-        return float(np.mean(mine) / np.mean(theirs))
-
-    more, over = [*seeds, *(seed + max(seeds) + 1 for seed in seeds)], BASE.get(name, "bpr")
-    bars = [
-        Bar(name, "influence, silent users, NDCG@10 over bpr", GAIN, gain(MODELS["bpr"], seeds)),
-        Bar(name, f"influence, links rewired, over {over}", NO_GAIN, gain(base, more, rewired=True), at_most=True),
-    ]
-    if name in HEARS_FRIENDS_ONLY:
-        return bars
-    rewired = gain(base, more, two_hop=True, rewired=True)
-    bars += [
-        Bar(name, "two-hop, silent users, over bpr", GAIN, gain(MODELS["bpr"], seeds, two_hop=True)),
-        Bar(name, f"two-hop, links rewired, over {over}", NO_GAIN, rewired, at_most=True),
-    ]
-    if hasattr(model, "depth"):
-        deep, shallow = (
-            [
-                silent_ndcg(dataclasses.replace(model, depth=k), planted.influence(seed=s, two_hop=True), s)
-                for s in seeds
-            ]
-            for k in (2, 1)
-        )
-        bars.append(Bar(name, "two-hop, depth 2 over depth 1", 1.0, float(np.mean(deep) / np.mean(shallow))))
-    return bars
-
-
-def checks(name: str) -> list[Callable[[str, Model, list[int]], list[Bar]]]:
-    """The worlds of a model: all that its traits allow. HASC has one of its own, with owners, and JIFR two, with
-    frames."""
-    own = {"hasc": planted_aspects.bars, "jifr": planted_frames.bars}
-    if name in own:
-        return [lambda name, _, seeds: own[name](seeds, name)]
-    return [checkerboard, *([influence] if "links" in MODELS[name].traits.needs else [])]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,8 +49,7 @@ def report(of: Arguments) -> bool:
     """Prints and writes every bar; whether all are met."""
     bars: list[Bar] = []
     for name in of.only or MODELS:
-        for check in checks(name):
-            bars += check(name, MODELS[name], list(of.seeds))
+        bars += MODELS[name](list(of.seeds))
     print(bars_table(bars))
     found = [dataclasses.asdict(bar) | {"met": bar.met} for bar in bars]
     write_json(of.out, {"seeds": list(of.seeds), "bars": found, **made_with()})

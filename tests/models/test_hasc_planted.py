@@ -2,10 +2,10 @@
 
 import pytest
 
-from experiments import planted_aspects
+from experiments._planted import aspects
 
 
 @pytest.mark.slow
 def test_attention_finds_who_follows_uploads_friends_and_owners_and_why():
-    missed = [bar for bar in planted_aspects.bars([0, 1, 2]) if not bar.met]
+    missed = [bar for bar in aspects.bars([0, 1, 2]) if not bar.met]
     assert missed == []

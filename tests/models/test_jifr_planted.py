@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from experiments import planted_frames
+from experiments._planted import frames
 from socialjax.data.planted_frames import frames_world
 from socialjax.eval import keyframes
 
 
 @pytest.mark.slow
 def test_attention_finds_key_frames_where_the_best_frame_decides_and_not_where_all_do():
-    missed = [bar for bar in planted_frames.bars([0, 1, 2]) if not bar.met]
+    missed = [bar for bar in frames.bars([0, 1, 2]) if not bar.met]
     assert missed == []
 
 
@@ -20,6 +20,6 @@ def test_the_controls_know_nothing_and_the_planted_preference_everything():
         world = frames_world(0, pooling)
         of = keyframes.records(world.data)
         truth = world.preference()[np.repeat(of.users, of.lengths()), of.frames]
-        assert planted_frames.of_frames(truth, world)["NDCG@3"] == pytest.approx(1.0)
-        assert planted_frames.random_frames(world) == pytest.approx(expected, abs=0.02)
-    assert planted_frames.popular_style(frames_world(0)) == pytest.approx(0.43, abs=0.05)
+        assert frames.of_frames(truth, world)["NDCG@3"] == pytest.approx(1.0)
+        assert frames.random_frames(world) == pytest.approx(expected, abs=0.02)
+    assert frames.popular_style(frames_world(0)) == pytest.approx(0.43, abs=0.05)

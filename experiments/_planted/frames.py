@@ -1,29 +1,25 @@
 """JIFR on worlds where it is known how much each user likes each frame, and no like of a frame is trained on.
 
-    python -m experiments.planted_frames              # seeds 0 1 2
-    python -m experiments.planted_frames --seeds 0
+    python -m experiments.planted_all --only jifr
 
-`experiments.planted_all --only jifr` runs the same. Expect 8 minutes on 2 cores.
+Expect 8 minutes on 2 cores.
 
 In the world MAX an item looks to a user like its best frame, in MEAN like all of them. Attention must help to find the
 frames that users like in the first and not in the second: a model that wins in both has seen what it should not.
 """
 
 import dataclasses
-import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
-import tyro
 
-from experiments._bars import Bar, bars_table
+from experiments._planted.bars import Bar
 from socialjax.data.batches import on_device, resident
 from socialjax.data.planted_frames import FramesWorld, frames_world
 from socialjax.eval import keyframes, protocol, ranking
 from socialjax.models.visual import jifr_scores
 from socialjax.models.visual.jifr import JIFR
-from socialjax.run.command import exit_code, set_up_logging
 from socialjax.train.loop import train
 from socialjax.train.settings import TrainSettings
 
@@ -149,33 +145,3 @@ def bars(seeds: list[int], name: str = "jifr") -> list[Bar]:
         most("frames MAX, frames moved between items, away from chance", 0.03, abs(np.mean(moved) - random)),
         most("frames MAX, styles by popularity, away from chance", 0.05, abs(popular - random)),
     ]
-
-
-@dataclasses.dataclass(frozen=True)
-class Arguments:
-    """The command line."""
-
-    seeds: tuple[int, ...] = (0, 1, 2)
-    """Of the worlds and of training."""
-
-    def __post_init__(self):
-        if not self.seeds or min(self.seeds) < 0:
-            raise ValueError(f"--seeds wants numbers from 0, such as 0 1 2, got {self.seeds}")
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Trains the models on both worlds; 1 when a bar is missed."""
-    set_up_logging()
-    met = []
-
-    def act():
-        chosen = tyro.cli(Arguments, prog="python -m experiments.planted_frames", description=__doc__, args=arguments)
-        lines = bars(list(chosen.seeds))
-        print(bars_table(lines))
-        met.append(all(bar.met for bar in lines))
-
-    return exit_code(act) or (0 if all(met) else 1)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

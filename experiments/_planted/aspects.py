@@ -1,23 +1,19 @@
 """HASC on a world where it is known why each user favours what they do: attention against the planted reasons.
 
-    python -m experiments.planted_aspects              # seeds 0 1 2
-    python -m experiments.planted_aspects --seeds 0
+    python -m experiments.planted_all --only hasc
 
-`experiments.planted_all --only hasc` runs the same. Expect 4 minutes on 2 cores.
+Expect 4 minutes on 2 cores.
 """
 
 import dataclasses
-import sys
 
 import jax.numpy as jnp
 import numpy as np
-import tyro
 
-from experiments._bars import Bar, bars_table, fitted
+from experiments._planted.bars import Bar, fitted
 from socialjax.data.planted_aspects import AspectWorld, aspects
 from socialjax.eval import protocol, ranking
 from socialjax.models.social.hasc import HASC, HASCState
-from socialjax.run.command import exit_code, set_up_logging
 from socialjax.train.settings import TrainSettings
 
 LISTS = protocol.parse("sampled100-strict", ks=(10,))
@@ -165,33 +161,3 @@ def bars(seeds: list[int], name: str = "hasc") -> list[Bar]:
         for place, code in enumerate(GROUPS)
     ]
     return lines
-
-
-@dataclasses.dataclass(frozen=True)
-class Arguments:
-    """The command line."""
-
-    seeds: tuple[int, ...] = (0, 1, 2)
-    """Of the worlds and of training."""
-
-    def __post_init__(self):
-        if not self.seeds or min(self.seeds) < 0:
-            raise ValueError(f"--seeds wants numbers from 0, such as 0 1 2, got {self.seeds}")
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Trains attention, means and BPR on the world and attention on its shuffled control; 1 when a bar is missed."""
-    set_up_logging()
-    met = []
-
-    def act():
-        chosen = tyro.cli(Arguments, prog="python -m experiments.planted_aspects", args=arguments)
-        lines = bars(list(chosen.seeds))
-        print(bars_table(lines))
-        met.append(all(bar.met for bar in lines))
-
-    return exit_code(act) or (0 if all(met) else 1)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
