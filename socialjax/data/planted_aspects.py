@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from socialjax.data.schema import Dataset, Links, Provenance, interactions
+from socialjax.data.schema import Dataset, Links, Provenance, taken_by_row
 
 UPLOADS, SOCIAL, OWNERS = 0, 1, 2
 
@@ -102,7 +102,7 @@ def aspects(
     name = f"aspects{'-shuffled' if shuffled else ''}"
     everyone = np.arange(num_users)
     parts = (np.sort(favourites[:, :history]), favourites[:, history : history + 1], favourites[:, history + 1 :])
-    train, validation, test = (interactions(np.repeat(everyone, part.shape[1]), part.ravel()) for part in parts)
+    train, validation, test = map(taken_by_row, parts)
     data = Dataset(
         name=name,
         num_users=num_users,

@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 
-from socialjax.data.schema import Dataset, FrameLikes, Frames, Provenance, interactions
+from socialjax.data.schema import Dataset, FrameLikes, Frames, Provenance, taken_by_row
 
 TRAIN, VALIDATION, TEST = 24, 2, 6  # pairs of each user
 SHARPNESS = 4.0  # of a user's utilities before the chance in what they take
@@ -76,8 +76,7 @@ def frames_world(
     if shuffled:
         looks = looks[np.random.default_rng([seed, 16]).permutation(len(looks))]
     name = f"frames-{pooling}{'-shuffled' if shuffled else ''}"
-    everyone = np.arange(users)
-    train, validation, test = (interactions(np.repeat(everyone, part.shape[1]), part.ravel()) for part in parts)
+    train, validation, test = map(taken_by_row, parts)
     data = Dataset(
         name=name,
         num_users=users,

@@ -182,6 +182,11 @@ def interactions(user, item, value=None, time=None) -> Interactions:
     )
 
 
+def taken_by_row(items: np.ndarray) -> Interactions:
+    """User u took items[u]; items i[U, n]."""
+    return interactions(np.repeat(np.arange(len(items)), items.shape[1]), np.ravel(items))
+
+
 def no_interactions() -> Interactions:
     return interactions([], [])
 

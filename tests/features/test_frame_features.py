@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image
 
 from socialjax.data.errors import DataError
 from socialjax.data.frames import video
@@ -50,20 +51,11 @@ def folder(tmp_path_factory):
     for name in ("b", "c"):
         (place / name).mkdir()
     for n, colour in enumerate([(200, 10, 30), (10, 200, 60)]):
-        write_image(place / "b" / f"{n}.png", np.full((20, 30, 3), colour, np.uint8))
+        Image.fromarray(np.full((20, 30, 3), colour, np.uint8)).save(place / "b" / f"{n}.png")
     whole = (place / "a.mp4").read_bytes()
     (place / "half.mp4").write_bytes(whole[: len(whole) // 2])
     (place / "text.mp4").write_text("no film\n" * 50)
     return place
-
-
-def write_image(path, picture):
-    av = video.require_av()
-    with av.open(str(path), "w", format="image2", options={"update": "1"}) as container:
-        stream = container.add_stream("png", rate=1)
-        stream.height, stream.width, stream.pix_fmt = *picture.shape[:2], "rgb24"
-        container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-        container.mux(stream.encode(None))
 
 
 @pytest.fixture
@@ -127,11 +119,11 @@ def test_a_stopped_run_goes_on_with_the_file_it_was_at(small, table, tmp_path, m
 def test_vectors_that_are_not_finite_are_skipped_and_stated(small, folder, tmp_path, caplog):
     place = tmp_path / "media"
     (place / "x").mkdir(parents=True)
-    write_image(place / "x" / "0.png", np.full((20, 30, 3), (90, 90, 0), np.uint8))  # no blue: 0 / 0
+    Image.fromarray(np.full((20, 30, 3), (90, 90, 0), np.uint8)).save(place / "x" / "0.png")  # no blue: 0 / 0
     with pytest.raises(DataError, match="got none of small; check the weights"):
         frame_features(frames_of(place, SETTINGS, tmp_path / "f", False), "small", cache=tmp_path / "k", progress=False)
     (place / "y").mkdir()
-    write_image(place / "y" / "0.png", np.full((20, 30, 3), (90, 90, 90), np.uint8))
+    Image.fromarray(np.full((20, 30, 3), (90, 90, 90), np.uint8)).save(place / "y" / "0.png")
     table = frames_of(place, SETTINGS, tmp_path / "f", False)
     found = frame_features(table, "small", cache=tmp_path / "k", progress=False)
     assert np.diff(found.frames.offsets).tolist() == [0, 1] and found.rows.tolist() == [1]

@@ -9,7 +9,7 @@ from typing import ClassVar
 import flax.linen as nn
 
 from socialjax.models.attributes.backbones.depthwise import DepthwiseConv, Form
-from socialjax.models.attributes.backbones.layers import ConvNorm, StoredNorm
+from socialjax.models.attributes.backbones.layers import ConvNorm, StoredNorm, classified
 from socialjax.models.attributes.backbones.pictures import Preparation
 
 EPSILON = 1e-3
@@ -59,9 +59,7 @@ class EfficientNetLite0(nn.Module):
                 number += 1
             taps[f"stage{stage + 1}"] = images
         images = nn.relu6(ConvNorm(self._wide(1280), 1, epsilon=EPSILON, name="head")(images))
-        taps["features"], taps["pooled"] = images, images.mean((1, 2))
-        logits = nn.Dense(self.classes, name="classifier")(taps["pooled"]) if self.classes else None
-        return logits, taps
+        return classified(images, taps, self.classes), taps
 
     def _wide(self, channels: int) -> int:
         return max(1, round(channels * self.width))

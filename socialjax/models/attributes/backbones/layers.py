@@ -48,6 +48,16 @@ class StoredNorm(nn.Module):
         return images * jnp.expand_dims(factor, axes) + jnp.expand_dims(shift, axes)
 
 
+def classified(images, taps: dict, classes: int):
+    """The end of a network that averages over the picture: `features` and `pooled` are put into taps, and one layer,
+    called classifier in the network that calls this, makes logits f32[B, classes] of them; None for 0 classes.
+
+    images f32[B, H, W, C].
+    """
+    taps["features"], taps["pooled"] = images, images.mean((1, 2))
+    return nn.Dense(classes, name="classifier")(taps["pooled"]) if classes else None
+
+
 def max_pool(images, size: int, stride: int, padding: int = 0):
     """The largest of each window; what is padded never wins. images f32[B, H, W, C] -> f32[B, H', W', C]."""
     return nn.max_pool(images, (size, size), (stride, stride), ((padding, padding),) * 2)

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import flax.linen as nn
 
-from socialjax.models.attributes.backbones.layers import ConvNorm, max_pool
+from socialjax.models.attributes.backbones.layers import ConvNorm, classified, max_pool
 from socialjax.models.attributes.backbones.pictures import TORCHVISION, Preparation
 
 STAGES = ((3, 64), (4, 128), (6, 256), (3, 512))  # (bottlenecks, their inner channels)
@@ -37,9 +37,7 @@ class ResNet50(nn.Module):
                 stride = 2 if stage and not block else 1
                 images = Bottleneck(self._wide(channels), stride, name=f"stage{stage + 1}_block{block}")(images)
             taps[f"stage{stage + 1}"] = images
-        taps["features"], taps["pooled"] = images, images.mean((1, 2))
-        logits = nn.Dense(self.classes, name="classifier")(taps["pooled"]) if self.classes else None
-        return logits, taps
+        return classified(images, taps, self.classes), taps
 
     def _wide(self, channels: int) -> int:
         return max(1, round(channels * self.width))
