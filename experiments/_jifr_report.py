@@ -8,7 +8,7 @@ from socialjax.data.schema import Dataset
 from socialjax.eval import keyframes, protocol, ranking
 from socialjax.eval.tables import markdown_table
 from socialjax.models.visual.key_frames import RanksFrames
-from socialjax.run.whole import whole
+from socialjax.whole import whole
 
 NEGATIVES = 100
 KS = (5, 10)

@@ -40,9 +40,9 @@ from socialjax.models.cf.bpr import BPR
 from socialjax.models.visual.jifr import JIFR
 from socialjax.run.command import exit_code, set_up_logging
 from socialjax.run.results import write_json
-from socialjax.run.whole import whole
 from socialjax.train.loop import train
 from socialjax.train.settings import TrainSettings
+from socialjax.whole import whole
 
 log = logging.getLogger(__name__)
 MODELS = {

@@ -15,21 +15,22 @@ ROOT = Path(__file__).resolve().parent.parent
 ALLOWED = {
     "socialjax": ("run",),  # the Python interface, imported when called
     "graph": (),
+    "whole": (),
     "ops": ("graph",),
-    "data": ("graph",),
-    "data.batches": ("data", "graph", "ops", "models.protocol"),  # makes the Batch of the contract
+    "data": ("graph", "whole"),
+    "data.batches": ("data", "whole", "graph", "ops", "models.protocol"),  # makes the Batch of the contract
     "models": ("ops", "graph", "models"),  # __init__ lists the models
     "models.protocol": (),
     "models.parts": ("ops", "graph", "models.protocol"),
     "models.history": ("ops", "graph", "models.protocol", "models.parts"),
     "models.bipartite": ("ops", "graph"),
     "models.<family>": ("ops", "graph", "models.protocol", "models.parts", "models.history", "models.bipartite"),
-    "features": ("data", "ops", "graph", "models.attributes.backbones"),
+    "features": ("data", "ops", "graph", "whole", "models.attributes.backbones"),
     "eval": ("ops", "models.protocol", "data.schema"),
-    "train": ("eval", "ops", "models.protocol", "data.schema", "data.batches"),
-    "explain": ("eval", "graph", "models.protocol", "data.schema"),
+    "train": ("eval", "ops", "models.protocol", "data.schema", "data.batches", "whole"),
+    "explain": ("eval", "graph", "whole", "models.protocol", "data.schema"),
     "robust": ("eval", "graph", "models.protocol", "data.schema"),
-    "run": ("graph", "ops", "data", "models", "features", "eval", "train", "explain", "robust"),
+    "run": ("graph", "whole", "ops", "data", "models", "features", "eval", "train", "explain", "robust"),
 }
 # Libraries of which a change of mind must cost one place.
 ONLY_IN = {

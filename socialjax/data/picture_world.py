@@ -8,8 +8,6 @@ frames and features have to be found in them, and are set beside the truth by th
 import dataclasses
 import hashlib
 import json
-import os
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +19,7 @@ from socialjax.data.frames import video
 from socialjax.data.frames.collect import FrameTable
 from socialjax.data.planted_frames import FramesWorld
 from socialjax.data.schema import Dataset, FrameLikes, Frames, Provenance
+from socialjax.whole import whole
 
 HEIGHT, WIDTH, FPS = 120, 160, 12
 _SHOT = (10, 14)  # frames, both ends in
@@ -99,9 +98,8 @@ def _claim(folder: Path, world: FramesWorld, seed: int) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".writing-", delete=False) as file:
-        file.write(text)
-    os.replace(file.name, path)
+    with whole(path) as temporary:
+        temporary.write_text(text)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,10 +1,10 @@
 """An explanation as a picture: parts stacked up to the score, and the strongest friends and items beside them."""
 
-import os
 import warnings
 from pathlib import Path
 
 from socialjax.explain.text import heading, name_of, rest_of, shorten, stand_in
+from socialjax.whole import whole
 
 COLOURS = ("#4269d0", "#ff8a2b", "#e0ac2b", "#3ca951", "#9c6b4e", "#a463f2", "#97bbf5", "#ff6ea8")
 GREY = "#8a8f98"
@@ -39,14 +39,9 @@ def draw(path: Path, record: dict, shown: int = SHOWN) -> None:
 
 def save(figure, path: Path) -> None:
     """Writes a Matplotlib figure as PNG, whole or not at all."""
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Glyph .* missing")  # a title in letters that the font does not have
-            figure.savefig(temporary, dpi=120, format="png")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole(path) as temporary, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # a title in letters that the font does not have
+        figure.savefig(temporary, dpi=120, format="png")
 
 
 def _colours(record: dict) -> dict[str, str]:

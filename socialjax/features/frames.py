@@ -3,8 +3,6 @@
 import hashlib
 import json
 import logging
-import os
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +19,7 @@ from socialjax.data.frames.collect import FrameTable
 from socialjax.data.schema import Frames, Provenance
 from socialjax.features.pretrained import Pretrained, pretrained
 from socialjax.models.attributes.backbones.pictures import prepared
+from socialjax.whole import whole
 
 log = logging.getLogger(__name__)
 FORMAT = 1  # raise when the same pictures and weights would give other vectors
@@ -146,16 +145,11 @@ def _load(at: Path, count: int) -> np.ndarray | None:
 
 
 def _keep(vectors: np.ndarray, at: Path, sha256: str, described: dict) -> None:
-    """Vectors, and beside them a note of what they are made of; each under a temporary name first, then renamed."""
+    """Vectors, and beside them a note of what they are made of; each whole or absent."""
     note = json.dumps({**described, "file": sha256}, sort_keys=True).encode()
     for path, write in (
         (at.with_suffix(".json"), lambda file: file.write(note)),
         (at, lambda file: np.save(file, vectors)),
     ):
-        with tempfile.NamedTemporaryFile(dir=at.parent, prefix=".keeping-", delete=False) as file:
-            try:
-                write(file)
-                file.close()
-                os.replace(file.name, path)
-            finally:
-                Path(file.name).unlink(missing_ok=True)
+        with whole(path) as temporary, open(temporary, "wb") as file:
+            write(file)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from socialjax.run.whole import whole
+from socialjax.whole import whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -15,7 +15,7 @@ import numpy as np
 from socialjax import models
 from socialjax.data.schema import Dataset, counts
 from socialjax.run.settings import Experiment
-from socialjax.run.whole import whole
+from socialjax.whole import whole
 
 # What may change between two starts in one folder: it has no bearing on the figures.
 FREE = {

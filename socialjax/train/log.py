@@ -12,6 +12,7 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from socialjax.train.settings import METRIC, TrainSettings
+from socialjax.whole import whole
 
 log = logging.getLogger(__name__)
 
@@ -28,9 +29,8 @@ class MetricsLog:
         Returns the lines that stay.
         """
         kept = [line for line in self.read() if line["step"] <= step]
-        temporary = self.path.with_suffix(".jsonl.part")
-        temporary.write_text("".join(json.dumps(line) + "\n" for line in kept))
-        os.replace(temporary, self.path)
+        with whole(self.path) as temporary:
+            temporary.write_text("".join(json.dumps(line) + "\n" for line in kept))
         return kept
 
     def read(self) -> list[dict]:

@@ -3,8 +3,6 @@
 import dataclasses
 import json
 import logging
-import os
-import tempfile
 import time
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from socialjax.data.errors import DataError
 from socialjax.data.frames.extract import DEFAULT, IMAGES, VIDEOS, FrameSettings, KeyFrames, key_frames_of
 from socialjax.data.frames.video import require_av
 from socialjax.data.schema import Provenance
+from socialjax.whole import whole
 
 log = logging.getLogger(__name__)
 FORMAT = 1  # raise when the same file and settings would give other frames
@@ -154,14 +153,8 @@ def _kept_or_made(path: Path, settings: FrameSettings, cache: Path) -> tuple[str
 
 
 def _keep(found: KeyFrames, at: Path, described: dict) -> None:
-    """Written to a temporary name, then renamed: a file of that name is whole."""
-    with tempfile.NamedTemporaryFile(dir=at.parent, prefix=".keeping-", suffix=".npz", delete=False) as file:
-        try:
-            np.savez(file, **dataclasses.asdict(found), provenance=json.dumps(described, sort_keys=True))
-            file.close()
-            os.replace(file.name, at)
-        finally:
-            Path(file.name).unlink(missing_ok=True)
+    with whole(at) as temporary:
+        np.savez(temporary, **dataclasses.asdict(found), provenance=json.dumps(described, sort_keys=True))
 
 
 def _load(at: Path) -> KeyFrames:

@@ -1,14 +1,13 @@
 """Pictures out of video and image files, and video files out of pictures: the only place that knows PyAV."""
 
 import dataclasses
-import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from socialjax.data.errors import DataError
+from socialjax.whole import whole
 
 _LARGEST = 16384  # points along a side; a damaged header may ask for any number
 
@@ -105,18 +104,12 @@ def write(
             f"wanted frames uint8[n, h, w, 3] of even sides, got {frames.dtype}{list(frames.shape)}; crop them"
         )
     av, path = require_av(), Path(path)
-    handle, temporary = tempfile.mkstemp(suffix=path.suffix, prefix=".writing-", dir=path.parent)
-    os.close(handle)
-    try:
-        with av.open(temporary, "w") as container:
-            stream = container.add_stream(codec, rate=fps, options=dict(options or {}))
-            stream.height, stream.width = frames.shape[1:3]
-            stream.pix_fmt = "yuv420p"
-            stream.codec_context.gop_size = intra_every
-            stream.codec_context.thread_count = 1
-            for picture in frames:
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-            container.mux(stream.encode(None))
-        os.replace(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    with whole(path) as temporary, av.open(str(temporary), "w") as container:
+        stream = container.add_stream(codec, rate=fps, options=dict(options or {}))
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.gop_size = intra_every
+        stream.codec_context.thread_count = 1
+        for picture in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))

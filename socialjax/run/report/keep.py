@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from socialjax.run import results
-from socialjax.run.whole import whole
+from socialjax.whole import whole
 
 # Of the table's protocol; what paired tests over users need, and all they need.
 KEPT = tuple(f"{name}@{k}" for name in ("HR", "NDCG") for k in (5, 10, 15))

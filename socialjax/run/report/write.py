@@ -9,7 +9,7 @@ from socialjax.run.report.page import figure_name, update
 from socialjax.run.report.page import page as page_of
 from socialjax.run.report.paper import Paper
 from socialjax.run.report.tidy import as_csv, tidy
-from socialjax.run.whole import whole
+from socialjax.whole import whole
 
 
 def texts(paper: Paper, kept: Path, datasets: tuple[str, ...] = ()) -> dict[str, str]:

@@ -13,8 +13,8 @@ from socialjax.data.schema import Dataset
 from socialjax.run import results
 from socialjax.run.tuning.search import Search
 from socialjax.run.tuning.space import Point
-from socialjax.run.whole import whole
 from socialjax.train.log import MetricsLog
+from socialjax.whole import whole
 
 # What may change between two starts in one folder, beside results.FREE.
 FREE = {"trials", "jobs", "quiet", "save_seconds"}
