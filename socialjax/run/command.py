@@ -11,6 +11,7 @@ from pathlib import Path
 import tyro
 
 from socialjax.data.errors import DataError
+from socialjax.run.field_help import options
 from socialjax.run.settings import Definition, Experiment
 from socialjax.train import signals
 from socialjax.train.checkpoint import CheckpointError
@@ -45,15 +46,16 @@ def read_arguments(definition: Definition, arguments: Sequence[str]) -> Experime
     if chosen is not None and chosen not in definition.presets:
         raise ValueError(f"--preset must be one of {_names(definition.presets)}, got '{chosen}'")
     default = definition.presets[chosen] if chosen else definition.default
-    kind = Experiment[type(default.model)]
+    model = options(default.model)
     description = f"{definition.summary}\n\nPresets: {_names(definition.presets)}. Sweeps: {_names(definition.sweeps)}."
     experiment = tyro.cli(
-        kind,
+        Experiment[type(model)],
         prog=definition.typed(),
         description=description,
-        default=default,
+        default=dataclasses.replace(default, model=model),
         args=list(arguments),
     )
+    experiment = dataclasses.replace(experiment, model=type(default.model)(**vars(experiment.model)))
     if experiment.sweep is not None and experiment.sweep not in definition.sweeps:
         raise ValueError(f"--sweep must be one of {_names(definition.sweeps)}, got '{experiment.sweep}'")
     return experiment

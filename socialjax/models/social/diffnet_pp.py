@@ -34,9 +34,10 @@ from socialjax.models.social.links import friends
 class DiffNetPP(FactorModel):
     """s = <[u^0 .. u^K], [v^0 .. v^K]> (+ b_i), or the `released` form of it: see the table above.
 
-    depth: K; 0 leaves the start, without features matrix factorisation. attention_dim: hidden width of the MLPs,
-    `paper` only, as is activation, of the MLPs and the start. symmetric: links count in both directions.
-    use_features: take features where the data has them. feature_scale: of standardised features, `released` only.
+    variant: `paper` or `released`, see above. depth: K; 0 leaves the start, without features matrix factorisation.
+    attention_dim: hidden width of the MLPs, `paper` only, as is activation, of the MLPs and the start. symmetric: links
+    count in both directions. use_features: take features where the data has them. feature_scale: of standardised
+    features, `released` only.
 
     A training item is in the user's own neighbourhood, in training as in evaluation, as the authors have it.
     """

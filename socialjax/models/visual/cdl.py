@@ -51,9 +51,10 @@ class CDL(FactorModel, RanksFrames):
               + lambda_w / 2 |W|^2
 
     with W the weights of an autoencoder of layers [F, H, D, H, F], D = `dim` and H = `hidden`, and f~_i the image f_i
-    with a share `corruption` of its numbers set to 0. f_i are the item's features, or without them the mean of its
-    frames, each number scaled to 0..1. An item without an image has 0 in place of enc(f_i) and nothing to reconstruct.
-    Each row of a batch draws one of all items for its share of both sums. Frame k is ranked by <u_a, enc(f_k)>.
+    with a share `corruption` of its numbers set to 0; activation: of both hidden layers. f_i are the item's features,
+    or without them the mean of its frames, each number scaled to 0..1. An item without an image has 0 in place of
+    enc(f_i) and nothing to reconstruct. Each row of a batch draws one of all items for its share of both sums. Frame k
+    is ranked by <u_a, enc(f_k)>.
 
     fit: what stands for pairs. `pointwise`, as published: sum over all users and items of C / 2 (R_ai - s_ai)^2, C = 1
     for training pairs and `unseen` for all others (b); every cell is counted, nothing is sampled, and `objective` and

@@ -75,11 +75,11 @@ class JIFR(RanksFrames, FactorModel):
     Nothing of frames but their features is read in training. An item without frames is scored as by BPR.
 
     pool: `att` as above; `mean`, all frames of an item alike, is JIFR_NA; `max`, the best frame alone. attn: what the
-    softmax is taken of, `self` t l_ak or `mlp`, t times a perceptron of w_a, u_a, y_k, v_i. sharpness: t at the start;
-    learned through its logarithm, within 0.1..20. fusion: `add` as above, or `gate`, b_i + g <u_a, v_i> + (1 - g) h_ai
-    with h the sum over frames and g a perceptron of u_a, w_a, v_i and the pooled y. item_visual_residual: the pooled y
-    of an item with frames has a free eps_i added. frame_bias: l_ak + <B, f_k>. space: `collaborative` leaves h away and
-    is BPR, `visual` leaves <u_a, v_i> away.
+    softmax is taken of, `self` t l_ak or `mlp`, t times a perceptron of w_a, u_a, y_k, v_i. attention_dim, gate_dim:
+    hidden width of it and of g. sharpness: t at the start; learned through its logarithm, within 0.1..20. fusion: `add`
+    as above, or `gate`, b_i + g <u_a, v_i> + (1 - g) h_ai with h the sum over frames and g a perceptron of u_a, w_a,
+    v_i and the pooled y. item_visual_residual: the pooled y of an item with frames has a free eps_i added. frame_bias:
+    l_ak + <B, f_k>. space: `collaborative` leaves h away and is BPR, `visual` leaves <u_a, v_i> away.
 
     dim, visual_dim: of u and w. reduce_to: features that are wider become so many leading directions, once. k_max: a
     training pair sees at most so many frames of an item, drawn anew each time; `truncated` says what that leaves out,
