@@ -38,6 +38,7 @@ ONLY_IN = {
     "tensorflow_datasets": ("data.builders",),
     "array_record": ("data.builders",),
     "av": ("data.frames.video",),
+    "grain": ("data.picture_stream",),
     "tensorflow": (),
     "torch": (),
     "experiments": (),
