@@ -10,6 +10,7 @@ refused. What a file may cost is bounded by its size.
 import math
 import pickletools
 import warnings
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -70,22 +71,28 @@ def read_objects(file: FileBytes):
         raise DataError(
             f"{file.path}: wanted an array of objects of shape () or (n,), got {dtype} {shape}; fetch the file again"
         )
+    return objects_of(file.path, shape, Machine(len(file.data)), file.data[body:])
+
+
+def objects_of(path: Path, shape: tuple[int, ...], machine: "Machine", program):
+    """What `machine` makes of a program (bytes, or a file mapped into memory, at its place) of an array of that shape.
+    Returns and raises as `read_objects`."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of escapes in texts that are refused a moment later
-            found = Machine(len(file.data)).run(file.data[body:])
+            found = machine.run(program)
         if not isinstance(found, _Array) or found.elements is None:
             raise Refused(f"{_say(found)} instead of an array")
         if found.shape != shape:
             raise Refused(f"an array of shape {found.shape} under a header of shape {shape}")
     except Refused as refused:
         raise DataError(
-            f"{file.path}: wanted a pickle of {ADMITTED} alone, got {refused}; nothing of it was run. "
+            f"{path}: wanted a pickle of {ADMITTED} alone, got {refused}; nothing of it was run. "
             "Do not open this file with numpy.load; fetch the published one"
         ) from None
     except (ValueError, IndexError, KeyError, TypeError, OverflowError, UnicodeDecodeError) as problem:
         raise DataError(
-            f"{file.path}: wanted a whole pickle of {ADMITTED}, got a damaged one ({type(problem).__name__}); "
+            f"{path}: wanted a whole pickle of {ADMITTED}, got a damaged one ({type(problem).__name__}); "
             "copy or download it again"
         ) from None
     return found.elements if shape else found.elements[0]
@@ -95,6 +102,7 @@ class Machine:
     """The stack machine of pickle, as far as it is admitted. Readers of other kinds of pickle extend it."""
 
     names = NAMES
+    floats = False  # whether floating numbers and arrays of them are admitted
 
     def __init__(self, budget: int):
         self.budget = budget  # elements that sets may copy in all: as many as the file has bytes
@@ -102,8 +110,9 @@ class Machine:
         self.marks: list[int] = []
         self.memo: dict[int, object] = {}
 
-    def run(self, program: bytes):
-        """The object that the program leaves; what follows its end must be nothing."""
+    def run(self, program):
+        """The object that the program leaves; what follows its end must be nothing. program: bytes, or a mapped file
+        at the place where the program begins."""
         stack = self.stack
         for opcode, argument, position in pickletools.genops(program):
             name = opcode.name
@@ -151,6 +160,11 @@ class Machine:
 
     def op_MARK(self, _) -> None:
         self.marks.append(len(self.stack))
+
+    def op_BINFLOAT(self, value: float) -> None:
+        if not self.floats:
+            raise Refused("the operation BINFLOAT")
+        self.stack.append(value)
 
     def op_NONE(self, _) -> None:
         self.stack.append(None)
@@ -250,7 +264,7 @@ class Machine:
                 if self.budget < 0:
                     raise Refused("sets of more elements than the file has bytes")
                 return set(map(_key, values))
-            case "dtype", (str() as code, *_) if _is_code(code):
+            case "dtype", (str() as code, *_) if _is_code(code) or (self.floats and code in ("f4", "f8")):
                 return _Dtype(code)
             case "_reconstruct", (Name("ndarray"), (0,), "b" | b"b"):
                 return _Array()
