@@ -76,6 +76,11 @@ class ColumnsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
 def read(folder: str | os.PathLike) -> Dataset:
     """The data set that a builder wrote into `folder`. Raises what TFDS raises for a folder that is no such thing."""
+    return from_records(*read_records(folder))
+
+
+def read_records(folder: str | os.PathLike) -> tuple[dict[str, dict[str, np.ndarray]], dict]:
+    """The records of a folder, {part: {column: array}}, and what `describe` said of them."""
     with _quiet():
         builder = tfds.builder_from_directory(str(folder))
         described = dict(builder.info.metadata)
@@ -83,7 +88,7 @@ def read(folder: str | os.PathLike) -> Dataset:
             part: {name: value for name, value in builder.as_data_source(split=part)[0].items() if name in present}
             for part, present in described["columns"].items()
         }
-    return from_records(records, described)
+    return records, described
 
 
 def to_records(data: Dataset) -> dict[str, dict[str, np.ndarray]]:
