@@ -21,6 +21,7 @@ from socialjax.train import digests
 log = logging.getLogger(__name__)
 OURS = ("fingerprint", "arrays", "check")  # what is added to the notes
 CLOSED = "Event loop is closed"
+NEVER_ASKED = "exception was never retrieved"
 
 
 class CheckpointError(RuntimeError):
@@ -32,7 +33,7 @@ class Checkpoints:
 
     def __init__(self, folder: Path, fingerprint: str, asynchronous: bool = True):
         self.folder, self.fingerprint = Path(folder).absolute(), fingerprint
-        _hush_closed_loops()
+        _hush_echoes()
         options = ocp.CheckpointManagerOptions(max_to_keep=2, enable_async_checkpointing=asynchronous)
         try:
             self._manager = ocp.CheckpointManager(self.folder, options=options)
@@ -134,7 +135,7 @@ def read_best(folder: Path) -> tuple[Any, dict]:
 
     Raises CheckpointError when there is none.
     """
-    _hush_closed_loops()
+    _hush_echoes()
     manager = ocp.CheckpointManager(Path(folder).absolute(), options=ocp.CheckpointManagerOptions(read_only=True))
     with manager:
         for step in sorted(manager.all_steps(), reverse=True):
@@ -170,9 +171,9 @@ def _reason(error: Exception) -> str:
     return found[1].strip() if found else _first_line(error)
 
 
-def _hush_closed_loops() -> None:
-    """Once: when reading or writing has failed, Orbax closes its event loop, and TensorStore's later answers to it end
-    as tracebacks of errors that nobody can catch."""
+def _hush_echoes() -> None:
+    """Once: the first failure of a read or a write is raised to us; Orbax's other tasks then end as tracebacks that
+    nobody can catch: of its event loop, closed by then, and of tasks whose exceptions were never asked for."""
     before = sys.unraisablehook
 
     def report(found):
@@ -181,3 +182,9 @@ def _hush_closed_loops() -> None:
 
     if getattr(before, "__qualname__", "") != report.__qualname__:
         sys.unraisablehook = report
+        logging.getLogger("asyncio").addFilter(_no_echo)
+
+
+def _no_echo(record: logging.LogRecord) -> bool:
+    """False for the news of an exception of TensorStore that nobody asked for."""
+    return not (NEVER_ASKED in record.getMessage() and record.exc_info and "os_error_code" in str(record.exc_info[1]))

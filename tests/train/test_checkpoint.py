@@ -184,3 +184,14 @@ def test_late_answers_to_a_closed_loop_are_hushed_and_nothing_else(monkeypatch, 
     assert [str(found.exc_value) for found in heard] == ["something else"]
     Checkpoints(tmp_path / "three", "ours").close()
     assert sys.unraisablehook is hook, "installed once"
+
+
+def test_the_second_failures_of_a_write_are_hushed_and_nothing_else(tmp_path, caplog):
+    Checkpoints(tmp_path / "one", "ours").close()
+    full = ValueError("OUT_OF_RANGE: Failed to write 36709 bytes: File too large [os_error_code='27']")
+    log = logging.getLogger("asyncio")
+    log.error("Task exception was never retrieved\nfuture: <Task>", exc_info=full)
+    log.error("Task exception was never retrieved\nfuture: <Task>", exc_info=ValueError("something else"))
+    log.error("Executing took 9 seconds", exc_info=full)
+    assert [record.getMessage()[:9] for record in caplog.records] == ["Task exce", "Executing"]
+    assert len(log.filters) == len(set(log.filters)), "installed once"
