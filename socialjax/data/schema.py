@@ -169,6 +169,7 @@ def counts(data: Dataset) -> dict[str, int]:
         "links": 0 if data.links is None else len(data.links),
         **({} if data.frames is None else {"frames": len(data.frames)}),
         **({} if data.frame_likes is None else {"frame likes": len(data.frame_likes)}),
+        **({} if data.attributes is None else {"attributes": len(data.attributes.names)}),
     }
 
 

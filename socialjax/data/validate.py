@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 
+from socialjax.data.attribute_checks import attribute_notes, check_attributes
 from socialjax.data.errors import DataError
 from socialjax.data.feature_files import require_finite
 from socialjax.data.frame_checks import check_frames, frame_notes
@@ -90,6 +91,7 @@ def check(data: Dataset, published: Mapping[str, int] | None = None) -> Report:
         if column is not None and column.shape != (size,):
             raise DataError(f"data set '{data.name}': {name} must have {size} entries, got {column.shape}")
     check_frames(data)
+    check_attributes(data)
     compare(data.name, counts(data), published)
     return Report(counts(data), data.provenance.repairs, _notes(data))
 
@@ -158,4 +160,4 @@ def _notes(data: Dataset) -> tuple[str, ...]:
     notes += _said(unseen(data.test, "item"), "test pairs on items without training pairs")
     if data.owners is not None:
         notes += _said(int((data.owners < 0).sum()), "items without an owner")
-    return (*notes, *frame_notes(data))
+    return (*notes, *frame_notes(data), *attribute_notes(data))

@@ -217,7 +217,8 @@ def _takes_features(model, data: Dataset) -> bool:
     given = any(
         getattr(data, part) is not None for part in ("user_features", "item_features") if part in model.traits.uses
     )
-    given = given or (data.frames is not None and "frames" in model.traits.uses + model.traits.needs)
+    taken = model.traits.uses + model.traits.needs
+    given = given or any(getattr(data, part) is not None for part in ("frames", "attributes") if part in taken)
     return given and getattr(model, "use_features", True)
 
 

@@ -16,10 +16,11 @@ def describe(data: Dataset) -> str:
     kind = "STAND-IN (generated, not real data)" if data.provenance.kind == "stand-in" else data.provenance.kind
     links = "no links" if data.links is None else f"{len(data.links):,} links"
     frames = "" if data.frames is None else f", {len(data.frames):,} frames"
+    attributes = "" if data.attributes is None else f", {len(data.attributes.names)} attributes"
     pairs = " / ".join(f"{len(part):,}" for part in data.parts().values())
     return (
         f"{data.name}, {kind}, {features}: {data.num_users:,} users, {data.num_items:,} items, {pairs} pairs, {links}"
-        f"{frames}"
+        f"{frames}{attributes}"
     )
 
 

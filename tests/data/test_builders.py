@@ -14,6 +14,7 @@ import pytest
 from socialjax.data import cache
 from socialjax.data.builders import columns, sets
 from socialjax.data.schema import (
+    Attributes,
     Dataset,
     FrameLikes,
     Frames,
@@ -58,6 +59,18 @@ def full(rows=50, name="full"):
             np.array([f"é/{k}.png" for k in range(6)]),
         ),
         frame_likes=FrameLikes(*np.array([[8, 0], [0, 2], [1, 2]], np.int32)),
+        attributes=Attributes(
+            ("neckline", "Ärmel"),
+            (("V", "round", "none"), ("long",)),
+            rng.normal(size=(7, 2, 6)).astype(np.float32),
+            rng.random((7, 2)) < 0.5,
+            rng.integers(-1, 1, size=(7, 2)).astype(np.int16),
+            rng.random((7, 2)).astype(np.float32),
+            rng.random((7, 2, 4)).astype(np.float32),
+            rng.random((7, 2)) < 0.5,
+        ),
+        item_groups=np.array(["top", "shoe", "", "top", "top", "shoe", "top"]),
+        item_pictures=np.array([f"é/{k}.jpg" for k in range(7)]),
     )
 
 
@@ -71,7 +84,7 @@ def assert_same(a, b):
     """Every field of both is equal, in type, shape and value."""
     for field in dataclasses.fields(a):
         left, right = getattr(a, field.name), getattr(b, field.name)
-        if isinstance(left, Interactions | Links | Frames | FrameLikes):
+        if isinstance(left, Interactions | Links | Frames | FrameLikes | Attributes):
             assert_same(left, right)
         elif isinstance(left, np.ndarray):
             assert left.dtype == right.dtype, field.name

@@ -5,7 +5,17 @@ import pytest
 
 from socialjax.data import validate
 from socialjax.data.errors import DataError
-from socialjax.data.schema import Dataset, FrameLikes, Frames, Links, Provenance, counts, interactions, no_interactions
+from socialjax.data.schema import (
+    Attributes,
+    Dataset,
+    FrameLikes,
+    Frames,
+    Links,
+    Provenance,
+    counts,
+    interactions,
+    no_interactions,
+)
 
 
 def links(*pairs):
@@ -28,6 +38,23 @@ def broken(row: int, value: float, dtype=np.float16):
     features = np.ones((5, 2), dtype)
     features[row, 1] = value
     return frames(features=features)
+
+
+def attributes(**changes) -> Attributes:
+    """Two attributes of four items; item 1 has none, item 3 the first alone."""
+    valid = np.array([[1, 1], [0, 0], [1, 1], [1, 0]], bool)
+    boxes = np.where(valid[..., None], np.float32([0, 0.25, 1, 0.5]), np.nan).astype(np.float32)
+    probability = np.where(valid, 0.5, np.nan).astype(np.float32)
+    cells = valid, np.where(valid, 1, -1).astype(np.int16), probability, boxes, ~valid
+    whole = Attributes(("heel", "toe"), (("flat", "high"),) * 2, np.ones((4, 2, 3), np.float32), *cells)
+    return dataclasses.replace(whole, **changes)
+
+
+def put(name: str, place, value):
+    """The attributes with one number of a table replaced."""
+    table = getattr(attributes(), name)
+    table[place] = value
+    return attributes(**{name: table})
 
 
 def data_set(**changes) -> Dataset:
@@ -95,6 +122,32 @@ FAULTS = {
         "frames": frames(),
         "frame_likes": likes((0, 0, 1), (1, 2, 1)),
     },
+    "attributes must have names, each another, got 'toe', 'toe'": {"attributes": attributes(names=("toe", "toe"))},
+    "each of 2 attributes must have the names of its classes, got [2] classes": {
+        "attributes": attributes(classes=(("flat", "high"),))
+    },
+    "features f32 [4 items, 2 attributes, numbers], got float32 (3, 2, 3)": {
+        "attributes": attributes(features=np.ones((3, 2, 3), np.float32))
+    },
+    "got float64 (4, 2, 3); convert them": {"attributes": attributes(features=np.ones((4, 2, 3)))},
+    "valid of attributes must be bool (4, 2), got int64 (4, 2)": {"attributes": attributes(valid=np.ones((4, 2), int))},
+    "boxes of attributes must be floats (4, 2, 4), got float64 (4, 4)": {
+        "attributes": attributes(boxes=np.ones((4, 4)))
+    },
+    "wanted features that are finite, got 1 others of 8, first item 1, toe": {
+        "attributes": put("features", (1, 1, 2), np.nan)
+    },
+    "wanted labels in -1..(classes - 1), got 1 others of 8, first item 0, heel": {
+        "attributes": put("label", (0, 0), 2)
+    },
+    "wanted probabilities in 0..1, got 1 others of 8, first item 3, heel": {
+        "attributes": put("probability", (3, 0), np.nan)
+    },
+    "wanted boxes with 0 <= x0 < x1 <= 1 and the same for y, got 1 others of 8, first item 2, toe": {
+        "attributes": put("boxes", (2, 1), [0.5, 0, 0.5, 1])
+    },
+    "item_groups must be 4 texts": {"item_groups": np.array(["top"] * 3)},
+    "item_pictures must be 4 texts": {"item_pictures": np.zeros(4)},
 }
 
 
@@ -104,6 +157,15 @@ def test_sound_frames_and_likes_pass_are_counted_and_items_without_frames_noted(
     assert (report.counts["frames"], report.counts["frame likes"]) == (5, 2)
     assert "1 items without a frame" in report.notes
     np.testing.assert_array_equal(data.frames.item, [0, 0, 2, 3, 3])
+
+
+def test_sound_attributes_pass_are_counted_and_what_is_missing_is_noted():
+    groups = np.array(["top", "", "top", "shoe"])
+    report = validate.check(data_set(attributes=attributes(), item_groups=groups, item_pictures=groups))
+    assert report.counts["attributes"] == 2 and "attributes" not in validate.check(data_set()).counts
+    assert {"1 items without an attribute", "1 items whose product group is not known"} <= set(report.notes)
+    nobodys = validate.check(data_set(attributes=put("valid", (slice(None), 1), False)))
+    assert "attributes that no item has: toe" in nobodys.notes
 
 
 def test_half_precision_at_its_largest_is_finite():

@@ -9,15 +9,17 @@ from pathlib import Path
 import numpy as np
 import tensorflow_datasets as tfds
 
-from socialjax.data.schema import PARTS, Dataset, FrameLikes, Frames, Interactions, Links, Provenance
+from socialjax.data.schema import PARTS, Attributes, Dataset, FrameLikes, Frames, Interactions, Links, Provenance
 
 PAIR_COLUMNS = ("user", "item", "value", "time")
 LINK_COLUMNS = ("follower", "followee")
 TABLES = (
-    "user_features", "item_features", "owners", "social_features", "user_names", "item_names", "item_titles"
+    "user_features", "item_features", "owners", "social_features", "user_names", "item_names", "item_titles",
+    "item_groups", "item_pictures",
 )  # fmt: skip
 RAGGED = {"frames": ("offsets", "features", "names"), "frame_likes": ("user", "item", "frame")}
-TEXTS = ("names", "titles")
+CELLS = ("features", "valid", "label", "probability", "boxes", "fallback")  # of attributes; `attribute_` before each
+TEXTS = ("names", "titles", "groups", "pictures")
 
 
 class _LocalInfo(tfds.core.DatasetInfo):
@@ -26,8 +28,8 @@ class _LocalInfo(tfds.core.DatasetInfo):
 
 
 class ColumnsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """Writes `dataset` under `data_dir`. Splits: train, validation, test, links, frames, frame_likes, tables; one
-    record each.
+    """Writes `dataset` under `data_dir`. Splits: train, validation, test, links, frames, frame_likes, attributes,
+    tables; one record each.
 
     A record has every column that any part has; the metadata say which columns a part really has, so that an absent
     column and an empty one stay apart.
@@ -99,6 +101,9 @@ def to_records(data: Dataset) -> dict[str, dict[str, np.ndarray]]:
     for name, fields in RAGGED.items():
         if (part := getattr(data, name)) is not None:
             records[name] = _present(fields, [getattr(part, field) for field in fields])
+    if data.attributes is not None:
+        columns = [getattr(data.attributes, name) for name in CELLS]
+        records["attributes"] = _present([f"attribute_{name}" for name in CELLS], columns)
     tables = _present(TABLES, [getattr(data, name) for name in TABLES])
     return records | ({"tables": tables} if tables else {})
 
@@ -108,7 +113,9 @@ def describe(data: Dataset, records: dict[str, dict[str, np.ndarray]]) -> dict:
     texts = {name: getattr(data, name).dtype.kind for name in records.get("tables", {}) if name.endswith(TEXTS)}
     if data.frames is not None and data.frames.names is not None:
         texts["names"] = data.frames.names.dtype.kind
-    return {
+    table = data.attributes
+    named = {} if table is None else {"attributes": {"names": list(table.names), "classes": _lists(table.classes)}}
+    return named | {
         "name": data.name,
         "num_users": data.num_users,
         "num_items": data.num_items,
@@ -133,9 +140,19 @@ def from_records(records: dict[str, dict[str, np.ndarray]], described: dict) -> 
         links=Links(**records["links"]) if "links" in records else None,
         frames=Frames(**frames) if frames else None,
         frame_likes=FrameLikes(**records["frame_likes"]) if "frame_likes" in records else None,
+        attributes=_attributes(records["attributes"], described["attributes"]) if "attributes" in records else None,
         **{part: Interactions(**records[part]) for part in PARTS},
         **tables,
     )
+
+
+def _lists(classes) -> list[list[str]]:
+    return [list(each) for each in classes]
+
+
+def _attributes(record: dict[str, np.ndarray], described: dict) -> Attributes:
+    names, classes = tuple(described["names"]), tuple(tuple(each) for each in described["classes"])
+    return Attributes(names, classes, **{name.removeprefix("attribute_"): column for name, column in record.items()})
 
 
 def _present(names, columns) -> dict[str, np.ndarray]:

@@ -174,7 +174,7 @@ def _why_not(study: Study, name: str, data: Dataset, before: Row | None) -> str 
         return f"needs {' and '.join(missing)}"
     if setting.start and before is None:
         return f"starts from {setting.start}, which has no row"
-    without = all(part is None for part in (data.user_features, data.item_features, data.frames))
+    without = all(part is None for part in (data.user_features, data.item_features, data.frames, data.attributes))
     return study.only_with_features.get(name) if without else None
 
 
