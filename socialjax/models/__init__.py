@@ -1,5 +1,6 @@
 """The models by name: one line each. `MODELS` is what `python -m experiments.train` and saved runs choose from."""
 
+from socialjax.models.attributes.saers import SAERS
 from socialjax.models.cf.bpr import BPR
 from socialjax.models.cf.fm import FM
 from socialjax.models.cf.gcmc import GCMC
@@ -44,6 +45,7 @@ MODELS: dict[str, type[Model]] = {  # in the order of the tables
     "vpoi": VPOI,
     "acf": ACF,
     "jifr": JIFR,
+    "saers": SAERS,
 }
 
 REFERENCES: dict[str, Model] = {  # they stand in every table

@@ -139,7 +139,10 @@ class Written:
         self._shown = {METRIC: found[METRIC]} if found else {}
         if self._metrics is not None:
             self._metrics.append(line)
-            self._board.write(line["step"], {"loss": line["loss"], **found})
+            own = {
+                name: value for name, value in line.items() if name not in ("epoch", "step", "seconds", "validation")
+            }
+            self._board.write(line["step"], own | found)
 
     def progress(self, step: int, loss: float) -> None:
         self._progress.update(step / self._per_epoch, loss=loss, **self._shown)

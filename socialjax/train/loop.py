@@ -117,7 +117,7 @@ class _Loop:
         self.state, self.best, self.step = state, None, 0
         self.memory = {"best": -math.inf, "best_step": 0, "validation": {}, "train_seconds": 0.0, "eval_seconds": 0.0}
         self.memory |= {"timed_steps": 0, "timed_seconds": 0.0}
-        self.loss, self.last_save = math.nan, time.monotonic()
+        self.loss, self.watched, self.last_save = math.nan, {}, time.monotonic()
         self._steps_per_call, self._has_compiled = 1, False
 
     def resume(self) -> None:
@@ -149,6 +149,8 @@ class _Loop:
             log.info("first step %.1f s after the start", time.monotonic() - began)
         self.step, self._has_compiled = until, True
         self.loss = sums["loss"] / sums["weight"]
+        watched = sums.keys() - {"loss", "objective", "weight"}
+        self.watched = {name: sums[name] / sums["weight"] for name in sorted(watched)}
 
     def is_evaluation(self) -> bool:
         """Whether this step ends an epoch after which is validated; the last one always is."""
@@ -157,7 +159,7 @@ class _Loop:
 
     def evaluate(self, validate: Validate | None) -> dict:
         """The line of metrics.jsonl; keeps the parameters when they are the best so far."""
-        line = {"epoch": self.step // self.per_epoch, "step": self.step, "loss": self.loss}
+        line = {"epoch": self.step // self.per_epoch, "step": self.step, "loss": self.loss, **self.watched}
         if validate is None:
             self._keep({})
         else:

@@ -10,7 +10,10 @@ from flax import struct
 
 @struct.dataclass
 class TrainState:
-    """step i32[]: steps done. seed u32[]: all randomness is a hash of (seed, step). sums: of the epoch so far."""
+    """step i32[]: steps done. seed u32[]: all randomness is a hash of (seed, step). sums: of the epoch so far.
+
+    A model may name metrics of its loss in `watched`: they are summed beside the loss and logged as means.
+    """
 
     step: jax.Array
     seed: jax.Array
@@ -29,5 +32,5 @@ def new_state(model, side, optimizer, seed: int, start: Callable[[Any], Any] | N
         seed=jnp.asarray(seed, jnp.uint32),
         params=params,
         opt_state=optimizer.init(params),
-        sums={"loss": jnp.zeros(()), "objective": jnp.zeros(()), "weight": jnp.zeros(())},
+        sums={name: jnp.zeros(()) for name in ("loss", "objective", "weight", *getattr(model, "watched", ()))},
     )

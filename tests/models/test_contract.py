@@ -12,6 +12,7 @@ import worlds
 from socialjax.data import planted
 from socialjax.data.batches import on_device, resident
 from socialjax.models import MODELS, REFERENCES, name_of
+from socialjax.models.attributes.saers import SAERS
 from socialjax.models.cf.bpr import BPR
 from socialjax.models.cf.fm import FM
 from socialjax.models.cf.gcmc import GCMC
@@ -69,6 +70,12 @@ CASES = {name: kind() for name, kind in MODELS.items()} | {
     "jifr, mlp, gate, residual": JIFR(
         dim=8, visual_dim=3, attn="mlp", fusion="gate", item_visual_residual=True, objective="softmax", negatives=4
     ),
+    "saers, dot, own maps, free items": SAERS(
+        dim=8, attention="dot", projection="own", free_items=True, cold="learned", dropout=0.2
+    ),
+    "saers, user, classes, semantic alone": SAERS(
+        dim=8, attention="user", regions=False, space="semantic", item_bias=False, objective="softmax", negatives=4
+    ),
     "diffnet, paper": DiffNet(dim=8, variant="paper", layers="last", activation="tanh"),
     "diffnet, max, directed": DiffNet(dim=8, pooling="max", symmetric=False, use_features=False, objective="squared"),
 }
@@ -89,9 +96,13 @@ class Programs:
     scores: object  # (params, side) -> f32[U, I]
 
 
+def with_all(data):
+    return worlds.with_attributes(worlds.with_frames(data))
+
+
 @functools.cache
 def programs(name) -> Programs:
-    model, data = EVERY[name], worlds.with_frames(worlds.small(4, 4))
+    model, data = EVERY[name], with_all(worlds.small(4, 4))
     side = on_device(model.prepare(data))
     params = worlds.random_params(model, side, std=0.3)
 
@@ -232,7 +243,7 @@ NEEDY = [name for name, model in EVERY.items() if model.traits.needs]
 
 @pytest.mark.parametrize("name", NEEDY)
 def test_data_without_what_a_model_needs_is_refused_by_name(name):
-    model, data = EVERY[name], worlds.with_frames(worlds.small(4, 4))
+    model, data = EVERY[name], with_all(worlds.small(4, 4))
     for need in model.traits.needs:
         with pytest.raises(ValueError, match=f"{type(model).__name__} needs {need}.*'small'"):
             model.prepare(dataclasses.replace(data, **{"frames": None, need: None}))  # frames are images too
@@ -265,10 +276,12 @@ def test_it_learns_the_checkerboard_exactly(name):
         item_features=rng.normal(size=(30, 4)).astype(np.float32),
         owners=rng.integers(-1, 40, size=30).astype(np.int32),
     )
-    data = worlds.with_frames(data)
+    data = with_all(data)
     model = dataclasses.replace(TRAINED[name], negatives=4)  # with one, some seeds leave an item a little out of place
     if isinstance(model, JIFR):  # its frames are noise here, and its own l2, made for thousands of items, lets them in
         model = dataclasses.replace(model, l2=0.02, visual_l2=0.02)
+    if isinstance(model, SAERS):  # as are its attributes, and an item has nothing of its own unless asked for
+        model = dataclasses.replace(model, free_items=True, l2=0.02, feature_l2=0.02)
     scores = trained(model, data, steps=300, learning_rate=0.01)
     for user in range(40):
         held = np.concatenate([part.item[part.user == user] for part in (data.validation, data.test)])
@@ -308,7 +321,7 @@ def test_a_step_on_one_user_one_item_one_interaction_and_no_link_is_finite(name)
     model, data = MODELS[name](), worlds.dataset(1, 1, [(0, 0)], [], owners=[0])
     if "item_features" in model.traits.needs:
         data = dataclasses.replace(data, item_features=np.ones((1, 2), np.float32))
-    data = worlds.with_frames(data)
+    data = with_all(data)
 
     @jax.jit
     def step(side, batch):

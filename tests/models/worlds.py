@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import twins
 
-from socialjax.data.schema import Dataset, Frames, Links, Provenance, interactions, no_interactions
+from socialjax.data.schema import Attributes, Dataset, Frames, Links, Provenance, interactions, no_interactions
 from socialjax.models.protocol import Batch
 from socialjax.ops import sample
 
@@ -62,6 +62,19 @@ def with_frames(data: Dataset, width: int = 4, seed: int = 2) -> Dataset:
     count[1:3] = (0, 1)[: max(data.num_items - 1, 0)]
     features = (rng.normal(size=(count.sum(), width)) * 2 + 1).astype(np.float32)
     return dataclasses.replace(data, frames=Frames(np.concatenate([[0], np.cumsum(count)]), features))
+
+
+def with_attributes(data: Dataset, width: int = 5, seed: int = 3) -> Dataset:
+    """The same with three attributes of two, three and two classes; the third item has none, the fourth one."""
+    rng = np.random.default_rng(seed)
+    classes, shape = (("a", "b"), ("c", "d", "e"), ("f", "g")), (data.num_items, 3)
+    valid = rng.random(shape) < 0.8
+    valid[0], valid[2:3], valid[3:4] = True, False, [False, True, False]
+    label = np.where(valid, rng.integers([2, 3, 2], size=shape), -1).astype(np.int16)
+    features = (rng.normal(size=(*shape, width)) * 2 + 1).astype(np.float32)
+    whole = np.broadcast_to(np.float32([0, 0, 1, 1]), (*shape, 4))
+    cells = valid, label, np.full(shape, 0.9, np.float32), whole, np.zeros(shape, bool)
+    return dataclasses.replace(data, attributes=Attributes(("one", "two", "three"), classes, features, *cells))
 
 
 def reordered(data: Dataset, seed: int = 1) -> Dataset:

@@ -289,3 +289,20 @@ def test_a_terminal_gets_a_bar_and_one_without_size_gets_lines():
             pass
         os.close(ours)
         assert wanted in said.decode(), said
+
+
+@dataclasses.dataclass(frozen=True)
+class Watched(BPR):
+    """BPR that says of each batch how heavy it is, twice."""
+
+    watched = ("twice",)
+
+    def loss(self, params, side, batch, rng):
+        (total, weight), metrics = super().loss(params, side, batch, rng)
+        return (total, weight), metrics | {"twice": 2 * weight}
+
+
+def test_what_a_model_watches_is_logged_as_its_mean(begin, tmp_path):
+    begin(tmp_path, model=Watched(dim=4, dropout=0.2, init_std=0.1), validate=None)
+    assert [line["twice"] for line in metrics_of(tmp_path)] == pytest.approx([2.0, 2.0, 2.0])
+    assert all(np.isfinite(line["loss"]) for line in metrics_of(tmp_path))

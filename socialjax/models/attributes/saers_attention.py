@@ -1,0 +1,90 @@
+"""Fine-grained preferences attention: how much of an item's attributes counts for whom (SAERS, section 8)."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+EXACT = jax.lax.Precision.HIGHEST
+
+
+@struct.dataclass
+class Looks:
+    """Attributes of items in the semantic space. The leading axes are those of the items: [I] for all of them, [B, C]
+    for the candidates of a batch.
+
+    vectors h f32[..., K, D]; keys W_a h f32[..., K, A], None unless the attention is additive; valid bool[..., K].
+    """
+
+    vectors: jax.Array
+    keys: jax.Array | None
+    valid: jax.Array
+
+    def at(self, items: jax.Array) -> "Looks":
+        """Those of items i32[B, C], from the looks of all items."""
+        return jax.tree.map(lambda table: table[items], self)
+
+
+class Attended(NamedTuple):
+    """Of users and items [B, C]: share a_uik f32[B, C, K], exactly 0 where an attribute is not valid, and affinity
+    t_u . h_ik f32[B, C, K]."""
+
+    share: jax.Array
+    affinity: jax.Array
+
+    def sum(self) -> jax.Array:
+        """t_u . s_ui, f32[B, C]."""
+        return jnp.sum(self.share * self.affinity, axis=-1)
+
+
+def of_candidates(kind: str, weights: Any, users: jax.Array, looks: Looks) -> Attended:
+    """users t f32[B, D], each with C items of its own."""
+    affinity = jnp.einsum("bd,bckd->bck", users, looks.vectors, precision=EXACT)
+    return Attended(masked_softmax(_energy(kind, weights, users, looks, affinity), looks.valid), affinity)
+
+
+def of_all(kind: str, weights: Any, users: jax.Array, looks: Looks) -> Attended:
+    """users t f32[R, D] with all I items: [R, I, K]."""
+    affinity = jnp.einsum("rd,ikd->rik", users, looks.vectors, precision=EXACT)
+    looks = jax.tree.map(lambda table: table[None], looks)
+    return Attended(masked_softmax(_energy(kind, weights, users, looks, affinity), looks.valid), affinity)
+
+
+def _energy(kind, weights, users, looks: Looks, affinity) -> jax.Array:
+    """e_uik, f32[B, C, K] or what broadcasts to it.
+
+    additive w . tanh(W_u t_u + W_a h_ik + b); dot t_u . h_ik; user w_k . t_u, whatever the item; uniform 0.
+    """
+    if kind == "additive":
+        mine = jnp.dot(users, weights["users"], precision=EXACT) + weights["bias"][None, :]
+        return jnp.sum(weights["out"][None, None, None, :] * jnp.tanh(mine[:, None, None, :] + looks.keys), axis=-1)
+    if kind == "dot":
+        return affinity
+    if kind == "user":
+        return jnp.dot(users, weights["attributes"].T, precision=EXACT)[:, None, :]
+    return jnp.zeros_like(affinity)
+
+
+def masked_softmax(energy: jax.Array, valid: jax.Array) -> jax.Array:
+    """energy f32[..., K], valid bool[..., K] -> shares, exactly 0 where not valid; all 0 where nothing is.
+
+    The largest valid energy is taken away first, so that nothing overflows; where nothing is valid, 0 is.
+    """
+    energy, valid = jnp.broadcast_arrays(energy, valid)
+    highest = jnp.max(jnp.where(valid, energy, -jnp.inf), axis=-1, keepdims=True)
+    highest = jax.lax.stop_gradient(jnp.where(jnp.isfinite(highest), highest, 0.0))
+    # Not exp() times 0: an energy far above the valid ones would make that infinity times 0.
+    raised = jnp.where(valid, jnp.exp(jnp.where(valid, energy - highest, 0.0)), 0.0)
+    total = jnp.sum(raised, axis=-1, keepdims=True)
+    return raised / jnp.where(total > 0, total, 1.0)
+
+
+def evenness(share: jax.Array, valid: jax.Array) -> jax.Array:
+    """Entropy of shares f32[..., K] by that of shares all alike, f32[...]: 1 is uniform, 0 is all on one attribute.
+
+    Where fewer than two attributes are valid there is nothing to choose and it is 1.
+    """
+    entropy = -jnp.sum(share * jnp.log(jnp.where(share > 0, share, 1.0)), axis=-1)
+    count = jnp.sum(valid, axis=-1)
+    return jnp.where(count > 1, entropy / jnp.log(jnp.maximum(count, 2)), 1.0)
