@@ -20,7 +20,9 @@ from socialjax.models.social.soreg import SoReg
 from socialjax.models.social.trust_svd import TrustSVD
 from socialjax.models.visual.acf import ACF
 from socialjax.models.visual.cdl import CDL
+from socialjax.models.visual.deepstyle import DeepStyle
 from socialjax.models.visual.jifr import JIFR
+from socialjax.models.visual.jrl import JRL
 from socialjax.models.visual.vbpr import VBPR
 from socialjax.models.visual.vpoi import VPOI
 
@@ -42,6 +44,8 @@ MODELS: dict[str, type[Model]] = {  # in the order of the tables
     "hasc": HASC,
     "cdl": CDL,
     "vbpr": VBPR,
+    "deepstyle": DeepStyle,
+    "jrl": JRL,
     "vpoi": VPOI,
     "acf": ACF,
     "jifr": JIFR,

@@ -65,7 +65,10 @@ def with_frames(data: Dataset, width: int = 4, seed: int = 2) -> Dataset:
 
 
 def with_attributes(data: Dataset, width: int = 5, seed: int = 3) -> Dataset:
-    """The same with three attributes of two, three and two classes; the third item has none, the fourth one."""
+    """The same with three attributes of two, three and two classes; the third item has none, the fourth one.
+
+    Product groups too: that of the third item is not known.
+    """
     rng = np.random.default_rng(seed)
     classes, shape = (("a", "b"), ("c", "d", "e"), ("f", "g")), (data.num_items, 3)
     valid = rng.random(shape) < 0.8
@@ -74,7 +77,9 @@ def with_attributes(data: Dataset, width: int = 5, seed: int = 3) -> Dataset:
     features = (rng.normal(size=(*shape, width)) * 2 + 1).astype(np.float32)
     whole = np.broadcast_to(np.float32([0, 0, 1, 1]), (*shape, 4))
     cells = valid, label, np.full(shape, 0.9, np.float32), whole, np.zeros(shape, bool)
-    return dataclasses.replace(data, attributes=Attributes(("one", "two", "three"), classes, features, *cells))
+    table = Attributes(("one", "two", "three"), classes, features, *cells)
+    groups = np.array(["top", "shoe", "", "top"] * data.num_items)[: data.num_items]
+    return dataclasses.replace(data, attributes=table, item_groups=groups)
 
 
 def reordered(data: Dataset, seed: int = 1) -> Dataset:
