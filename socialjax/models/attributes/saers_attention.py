@@ -27,31 +27,31 @@ class Looks:
 
 
 class Attended(NamedTuple):
-    """Of users and items [B, C]: share a_uik f32[B, C, K], exactly 0 where an attribute is not valid, and affinity
+    """Of users and items [B, C]: share a_uik f32[B, C, K], exactly 0 where an attribute is not valid, and product
     t_u . h_ik f32[B, C, K]."""
 
     share: jax.Array
-    affinity: jax.Array
+    product: jax.Array
 
     def sum(self) -> jax.Array:
         """t_u . s_ui, f32[B, C]."""
-        return jnp.sum(self.share * self.affinity, axis=-1)
+        return jnp.sum(self.share * self.product, axis=-1)
 
 
 def of_candidates(kind: str, weights: Any, users: jax.Array, looks: Looks) -> Attended:
     """users t f32[B, D], each with C items of its own."""
-    affinity = jnp.einsum("bd,bckd->bck", users, looks.vectors, precision=EXACT)
-    return Attended(masked_softmax(_energy(kind, weights, users, looks, affinity), looks.valid), affinity)
+    product = jnp.einsum("bd,bckd->bck", users, looks.vectors, precision=EXACT)
+    return Attended(masked_softmax(_energy(kind, weights, users, looks, product), looks.valid), product)
 
 
 def of_all(kind: str, weights: Any, users: jax.Array, looks: Looks) -> Attended:
     """users t f32[R, D] with all I items: [R, I, K]."""
-    affinity = jnp.einsum("rd,ikd->rik", users, looks.vectors, precision=EXACT)
+    product = jnp.einsum("rd,ikd->rik", users, looks.vectors, precision=EXACT)
     looks = jax.tree.map(lambda table: table[None], looks)
-    return Attended(masked_softmax(_energy(kind, weights, users, looks, affinity), looks.valid), affinity)
+    return Attended(masked_softmax(_energy(kind, weights, users, looks, product), looks.valid), product)
 
 
-def _energy(kind, weights, users, looks: Looks, affinity) -> jax.Array:
+def _energy(kind, weights, users, looks: Looks, product) -> jax.Array:
     """e_uik, f32[B, C, K] or what broadcasts to it.
 
     additive w . tanh(W_u t_u + W_a h_ik + b); dot t_u . h_ik; user w_k . t_u, whatever the item; uniform 0.
@@ -60,10 +60,10 @@ def _energy(kind, weights, users, looks: Looks, affinity) -> jax.Array:
         mine = jnp.dot(users, weights["users"], precision=EXACT) + weights["bias"][None, :]
         return jnp.sum(weights["out"][None, None, None, :] * jnp.tanh(mine[:, None, None, :] + looks.keys), axis=-1)
     if kind == "dot":
-        return affinity
+        return product
     if kind == "user":
         return jnp.dot(users, weights["attributes"].T, precision=EXACT)[:, None, :]
-    return jnp.zeros_like(affinity)
+    return jnp.zeros_like(product)
 
 
 def masked_softmax(energy: jax.Array, valid: jax.Array) -> jax.Array:

@@ -11,10 +11,15 @@ from socialjax.models.protocol import Explanation, Ragged
 
 @dataclasses.dataclass(frozen=True)
 class AttributeRows(Ragged):
-    """Valid attributes of each pair's item: ids are their numbers k, weight the attention a_uik, contribution a_uik
-    t_u . h_ik, affinity f32[T] sigmoid(t_u . h_ik)."""
+    """Valid attributes of each pair's item: ids are their numbers k, weight the attention a_uik, product f32[T] t_u .
+    h_ik and contribution a_uik t_u . h_ik."""
 
-    affinity: np.ndarray
+    product: np.ndarray
+
+    @property
+    def affinity(self) -> np.ndarray:
+        """sigmoid(t_u . h_ik), f32[T], which looks like a probability and is none; as tanh it cannot overflow."""
+        return np.tanh(self.product / 2) / 2 + 0.5
 
 
 def explain(model, state, side, users, items) -> Explanation:
@@ -28,16 +33,16 @@ def explain(model, state, side, users, items) -> Explanation:
         parts["global"] = pair_dot(mine[:, :split], theirs[:, :split])
     if state.looks is not None:
         attended = saers_scores.attended(model, state, users, items[:, None])
-        share, affinity = (np.asarray(values, np.float64)[:, 0] for values in attended)
-        parts["semantic"] = (share * affinity).sum(axis=1).astype(np.float32)
-        elements["attributes"] = _rows(share, affinity, np.asarray(state.looks.valid)[items])
+        share, product = (np.asarray(values, np.float64)[:, 0] for values in attended)
+        parts["semantic"] = (share * product).sum(axis=1).astype(np.float32)
+        elements["attributes"] = _rows(share, product, np.asarray(state.looks.valid)[items])
     if model.free_items:
         parts["taste"] = pair_dot(mine[:, split:], theirs[:, split:])
     return model.explained(state, users, items, parts, elements)
 
 
-def _rows(share: np.ndarray, affinity: np.ndarray, valid: np.ndarray) -> AttributeRows:
+def _rows(share: np.ndarray, product: np.ndarray, valid: np.ndarray) -> AttributeRows:
     offsets = np.concatenate([[0], np.cumsum(valid.sum(axis=1))]).astype(np.int64)
     pair, attribute = np.nonzero(valid)
-    columns = share, share * affinity, np.tanh(affinity / 2) / 2 + 0.5  # the last is sigmoid, which cannot overflow
+    columns = share, share * product, product
     return AttributeRows(offsets, attribute.astype(np.int32), *(c[pair, attribute].astype(np.float32) for c in columns))

@@ -1,0 +1,136 @@
+"""AUC and NDCG of test pairs one by one, overall and on cold items (SAERS, section 10.2).
+
+    AUC      share of the user's negatives that score below the item, a tie is half
+    NDCG@10  1 / log2(place + 2) among the item and 500 negatives if place < 10, else 0; in expectation over the order
+             of ties
+
+Negatives are items that the user took in no part. Those of a cold item are cold too: a model that has learned nothing
+of cold items but that they are cold would else look worse than chance, and one that has them all on top better.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from socialjax.data.schema import Dataset, Interactions
+from socialjax.eval import negatives, protocol, ranking
+from socialjax.eval.metrics import Counts, per_user
+from socialjax.eval.rows import Rows, joined, rows_of
+from socialjax.models.protocol import Model, State
+
+COLD_BELOW = 5  # training pairs, as VBPR has it
+ALL_UP_TO = 5000  # items: AUC against all of them; beyond, against a sample
+K = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class PairMetrics:
+    """user i32[P], item i32[P]; values: AUC and NDCG@10, f32[P] each. negatives: how many there were for each metric,
+    None for all that the user did not take."""
+
+    user: np.ndarray
+    item: np.ndarray
+    values: dict[str, np.ndarray]
+    negatives: dict[str, int | None]
+
+    def mean(self) -> dict[str, float]:
+        """Over pairs."""
+        return {name: float(values.mean(dtype=np.float64)) for name, values in self.values.items()}
+
+
+def cold_items(data: Dataset, below: int = COLD_BELOW) -> np.ndarray:
+    """bool[I]: items with fewer than `below` training pairs."""
+    return np.bincount(data.train.item, minlength=data.num_items) < below
+
+
+def overall_and_cold(
+    model: Model, state: State, data: Dataset, below: int = COLD_BELOW, **sizes
+) -> dict[str, PairMetrics | None]:
+    """`overall`, all test pairs against all items; `cold`, those whose item is cold against cold items, None when there
+    are none. sizes: as `evaluate` has them."""
+    cold = cold_items(data, below)
+    pairs = data.test.take(cold[data.test.item])
+    return {
+        "overall": evaluate(model, state, data, data.test, **sizes),
+        "cold": evaluate(model, state, data, pairs, among=cold, **sizes) if len(pairs) else None,
+    }
+
+
+def evaluate(
+    model: Model,
+    state: State,
+    data: Dataset,
+    pairs: Interactions,
+    among: np.ndarray | None = None,
+    taken: Sequence[Interactions] = (),
+    auc_negatives: int = 1000,
+    ndcg_negatives: int = 500,
+    seed: int = 0,
+) -> PairMetrics:
+    """The metrics of `pairs`, each alone, in the order of users and then of items.
+
+    among: bool[I], the items negatives are drawn from; all by default. taken: pairs beside the parts of the data whose
+    items are no negatives of their user. Where a user has fewer negatives than asked for, everybody gets as few, and
+    the result says so. Raises ValueError without pairs and for a user who has no negative.
+    """
+    if not len(pairs):
+        raise ValueError(f"wanted test pairs of data set '{data.name}' to evaluate, got none; split off some")
+    among = np.ones(data.num_items, bool) if among is None else np.asarray(among, bool)
+    wanted = rows_of([pairs], data.num_users, data.num_items)
+    users = np.flatnonzero(wanted.lengths()).astype(np.int32)
+    wanted = wanted.take(users)
+    known = rows_of([*data.parts().values(), pairs, *taken], data.num_users, data.num_items).take(users)
+    pool = _Pool(among, known)
+    if not pool.left.min():
+        raise ValueError(
+            f"data set '{data.name}': user {users[pool.left.argmin()]} took every item that negatives are drawn from "
+            f"({pool.size} of {data.num_items}); leave their pairs out"
+        )
+    lists = protocol.Candidates(protocol.parse("full", ks=(K,)), "test", data.num_items, users, wanted)
+    if data.num_items <= ALL_UP_TO:
+        against_all = dataclasses.replace(lists, masked=pool.others(known))
+    else:
+        against_all = pool.sampled(lists, auc_negatives, seed)
+    against_some = pool.sampled(lists, ndcg_negatives, seed + 1)
+    values = {
+        "AUC": _of_pairs(model, state, against_all)["AUC"],
+        f"NDCG@{K}": _of_pairs(model, state, against_some)[f"NDCG@{K}"],
+    }
+    sizes = [None if each.negatives is None else each.negatives.shape[1] for each in (against_all, against_some)]
+    return PairMetrics(users[wanted.owners()], wanted.items, values, dict(zip(values, sizes)))
+
+
+class _Pool:
+    """Items negatives are drawn from, and how many of them the user of each row did not take."""
+
+    def __init__(self, among: np.ndarray, known: Rows):
+        self.among, self.items = among, np.flatnonzero(among)
+        inside = among[known.items]
+        owners = known.owners()[inside]
+        lengths = np.bincount(owners, minlength=len(known))
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        # The users' items by their place in the pool: ascending still.
+        self.rejected = Rows(offsets, np.searchsorted(self.items, known.items[inside]).astype(np.int32))
+        self.size, self.left = len(self.items), len(self.items) - lengths
+
+    def sampled(self, lists: protocol.Candidates, count: int, seed: int) -> protocol.Candidates:
+        """The lists with `count` different negatives each, fewer where somebody has no more."""
+        count = int(min(count, self.left.min()))
+        drawn = negatives.draw(lists.users, self.rejected, self.size, count, seed, replace=False)
+        named = protocol.parse(f"sampled{count}-strict", ks=(K,))
+        return dataclasses.replace(lists, protocol=named, negatives=self.items[drawn].astype(np.int32))
+
+    def others(self, known: Rows) -> Rows:
+        """Row by row what is no negative: the user's items and all outside the pool."""
+        outside = np.flatnonzero(~self.among).astype(np.int32)
+        offsets = np.arange(len(known) + 1, dtype=np.int64) * len(outside)
+        return joined(known, Rows(offsets, np.tile(outside, len(known))))
+
+
+def _of_pairs(model: Model, state: State, lists: protocol.Candidates) -> dict[str, np.ndarray]:
+    """The metrics of every positive as if it were its user's only one."""
+    found = ranking.count(model, state, lists)
+    number = np.repeat(found.num_negatives, np.diff(found.offsets))
+    alone = Counts(np.arange(len(number) + 1), found.score, found.higher, found.tied, number)
+    return per_user(alone, (K,))

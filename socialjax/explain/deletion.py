@@ -1,0 +1,68 @@
+"""The deletion test: attention is a hint, not a proof (SAERS, section 12).
+
+What an attribute is worth is what the score loses without it: its term is taken out of the semantic sum and the shares
+of the others grow to 1 again. The attribute with the largest share must cost more than another one.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from socialjax.models.protocol import Explanation
+
+
+@dataclasses.dataclass(frozen=True)
+class Deletion:
+    """Of pairs with at least two attributes, numbers pair i64[Q] in the explanation: the attribute with the largest
+    share, top i32[Q], what the score loses without it, lost f32[Q], and without another one, the mean of all others,
+    other f32[Q]. wins f32[Q]: the share of the others that cost less, a tie is half."""
+
+    pair: np.ndarray
+    top: np.ndarray
+    lost: np.ndarray
+    other: np.ndarray
+    wins: np.ndarray
+
+    @property
+    def share(self) -> float:
+        """How often the top attribute costs more than one of the others, drawn at random: its expectation."""
+        return float(self.wins.mean()) if len(self.wins) else float("nan")
+
+
+def deletion_test(why: Explanation, name: str = "attributes") -> Deletion:
+    """why: an explanation whose elements `name` have shares `weight`, which add up to 1 for a pair, and `product`,
+    what each adds to the score before it is weighed.
+
+    Raises ValueError for an explanation without such elements.
+    """
+    rows = why.elements.get(name)
+    if rows is None or not hasattr(rows, "product"):
+        raise ValueError(
+            f"the deletion test wants elements '{name}' with a product each, got elements "
+            f"{', '.join(why.elements) or 'none'}; explain with a model that has attention over attributes"
+        )
+    found = []
+    for pair in range(len(why.users)):
+        row = slice(rows.offsets[pair], rows.offsets[pair + 1])
+        if row.stop - row.start > 1:
+            lost = drops(rows.weight[row], rows.product[row])
+            top = int(rows.weight[row].argmax())
+            others = np.delete(lost, top)
+            wins = (lost[top] > others).mean() + (lost[top] == others).mean() / 2
+            found.append((pair, rows.ids[row][top], lost[top], others.mean(), wins))
+    columns = zip(*found) if found else ([],) * 5
+    return Deletion(*(np.array(c, t) for c, t in zip(columns, (np.int64, np.int32, *[np.float32] * 3))))
+
+
+def drops(share: np.ndarray, product: np.ndarray) -> np.ndarray:
+    """share f32[n], adding up to 1, and product f32[n] -> f64[n]: what sum of share * product loses without each.
+
+    Where one has all of it, so that nothing says how the others would share, they share alike.
+    """
+    share, product = np.asarray(share, np.float64), np.asarray(product, np.float64)
+    lost = np.empty(len(share))
+    for k in range(len(share)):
+        rest = np.delete(share, k)
+        rest = rest / rest.sum() if rest.sum() > 0 else np.full(len(rest), 1 / len(rest))
+        lost[k] = share @ product - rest @ np.delete(product, k)
+    return lost
