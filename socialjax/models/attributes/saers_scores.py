@@ -3,10 +3,11 @@
 import jax
 import jax.numpy as jnp
 
-from socialjax.models.attributes.saers_attention import EXACT, Attended, Looks, of_all, of_candidates
+from socialjax.models.attributes.saers_attention import EXACT, Attended, Looks, of_all, of_candidates, turn
 from socialjax.ops.pairs import candidate_scores
 
 NUMBERS_AT_ONCE = 1 << 23  # of the largest array in scoring: 32 MiB
+CACHED = 1 << 19  # of energies that are added up in many passes
 
 
 def project(table: jax.Array, weights: jax.Array, rows: jax.Array | None = None) -> jax.Array:
@@ -55,18 +56,20 @@ def semantic(model, state, users: jax.Array, items: jax.Array) -> jax.Array:
     Where as many items are asked for as there are, all are scored for each user and the candidates taken from them.
     """
     num_items, num_attributes = state.looks.valid.shape
-    by_pair = items.shape[1] < num_items
-    widths = [1 if not by_pair else state.looks.vectors.shape[2]]
-    widths += [] if state.looks.keys is None else [state.looks.keys.shape[2]]
-    places = min(items.shape[1], num_items) * num_attributes
-    height = max(1, min(users.shape[0], NUMBERS_AT_ONCE // (places * max(widths))))
+    by_pair, tables = items.shape[1] < num_items, (state.looks.vectors, state.looks.keys)
+    turned, at_once, a_user = None, NUMBERS_AT_ONCE, num_items * num_attributes
+    if by_pair:
+        a_user = items.shape[1] * num_attributes * max(table.shape[2] for table in tables if table is not None)
+    elif state.looks.keys is not None:
+        turned, at_once = turn(state.looks.keys), CACHED
+    height = max(1, min(users.shape[0], at_once // a_user))
 
     def block(part):
         users, items = part
         t = state.attribute_users[users]
         if by_pair:
             return of_candidates(model.attention, state.attention, t, state.looks.at(items)).sum()
-        total = of_all(model.attention, state.attention, t, state.looks).sum()
+        total = of_all(model.attention, state.attention, t, state.looks, turned).sum()
         return jnp.take_along_axis(total, items, axis=1)
 
     parts = [jnp.pad(a, [(0, -users.shape[0] % height), *[(0, 0)] * (a.ndim - 1)]) for a in (users, items)]
