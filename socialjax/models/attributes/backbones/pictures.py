@@ -37,6 +37,15 @@ def prepared(picture: np.ndarray, preparation: Preparation) -> np.ndarray:
     return ((small - np.float32(preparation.mean)) / np.float32(preparation.deviation)).astype(np.float32)
 
 
+def centred(pictures, preparation: Preparation):
+    """Pictures that have their size already, with the backbone's colours: u8[..., 3] -> f32[..., 3]; also compiled."""
+    mean, deviation = (
+        np.float32(values).reshape((1,) * (pictures.ndim - 1) + (3,))
+        for values in (preparation.mean, preparation.deviation)
+    )
+    return (pictures.astype(np.float32) / 255 - mean) / deviation
+
+
 def _rounded(values: np.ndarray) -> np.ndarray:
     return np.clip(np.floor(values + np.float32(0.5)), 0, 255)
 
