@@ -25,9 +25,10 @@ ALLOWED = {
     "models.history": ("ops", "graph", "models.protocol", "models.parts"),
     "models.bipartite": ("ops", "graph"),
     "models.<family>": ("ops", "graph", "models.protocol", "models.parts", "models.history", "models.bipartite"),
-    "features": ("data", "ops", "graph", "whole", "models.attributes.backbones"),
+    "features": ("data", "ops", "graph", "whole", "models.attributes"),
     "eval": ("ops", "models.protocol", "data.schema"),
     "train": ("eval", "ops", "models.protocol", "data.schema", "data.batches", "whole"),
+    "train.attributes": ("train", "ops", "models.attributes", "whole"),  # not behind the contract of recommenders
     "explain": ("eval", "graph", "whole", "models.protocol", "data.schema"),
     "robust": ("eval", "graph", "models.protocol", "data.schema"),
     "run": ("graph", "whole", "ops", "data", "models", "features", "eval", "train", "explain", "robust"),

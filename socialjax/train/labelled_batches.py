@@ -1,0 +1,68 @@
+"""Batches of pictures, or of their feature maps, with partial labels: every epoch in an order of its own."""
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import numpy as np
+
+
+class LabelledBatches(Protocol):
+    """What an attribute network is trained from. `steps` batches an epoch, all of one size; `epoch(number)` gives the
+    same ones whenever it is asked: (inputs, labels i16[B, K]), where -1 is a label that nobody gave. Inputs are
+    pictures u8[B, H, W, 3] or feature maps float[B, h, w, D]. Rows that fill up a batch have no labels at all."""
+
+    steps: int
+
+    def epoch(self, number: int) -> Iterator[tuple[np.ndarray, np.ndarray]]: ...
+
+
+class Resident:
+    """Batches from arrays in memory, or mapped from files.
+
+    mirror: half of the pictures are mirrored, left to right; for pictures only. shift: all are moved by up to so many
+    pixels each way, their edges drawn out. Raises ValueError for lengths that differ and changes to feature maps.
+    """
+
+    def __init__(
+        self,
+        inputs: np.ndarray,
+        labels: np.ndarray,
+        batch_size: int = 64,
+        seed: int = 0,
+        mirror: bool = False,
+        shift: int = 0,
+    ):
+        if len(inputs) != len(labels) or not len(inputs) or batch_size < 1:
+            raise ValueError(
+                f"wanted as many labels as pictures, and some, got {len(inputs)} pictures, {len(labels)} labels and "
+                f"batches of {batch_size}"
+            )
+        if (mirror or shift) and inputs.dtype != np.uint8:
+            raise ValueError(f"wanted pictures u8 to mirror or to move, got {inputs.dtype}; leave feature maps alone")
+        self.inputs, self.labels, self.batch_size = inputs, labels.astype(np.int16), min(batch_size, len(inputs))
+        self.seed, self.mirror, self.shift = seed, mirror, shift
+        self.steps = -(-len(inputs) // self.batch_size)
+
+    def epoch(self, number: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        rng = np.random.default_rng([self.seed, number])
+        order = rng.permutation(len(self.inputs))
+        for start in range(0, len(order), self.batch_size):
+            rows = order[start : start + self.batch_size]
+            spare = self.batch_size - len(rows)
+            inputs, labels = self.inputs[rows], self.labels[rows]
+            if spare:
+                inputs = np.concatenate([inputs, np.repeat(inputs[:1], spare, axis=0)])
+                labels = np.concatenate([labels, np.full((spare, labels.shape[1]), -1, np.int16)])
+            yield self._changed(inputs, rng), labels
+
+    def _changed(self, inputs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        if self.mirror:
+            turned = rng.random(len(inputs)) < 0.5
+            inputs = np.where(turned[:, None, None, None], inputs[:, :, ::-1], inputs)
+        if self.shift:
+            height, width = inputs.shape[1:3]
+            up, left = rng.integers(-self.shift, self.shift + 1, (2, len(inputs)))
+            rows = np.clip(np.arange(height) + up[:, None], 0, height - 1)
+            columns = np.clip(np.arange(width) + left[:, None], 0, width - 1)
+            inputs = inputs[np.arange(len(inputs))[:, None, None], rows[:, :, None], columns[:, None, :]]
+        return inputs
