@@ -5,6 +5,7 @@ import re
 import numpy as np
 
 from socialjax.data.schema import Dataset
+from socialjax.explain.attributes import attribute_list, describe_class
 from socialjax.explain.keyframes import describe_frame
 from socialjax.models.protocol import Explanation, Ragged
 
@@ -20,6 +21,8 @@ LABELS = {
     "aspects": "weights of aspects",
     "frames": "what its frames look like",
     "residual": "what it looks like beside its frames",
+    "global": "how it looks as a whole",
+    "attributes": "its attributes",
 }
 NUMBERED = {"friends": "friends at distance", "diffusion": "diffusion layer"}
 # What the ids of elements are.
@@ -32,7 +35,9 @@ KINDS = {
     "owner": "user",
     "aspects": "aspect",
     "frames": "frame",
+    "attributes": "attribute",
 }
+BESIDE = ("preference", "affinity")  # what rows of frames and of attributes have beside weight and contribution
 ASPECTS = np.array(["upload", "social", "owner"])  # of HASC, in the order of their numbers
 
 
@@ -44,7 +49,9 @@ def records(explanation: Explanation, data: Dataset, kept: int = KEPT) -> list[d
      "elements": [{"part", "label", "kind", "count", "ranked": [{"id", "title", "is_user", "weight", "contribution"}],
                    "rest": {"count", "contribution"}}]}; ranked by the size of the contribution, `kept` at most.
 
-    Frames are ranked by how much the user likes them, l_ak, their "preference": the first is the key frame.
+    Frames are ranked by how much the user likes them, l_ak, their "preference": the first is the key frame. Attributes
+    are ranked by attention, their weight, and have an "affinity"; then the record has "attributes" too, in the form of
+    `attributes.attribute_list`.
     """
     return [_record(explanation, data, pair, kept) for pair in range(len(explanation.users))]
 
@@ -68,26 +75,35 @@ def _record(why: Explanation, data: Dataset, pair: int, kept: int) -> dict:
         "score": float(why.score[pair]),
         "exact": why.exact,
         "parts": [{"name": n, "label": label(n), "value": float(value[pair])} for n, value in why.parts.items()],
-        "elements": [_elements(name, ragged, data, pair, user, kept) for name, ragged in why.elements.items()],
+        "elements": [_elements(name, ragged, data, pair, (user, item), kept) for name, ragged in why.elements.items()],
+        **{
+            name: attribute_list(ragged, data, pair, item)
+            for name, ragged in why.elements.items()
+            if name == "attributes" and data.attributes is not None
+        },
     }
 
 
-def _elements(name: str, ragged: Ragged, data: Dataset, pair: int, user: int, kept: int) -> dict:
+def _elements(name: str, ragged: Ragged, data: Dataset, pair: int, of: tuple[int, int], kept: int) -> dict:
+    user, item = of
     row = slice(ragged.offsets[pair], ragged.offsets[pair + 1])
     ids, weight, share = ragged.ids[row], ragged.weight[row], ragged.contribution[row]
-    preference = getattr(ragged, "preference", None)
-    order = np.argsort(-np.abs(share) if preference is None else -preference[row], kind="stable")
-    shown, rest = order[:kept], order[kept:]
+    beside = {extra: getattr(ragged, extra)[row] for extra in BESIDE if hasattr(ragged, extra)}
     kind = KINDS.get(name.split("_")[0], "number")
-    names = {"user": data.user_names, "item": data.item_names, "aspect": ASPECTS}.get(kind)
+    by = {"frame": beside.get("preference"), "attribute": weight}.get(kind)
+    order = np.argsort(-np.abs(share) if by is None else -by, kind="stable")
+    shown, rest = order[:kept], order[kept:]
+    attributes = None if data.attributes is None else np.array(data.attributes.names)
+    named = {"user": data.user_names, "item": data.item_names, "aspect": ASPECTS, "attribute": attributes}
+    names = named.get(kind)
     ranked = [
         {
             "id": _id(ids[e], names),
-            "title": _title(int(ids[e]), kind, names, data),
+            "title": _title(int(ids[e]), kind, names, data, item),
             "is_user": kind == "user" and int(ids[e]) == user,
             "weight": float(weight[e]),
             "contribution": float(share[e]),
-            **({} if preference is None else {"preference": float(preference[row][e])}),
+            **{extra: float(values[e]) for extra, values in beside.items()},
         }
         for e in shown
     ]
@@ -101,7 +117,9 @@ def _elements(name: str, ragged: Ragged, data: Dataset, pair: int, user: int, ke
     }
 
 
-def _title(number: int, kind: str, names: np.ndarray | None, data: Dataset) -> str:
+def _title(number: int, kind: str, names: np.ndarray | None, data: Dataset, item: int) -> str:
+    if kind == "attribute":
+        return describe_class(data.attributes, item, number)
     if kind == "frame":
         return describe_frame(data.frames, number)
     return data.describe_item(number) if kind == "item" else str(_id(number, names))

@@ -35,7 +35,7 @@ def name_of(element: dict, kind: str) -> str:
     """Such as `user 12`, `the user, heard by friends`, or the title of an item."""
     if element["is_user"]:
         return f"user {element['id']}, whom friends hear"
-    if kind == "frame":
+    if kind in ("frame", "attribute"):
         return shorten(element["title"])
     titled = kind == "item" and str(element["title"]) != str(element["id"])
     return shorten(element["title"]) if titled else shorten(f"{kind} {element['id']}")
@@ -75,7 +75,9 @@ def _lines(record: dict, shown: int):
 
 
 def _liked(element: dict) -> str:
-    """How much the user likes a frame; nothing of other elements."""
+    """How much the user likes a frame, affinity to an attribute; nothing of other elements."""
+    if "affinity" in element:
+        return f"affinity {element['affinity']:<8.3f}"
     return f"liked {element['preference']:<+8.3f}" if "preference" in element else ""
 
 

@@ -1,0 +1,111 @@
+"""What SAERS says of a pair: which attributes of the item the user looks at, their class and region (section 12)."""
+
+import dataclasses
+
+import numpy as np
+
+from socialjax.data.schema import Attributes, Dataset
+from socialjax.models.protocol import Ragged
+
+
+def attribute_list(ragged: Ragged, data: Dataset, pair: int, item: int) -> list[dict]:
+    """The attributes of pair number `pair`, whose item is `item`, the one with most attention first:
+
+        {"name", "class_name", "class_probability", "box", "box_fallback", "like", "affinity"}
+
+    like: a_uik, attention; it sums to 1 over the attributes of the item. affinity: sigmoid(t_u^T h_i^k), None where the
+    model has none. box: [x0, y0, x1, y1], half-open, in parts of the picture (`in_pixels` gives pixels); the whole
+    picture when box_fallback says that nothing stood out.
+    """
+    table, row = data.attributes, slice(ragged.offsets[pair], ragged.offsets[pair + 1])
+    affinity = getattr(ragged, "affinity", None)
+    found = [
+        {
+            "name": table.names[k],
+            "class_name": _class_name(table, item, k),
+            "class_probability": float(table.probability[item, k]),
+            "box": [float(edge) for edge in table.boxes[item, k]],
+            "box_fallback": bool(table.fallback[item, k]),
+            "like": float(like),
+            "affinity": None if affinity is None else float(affinity[row][place]),
+        }
+        for place, (k, like) in enumerate(zip(ragged.ids[row].tolist(), ragged.weight[row]))
+    ]
+    return sorted(found, key=lambda each: -each["like"])
+
+
+def in_pixels(attributes: list[dict], width: int, height: int) -> list[dict]:
+    """The same with boxes in pixels of a picture of that size, rounded to a tenth."""
+    size = (width, height, width, height)
+    return [each | {"box": [round(edge * s, 1) for edge, s in zip(each["box"], size)]} for each in attributes]
+
+
+def describe_class(table: Attributes, item: int, attribute: int) -> str:
+    """Such as `neckline: V`."""
+    return f"{table.names[attribute]}: {_class_name(table, item, attribute)}"
+
+
+def caption(attribute: dict) -> str:
+    """Such as `neckline: V - 0.62`, the number being the attention; says so where there is no box."""
+    said = f"{attribute['name']}: {attribute['class_name']} - {attribute['like']:.2f}"
+    return f"{said} (no region stood out)" if attribute["box_fallback"] else said
+
+
+@dataclasses.dataclass(frozen=True)
+class Profile:
+    """What a user looks at: for each attribute, in the order of the data, the mean of a_uik over the user's P training
+    items, 0 on items without it, like f64[K] (sums to 1), and what even attention would give, even f64[K]. present
+    i64[K]: items that have it. classes: the class that most of these are, "" where there is none."""
+
+    user: int
+    items: int
+    names: tuple[str, ...]
+    like: np.ndarray
+    even: np.ndarray
+    present: np.ndarray
+    classes: tuple[str, ...]
+
+    def as_list(self) -> list[dict]:
+        """Ready for JSON, most attention first."""
+        columns = zip(self.names, self.like, self.even, self.present, self.classes)
+        found = [
+            {"name": name, "like": float(like), "even": float(even), "items": int(present), "most": most}
+            for name, like, even, present, most in columns
+        ]
+        return sorted(found, key=lambda each: -each["like"])
+
+
+def profile(model, state, side, data: Dataset, user: int) -> Profile:
+    """The user's attribute profile; all zero for a user without training items, or whose items have no attributes.
+
+    Raises ValueError for a model that does not weigh attributes.
+    """
+    table = data.attributes
+    items = np.unique(data.train.item[data.train.user == user]).astype(np.int32)
+    items = items if table is None else items[table.valid[items].any(axis=1)]
+    # Somebody without items has no attention to average, but the model must still be one that has any.
+    asked = items if len(items) else np.zeros(1, np.int32)
+    why = model.explain(state, side, np.full(len(asked), user, np.int32), asked)
+    if table is None or "attributes" not in why.elements:
+        raise ValueError(f"{type(model).__name__} on '{data.name}' weighs no attributes; take SAERS and data with them")
+    ragged, count = why.elements["attributes"], len(table.names)
+    like, even = np.zeros(count), np.zeros(count)
+    for pair in range(len(items)):
+        row = slice(ragged.offsets[pair], ragged.offsets[pair + 1])
+        ids = ragged.ids[row]
+        np.add.at(like, ids, ragged.weight[row].astype(np.float64))
+        np.add.at(even, ids, 1 / max(len(ids), 1))
+    labels = np.where(table.valid[items], table.label[items], -1)
+    most = tuple(_most_frequent(labels[:, k], table.classes[k]) for k in range(count))
+    total = max(len(items), 1)
+    return Profile(user, len(items), table.names, like / total, even / total, (labels >= 0).sum(axis=0), most)
+
+
+def _most_frequent(labels: np.ndarray, classes: tuple[str, ...]) -> str:
+    known = labels[labels >= 0]
+    return classes[int(np.argmax(np.bincount(known)))] if len(known) else ""
+
+
+def _class_name(table: Attributes, item: int, attribute: int) -> str:
+    label = int(table.label[item, attribute])
+    return table.classes[attribute][label] if label >= 0 else "not known"

@@ -1,0 +1,57 @@
+"""The picture of an item has its rectangles where the boxes are, and none where there is none."""
+
+import numpy as np
+import pytest
+from looks import looked_at
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from socialjax.explain import box_picture
+from socialjax.explain.attributes import profile
+from socialjax.explain.record import records
+
+WORLD, DATA, MODEL = looked_at()
+
+
+def drawn(monkeypatch, tmp_path, record, **more) -> list:
+    """The axes of the figure that is saved."""
+    kept = []
+    write = box_picture.save
+    monkeypatch.setattr(box_picture, "save", lambda figure, path: (kept.append(figure), write(figure, path)))
+    box_picture.draw_boxes(tmp_path / "boxes.png", record, WORLD.pictures.pixels[record["item_number"]], **more)
+    assert (tmp_path / "boxes.png").read_bytes().startswith(b"\x89PNG")
+    assert isinstance(kept[0], Figure)
+    return kept[0].axes
+
+
+def record_of(user, item):
+    found = records(MODEL.explain(DATA, None, np.array([user]), np.array([item])), DATA)[0]
+    return found | {"item_number": item}
+
+
+def test_rectangles_are_the_boxes_in_pixels_the_first_thickest(monkeypatch, tmp_path):
+    item = int(np.flatnonzero(WORLD.group == 0)[0])
+    record = record_of(0, item)
+    axes = drawn(monkeypatch, tmp_path, record, profile=profile(MODEL, DATA, None, DATA, 0))
+    boxes = [patch for patch in axes[0].patches if isinstance(patch, Rectangle)]
+    corners = {
+        tuple(np.round([*b.get_xy(), b.get_xy()[0] + b.get_width(), b.get_xy()[1] + b.get_height()], 1)) for b in boxes
+    }
+    assert corners == {tuple(np.round(32 * np.array(each["box"]), 1)) for each in record["attributes"]}
+    thickest = max(boxes, key=lambda b: b.get_linewidth())
+    np.testing.assert_allclose(thickest.get_xy(), np.round(32 * np.array(record["attributes"][0]["box"][:2]), 1))
+    assert axes[0].get_xlim() == (0, 32) and axes[0].get_ylim() == (32, 0)
+    assert axes[0].get_xlabel() == f"{record['attributes'][0]['name']}: {record['attributes'][0]['class_name']} - 0.60"
+    assert len(axes) == 3 and axes[2].get_yticklabels()[0].get_text() in DATA.attributes.names
+
+
+def test_no_box_is_drawn_where_nothing_stood_out_and_the_caption_says_so(monkeypatch, tmp_path):
+    record = record_of(0, int(np.flatnonzero(WORLD.group == 1)[0]))
+    record["attributes"][0]["box_fallback"] = True
+    axes = drawn(monkeypatch, tmp_path, record)
+    assert len(axes[0].patches) == 1 and "(no region stood out)" in axes[0].get_xlabel()
+
+
+def test_a_record_without_attributes_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="the record of item 3 has no attributes"):
+        box_picture.draw_boxes(tmp_path / "x.png", {"item": 3}, WORLD.pictures.pixels[0])
