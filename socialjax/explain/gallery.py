@@ -1,0 +1,175 @@
+"""What some users look at, as one HTML page that needs nothing else: no script, no link, pictures inside."""
+
+import base64
+import dataclasses
+import io
+import os
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+
+import numpy as np
+
+from socialjax.explain.attributes import Profile, caption, in_pixels
+from socialjax.explain.box_picture import BOXES, boxed, colour
+from socialjax.explain.gallery_style import STYLE
+from socialjax.explain.text import stand_in
+
+LARGEST = 384  # pixels of a picture's longer side
+SMALL = 128  # up to this width pictures are kept as they are, and shown with hard pixels
+
+LEGEND = (
+    ("attention", "how much of this user's look at this item goes to the attribute, 0 to 1. It sums to 1 over the "
+     "attributes of an item. It is learned from purchases and chooses the box that is drawn thickest; it is a hint at "
+     "the reason, not a proof."),
+    ("affinity", "how well the attribute as it looks here fits the user's taste, 0 to 1, each attribute on its own. "
+     "0.5 is neither for nor against. It is no calibrated probability of a purchase."),
+    ("class", "what the attribute network takes the attribute for, such as neckline: V, and how sure it is in per "
+     "cent."),
+    ("box", "where the network's evidence for this class lies on the picture, found without any labelled region. "
+     "Nothing is drawn where no region stood out."),
+)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Card:
+    """One item of a user: its record of `explain.record`, picture u8[H, W, 3], and a short note, such as how the item
+    is known to the user."""
+
+    record: dict
+    picture: np.ndarray
+    note: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """One user, as they are called, with their profile and items."""
+
+    user: str
+    profile: Profile
+    cards: Sequence[Card]
+
+
+def write_gallery(path: Path, title: str, sections: Sequence[Section], told: Sequence[str] = ()) -> None:
+    """Writes the page, whole or not at all. title: of the page; told: lines on model and data below it.
+
+    Every text is escaped. Raises ValueError without a section that has a card, and for a record without attributes.
+    """
+    page = gallery(title, sections, told)
+    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    try:
+        temporary.write_text(page, encoding="utf-8")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def gallery(title: str, sections: Sequence[Section], told: Sequence[str] = ()) -> str:
+    """The page as text."""
+    records = [card.record for section in sections for card in section.cards]
+    if not records:
+        raise ValueError("wanted at least one user with one item, got none; choose users whom the model knows")
+    if lacking := [record["item"] for record in records if not record.get("attributes")]:
+        raise ValueError(f"items {', '.join(map(str, lacking[:5]))} have no attributes; leave them out of the page")
+    return "\n".join(
+        (
+            "<!doctype html>",
+            '<html lang="en"><head><meta charset="utf-8">',
+            '<meta name="viewport" content="width=device-width, initial-scale=1">',
+            '<meta name="color-scheme" content="light dark">',
+            # Nothing may be loaded from anywhere, whatever a title holds.
+            '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:; '
+            "style-src 'unsafe-inline'\">",
+            f"<title>{escape(title)}</title><style>{STYLE}</style></head><body>",
+            *_head(title, records[0], told),
+            *(line for section in sections for line in _section(section)),
+            "</body></html>\n",
+        )
+    )
+
+
+def _head(title: str, record: dict, told: Sequence[str]):
+    yield f"<header><h1>{escape(title)}</h1>"
+    said = stand_in(record) or f"Real data: {record['data_set']}"
+    yield f'<p class="kind {"real" if record["data"] == "real" else "made"}">{escape(said)}</p>'
+    yield from (f'<p class="told">{escape(line)}</p>' for line in told)
+    terms = "".join(f"<div><dt>{escape(term)}</dt><dd>{escape(means)}</dd></div>" for term, means in LEGEND)
+    yield f"<details open><summary>How to read this page</summary><dl>{terms}</dl></details></header>"
+
+
+def _section(section: Section):
+    of = section.profile
+    items = f"{of.items} training item" + ("" if of.items == 1 else "s")
+    yield f'<section><h2>User {escape(section.user)}</h2><div class="user"><div class="profile">'
+    yield f"<h3>What this user looks at</h3><p>mean attention over {items}; the mark is what even attention gives</p>"
+    largest = max(of.like.max(), of.even.max())
+    reach = next(end for end in (0.25, 0.5, 1.0) if largest <= end or end == 1.0)  # of many attributes none has much
+    for each in of.as_list():
+        most = f"on {each['items']} of {of.items}" + (f", most often {each['most']}" if each["most"] else "")
+        yield (
+            f'<div class="row"><span class="name">{escape(each["name"])}</span>'
+            f'<span class="number">{each["like"]:.2f}</span>{_bar(each["like"] / reach, "", each["even"] / reach)}'
+            f'<span class="more">{escape(most)}</span></div>'
+        )
+    yield '</div><div class="cards">'
+    for card in section.cards:
+        yield from _card(card)
+    yield "</div></div></section>"
+
+
+def _card(card: Card):
+    record = card.record
+    listed = record["attributes"]
+    yield f'<article>{_picture(card.picture, listed)}<p class="caption">{escape(caption(listed[0]))}</p>'
+    note = f"{card.note} · " if card.note else ""
+    title = str(record["title"])
+    number = "" if title == str(record["item"]) else f" · item {record['item']}"
+    yield f'<h4>{escape(title)}</h4><p class="note">{escape(note)}score {record["score"]:+.2f}{escape(number)}</p>'
+    for rank, each in enumerate(listed):
+        more = f"class {each['class_probability']:.0%}"
+        more += "" if each["affinity"] is None else f" · affinity {each['affinity']:.2f}"
+        more += " · no region stood out" if each["box_fallback"] else ""
+        drawn = rank < BOXES and not each["box_fallback"]
+        name = escape(f"{each['name']}: {each['class_name']}")
+        swatch = f'<i class="{"swatch" if drawn else "swatch none"}" style="color:{colour(rank)}"></i>'
+        yield (
+            f'<div class="row"><span class="name">{swatch}{name}</span><span class="number">{each["like"]:.2f}</span>'
+            f'{_bar(each["like"], colour(rank))}<span class="more">{more}</span></div>'
+        )
+    yield "</article>"
+
+
+def _bar(share: float, of: str, mark: float | None = None) -> str:
+    """A bar of that share of its width, with a mark."""
+    colour = f";background:{of}" if of else ""
+    line = "" if mark is None else f'<b style="left:{100 * mark:.1f}%"></b>'
+    return f'<span class="bar"><span style="width:{100 * share:.1f}%{colour}"></span>{line}</span>'
+
+
+def _picture(picture: np.ndarray, listed: list[dict]) -> str:
+    """The picture with its rectangles above it, in one drawing whose units are the picture's pixels."""
+    height, width = picture.shape[:2]
+    hard = ' class="hard"' if width <= SMALL else ""
+    shapes = [f'<image href="{_encoded(picture)}" width="{width}" height="{height}" preserveAspectRatio="none"{hard}/>']
+    for rank, each in reversed(boxed(in_pixels(listed, width, height))):
+        x0, y0, x1, y1 = each["box"]
+        place = f'x="{x0:.1f}" y="{y0:.1f}" width="{x1 - x0:.1f}" height="{y1 - y0:.1f}"'
+        line = 4 if rank == 0 else 2
+        shapes.append(f'<rect {place} stroke="#fff" stroke-width="{line + 2}"/>')
+        shapes.append(f'<rect {place} stroke="{colour(rank)}" stroke-width="{line}"/>')
+    label = escape(caption(listed[0]))
+    return f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{label}">{"".join(shapes)}</svg>'
+
+
+def _encoded(picture: np.ndarray) -> str:
+    """A picture u8[H, W, 3] as a data URI: small ones exact, others as JPEG."""
+    from PIL import Image  # Matplotlib needs it as well
+
+    image, kept = Image.fromarray(picture), io.BytesIO()
+    if picture.shape[1] <= SMALL:
+        image.save(kept, "PNG")
+    else:
+        image.thumbnail((LARGEST, LARGEST))
+        image.save(kept, "JPEG", quality=88)
+    kind = "png" if picture.shape[1] <= SMALL else "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(kept.getvalue()).decode()}"
