@@ -12,8 +12,8 @@ from socialjax.data import cache, download, standin
 from socialjax.data.errors import DataError
 from socialjax.data.feature_files import parse_features
 from socialjax.data.file_bytes import read_bytes
+from socialjax.data.raw import attribute_files, frame_files, ngcf
 from socialjax.data.raw import folder as own
-from socialjax.data.raw import frame_files, ngcf
 from socialjax.data.raw.folder import FolderOptions
 from socialjax.data.registry import PUBLISHED, Published
 from socialjax.data.schema import Dataset, no_interactions
@@ -125,6 +125,10 @@ def _read(settings: DataSettings, found: Found) -> Dataset:
         _refuse_own_only(settings, but=("min_value",))
         log.info("%s: files of %s (%s)", name, folder, found.place)
         return frame_files.read(folder, name, settings.min_value)
+    if published is None and attribute_files.is_here(folder):
+        _refuse_own_only(settings)
+        log.info("%s: files of %s (%s)", name, folder, found.place)
+        return attribute_files.read(folder, name)
     sums = cache.file_checksums(raw_files(name, folder))
     if published:
         depends = {"files": sums, "seed": settings.seed}

@@ -1,0 +1,100 @@
+"""A data set whose items have attributes found on their pictures, as a folder that an experiment writes once.
+
+    columns.npz   pairs of each part, tables of attributes, features, names, groups and pictures of items
+    data.json     name, counts, names of attributes and classes, what kind of data it is and where it comes from
+    pictures/     the items' pictures, where they were drawn; else item_pictures say where they are
+
+What a run was trained on can so be read back, explained and shown, as `--data.dir FOLDER`.
+"""
+
+import dataclasses
+import json
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from socialjax.data.cache import file_checksums
+from socialjax.data.errors import DataError
+from socialjax.data.schema import PARTS, Attributes, Dataset, Provenance, interactions
+from socialjax.data.validate import check
+
+COLUMNS, DESCRIBED, PICTURES = "columns.npz", "data.json", "pictures"
+CELLS = ("features", "valid", "label", "probability", "boxes", "fallback")
+TABLES = ("item_features", "user_names", "item_names", "item_titles", "item_groups", "item_pictures")
+
+
+def is_here(folder: Path) -> bool:
+    """Whether a folder has this form."""
+    return (folder / COLUMNS).is_file() and (folder / DESCRIBED).is_file()
+
+
+def write(folder: Path, data: Dataset) -> None:
+    """Writes a data set with attributes; each file whole or not at all. Raises ValueError without attributes."""
+    if data.attributes is None:
+        raise ValueError(f"data set '{data.name}' has no attributes; write it as tables (docs/data.md)")
+    columns = {f"attribute_{name}": getattr(data.attributes, name) for name in CELLS}
+    for part, pairs in data.parts().items():
+        columns |= {f"{part}_user": pairs.user, f"{part}_item": pairs.item}
+    for name in TABLES:
+        if (table := getattr(data, name)) is not None:
+            columns[name] = table.astype(str) if table.dtype == object else table
+    described = {
+        "name": data.name,
+        "num_users": data.num_users,
+        "num_items": data.num_items,
+        "names": list(data.attributes.names),
+        "classes": [list(each) for each in data.attributes.classes],
+        "provenance": data.provenance.as_dict(),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    _replace(folder / COLUMNS, lambda file: np.savez_compressed(file, **columns))
+    text = json.dumps(described, indent=1, sort_keys=True)
+    _replace(folder / DESCRIBED, lambda file: file.write(text.encode()))
+
+
+def read(folder: Path, name: str) -> Dataset:
+    """What `write` wrote, checked; its kind is what it was. Raises DataError for a damaged folder or one of another
+    data set."""
+    try:
+        described = json.loads((folder / DESCRIBED).read_text(encoding="utf-8"))
+        # numpy.load leaves a damaged file open when it is given a name
+        with open(folder / COLUMNS, "rb") as opened, np.load(opened, allow_pickle=False) as file:
+            columns = dict(file)
+        made = Provenance(**described["provenance"])
+        attributes = Attributes(
+            names=tuple(described["names"]),
+            classes=tuple(map(tuple, described["classes"])),
+            **{cell: columns[f"attribute_{cell}"] for cell in CELLS},
+        )
+        parts = {part: interactions(columns[f"{part}_user"], columns[f"{part}_item"]) for part in PARTS}
+        data = Dataset(
+            name=described["name"],
+            num_users=described["num_users"],
+            num_items=described["num_items"],
+            provenance=dataclasses.replace(made, repairs=tuple(made.repairs)),
+            attributes=attributes,
+            **parts,
+            **{table: columns.get(table) for table in TABLES},
+        )
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as problem:
+        raise DataError(
+            f"{folder}: wanted {COLUMNS} and {DESCRIBED} as an experiment wrote them, got files that cannot be read "
+            f"({type(problem).__name__}: {str(problem)[:80]}); delete the folder and run the experiment again"
+        ) from None
+    if data.name != name:
+        raise DataError(f"{folder} holds data set '{data.name}', not '{name}'; give --data.name {data.name}")
+    check(data)
+    sums = file_checksums([folder / COLUMNS, folder / DESCRIBED])
+    return dataclasses.replace(data, provenance=dataclasses.replace(data.provenance, files=made.files | sums))
+
+
+def _replace(path: Path, write_into) -> None:
+    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    try:
+        with open(temporary, "wb") as file:
+            write_into(file)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
