@@ -3,6 +3,7 @@
     python -m experiments.explain runs/diffnet_yelp/yelp --user 17 --item 345
     python -m experiments.explain runs/diffnet_yelp/yelp --user 17 --k 3 --out why     the top items; JSON and pictures
     python -m experiments.explain runs/jifr/films --user 17 --user 4 --item 345 --out why    key frames of both users
+    python -m experiments.explain runs/saers/garments --k 6 --gallery page.html    what some users look at, as a page
 
 CPU, a few seconds. Shares are exact where the model is a sum, and marked as estimates where it is not.
 """
@@ -14,6 +15,7 @@ from typing import Annotated
 
 import tyro
 
+from experiments._attribute_pages import ItemPictures, box_pictures, boxes_in_pixels, gallery_page, some_users
 from socialjax import load
 from socialjax.explain.case_picture import draw_case_study, faces
 from socialjax.explain.keyframes import case_study
@@ -31,8 +33,8 @@ class Arguments:
 
     run: tyro.conf.Positional[Path]
     """Folder of a finished run, or of one of its seeds."""
-    user: Annotated[tuple[str, ...], tyro.conf.UseAppendAction]
-    """Whose scores; may be repeated."""
+    user: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """Whose scores; may be repeated. A gallery without it takes some users."""
     item: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """Which items; may be repeated. Without it, each user's top items."""
     k: int = 3
@@ -41,8 +43,11 @@ class Arguments:
     """Friends and items listed for each part."""
     out: Path | None = None
     """Folder for explanation.json and one picture for each pair."""
+    gallery: Path | None = None
+    """File for a page of all of it in HTML: items with the regions of their attributes. For SAERS."""
     pictures: Path | None = None
-    """Folder in which the names of frames are files; by default --data.dir. Frames without one are coloured patches."""
+    """Folder (of items also a tar archive) in which the names of pictures are files; by default that of the data.
+    Frames without one are coloured patches."""
     seed: int | None = None
     """Of the run; its lowest by default."""
     data_dir: Annotated[Path | None, tyro.conf.arg(name="data.dir")] = None
@@ -58,27 +63,37 @@ def main(arguments: list[str] | None = None) -> int:
 
 def explain(of: Arguments) -> None:
     """Prints the report and writes the files."""
-    if not of.user:
+    if not of.user and of.gallery is None:
         raise ValueError("say whose scores: --user ID")
     if of.shown < 1:
         raise ValueError(f"--shown must be at least 1, got {of.shown}")
     run = load(of.run, of.seed, of.data_dir)
-    found, files = [], []
-    for user in of.user:
+    found, pairs = [], []  # of row numbers: ids may hold what the name of a file may not
+    for user in of.user or some_users(run):
         why = run.explain(user, of.item or [ranked.item for ranked in run.recommend(user, of.k)[0]])
         found += records(why, run.data)
-        # Row numbers: ids may hold what the name of a file may not.
-        files += [f"user_{number}_item_{item}.png" for number, item in zip(why.users, why.items)]
+        pairs += [(int(number), int(item)) for number, item in zip(why.users, why.items)]
     print(report(found, of.shown))
+    warning = stand_in({"data": run.data.provenance.kind, "data_set": run.data.name})
+    by_attributes = any(record.get("attributes") for record in found)
+    pictures = ItemPictures(run, of.pictures, of.data_dir) if by_attributes else None
+    if of.gallery is not None:
+        if pictures is None:
+            raise ValueError(f"{type(run.model).__name__} weighs no attributes, so there is no gallery; take SAERS")
+        gallery_page(of.gallery, run, found, pairs, pictures)
+        print(f"\nthe page is {of.gallery}")
     if of.out is None:
         return
     of.out.mkdir(parents=True, exist_ok=True)
-    content = {"run": str(run.folder), "seed": run.seed, "data": run.data.provenance.kind, "explanations": found}
+    written = [boxes_in_pixels(r, item, pictures) for r, (_, item) in zip(found, pairs)] if by_attributes else found
+    content = {"run": str(run.folder), "seed": run.seed, "data": run.data.provenance.kind, "explanations": written}
     write_json(of.out / "explanation.json", content)
-    for file, record in zip(files, found):
-        draw(of.out / file, record)
+    files = []
+    for record, (user, item) in zip(found, pairs):
+        files.append(f"user_{user}_item_{item}.png")
+        draw(of.out / files[-1], record)
     files += _key_frames(of, run, found)
-    warning = stand_in({"data": run.data.provenance.kind, "data_set": run.data.name})
+    files += box_pictures(of.out, run, found, pairs, pictures) if by_attributes else []
     print(f"\nexplanation.json and {', '.join(files)} are in {of.out}" + (f"\n{warning}" if warning else ""))
 
 

@@ -40,6 +40,18 @@ def in_pixels(attributes: list[dict], width: int, height: int) -> list[dict]:
     return [each | {"box": [round(edge * s, 1) for edge, s in zip(each["box"], size)]} for each in attributes]
 
 
+def unpadded(attributes: list[dict], width: int, height: int) -> list[dict]:
+    """The same with boxes in pixels of a picture of that size, where the attribute network was shown the square into
+    the middle of which it was put; what reaches beyond the picture is cut off."""
+    side = max(width, height)
+    near = np.array([side - width, side - height] * 2) / 2
+    found = []
+    for each in attributes:
+        box = np.clip(np.array(each["box"]) * side - near, 0, [width, height] * 2)
+        found.append(each | {"box": [round(float(edge), 1) for edge in box]})
+    return found
+
+
 def describe_class(table: Attributes, item: int, attribute: int) -> str:
     """Such as `neckline: V`."""
     return f"{table.names[attribute]}: {_class_name(table, item, attribute)}"

@@ -8,7 +8,7 @@ import pytest
 from looks import Looker, Rows, looked_at
 
 from socialjax.explain import text
-from socialjax.explain.attributes import caption, in_pixels, profile
+from socialjax.explain.attributes import caption, in_pixels, profile, unpadded
 from socialjax.explain.record import records
 from socialjax.models.protocol import Explanation
 
@@ -67,6 +67,13 @@ def test_boxes_in_pixels_are_parts_times_the_size_and_captions_say_what_is_seen(
     assert listed[0]["box"] == [0.25, 0.5, 0.75, 1.0]
     assert caption(listed[0]) == "toe: open - 0.62"
     assert caption(listed[0] | {"box_fallback": True}) == "toe: open - 0.62 (no region stood out)"
+
+
+def test_boxes_of_a_padded_square_come_back_into_the_picture():
+    listed = [{"box": [0.5, 0.25, 0.75, 1.0]}]  # of a picture 50 wide and 100 high: 25 pixels are white on each side
+    assert unpadded(listed, 50, 100)[0]["box"] == [25.0, 25.0, 50.0, 100.0]
+    assert unpadded(listed, 100, 50)[0]["box"] == [50.0, 0.0, 75.0, 50.0]
+    assert unpadded(listed, 80, 80) == in_pixels(listed, 80, 80)
 
 
 def test_a_profile_is_the_mean_attention_over_the_users_training_items():

@@ -1,0 +1,132 @@
+"""Explanations by attributes of a finished run as pictures and as a page: `experiments.explain` writes them."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from socialjax.data.errors import DataError
+from socialjax.data.picture_files import PictureFiles
+from socialjax.data.pictures import fitted
+from socialjax.data.raw.attribute_files import PICTURES
+from socialjax.explain.attributes import profile, unpadded
+from socialjax.explain.box_picture import draw_boxes
+from socialjax.explain.gallery import Card, Section, write_gallery
+from socialjax.run.results import read_json
+
+log = logging.getLogger(__name__)
+SIDE = 320  # pixels; boxes are parts of the square that the attribute network was shown, and so it is here
+USERS = 6  # on a page for which nobody was named
+
+
+def some_users(run, count: int = USERS) -> list[int | str]:
+    """Users who have training items, evenly spread, as people type them."""
+    known = np.unique(run.data.train.user)
+    chosen = known[np.unique(np.linspace(0, len(known) - 1, min(count, len(known))).astype(int))]
+    names = run.data.user_names
+    return [int(user) if names is None else str(names[user]) for user in chosen]
+
+
+class ItemPictures:
+    """Pictures of items by number, from the folder or tar archive `place`, or else from inside the data's folder;
+    none, said once, where one is missing or cannot be read."""
+
+    def __init__(self, run, place: Path | None, data_dir: Path | None):
+        self.names = run.data.item_pictures
+        self.files = None
+        self.whole: dict[int, np.ndarray | None] = {}
+        place = place or _place_of(run, data_dir)
+        if self.names is None or place is None:
+            log.warning("no pictures of items: --pictures names their folder or tar archive")
+        else:
+            self.files = PictureFiles(place)
+
+    def shown(self, item: int) -> np.ndarray | None:
+        """u8[S, S, 3]: the square that boxes are parts of."""
+        picture = self.original(item)
+        if picture is None:
+            return None
+        # A small square is shown as it is: scaled up it would look like a photo out of focus.
+        is_small = picture.shape[0] == picture.shape[1] <= SIDE
+        return picture if is_small else np.asarray(fitted(Image.fromarray(picture), SIDE))
+
+    def original(self, item: int) -> np.ndarray | None:
+        """u8[H, W, 3]: the picture as its file has it."""
+        if self.files is not None and item not in self.whole:
+            try:
+                if not (name := str(self.names[item])):
+                    raise DataError(f"item {item} has no picture")
+                self.whole[item] = self.files.read(name)
+            except DataError as error:
+                self.whole[item] = None
+                log.warning("left out: %s", error)
+        return self.whole.get(item)
+
+
+def boxes_in_pixels(record: dict, item: int, pictures: ItemPictures) -> dict:
+    """The record for people's own programs: boxes in pixels of the item's file, whose size it says; as it is, in parts
+    of the square, without a picture."""
+    if not record.get("attributes") or (picture := pictures.original(item)) is None:
+        return record
+    height, width = picture.shape[:2]
+    size = {"file": str(pictures.names[item]), "width": width, "height": height}
+    return record | {"picture": size, "attributes": unpadded(record["attributes"], width, height)}
+
+
+def box_pictures(out: Path, run, found: Sequence[dict], pairs: Sequence[tuple[int, int]], pictures) -> list[str]:
+    """One picture for each record that has attributes, named by the row numbers of its pair; the names of the files."""
+    profiles, files = {}, []
+    for record, (user, item) in zip(found, pairs):
+        if not record.get("attributes") or (picture := pictures.shown(item)) is None:
+            continue
+        if user not in profiles:
+            profiles[user] = profile(run.model, run.state, run.side, run.data, user)
+        files.append(f"boxes_user_{user}_item_{item}.png")
+        draw_boxes(out / files[-1], record, picture, profiles[user])
+    return files
+
+
+def gallery_page(path: Path, run, found: Sequence[dict], pairs: Sequence[tuple[int, int]], pictures) -> None:
+    """Writes the page of all records that have attributes and a picture. Raises ValueError when none has."""
+    sections: dict[int, list[Card]] = {}
+    for record, (user, item) in zip(found, pairs):
+        if record.get("attributes") and (picture := pictures.shown(item)) is not None:
+            sections.setdefault(user, []).append(Card(record, picture, _known_as(run.data, user, item)))
+    if not sections:
+        raise ValueError(
+            f"a gallery needs items with attributes and pictures, and none of these has both; {run.folder} is a run of "
+            f"{type(run.model).__name__} on '{run.data.name}', and --pictures says where pictures are"
+        )
+    users = [
+        Section(run.data.describe_user(user), profile(run.model, run.state, run.side, run.data, user), cards)
+        for user, cards in sections.items()
+    ]
+    count = f"{len(users)} user" + ("s" if len(users) > 1 else "")
+    told = [
+        f"{type(run.model).__name__} on {run.data.name}, seed {run.seed}: {run.data.num_users:,} users, "
+        f"{run.data.num_items:,} items, {len(run.data.train):,} training pairs."
+    ]
+    left = len(found) - sum(map(len, sections.values()))
+    told += [f"{left} of {len(found)} explanations are left out: no attributes or no picture."] if left else []
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_gallery(
+        path, f"What {count} look{'s' if len(users) == 1 else ''} at in what they are recommended", users, told
+    )
+
+
+def _known_as(data, user: int, item: int) -> str:
+    """How the user knows the item, as far as the data tell."""
+    took = lambda pairs: bool(((pairs.user == user) & (pairs.item == item)).any())  # noqa: E731
+    if took(data.train) or took(data.validation):
+        return "taken in training"
+    known = "taken later (test)" if took(data.test) else "recommended"
+    return known if (data.train.item == item).any() else f"{known}, new: nobody took it in training"
+
+
+def _place_of(run, data_dir: Path | None) -> Path | None:
+    """Pictures inside the folder of the data that the run was trained on, or where that is now."""
+    folder = data_dir or read_json(run.folder / "settings.json")["settings"]["data"].get("dir")
+    inside = Path(folder) / PICTURES if folder else None
+    return inside if inside is not None and inside.is_dir() else None
