@@ -14,6 +14,7 @@ from socialjax.data.raw.attribute_files import PICTURES
 from socialjax.explain.attributes import profile, unpadded
 from socialjax.explain.box_picture import draw_boxes
 from socialjax.explain.gallery import Card, Section, write_gallery
+from socialjax.explain.record import records
 from socialjax.run.results import read_json
 
 log = logging.getLogger(__name__)
@@ -27,6 +28,17 @@ def some_users(run, count: int = USERS) -> list[int | str]:
     chosen = known[np.unique(np.linspace(0, len(known) - 1, min(count, len(known))).astype(int))]
     names = run.data.user_names
     return [int(user) if names is None else str(names[user]) for user in chosen]
+
+
+def explained(run, users, items, k: int) -> tuple[list[dict], list[tuple[int, int]]]:
+    """Records of each user with the items, or with the k best ones where none are named, and their row numbers: ids may
+    hold what the name of a file may not."""
+    found, pairs = [], []
+    for user in users:
+        why = run.explain(user, items or [ranked.item for ranked in run.recommend(user, k)[0]])
+        found += records(why, run.data)
+        pairs += [(int(number), int(item)) for number, item in zip(why.users, why.items)]
+    return found, pairs
 
 
 class ItemPictures:

@@ -15,12 +15,18 @@ from typing import Annotated
 
 import tyro
 
-from experiments._attribute_pages import ItemPictures, box_pictures, boxes_in_pixels, gallery_page, some_users
+from experiments._attribute_pages import (
+    ItemPictures,
+    box_pictures,
+    boxes_in_pixels,
+    explained,
+    gallery_page,
+    some_users,
+)
 from socialjax import load
 from socialjax.explain.case_picture import draw_case_study, faces
 from socialjax.explain.keyframes import case_study
 from socialjax.explain.picture import draw
-from socialjax.explain.record import records
 from socialjax.explain.text import report, stand_in
 from socialjax.models.visual.key_frames import RanksFrames
 from socialjax.run.command import exit_code, set_up_logging
@@ -68,11 +74,7 @@ def explain(of: Arguments) -> None:
     if of.shown < 1:
         raise ValueError(f"--shown must be at least 1, got {of.shown}")
     run = load(of.run, of.seed, of.data_dir)
-    found, pairs = [], []  # of row numbers: ids may hold what the name of a file may not
-    for user in of.user or some_users(run):
-        why = run.explain(user, of.item or [ranked.item for ranked in run.recommend(user, of.k)[0]])
-        found += records(why, run.data)
-        pairs += [(int(number), int(item)) for number, item in zip(why.users, why.items)]
+    found, pairs = explained(run, of.user or some_users(run), of.item, of.k)
     print(report(found, of.shown))
     warning = stand_in({"data": run.data.provenance.kind, "data_set": run.data.name})
     by_attributes = any(record.get("attributes") for record in found)

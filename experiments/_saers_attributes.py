@@ -1,0 +1,170 @@
+"""Attributes of items for SAERS's experiment: an attribute network trained on labelled pictures, judged on those it has
+not seen, and asked about each item."""
+
+import dataclasses
+import hashlib
+import json
+import logging
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments._saers_material import Material
+from socialjax.data.cache import key_of
+from socialjax.data.schema import Attributes
+from socialjax.eval.attributes import accuracies
+from socialjax.eval.regions import regions
+from socialjax.features.maps import feature_maps
+from socialjax.features.pretrained import pretrained
+from socialjax.features.shards import in_shards
+from socialjax.models.attributes.grad_aam import locate
+from socialjax.models.attributes.sen import SEN
+from socialjax.models.attributes.small_cnn import SmallCNN
+from socialjax.train.attributes import AttributeTraining, predicted, train_attributes
+from socialjax.train.labelled_batches import Resident
+
+log = logging.getLogger(__name__)
+BATCH = 64
+PIXEL_DIRECTIONS = 32
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """network: that takes pictures, with its variables. judged: on held-out pictures, ready for JSON."""
+
+    network: SEN
+    variables: dict
+    judged: dict
+    key: str
+
+
+def trained(of: Material, settings: AttributeTraining, backbone: str, folder: Path, seed: int) -> Network:
+    """backbone: `small`, learned from nothing, or one with published weights, held as it is."""
+    labelled, parts = of.labelled, {part: of.labelled.rows(part) for part in ("train", "validation", "test")}
+    classes = tuple(map(len, labelled.classes))
+    digest = hashlib.sha256(labelled.labels.tobytes() + "".join(map(str, labelled.ids)).encode()).hexdigest()
+    if backbone == "small":
+        network = SEN(classes, SmallCNN(), hidden=64, dropout=0.2, region_dim=32)
+        variables = dict(network.init(jax.random.key(seed), jnp.asarray(of.learned(np.arange(2)))))
+        inputs = {part: of.learned(rows) for part, rows in parts.items()}
+        learner, whole = network, lambda found: found
+        settings = dataclasses.replace(settings, backbone_rate=settings.learning_rate)
+    else:
+        published = pretrained(backbone, classes=0)
+        pictures = _Lazily(of.learned, len(labelled))
+        maps = feature_maps(pictures, published, digest)
+        inputs = {part: maps[rows] for part, rows in parts.items()}
+        learner, network = SEN(classes), SEN(classes, published.network)
+        variables = dict(learner.init(jax.random.key(seed), jnp.zeros((1, *maps.shape[1:]))))
+
+        def whole(found):
+            rest = {name: {"backbone": value} for name, value in published.variables.items() if name != "params"}
+            return {"params": {**found["params"], "backbone": published.variables["params"]}, **rest}
+
+    key = key_of("saers-sen", labels=digest, settings=repr(settings), network=repr(learner), seed=seed)
+    batches = Resident(inputs["train"], labelled.labels[parts["train"]], BATCH, seed, shift=2 * (backbone == "small"))
+    validation = inputs["validation"], labelled.labels[parts["validation"]]
+    found = train_attributes(learner, variables, batches, validation, settings, seed, folder / f"sen-{key[:8]}", key)
+    judged = _judged(of, learner, found.variables, inputs["test"], parts)
+    judged["seconds"] = found.seconds
+    return Network(network, whole(dict(found.variables)), judged, key)
+
+
+def _judged(of: Material, network: SEN, variables, inputs: np.ndarray, parts) -> dict:
+    """Accuracy on the test part, and where its regions are known, whether maps and boxes lie there."""
+    labelled, rows = of.labelled, parts["test"]
+    labels = labelled.labels[rows]
+    found = predicted(network, variables, inputs)
+    judged = {"accuracy": accuracies(labels, found, labelled.names, labelled.classes, labelled.labels[parts["train"]])}
+    if labelled.boxes is not None:
+        looked = _looked(network, variables, inputs)
+        judged["regions"] = regions(
+            labels, looked["maps"], looked["boxes"], labelled.boxes[rows], labelled.names, labelled.classes, of.absent
+        )
+    return judged
+
+
+def attributes_of(of: Material, by: Network, folder: Path) -> Attributes:
+    """What the network says of each item's picture, kept in shards. An attribute is valid on items of the groups in
+    whose labelled pictures it occurs, where these say groups, and where its class is not "Invisible"."""
+    data, labelled = of.data, of.labelled
+    pictures = hashlib.sha256(json.dumps([data.num_items, data.provenance.as_dict()]).encode()).hexdigest()
+    described = {"network": by.key, "pictures": pictures}
+    place = folder / f"attributes-{key_of('attributes', **described)[:8]}"
+    found = in_shards(data.num_items, lambda rows: _looked(by.network, by.variables, of.items(rows)), place, described)
+    there = np.ones(found["label"].shape, bool)
+    if data.item_groups is not None and labelled.groups is not None:
+        known = {group: (labelled.labels[labelled.groups == group] >= 0).any(axis=0) for group in set(labelled.groups)}
+        everything = np.ones(len(labelled.names), bool)
+        there = np.stack([known.get(group, everything) for group in data.item_groups])
+    if data.item_pictures is not None:
+        there &= (data.item_pictures != "")[:, None]
+    for k, classes in enumerate(labelled.classes):
+        there[:, k] &= np.array([name != "Invisible" for name in classes])[found["label"][:, k]]
+    return Attributes(
+        names=labelled.names,
+        classes=labelled.classes,
+        features=found["features"],
+        valid=there,
+        label=np.where(there, found["label"], -1).astype(np.int16),
+        probability=found["probability"],
+        boxes=found["boxes"],
+        fallback=found["fallback"],
+    )
+
+
+def look_of_items(of: Material, backbone: str) -> np.ndarray:
+    """What a network that knows no attributes sees, f32[I, F]: published activations, pooled, or the leading directions
+    of the pixels of drawn pictures."""
+    everything = np.arange(of.data.num_items)
+    if backbone != "small":
+        published = pretrained(backbone, classes=0)
+        key = hashlib.sha256(json.dumps(of.data.provenance.as_dict()).encode()).hexdigest()
+        pictures = _Lazily(of.items, len(everything))
+        return feature_maps(pictures, published, key, tap="pooled").astype(np.float32)
+    flat = of.items(everything).reshape(len(everything), -1).astype(np.float32) / 255
+    flat -= flat.mean(axis=0)
+    # The pictures are fewer than their numbers: the directions come from products of pictures.
+    values, vectors = np.linalg.eigh(flat @ flat.T)
+    top = np.argsort(-values)[: min(PIXEL_DIRECTIONS, len(everything) - 1)]
+    return (vectors[:, top] * np.sqrt(np.maximum(values[top], 0))).astype(np.float32)
+
+
+def _looked(network: SEN, variables, inputs: np.ndarray) -> dict[str, np.ndarray]:
+    """Classes, regions and vectors of pictures or feature maps, in batches of one shape."""
+    rows = []
+    for start in range(0, len(inputs), BATCH):
+        some = inputs[start : start + BATCH]
+        filled = np.concatenate([some, np.repeat(some[:1], BATCH - len(some), axis=0)])
+        at = jax.device_get(_locate(network, variables, filled))
+        height, width = at.feature_maps.shape[1:3]
+        chance = np.asarray(jax.nn.softmax(at.activation.logits, axis=-1))
+        cells = np.float32([width, height, width, height])
+        made = {
+            "label": at.activation.label.astype(np.int16),
+            "probability": chance.max(axis=-1).astype(np.float32),
+            "boxes": (at.boxes / cells).astype(np.float32),
+            "fallback": np.asarray(at.fallback),
+            "features": at.vectors.astype(np.float32),
+            "maps": at.activation.maps.astype(np.float32),
+        }
+        rows.append({name: values[: len(some)] for name, values in made.items()})
+    return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+
+
+_locate = jax.jit(locate, static_argnums=0)
+
+
+class _Lazily:
+    """Pictures that are read when they are asked for."""
+
+    def __init__(self, squares, count: int):
+        self.squares, self.count = squares, count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, row: int) -> np.ndarray:
+        return self.squares(np.array([row]))[0]

@@ -1,0 +1,91 @@
+"""What SAERS's experiment starts from: who bought what, a picture of each item, and other pictures with labels."""
+
+import dataclasses
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from socialjax.data import labelled_sources
+from socialjax.data.errors import DataError
+from socialjax.data.labelled import LabelledPictures
+from socialjax.data.picture_files import PictureFiles
+from socialjax.data.planted_garments import garment_world, garments
+from socialjax.data.raw import amazon_fashion
+from socialjax.data.raw.attribute_files import PICTURES
+from socialjax.data.schema import Dataset, Interactions
+from socialjax.eval.cold_start import cold_items
+
+log = logging.getLogger(__name__)
+Squares = Callable[[np.ndarray], np.ndarray]  # rows i[n] -> u8[n, S, S, 3]
+
+
+@dataclasses.dataclass(frozen=True)
+class Material:
+    """data: without attributes. cold_test: pairs of items that are cold, bool[I]. items, learned: pictures of the items
+    and of `labelled`, as squares of one size. absent: attribute -> classes that are the absence of a feature."""
+
+    data: Dataset
+    cold_test: Interactions
+    cold: np.ndarray
+    items: Squares
+    labelled: LabelledPictures
+    learned: Squares
+    absent: dict[str, tuple[str, ...]]
+
+
+def made(folder: Path, users: int, items: int, purchases: int, pictures: int, seed: int = 0) -> Material:
+    """The drawn world of garments. Its items' pictures are written into the folder, for explanations."""
+    from socialjax.data.garment_pictures import CLASSES, NAMES, PRESENT
+
+    world = garment_world(seed, users, items, purchases)
+    (folder / PICTURES).mkdir(parents=True, exist_ok=True)
+    for name, picture in zip(world.data.item_pictures, world.pictures.pixels):
+        Image.fromarray(picture).save(folder / PICTURES / str(name))
+    labelled = garments(seed + 1, pictures)
+    absent = {
+        name: tuple(each for each, there in zip(of, present) if not there)
+        for name, of, present in zip(NAMES, CLASSES, PRESENT)
+    }
+    return Material(
+        data=world.data,
+        cold_test=world.cold_test,
+        cold=world.cold,
+        items=lambda rows: world.pictures.pixels[rows],
+        labelled=labelled,
+        learned=lambda rows: labelled.pixels[rows],
+        absent=absent,
+    )
+
+
+def real(source: Path, folder: Path, labels: str, labels_dir: Path | None, size: int = 224) -> Material:
+    """DVBPR's Amazon Fashion and a set of labelled pictures. Items without a picture leave with their pairs.
+
+    Raises DataError for what is missing, and where no item has a picture.
+    """
+    release = amazon_fashion.read(source)
+    data = release.data
+    if not (there := data.item_pictures != "").any():
+        raise DataError(f"{source}: wanted pictures of items, got none of {data.num_items}; fetch the file again")
+    folder.mkdir(parents=True, exist_ok=True)
+    archive = folder / "pictures.tar"
+    if not archive.is_file():
+        amazon_fashion.write_pictures(release, archive)
+    if not there.all():
+        log.warning("%d items have no picture; their attributes are not valid", int((~there).sum()))
+    files, labelled = PictureFiles(archive), labelled_sources.labelled(labels, labels_dir)
+    learned = PictureFiles(labelled.folder)
+    white = np.full((size, size, 3), 255, np.uint8)
+    cold = cold_items(data)
+    test = data.test.take(cold[data.test.item])
+
+    def of_items(rows: np.ndarray) -> np.ndarray:
+        names = data.item_pictures[rows]
+        return np.stack([files.read(str(name), size) if name else white for name in names])
+
+    def of_labelled(rows: np.ndarray) -> np.ndarray:
+        return np.stack([learned.read(str(name), size) for name in labelled.files[rows]])
+
+    return Material(data, test, cold, of_items, labelled, of_labelled, {})

@@ -1,0 +1,91 @@
+"""The table of SAERS's experiment, and how well attributes were found, as Markdown."""
+
+from pathlib import Path
+
+import numpy as np
+
+from experiments._saers_material import Material
+from socialjax import load
+from socialjax.data.schema import Dataset
+from socialjax.eval.cold_start import evaluate
+from socialjax.eval.significance import mean_interval
+from socialjax.run.results import read_json
+
+FIGURES = ("AUC", "NDCG@10", "cold AUC", "cold NDCG@10")
+# A public leaderboard that quotes the paper; its tables could not be read.
+REPORTED = {"saers": {"AUC": 0.816, "NDCG@10": 0.171}}
+
+
+def measured(folder: Path, data: Dataset, of: Material) -> dict:
+    """Figure -> {"mean", "ci95", "values"} over the seeds of a finished row; cold items among cold items."""
+    values: dict[str, list[float]] = {}
+    for seed in read_json(folder / "result.json")["seeds"]:
+        run = load(folder, seed)
+        found = evaluate(run.model, run.state, data, data.test, taken=(of.cold_test,)).mean()
+        if len(of.cold_test):
+            cold = evaluate(run.model, run.state, data, of.cold_test, among=of.cold).mean()
+            found |= {f"cold {name}": value for name, value in cold.items()}
+        for name, value in found.items():
+            values.setdefault(name, []).append(value)
+    return {name: _over_seeds(of_seeds) for name, of_seeds in values.items()}
+
+
+def _over_seeds(values: list[float]) -> dict:
+    mean, half = mean_interval(values)
+    return {"mean": mean, "ci95": half, "values": values}
+
+
+def report(found: dict[str, dict], judged: dict, data: Dataset, loud: str, has_page: bool) -> str:
+    """The page. loud: what must be said first and last."""
+    lines = [f"# SAERS on {data.name} ({data.provenance.kind})", ""]
+    lines += [f"**{loud}**", ""] if loud else []
+    lines += [
+        f"{data.num_users:,} users, {data.num_items:,} items, {len(data.train):,} training pairs. Each test pair alone "
+        "against items that its user took in no part: AUC against all of them (beyond 5,000 items a sample of 1,000), "
+        "NDCG@10 against 500; cold items against cold items. Mean and 95 % interval over seeds.",
+        "",
+    ]
+    head = [*FIGURES, *(f"reported {name}" for name in FIGURES)]
+    lines += [f"| model | {' | '.join(head)} |", f"|---|{'---|' * len(head)}"]
+    for label, row in found.items():
+        ours = [_cell(row.get(name)) for name in FIGURES]
+        theirs = [_reported(label, name) for name in FIGURES]
+        lines.append(f"| {label} | {' | '.join([*ours, *theirs])} |")
+    lines += ["", "## Attributes on pictures that were not learned from", "", *_attributes(judged), ""]
+    lines += ["The page of explanations is gallery.html."] if has_page else []
+    lines += [f"**{loud}**"] if loud else []
+    return "\n".join(lines) + "\n"
+
+
+def _cell(figure: dict | None) -> str:
+    if figure is None:
+        return "-"
+    return f"{figure['mean']:.4f}" + ("" if figure["ci95"] is None else f" ± {figure['ci95']:.4f}")
+
+
+def _reported(label: str, name: str) -> str:
+    value = REPORTED.get(label, {}).get(name)
+    return "not available" if value is None else f"{value:.3f}"
+
+
+def _attributes(judged: dict):
+    regions = judged.get("regions", {})
+    yield "| attribute | accuracy | balanced | most frequent class | pointing (chance) | IoU (box put anywhere) |"
+    yield "|---|---|---|---|---|---|"
+    for name, of in judged["accuracy"].items():
+        if "accuracy" not in of:
+            continue
+        pooled = regions.get(name, {}).get("pooled", {})
+        pointing = f"{pooled['pointing']:.3f} ({pooled['chance']:.3f})" if "pointing" in pooled else "-"
+        overlap = f"{pooled['iou']:.2f} ({pooled['iou_anywhere']:.2f})" if "iou" in pooled else "-"
+        figures = [of["accuracy"], of["balanced_accuracy"], of["majority"]]
+        yield f"| {name} | {' | '.join(f'{value:.3f}' for value in figures)} | {pointing} | {overlap} |"
+    if regions:
+        yield ""
+        yield "Pointing by class, of classes that are something to point at:"
+        yield ""
+        for name, of in regions.items():
+            each = [
+                f"{c} {f['pointing']:.2f}" for c, f in of["classes"].items() if f["pictures"] and c not in of["absent"]
+            ]
+            yield f"- {name}: {', '.join(each)}"
