@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from experiments._saers_material import Material
 from socialjax import load
 from socialjax.data.schema import Dataset
@@ -42,7 +40,8 @@ def report(found: dict[str, dict], judged: dict, data: Dataset, loud: str, has_p
     lines += [
         f"{data.num_users:,} users, {data.num_items:,} items, {len(data.train):,} training pairs. Each test pair alone "
         "against items that its user took in no part: AUC against all of them (beyond 5,000 items a sample of 1,000), "
-        "NDCG@10 against 500; cold items against cold items. Mean and 95 % interval over seeds.",
+        "NDCG@10 against 500, or as many as there are; cold items against cold items. Mean and 95 % interval over "
+        "seeds.",
         "",
     ]
     head = [*FIGURES, *(f"reported {name}" for name in FIGURES)]

@@ -38,14 +38,16 @@ from socialjax.run.settings import EvalSettings
 from socialjax.run.study.baselines import compare_on
 from socialjax.run.study.settings import Arguments as Rows
 from socialjax.run.study.settings import Setting, Study
-from socialjax.run.whole import whole
 from socialjax.train.attributes import AttributeTraining
 from socialjax.train.settings import TrainSettings
+from socialjax.whole import whole
 
 log = logging.getLogger(__name__)
 LOUD = "PLANTED: drawn garments in place of Amazon Fashion; these figures say nothing about real shoppers"
 COLOUR = "vbpr_colour_texture"  # of other features than the other rows
 NEGATIVES = 500
+ATTRIBUTES = AttributeTraining(epochs=20, region_epochs=5, learning_rate=2e-3)
+TRAINING = TrainSettings(epochs=60, batch_size=512, learning_rate=1e-2, evaluate_every=2, patience=20, plateau=20)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +68,7 @@ class Arguments:
     labels_dir: Path | None = None
     """Their folder; by default $SOCIALJAX_DATA/LABELS."""
     backbone: str = "efficientnet_lite0"
-    """With published weights, for real pictures. Drawn ones have a small one that is learned."""
+    """With published weights, for real pictures; `small` is one that is learned on 64 pixels, as for drawn ones."""
     users: int = 300
     """Of the drawn world."""
     items: int = 1500
@@ -81,10 +83,8 @@ class Arguments:
     """Of the rows; the attribute network has the first."""
     workdir: Path | None = None
     """Where everything is kept; runs/saers_amazon_fashion[-planted] if not said."""
-    sen: AttributeTraining = AttributeTraining(epochs=20, region_epochs=5, learning_rate=2e-3)
-    train: TrainSettings = TrainSettings(
-        epochs=60, batch_size=512, learning_rate=1e-2, evaluate_every=2, patience=20, plateau=20
-    )
+    sen: AttributeTraining = ATTRIBUTES
+    train: TrainSettings = TRAINING
 
 
 def settings(dim: int, train: TrainSettings) -> dict[str, Setting]:
@@ -107,12 +107,13 @@ def prepared(chosen: Arguments, folder: Path) -> tuple[Material, Dataset, Datase
     """What there is to learn from; the data set with attributes, and with colours and textures beside the look; how
     well attributes were found. Both data sets are folders, from which runs are read back."""
     is_made, place = chosen.data.dir is None, folder / "data"
+    backbone = "small" if is_made else chosen.backbone
     if is_made:
         log.warning("%s", LOUD)
         material = made(place, chosen.users, chosen.items, chosen.purchases, chosen.pictures)
     else:
-        material = real(chosen.data.dir, place, chosen.labels, chosen.labels_dir)
-    backbone = "small" if is_made else chosen.backbone
+        side = 64 if backbone == "small" else 224
+        material = real(chosen.data.dir, place, chosen.labels, chosen.labels_dir, side)
     network = trained(material, chosen.sen, backbone, folder / "attributes", chosen.seeds[0])
     look = look_of_items(material, backbone)
     found = attributes_of(material, network, folder / "attributes")
@@ -129,13 +130,15 @@ def prepared(chosen: Arguments, folder: Path) -> tuple[Material, Dataset, Datase
 def show(chosen: Arguments) -> list[str]:
     """Every stage; the rows that failed."""
     is_made = chosen.data.dir is None
+    rows = settings(16 if is_made else 64, chosen.train)
+    if strange := [name for name in chosen.only if name not in {*rows, COLOUR}]:
+        raise ValueError(f"--only must name some of {', '.join([*rows, COLOUR])}, got {', '.join(strange)}")
     folder = chosen.workdir or Path("runs") / ("saers_amazon_fashion" + "-planted" * is_made)
     material, data, other, judged = prepared(chosen, folder)
     most = min(NEGATIVES, data.num_items // 2)
     protocol = EvalSettings(
         protocol=f"sampled{most}-strict", also=("full",), validation_protocol=f"sampled{most}-strict", ks=(5, 10)
     )
-    rows = settings(16 if is_made else 64, chosen.train)
     study = Study(
         "saers_amazon_fashion", __doc__, DataSettings(name=data.name, dir=folder / "data"), rows, eval=protocol
     )
@@ -144,8 +147,6 @@ def show(chosen: Arguments) -> list[str]:
         data=DataSettings(name=other.name, dir=folder / "data_colour_texture"),
         settings={COLOUR: dataclasses.replace(rows["vbpr"], model="vbpr")},
     )
-    if strange := [name for name in chosen.only if name not in {*rows, COLOUR}]:
-        raise ValueError(f"--only must name some of {', '.join([*rows, COLOUR])}, got {', '.join(strange)}")
     found, failed = {}, []
     for each, of in ((study, data), (colour, other)):
         asked = tuple(name for name in chosen.only if name in each.settings)

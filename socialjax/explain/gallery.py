@@ -3,7 +3,6 @@
 import base64
 import dataclasses
 import io
-import os
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -14,6 +13,7 @@ from socialjax.explain.attributes import Profile, caption, in_pixels
 from socialjax.explain.box_picture import BOXES, boxed, colour
 from socialjax.explain.gallery_style import STYLE
 from socialjax.explain.text import stand_in
+from socialjax.whole import whole
 
 LARGEST = 384  # pixels of a picture's longer side
 SMALL = 128  # up to this width pictures are kept as they are, and shown with hard pixels
@@ -56,12 +56,8 @@ def write_gallery(path: Path, title: str, sections: Sequence[Section], told: Seq
     Every text is escaped. Raises ValueError without a section that has a card, and for a record without attributes.
     """
     page = gallery(title, sections, told)
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
-    try:
+    with whole(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def gallery(title: str, sections: Sequence[Section], told: Sequence[str] = ()) -> str:

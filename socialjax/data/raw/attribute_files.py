@@ -9,7 +9,6 @@ What a run was trained on can so be read back, explained and shown, as `--data.d
 
 import dataclasses
 import json
-import os
 import zipfile
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from socialjax.data.cache import file_checksums
 from socialjax.data.errors import DataError
 from socialjax.data.schema import PARTS, Attributes, Dataset, Provenance, interactions
 from socialjax.data.validate import check
+from socialjax.whole import whole
 
 COLUMNS, DESCRIBED, PICTURES = "columns.npz", "data.json", "pictures"
 CELLS = ("features", "valid", "label", "probability", "boxes", "fallback")
@@ -49,9 +49,10 @@ def write(folder: Path, data: Dataset) -> None:
         "provenance": data.provenance.as_dict(),
     }
     folder.mkdir(parents=True, exist_ok=True)
-    _replace(folder / COLUMNS, lambda file: np.savez_compressed(file, **columns))
-    text = json.dumps(described, indent=1, sort_keys=True)
-    _replace(folder / DESCRIBED, lambda file: file.write(text.encode()))
+    with whole(folder / COLUMNS) as temporary, open(temporary, "wb") as file:  # a name would get the ending .npz
+        np.savez_compressed(file, **columns)
+    with whole(folder / DESCRIBED) as temporary:
+        temporary.write_text(json.dumps(described, indent=1, sort_keys=True), encoding="utf-8")
 
 
 def read(folder: Path, name: str) -> Dataset:
@@ -88,13 +89,3 @@ def read(folder: Path, name: str) -> Dataset:
     check(data)
     sums = file_checksums([folder / COLUMNS, folder / DESCRIBED])
     return dataclasses.replace(data, provenance=dataclasses.replace(data.provenance, files=made.files | sums))
-
-
-def _replace(path: Path, write_into) -> None:
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
-    try:
-        with open(temporary, "wb") as file:
-            write_into(file)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

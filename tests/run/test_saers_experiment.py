@@ -1,0 +1,126 @@
+"""SAERS's experiment: from DVBPR's file and a table of labelled pictures, or from nothing, to a table and a page."""
+
+import io
+import json
+import pickle
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from experiments import saers_amazon_fashion
+from experiments._saers_material import made
+from experiments._saers_report import report
+from socialjax.data.garment_pictures import NAMES
+from socialjax.data.planted_garments import garment_world, garments
+from socialjax.data.raw.amazon_fashion import FILE
+
+pytestmark = [
+    pytest.mark.usefixtures("logging_as_before"),
+]
+QUICK = ["--sen.epochs", "1", "--sen.region-epochs", "1", "--sen.quiet", "--train.epochs", "1", "--train.quiet"]
+
+
+@pytest.fixture
+def shop(tmp_path, monkeypatch):
+    """DVBPR's file of a drawn shop and labelled pictures of its kind; the arguments."""
+    monkeypatch.setenv("SOCIALJAX_CACHE", str(tmp_path / "cache"))
+    world = garment_world(seed=4, users=12, items=24, purchases=8, size=64)
+
+    def jpeg(pixels):
+        stream = io.BytesIO()
+        Image.fromarray(pixels).save(stream, "JPEG")
+        return stream.getvalue()
+
+    parts = [
+        {user: [{"productid": int(item)} for item in pairs.item[pairs.user == user]] for user in range(12)}
+        for pairs in world.data.parts().values()
+    ]
+    items = {
+        item: {
+            b"asin": f"A{item}".encode(),
+            b"imgs": jpeg(world.pictures.pixels[item]) if item else b"",
+            b"c": np.eye(6)[0],
+        }
+        for item in range(24)
+    }
+    array = np.empty(6, object)
+    array[:] = [*parts, items, 12, 24]
+    (tmp_path / "shop").mkdir()
+    with open(tmp_path / "shop" / FILE, "wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"fortran_order": False, "descr": "|O", "shape": array.shape})
+        pickle.dump(array, file, 3)
+    labelled = garments(seed=5, count=20)
+    lines = ["image,split," + ",".join(NAMES)]
+    (tmp_path / "labels").mkdir()
+    for row, pixels in enumerate(labelled.pixels):
+        Image.fromarray(pixels).save(tmp_path / "labels" / f"{row}.png")
+        classes = ["" if label < 0 else labelled.classes[k][label] for k, label in enumerate(labelled.labels[row])]
+        lines.append(f"{row}.png,{('train', 'train', 'val', 'test')[row % 4]}," + ",".join(classes))
+    (tmp_path / "labels" / "pictures.csv").write_text("\n".join(lines) + "\n")
+    where = ["--data.dir", tmp_path / "shop", "--labels", "mine", "--labels-dir", tmp_path / "labels"]
+    return [*map(str, where), "--workdir", str(tmp_path / "run"), "--backbone", "small", "--seeds", "0", *QUICK]
+
+
+def test_real_pictures_and_labels_come_to_a_table_beside_what_was_reported(shop, tmp_path, capsys):
+    assert saers_amazon_fashion.main([*shop, "--only", "saers"]) == 0
+    page = (tmp_path / "run" / "report.md").read_text()
+    assert "# SAERS on amazon_fashion (real)" in page and "PLANTED" not in page + capsys.readouterr().out
+    (row,) = [line for line in page.splitlines() if line.startswith("| saers ")]
+    cells = [cell.strip() for cell in row.split("|")[2:-1]]
+    assert cells[4:] == ["0.816", "0.171", "not available", "not available"]
+    kept = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert 0 <= kept["rows"]["saers"]["AUC"]["mean"] <= 1 and set(kept["attributes"]["accuracy"]) == set(NAMES)
+    gallery = (tmp_path / "run" / "gallery.html").read_text()
+    assert "Real data: amazon_fashion" in gallery and re.search(r"<h4>A\d+</h4>", gallery)
+    with np.load(tmp_path / "run" / "data" / "columns.npz") as columns:
+        assert not columns["attribute_valid"][0].any() and columns["attribute_valid"][1].any()  # no picture of item 0
+    # What is there is read: nothing is trained again.
+    capsys.readouterr()
+    assert saers_amazon_fashion.main([*shop, "--only", "saers"]) == 0
+    assert "finished before" in capsys.readouterr().err
+    assert (tmp_path / "run" / "report.md").read_text() == page
+
+
+@pytest.mark.slow
+def test_without_a_folder_garments_are_drawn_and_every_row_is_there(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("SOCIALJAX_CACHE", str(tmp_path / "cache"))
+    words = ["--users", "12", "--items", "40", "--purchases", "8", "--pictures", "40", "--seeds", "0"]
+    assert saers_amazon_fashion.main([*words, "--workdir", str(tmp_path / "run"), *QUICK]) == 0
+    page = (tmp_path / "run" / "report.md").read_text()
+    assert page.count("PLANTED") == 2
+    rows = [*saers_amazon_fashion.settings(4, saers_amazon_fashion.Arguments().train), saers_amazon_fashion.COLOUR]
+    assert all(f"| {row} |" in page for row in rows)
+    assert "PLANTED" in capsys.readouterr().out
+
+
+def test_the_made_material_says_which_classes_are_the_absence_of_a_feature(tmp_path):
+    material = made(tmp_path, users=6, items=12, purchases=4, pictures=10)
+    assert material.absent["sleeve"] == ("none",) and material.absent["neckline"] == ()
+    assert len(list((tmp_path / "pictures").iterdir())) == 12 and material.items(np.array([3, 1])).shape == (
+        2,
+        64,
+        64,
+        3,
+    )
+
+
+def test_the_report_leaves_what_is_not_known_open():
+    figure = {"mean": 0.75, "ci95": 0.0125, "values": [0.7, 0.8]}
+    accuracy = {
+        "toe": {"labelled": 4, "accuracy": 0.5, "balanced_accuracy": 0.4, "majority": 0.3},
+        "hem": {"labelled": 0},
+    }
+    world = garment_world(seed=4, users=12, items=24, purchases=8, size=16)
+    page = report({"bpr": {"AUC": figure}}, {"accuracy": accuracy}, world.data, "LOUD", False)
+    assert (
+        "| bpr | 0.7500 ± 0.0125 | - | - | - | not available | not available | not available | not available |" in page
+    )
+    assert "| toe | 0.500 | 0.400 | 0.300 | - | - |" in page and "| hem" not in page
+    assert page.count("LOUD") == 2 and "gallery" not in page
+
+
+def test_a_row_that_there_is_not_is_refused_before_anything_is_made(tmp_path, capsys):
+    assert saers_amazon_fashion.main(["--only", "nothing", "--workdir", str(tmp_path / "run")]) != 0
+    assert "--only must name some of bpr, vbpr" in capsys.readouterr().err and not (tmp_path / "run").exists()
