@@ -51,9 +51,9 @@ def report(of: Arguments) -> bool:
     bars: list[Bar] = []
     for name in of.only or MODELS:
         bars += MODELS[name](list(of.seeds))
+        found = [dataclasses.asdict(bar) | {"met": bar.met} for bar in bars]
+        write_json(of.out, {"seeds": list(of.seeds), "bars": found, **made_with()})  # after each: they take long
     print(bars_table(bars))
-    found = [dataclasses.asdict(bar) | {"met": bar.met} for bar in bars]
-    write_json(of.out, {"seeds": list(of.seeds), "bars": found, **made_with()})
     return all(bar.met for bar in bars)
 
 

@@ -23,6 +23,9 @@ class Bar:
     figure: float
     at_most: bool = False
 
+    def __post_init__(self):
+        object.__setattr__(self, "figure", float(self.figure))  # NumPy's numbers are none of JSON's
+
     @property
     def met(self) -> bool:
         return self.figure <= self.bar if self.at_most else self.figure >= self.bar
