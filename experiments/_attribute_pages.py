@@ -100,8 +100,9 @@ def box_pictures(out: Path, run, found: Sequence[dict], pairs: Sequence[tuple[in
     return files
 
 
-def gallery_page(path: Path, run, found: Sequence[dict], pairs: Sequence[tuple[int, int]], pictures) -> None:
-    """Writes the page of all records that have attributes and a picture. Raises ValueError when none has."""
+def gallery_page(path: Path, run, found: Sequence[dict], pairs, pictures, more: Sequence[str] = ()) -> None:
+    """Writes the page of all records that have attributes and a picture. pairs: (user, item) of each. more: lines that
+    are said below the title. Raises ValueError when none has."""
     sections: dict[int, list[Card]] = {}
     for record, (user, item) in zip(found, pairs):
         if record.get("attributes") and (picture := pictures.shown(item)) is not None:
@@ -122,6 +123,7 @@ def gallery_page(path: Path, run, found: Sequence[dict], pairs: Sequence[tuple[i
     ]
     left = len(found) - sum(map(len, sections.values()))
     told += [f"{left} of {len(found)} explanations are left out: no attributes or no picture."] if left else []
+    told += more
     path.parent.mkdir(parents=True, exist_ok=True)
     write_gallery(
         path, f"What {count} look{'s' if len(users) == 1 else ''} at in what they are recommended", users, told
@@ -131,9 +133,10 @@ def gallery_page(path: Path, run, found: Sequence[dict], pairs: Sequence[tuple[i
 def _known_as(data, user: int, item: int) -> str:
     """How the user knows the item, as far as the data tell."""
     took = lambda pairs: bool(((pairs.user == user) & (pairs.item == item)).any())  # noqa: E731
-    if took(data.train) or took(data.validation):
+    if took(data.train):
         return "taken in training"
-    known = "taken later (test)" if took(data.test) else "recommended"
+    later = [part for part, pairs in (("validation", data.validation), ("test", data.test)) if took(pairs)]
+    known = f"taken later ({later[0]})" if later else "recommended"
     return known if (data.train.item == item).any() else f"{known}, new: nobody took it in training"
 
 

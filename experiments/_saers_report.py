@@ -40,8 +40,9 @@ def report(found: dict[str, dict], judged: dict, data: Dataset, loud: str, has_p
     lines += [
         f"{data.num_users:,} users, {data.num_items:,} items, {len(data.train):,} training pairs. Each test pair alone "
         "against items that its user took in no part: AUC against all of them (beyond 5,000 items a sample of 1,000), "
-        "NDCG@10 against 500, or as many as there are; cold items against cold items. Mean and 95 % interval over "
-        "seeds.",
+        "NDCG@10 against 500, or as many as there are; cold items against cold items. Chance is an AUC of 0.5. Mean "
+        "and 95 % interval over seeds. The tables of single rows rank all test items of a user together, so that their "
+        "NDCG@10 is another figure.",
         "",
     ]
     head = [*FIGURES, *(f"reported {name}" for name in FIGURES)]
@@ -51,7 +52,7 @@ def report(found: dict[str, dict], judged: dict, data: Dataset, loud: str, has_p
         theirs = [_reported(label, name) for name in FIGURES]
         lines.append(f"| {label} | {' | '.join([*ours, *theirs])} |")
     lines += ["", "## Attributes on pictures that were not learned from", "", *_attributes(judged), ""]
-    lines += ["The page of explanations is gallery.html."] if has_page else []
+    lines += ["The page of explanations is gallery.html, and one of its pictures is in boxes.", ""] if has_page else []
     lines += [f"**{loud}**"] if loud else []
     return "\n".join(lines) + "\n"
 
@@ -65,6 +66,20 @@ def _cell(figure: dict | None) -> str:
 def _reported(label: str, name: str) -> str:
     value = REPORTED.get(label, {}).get(name)
     return "not available" if value is None else f"{value:.3f}"
+
+
+def how_sure(judged: dict) -> list[str]:
+    """What readers of boxes must know, as lines: how often class and place are right on pictures not learned from."""
+    said, regions = [], judged.get("regions", {})
+    for name, of in judged["accuracy"].items():
+        if "accuracy" not in of:
+            continue
+        pooled = regions.get(name, {}).get("pooled", {})
+        place = f", place {pooled['pointing']:.0%} (chance {pooled['chance']:.0%})" if "pointing" in pooled else ""
+        usual = "" if place else f" (most frequent class {of['majority']:.0%})"
+        said.append(f"{name} class {of['accuracy']:.0%}{usual}{place}")
+    meant = "; place is where the evidence peaks" if regions else ""
+    return [f"How often the attribute network is right on pictures it did not learn from{meant}: {'; '.join(said)}."]
 
 
 def _attributes(judged: dict):

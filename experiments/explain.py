@@ -75,13 +75,13 @@ def explain(of: Arguments) -> None:
         raise ValueError(f"--shown must be at least 1, got {of.shown}")
     run = load(of.run, of.seed, of.data_dir)
     found, pairs = explained(run, of.user or some_users(run), of.item, of.k)
+    by_attributes = any(record.get("attributes") for record in found)
+    if of.gallery is not None and not by_attributes:
+        raise ValueError(f"{type(run.model).__name__} weighs no attributes, so there is no gallery; take SAERS")
     print(report(found, of.shown))
     warning = stand_in({"data": run.data.provenance.kind, "data_set": run.data.name})
-    by_attributes = any(record.get("attributes") for record in found)
     pictures = ItemPictures(run, of.pictures, of.data_dir) if by_attributes else None
     if of.gallery is not None:
-        if pictures is None:
-            raise ValueError(f"{type(run.model).__name__} weighs no attributes, so there is no gallery; take SAERS")
         gallery_page(of.gallery, run, found, pairs, pictures)
         print(f"\nthe page is {of.gallery}")
     if of.out is None:

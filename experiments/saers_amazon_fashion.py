@@ -24,7 +24,7 @@ import tyro
 from experiments._attribute_pages import ItemPictures, box_pictures, explained, gallery_page, some_users
 from experiments._saers_attributes import attributes_of, look_of_items, trained
 from experiments._saers_material import Material, made, real
-from experiments._saers_report import measured, report
+from experiments._saers_report import how_sure, measured, report
 from socialjax import load
 from socialjax.data import sources
 from socialjax.data.raw import attribute_files
@@ -158,7 +158,7 @@ def show(chosen: Arguments) -> list[str]:
         for label, row in done.items():
             found[label] = measured(work_folder(row.definition, row.experiment, of, row.place), of, material)
     if "saers" in found:
-        _pages(folder, folder / "saers")
+        _pages(folder, folder / "saers", judged)
     text = report(found, judged, data, LOUD if is_made else "", "saers" in found)
     with whole(folder / "report.md") as temporary:
         temporary.write_text(text)
@@ -166,16 +166,17 @@ def show(chosen: Arguments) -> list[str]:
         folder / "result.json",
         {"rows": found, "attributes": judged, "data": data.provenance.as_dict(), "seeds": chosen.seeds},
     )
-    print(text)
+    what = "report.md and gallery.html are" if "saers" in found else "report.md is"
+    print(f"\n{what} in {folder}\n\n{text}")
     return failed
 
 
-def _pages(folder: Path, saers: Path) -> None:
+def _pages(folder: Path, saers: Path, judged: dict) -> None:
     """The gallery of some users, and a picture of the first of its items."""
     run = load(saers)
     pictures = ItemPictures(run, _archive(folder), None)
     found, pairs = explained(run, some_users(run), (), 4)
-    gallery_page(folder / "gallery.html", run, found, pairs, pictures)
+    gallery_page(folder / "gallery.html", run, found, pairs, pictures, how_sure(judged))
     (folder / "boxes").mkdir(exist_ok=True)
     box_pictures(folder / "boxes", run, found[:1], pairs[:1], pictures)
 

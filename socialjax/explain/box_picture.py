@@ -5,11 +5,13 @@ from pathlib import Path
 import numpy as np
 
 from socialjax.explain.attributes import Profile, caption, in_pixels
-from socialjax.explain.picture import COLOURS, GREY, save
+from socialjax.explain.picture import COLOURS, GREY, save, wrapped
 from socialjax.explain.text import heading, shorten, stand_in
 
 BOXES = 3  # attributes whose region is drawn, the first with a thick line
 LINES = (3.0, 1.4, 1.4)
+BOX_COLOURS = (COLOURS[0], COLOURS[1], COLOURS[3])  # its third is too much like its second to tell two boxes apart
+ROOM = 2.1  # times the longest bar: the words beside it need as much again
 LONGEST = 46  # characters beside a bar
 
 
@@ -29,7 +31,8 @@ def draw_boxes(path: Path, record: dict, picture: np.ndarray, profile: Profile |
     figure = Figure(figsize=(10.5, max(4.2, 1.9 + 0.33 * rows)), layout="constrained")
     warning = stand_in(record)
     source = warning or f"{record['data_set']}, {record['data']} data"
-    figure.suptitle(f"{heading(record)}\n{source}", fontsize=10, parse_math=False, color="#a00" if warning else "#222")
+    title = wrapped(f"{heading(record)}\n{source}", 10.5)
+    figure.suptitle(title, fontsize=10, parse_math=False, color="#a00" if warning else "#222")
     left, right = figure.subfigures(1, 2, width_ratios=(1, 1.35))
     _picture(left.subplots(), in_pixels(listed, width, height), picture)
     if profile is None:
@@ -44,7 +47,7 @@ def draw_boxes(path: Path, record: dict, picture: np.ndarray, profile: Profile |
 
 def colour(rank: int) -> str:
     """Of the attribute with that rank; those whose region is not drawn are grey."""
-    return COLOURS[rank] if rank < BOXES else GREY
+    return BOX_COLOURS[rank] if rank < BOXES else GREY
 
 
 def boxed(listed: list[dict]) -> list[tuple[int, dict]]:
@@ -79,7 +82,7 @@ def _attention(axis, listed: list[dict]) -> None:
         said += "" if each["affinity"] is None else f", affinity {each['affinity']:.2f}"
         said += ", no region" if each["box_fallback"] else ""
         axis.text(each["like"] + 0.012, row, said, va="center", fontsize=8)
-    _dress(axis, names, max(each["like"] for each in listed) * 1.75)
+    _dress(axis, names, max(each["like"] for each in listed) * ROOM)
     axis.set_title("what this user looks at on this item (attention, sums to 1)", fontsize=9, loc="left")
 
 
@@ -92,7 +95,7 @@ def _profile(axis, profile: Profile, colours: dict[str, str]) -> None:
         most = f", most often {profile.classes[k]}" if profile.classes[k] else ""
         said = f"{profile.like[k]:.2f}   on {profile.present[k]} of {profile.items}{most}"
         axis.text(max(profile.like[k], profile.even[k]) + 0.012, row, shorten(said), va="center", fontsize=8)
-    _dress(axis, names, max(profile.like.max(), profile.even.max(), 0.05) * 1.75)
+    _dress(axis, names, max(profile.like.max(), profile.even.max(), 0.05) * ROOM)
     said = "the user's profile: mean over training items (line: if even)"
     axis.set_title(said, fontsize=9, loc="left")
 

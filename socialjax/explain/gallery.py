@@ -16,6 +16,7 @@ from socialjax.explain.text import stand_in
 from socialjax.whole import whole
 
 LARGEST = 384  # pixels of a picture's longer side
+DOT = "\u00a0· "  # lines break after it
 SMALL = 128  # up to this width pictures are kept as they are, and shown with hard pixels
 
 LEGEND = (
@@ -26,8 +27,9 @@ LEGEND = (
      "0.5 is neither for nor against. It is no calibrated probability of a purchase."),
     ("class", "what the attribute network takes the attribute for, such as neckline: V, and how sure it is in per "
      "cent."),
-    ("box", "where the network's evidence for this class lies on the picture, found without any labelled region. "
-     "Nothing is drawn where no region stood out."),
+    ("box", "where the network's evidence for this class lies on the picture, found without any labelled region; the "
+     "network may look elsewhere than people do. The colours are those of the bars, the three attributes with most "
+     "attention have one, and none is drawn where no region stood out."),
 )  # fmt: skip
 
 
@@ -67,6 +69,12 @@ def gallery(title: str, sections: Sequence[Section], told: Sequence[str] = ()) -
         raise ValueError("wanted at least one user with one item, got none; choose users whom the model knows")
     if lacking := [record["item"] for record in records if not record.get("attributes")]:
         raise ValueError(f"items {', '.join(map(str, lacking[:5]))} have no attributes; leave them out of the page")
+    warning, kind = stand_in(records[0]), records[0]["data"]
+    # What is generated says so wherever one looks: people crop pages.
+    made = kind.upper() if warning else ""
+    tag = f' <b class="tag made">{escape(made)}</b>' if made else ""
+    said = warning or f"Real data: {records[0]['data_set']}"
+    banner = f'<p class="kind {"made" if warning else "real"}">{escape(said)}</p>'
     return "\n".join(
         (
             "<!doctype html>",
@@ -76,27 +84,27 @@ def gallery(title: str, sections: Sequence[Section], told: Sequence[str] = ()) -
             # Nothing may be loaded from anywhere, whatever a title holds.
             '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:; '
             "style-src 'unsafe-inline'\">",
-            f"<title>{escape(title)}</title><style>{STYLE}</style></head><body>",
-            *_head(title, records[0], told),
-            *(line for section in sections for line in _section(section)),
-            "</body></html>\n",
+            f"<title>{escape(f'{made}: ' * bool(made) + title)}</title><style>{STYLE}</style></head><body>",
+            banner,
+            *_head(title, told),
+            *(line for section in sections for line in _section(section, tag)),
+            f"<footer>{banner}</footer></body></html>\n",
         )
     )
 
 
-def _head(title: str, record: dict, told: Sequence[str]):
+def _head(title: str, told: Sequence[str]):
     yield f"<header><h1>{escape(title)}</h1>"
-    said = stand_in(record) or f"Real data: {record['data_set']}"
-    yield f'<p class="kind {"real" if record["data"] == "real" else "made"}">{escape(said)}</p>'
     yield from (f'<p class="told">{escape(line)}</p>' for line in told)
     terms = "".join(f"<div><dt>{escape(term)}</dt><dd>{escape(means)}</dd></div>" for term, means in LEGEND)
     yield f"<details open><summary>How to read this page</summary><dl>{terms}</dl></details></header>"
 
 
-def _section(section: Section):
+def _section(section: Section, tag: str):
     of = section.profile
     items = f"{of.items} training item" + ("" if of.items == 1 else "s")
-    yield f'<section><h2>User {escape(section.user)}</h2><div class="user"><div class="profile">'
+    yield f"<section><h2>User {escape(section.user)}{tag}</h2>"
+    yield '<div class="user"><div class="profile">'
     yield f"<h3>What this user looks at</h3><p>mean attention over {items}; the mark is what even attention gives</p>"
     largest = max(of.like.max(), of.even.max())
     reach = next(end for end in (0.25, 0.5, 1.0) if largest <= end or end == 1.0)  # of many attributes none has much
@@ -116,23 +124,29 @@ def _section(section: Section):
 def _card(card: Card):
     record = card.record
     listed = record["attributes"]
-    yield f'<article>{_picture(card.picture, listed)}<p class="caption">{escape(caption(listed[0]))}</p>'
-    note = f"{card.note} · " if card.note else ""
+    top = _swatch(0, listed[0])
+    yield f'<article>{_picture(card.picture, listed)}<p class="caption">{top}{escape(caption(listed[0]))}</p>'
+    note = f"{card.note}{DOT}" if card.note else ""
     title = str(record["title"])
-    number = "" if title == str(record["item"]) else f" · item {record['item']}"
-    yield f'<h4>{escape(title)}</h4><p class="note">{escape(note)}score {record["score"]:+.2f}{escape(number)}</p>'
+    number = "" if title == str(record["item"]) else f"{DOT}item\u00a0{record['item']}"
+    yield f'<h4>{escape(title)}</h4><p class="note">{escape(note)}score\u00a0{record["score"]:+.2f}{escape(number)}</p>'
     for rank, each in enumerate(listed):
-        more = f"class {each['class_probability']:.0%}"
-        more += "" if each["affinity"] is None else f" · affinity {each['affinity']:.2f}"
-        more += " · no region stood out" if each["box_fallback"] else ""
-        drawn = rank < BOXES and not each["box_fallback"]
+        more = f"class\u00a0{each['class_probability']:.0%}"
+        more += "" if each["affinity"] is None else f"{DOT}affinity\u00a0{each['affinity']:.2f}"
+        more += f"{DOT}no region stood out" if each["box_fallback"] else ""
         name = escape(f"{each['name']}: {each['class_name']}")
-        swatch = f'<i class="{"swatch" if drawn else "swatch none"}" style="color:{colour(rank)}"></i>'
         yield (
-            f'<div class="row"><span class="name">{swatch}{name}</span><span class="number">{each["like"]:.2f}</span>'
-            f'{_bar(each["like"], colour(rank))}<span class="more">{more}</span></div>'
+            f'<div class="row"><span class="name">{_swatch(rank, each)}{name}</span>'
+            f'<span class="number">{each["like"]:.2f}</span>{_bar(each["like"], colour(rank))}'
+            f'<span class="more">{more}</span></div>'
         )
     yield "</article>"
+
+
+def _swatch(rank: int, attribute: dict) -> str:
+    """The colour of an attribute's box; nothing where none is drawn."""
+    drawn = rank < BOXES and not attribute["box_fallback"]
+    return f'<i class="swatch" style="color:{colour(rank)}"></i>' if drawn else ""
 
 
 def _bar(share: float, of: str, mark: float | None = None) -> str:

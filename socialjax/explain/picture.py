@@ -1,5 +1,6 @@
 """An explanation as a picture: parts stacked up to the score, and the strongest friends and items beside them."""
 
+import textwrap
 import warnings
 from pathlib import Path
 
@@ -23,7 +24,8 @@ def draw(path: Path, record: dict, shown: int = SHOWN) -> None:
     figure = Figure(figsize=size, layout="constrained")
     warning = stand_in(record)
     source = f"{record['data_set']}, {record['data']} data" if not warning else warning
-    figure.suptitle(f"{heading(record)}\n{source}", fontsize=10, parse_math=False, color="#a00" if warning else "#222")
+    title = wrapped(f"{heading(record)}\n{source}", size[0])
+    figure.suptitle(title, fontsize=10, parse_math=False, color="#a00" if warning else "#222")
     axes = figure.subplots(1, 2 if strongest else 1, squeeze=False)[0]
     _waterfall(axes[0], record, colours)
     if strongest:
@@ -35,6 +37,11 @@ def draw(path: Path, record: dict, shown: int = SHOWN) -> None:
         axis.grid(axis="x", alpha=0.25)
         axis.set_axisbelow(True)
     save(figure, path)
+
+
+def wrapped(title: str, inches: float) -> str:
+    """The lines of a title, none longer than a figure of that width can hold."""
+    return "\n".join(textwrap.fill(line, int(12.5 * inches), break_on_hyphens=False) for line in title.split("\n"))
 
 
 def save(figure, path: Path) -> None:

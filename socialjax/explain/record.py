@@ -23,6 +23,7 @@ LABELS = {
     "residual": "what it looks like beside its frames",
     "global": "how it looks as a whole",
     "attributes": "its attributes",
+    "semantic": "its attributes",
 }
 NUMBERED = {"friends": "friends at distance", "diffusion": "diffusion layer"}
 # What the ids of elements are.
@@ -38,6 +39,7 @@ KINDS = {
     "attributes": "attribute",
 }
 BESIDE = ("preference", "affinity")  # what rows of frames and of attributes have beside weight and contribution
+SUMMED = {"attributes": "semantic"}  # the part that elements add up to, where it is called otherwise
 ASPECTS = np.array(["upload", "social", "owner"])  # of HASC, in the order of their numbers
 
 
@@ -75,7 +77,10 @@ def _record(why: Explanation, data: Dataset, pair: int, kept: int) -> dict:
         "score": float(why.score[pair]),
         "exact": why.exact,
         "parts": [{"name": n, "label": label(n), "value": float(value[pair])} for n, value in why.parts.items()],
-        "elements": [_elements(name, ragged, data, pair, (user, item), kept) for name, ragged in why.elements.items()],
+        "elements": [
+            _elements(name, ragged, data, pair, (user, item), kept) | {"part": _part(name, why)}
+            for name, ragged in why.elements.items()
+        ],
         **{
             name: attribute_list(ragged, data, pair, item)
             for name, ragged in why.elements.items()
@@ -108,13 +113,17 @@ def _elements(name: str, ragged: Ragged, data: Dataset, pair: int, of: tuple[int
         for e in shown
     ]
     return {
-        "part": name,
         "label": label(name),
         "kind": kind,
         "count": len(ids),
         "ranked": ranked,
         "rest": {"count": len(rest), "contribution": float(share[rest].sum())},
     }
+
+
+def _part(elements: str, why: Explanation) -> str:
+    summed = SUMMED.get(elements, elements)
+    return summed if summed in why.parts else elements
 
 
 def _title(number: int, kind: str, names: np.ndarray | None, data: Dataset, item: int) -> str:

@@ -3,12 +3,17 @@
 WIDTH = 32  # characters of the longest bar
 LONGEST = 44  # characters of a name
 SHOWN = 8
+ATTENTION = (
+    "attention: how much of the user's look at the item goes to the attribute, sums to 1\n"
+    "affinity: how well the attribute fits the user's taste, 0.5 is neither for nor against"
+)
 
 
 def report(records: list[dict], shown: int = SHOWN) -> str:
     """Records of `explain.record` as text; what is generated says so in the first and in the last line."""
     warning = stand_in(records[0]) if records else ""
     blocks = ["\n".join(_lines(record, shown)) for record in records]
+    blocks += [ATTENTION] if any(record.get("attributes") for record in records) else []
     return "\n\n".join([*([warning] if warning else []), *blocks, *([warning] if warning else [])])
 
 
@@ -67,18 +72,27 @@ def _lines(record: dict, shown: int):
         ranked = group["ranked"][:shown]
         names = [name_of(e, group["kind"]) for e in ranked]
         longest = max(map(len, names), default=0)
-        named = [f"{name.ljust(longest)}  weight {e['weight']:<8.3g}{_liked(e)}" for name, e in zip(names, ranked)]
+        seen = {each["name"]: each for each in record.get("attributes", ())}
+        named = [f"{name.ljust(longest)}  {_weight(e)}{_seen(seen.get(e['id']))}" for name, e in zip(names, ranked)]
         yield from _bars([(name, e["contribution"]) for name, e in zip(named, ranked)], "    ")
         count, others = rest_of(group, shown)
         if count:
             yield f"    {f'and {count:,} more'.ljust(max(map(len, named), default=0))}  {others:+8.3f}"
 
 
-def _liked(element: dict) -> str:
-    """How much the user likes a frame, affinity to an attribute; nothing of other elements."""
+def _weight(element: dict) -> str:
+    """The weight of an element, with how much the user likes a frame, and of an attribute affinity."""
     if "affinity" in element:
-        return f"affinity {element['affinity']:<8.3f}"
-    return f"liked {element['preference']:<+8.3f}" if "preference" in element else ""
+        return f"attention {element['weight']:.3f}  affinity {element['affinity']:.3f}"
+    weight = f"weight {element['weight']:<8.3g}"
+    return f"{weight} liked {element['preference']:<+8.3f}" if "preference" in element else weight
+
+
+def _seen(attribute: dict | None) -> str:
+    """How sure the attribute network is of the class; nothing of what is no attribute."""
+    if attribute is None:
+        return ""
+    return f"  class {attribute['class_probability']:4.0%}" + ("  no region" if attribute["box_fallback"] else "")
 
 
 def _bars(rows: list[tuple[str, float]], indent: str):

@@ -43,14 +43,19 @@ def test_elements_are_ranked_by_attention_even_where_another_adds_more():
     ids, weight, share = np.array([0, 1], np.int32), np.array([0.3, 0.7], np.float32), np.array([2.0, -0.1], np.float32)
     item = int(np.flatnonzero(WORLD.group == 0)[0])
     rows = Rows(np.array([0, 2]), ids, weight, share, weight)
-    parts = {"attributes": np.array([1.9], np.float32)}
+    parts = {"semantic": np.array([1.9], np.float32)}
     why = Explanation(np.array([0]), np.array([item]), np.array([1.9], np.float32), parts, {"attributes": rows})
     (group,) = records(why, DATA)[0]["elements"]
     assert (group["kind"], [e["id"] for e in group["ranked"]]) == ("attribute", ["sleeve", "neckline"])
     assert group["ranked"][0]["title"].startswith("sleeve: ")
     assert group["ranked"][0]["affinity"] == pytest.approx(0.7)
     report = text.report(records(why, DATA))
-    assert "its attributes (+1.900): 2 attributes" in report and "affinity 0.7" in report
+    assert "its attributes (+1.900): 2 attributes" in report and group["part"] == "semantic"
+    assert (
+        "attention 0.700  affinity 0.700  class 100%" in report and "attention: how much of the user's look" in report
+    )
+    other = dataclasses.replace(why, parts={"whole": parts["semantic"]})  # a model whose parts are called otherwise
+    assert records(other, DATA)[0]["elements"][0]["part"] == "attributes"
 
 
 def test_data_without_attributes_has_no_list_of_them():

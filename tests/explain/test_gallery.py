@@ -48,7 +48,13 @@ def test_rectangles_are_the_boxes_in_pixels_and_the_picture_is_the_items():
         assert len(boxes) == DATA.attributes.valid[item].sum()
         label = WORLD.pictures.labels[item, salient]
         name = f"{DATA.attributes.names[salient]}: {DATA.attributes.classes[salient][label]} - 0.60"
-        assert svg.get("aria-label") == name and f'<p class="caption">{name}</p>' in page
+        assert svg.get("aria-label") == name and re.search(
+            f'<p class="caption"><i [^>]*></i>{re.escape(name)}</p>', page
+        )
+        # Every box has a colour of its own, that of the swatch beside its attribute's name.
+        strokes = [each.get("stroke") for each in boxes]
+        listed = re.findall(r'<i class="swatch" style="color:(#\w+)"></i>([^<]*)</span>', page)
+        assert len(set(strokes)) == len(strokes) and {stroke for stroke, _ in listed} >= set(strokes)
 
 
 def test_no_box_is_drawn_where_nothing_stood_out_and_the_page_says_so():
@@ -56,12 +62,19 @@ def test_no_box_is_drawn_where_nothing_stood_out_and_the_page_says_so():
     data = dataclasses.replace(DATA, attributes=dataclasses.replace(DATA.attributes, fallback=fallback))
     page = gallery("A page", [section(0, [2], data)])
     assert drawings(page)[0].findall("rect") == [] and "(no region stood out)" in page
+    assert "swatch" not in page.split("<body>")[1]
 
 
 def test_what_is_made_says_so_and_real_data_are_called_real():
-    assert "PLANTED: garments-8-of-24 was generated" in gallery("A page", [section(0, [2])])
+    page = gallery("A page", [section(0, [2]), section(3, [7])])
+    # First and last, in the browser's tab and beside each user: whoever cuts a piece out takes it along.
+    assert page.count("PLANTED: garments-8-of-24 was generated") == 2 and "<title>PLANTED: A page</title>" in page
+    body = page.split("<body>")[1]
+    assert body.strip().startswith('<p class="kind made">PLANTED') and "PLANTED" in body.split("<footer>")[1]
+    assert re.findall("<h2>(.*?)</h2>", page) == [f'User {u} <b class="tag made">PLANTED</b>' for u in (0, 3)]
     page = gallery("A page", [section(0, [2], dataclasses.replace(DATA, provenance=Provenance("real", "test")))])
     assert "Real data: garments-8-of-24" in page and "generated" not in page
+    assert 'class="tag' not in page and "<title>A page</title>" in page
 
 
 def test_texts_are_escaped_and_nothing_is_loaded_from_elsewhere(tmp_path):

@@ -83,7 +83,9 @@ def test_the_gallery_shows_users_nobody_named_and_leaves_out_what_has_no_picture
     page = tmp_path / "pages" / "page.html"
     assert explain.main([str(finished / "saers"), "--gallery", str(page), "--k", "2"]) == 0
     text = page.read_text()
-    assert text.count("<section>") == 6 and "SAERS on garments, seed 0: 12 users, 30 items" in text
+    assert (
+        "sums to 1" in text and text.count("<section>") == 6 and "SAERS on garments, seed 0: 12 users, 30 items" in text
+    )
     assert "PLANTED: garments was generated" in text and str(page) in capsys.readouterr().out
     words = [str(finished / "saers"), "--user", "0", "--item", "3", "--item", "4", "--gallery", str(page)]
     assert explain.main(words) == 0
@@ -93,7 +95,8 @@ def test_the_gallery_shows_users_nobody_named_and_leaves_out_what_has_no_picture
 
 def test_what_has_no_attributes_or_pictures_is_told_and_other_runs_are_explained_as_before(finished, tmp_path, capfd):
     assert explain.main([str(finished / "bpr"), "--user", "0", "--gallery", str(tmp_path / "p.html")]) != 0
-    assert "BPR weighs no attributes, so there is no gallery" in capfd.readouterr().err
+    said = capfd.readouterr()
+    assert "BPR weighs no attributes, so there is no gallery" in said.err and "score" not in said.out
     words = [str(finished / "saers"), "--user", "0", "--item", "3", "--gallery", str(tmp_path / "p.html")]
     assert explain.main(words) != 0
     said = capfd.readouterr().err

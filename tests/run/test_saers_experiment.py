@@ -11,7 +11,7 @@ from PIL import Image
 
 from experiments import saers_amazon_fashion
 from experiments._saers_material import made
-from experiments._saers_report import report
+from experiments._saers_report import how_sure, report
 from socialjax.data.garment_pictures import NAMES
 from socialjax.data.planted_garments import garment_world, garments
 from socialjax.data.raw.amazon_fashion import FILE
@@ -124,3 +124,10 @@ def test_the_report_leaves_what_is_not_known_open():
 def test_a_row_that_there_is_not_is_refused_before_anything_is_made(tmp_path, capsys):
     assert saers_amazon_fashion.main(["--only", "nothing", "--workdir", str(tmp_path / "run")]) != 0
     assert "--only must name some of bpr, vbpr" in capsys.readouterr().err and not (tmp_path / "run").exists()
+
+
+def test_readers_of_boxes_are_told_how_often_the_attribute_network_is_right():
+    accuracy = {"toe": {"accuracy": 0.9, "majority": 0.4}, "hem": {"labelled": 0}}
+    assert how_sure({"accuracy": accuracy})[0].endswith("learn from: toe class 90% (most frequent class 40%).")
+    regions = {"toe": {"pooled": {"pointing": 0.5, "chance": 0.06}}}
+    assert how_sure({"accuracy": accuracy, "regions": regions})[0].endswith("toe class 90%, place 50% (chance 6%).")
