@@ -34,8 +34,9 @@ def explained(run, users, items, k: int) -> tuple[list[dict], list[tuple[int, in
     """Records of each user with the items, or with the k best ones where none are named, and their row numbers: ids may
     hold what the name of a file may not."""
     found, pairs = [], []
-    for user in users:
-        why = run.explain(user, items or [ranked.item for ranked in run.recommend(user, k)[0]])
+    best = [items] * len(users) if items else [[one.item for one in ranked] for ranked in run.recommend(users, k)]
+    for user, asked in zip(users, best):
+        why = run.explain(user, asked)
         found += records(why, run.data)
         pairs += [(int(number), int(item)) for number, item in zip(why.users, why.items)]
     return found, pairs

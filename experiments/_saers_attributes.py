@@ -47,7 +47,7 @@ def trained(of: Material, settings: AttributeTraining, backbone: str, folder: Pa
     digest = hashlib.sha256(labelled.labels.tobytes() + "".join(map(str, labelled.ids)).encode()).hexdigest()
     if backbone == "small":
         network = SEN(classes, SmallCNN(), hidden=64, dropout=0.2, region_dim=32)
-        variables = dict(network.init(jax.random.key(seed), jnp.asarray(of.learned(np.arange(2)))))
+        variables = dict(jax.jit(network.init)(jax.random.key(seed), jnp.asarray(of.learned(np.arange(2)))))
         inputs = {part: of.learned(rows) for part, rows in parts.items()}
         learner, whole = network, lambda found: found
         settings = dataclasses.replace(settings, backbone_rate=settings.learning_rate)
@@ -57,7 +57,7 @@ def trained(of: Material, settings: AttributeTraining, backbone: str, folder: Pa
         maps = feature_maps(pictures, published, digest)
         inputs = {part: maps[rows] for part, rows in parts.items()}
         learner, network = SEN(classes), SEN(classes, published.network)
-        variables = dict(learner.init(jax.random.key(seed), jnp.zeros((1, *maps.shape[1:]))))
+        variables = dict(jax.jit(learner.init)(jax.random.key(seed), jnp.zeros((1, *maps.shape[1:]))))
 
         def whole(found):
             rest = {name: {"backbone": value} for name, value in published.variables.items() if name != "params"}

@@ -7,6 +7,8 @@ import numpy as np
 from socialjax.data.schema import Attributes, Dataset
 from socialjax.models.protocol import Ragged
 
+ALIKE = 32  # items of a user that are explained at a time, and what lacks is filled up
+
 
 def attribute_list(ragged: Ragged, data: Dataset, pair: int, item: int) -> list[dict]:
     """The attributes of pair number `pair`, whose item is `item`, the one with most attention first:
@@ -95,8 +97,10 @@ def profile(model, state, side, data: Dataset, user: int) -> Profile:
     table = data.attributes
     items = np.unique(data.train.item[data.train.user == user]).astype(np.int32)
     items = items if table is None else items[table.valid[items].any(axis=1)]
-    # Somebody without items has no attention to average, but the model must still be one that has any.
-    asked = items if len(items) else np.zeros(1, np.int32)
+    # Somebody without items has no attention to average, but the model must still be one that has any. Numbers of items
+    # that are alike make few programs for many users.
+    asked = np.zeros(max(1, -(-len(items) // ALIKE)) * ALIKE, np.int32)
+    asked[: len(items)] = items
     why = model.explain(state, side, np.full(len(asked), user, np.int32), asked)
     if table is None or "attributes" not in why.elements:
         raise ValueError(f"{type(model).__name__} on '{data.name}' weighs no attributes; take SAERS and data with them")

@@ -154,7 +154,9 @@ class _Stage:
         saved = Checkpoints(folder, fingerprint)
         try:
             if (found := saved.restore(state, best)) is not None:
-                state, best, notes = found
+                # Anew from the host: arrays that are bound to a device would have every program compiled again.
+                state, best = jax.tree.map(jnp.asarray, jax.device_get(found[:2]))
+                notes = found[2]
             if self._goes_on(notes):  # else lines of the next stage may follow
                 self.log.cut_back(self.before + notes["epoch"])
             with signals.collected() as heard:
