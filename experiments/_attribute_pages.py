@@ -101,9 +101,9 @@ def box_pictures(out: Path, run, found: Sequence[dict], pairs: Sequence[tuple[in
     return files
 
 
-def gallery_page(path: Path, run, found: Sequence[dict], pairs, pictures, more: Sequence[str] = ()) -> None:
-    """Writes the page of all records that have attributes and a picture. pairs: (user, item) of each. more: lines that
-    are said below the title. Raises ValueError when none has."""
+def gallery_page(path: Path, run, found: Sequence[dict], pairs, pictures, more: Sequence[str] = ()) -> list[Section]:
+    """Writes the page of all records that have attributes and a picture; what it shows. pairs: (user, item) of each.
+    more: lines that are said below the title. Raises ValueError when none has."""
     sections: dict[int, list[Card]] = {}
     for record, (user, item) in zip(found, pairs):
         if record.get("attributes") and (picture := pictures.shown(item)) is not None:
@@ -129,6 +129,7 @@ def gallery_page(path: Path, run, found: Sequence[dict], pairs, pictures, more: 
     write_gallery(
         path, f"What {count} look{'s' if len(users) == 1 else ''} at in what they are recommended", users, told
     )
+    return users
 
 
 def _known_as(data, user: int, item: int) -> str:

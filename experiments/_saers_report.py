@@ -52,7 +52,7 @@ def report(found: dict[str, dict], judged: dict, data: Dataset, loud: str, has_p
         theirs = [_reported(label, name) for name in FIGURES]
         lines.append(f"| {label} | {' | '.join([*ours, *theirs])} |")
     lines += ["", "## Attributes on pictures that were not learned from", "", *_attributes(judged), ""]
-    lines += ["The page of explanations is gallery.html, and one of its pictures is in boxes.", ""] if has_page else []
+    lines += ["The page of explanations is gallery.html, and gallery.png is its beginning.", ""] if has_page else []
     lines += [f"**{loud}**"] if loud else []
     return "\n".join(lines) + "\n"
 

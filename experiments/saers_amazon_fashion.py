@@ -9,8 +9,9 @@ labelled pictures of --labels. Otherwise all runs on drawn garments whose attrib
 says PLANTED first and last, and its figures say nothing about real shoppers.
 
 One attribute network is trained and asked about every item once; then all rows are trained on what it found. The
-workdir holds report.md, result.json, gallery.html and every stage's results: the same command goes on where it was
-stopped. Of the paper two figures are known, from a leaderboard: AUC 0.816 and NDCG@10 0.171 with 500 negatives.
+workdir holds report.md, result.json, gallery.html, gallery.png and every stage's results: the same command goes on
+where it was stopped. Of the paper two figures are known, from a leaderboard: AUC 0.816 and NDCG@10 0.171 with 500
+negatives.
 """
 
 import dataclasses
@@ -21,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import tyro
 
-from experiments._attribute_pages import ItemPictures, box_pictures, explained, gallery_page, some_users
+from experiments._attribute_pages import ItemPictures, explained, gallery_page, some_users
 from experiments._saers_attributes import attributes_of, look_of_items, trained
 from experiments._saers_material import Material, made, real
 from experiments._saers_report import how_sure, measured, report
@@ -30,6 +31,7 @@ from socialjax.data import sources
 from socialjax.data.raw import attribute_files
 from socialjax.data.schema import Dataset
 from socialjax.data.sources import DataSettings
+from socialjax.explain.box_sheet import draw_sheet
 from socialjax.features.colour_texture import colour_texture, joined
 from socialjax.run.command import exit_code, set_up_logging
 from socialjax.run.execute import work_folder
@@ -172,13 +174,13 @@ def show(chosen: Arguments) -> list[str]:
 
 
 def _pages(folder: Path, saers: Path, judged: dict) -> None:
-    """The gallery of some users, and a picture of the first of its items."""
+    """The gallery of some users, and a picture of its beginning."""
     run = load(saers)
     pictures = ItemPictures(run, _archive(folder), None)
     found, pairs = explained(run, some_users(run), (), 4)
-    gallery_page(folder / "gallery.html", run, found, pairs, pictures, how_sure(judged))
-    (folder / "boxes").mkdir(exist_ok=True)
-    box_pictures(folder / "boxes", run, found[:1], pairs[:1], pictures)
+    users = gallery_page(folder / "gallery.html", run, found, pairs, pictures, how_sure(judged))
+    title = f"What users look at in what SAERS recommends them, {run.data.name}"
+    draw_sheet(folder / "gallery.png", title, users[:3])
 
 
 def _archive(folder: Path) -> Path | None:

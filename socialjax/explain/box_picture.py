@@ -26,7 +26,6 @@ def draw_boxes(path: Path, record: dict, picture: np.ndarray, profile: Profile |
     listed = record.get("attributes")
     if not listed:
         raise ValueError(f"the record of item {record['item']} has no attributes; draw it with explain.picture")
-    height, width = picture.shape[:2]
     rows = len(listed) + (len(profile.names) if profile else 0)
     figure = Figure(figsize=(10.5, max(4.2, 1.9 + 0.33 * rows)), layout="constrained")
     warning = stand_in(record)
@@ -34,7 +33,7 @@ def draw_boxes(path: Path, record: dict, picture: np.ndarray, profile: Profile |
     title = wrapped(f"{heading(record)}\n{source}", 10.5)
     figure.suptitle(title, fontsize=10, parse_math=False, color="#a00" if warning else "#222")
     left, right = figure.subfigures(1, 2, width_ratios=(1, 1.35))
-    _picture(left.subplots(), in_pixels(listed, width, height), picture)
+    draw_item(left.subplots(), listed, picture)
     if profile is None:
         _attention(right.subplots(), listed)
         save(figure, path)
@@ -55,11 +54,13 @@ def boxed(listed: list[dict]) -> list[tuple[int, dict]]:
     return [(rank, each) for rank, each in enumerate(listed[:BOXES]) if not each["box_fallback"]]
 
 
-def _picture(axis, listed: list[dict], picture: np.ndarray) -> None:
+def draw_item(axis, listed: list[dict], picture: np.ndarray, letters: float = 11) -> None:
+    """Draws the picture with the rectangles of its attributes, the first one's name below in letters of that size."""
     from matplotlib.patches import Rectangle
     from matplotlib.patheffects import Normal, Stroke
 
     height, width = picture.shape[:2]
+    listed = in_pixels(listed, width, height)
     # The picture's edges are 0 and its size, as boxes count them; imshow alone would put them half a pixel off.
     axis.imshow(picture, extent=(0, width, height, 0), interpolation="nearest" if width < 160 else None)
     for rank, each in reversed(boxed(listed)):  # the first above the others
@@ -70,7 +71,7 @@ def _picture(axis, listed: list[dict], picture: np.ndarray) -> None:
     axis.set_xticks([])
     axis.set_yticks([])
     axis.spines[:].set_visible(False)
-    axis.set_xlabel(caption(listed[0]), fontsize=11, fontweight="bold", color=colour(0), parse_math=False)
+    axis.set_xlabel(caption(listed[0]), fontsize=letters, fontweight="bold", color=colour(0), parse_math=False)
 
 
 def _attention(axis, listed: list[dict]) -> None:

@@ -78,6 +78,7 @@ def test_real_pictures_and_labels_come_to_a_table_beside_what_was_reported(shop,
     assert cells[4:] == ["0.816", "0.171", "not available", "not available"]
     kept = json.loads((tmp_path / "run" / "result.json").read_text())
     assert 0 <= kept["rows"]["saers"]["AUC"]["mean"] <= 1 and set(kept["attributes"]["accuracy"]) == set(LEARNED)
+    assert (tmp_path / "run" / "gallery.png").read_bytes().startswith(b"\x89PNG")
     gallery = (tmp_path / "run" / "gallery.html").read_text()
     assert "Real data: amazon_fashion" in gallery and re.search(r"<h4>A\d+</h4>", gallery)
     with np.load(tmp_path / "run" / "data" / "columns.npz") as columns:
