@@ -13,7 +13,7 @@ from socialjax.data.errors import DataError
 from socialjax.data.labelled import LabelledPictures
 from socialjax.data.picture_files import PictureFiles
 from socialjax.data.planted_garments import garment_world, garments
-from socialjax.data.raw import amazon_fashion
+from socialjax.data.raw import amazon_fashion, picture_table
 from socialjax.data.raw.attribute_files import PICTURES
 from socialjax.data.schema import Dataset, Interactions
 from socialjax.eval.cold_start import cold_items
@@ -25,7 +25,8 @@ Squares = Callable[[np.ndarray], np.ndarray]  # rows i[n] -> u8[n, S, S, 3]
 @dataclasses.dataclass(frozen=True)
 class Material:
     """data: without attributes. cold_test: pairs of items that are cold, bool[I]. items, learned: pictures of the items
-    and of `labelled`, as squares of one size. absent: attribute -> classes that are the absence of a feature."""
+    and of `labelled`, as squares of one size. absent: attribute -> classes that are the absence of a feature. shown:
+    folder or archive of the items' pictures, for explanations."""
 
     data: Dataset
     cold_test: Interactions
@@ -34,6 +35,7 @@ class Material:
     labelled: LabelledPictures
     learned: Squares
     absent: dict[str, tuple[str, ...]]
+    shown: Path
 
 
 def made(folder: Path, users: int, items: int, purchases: int, pictures: int, seed: int = 0) -> Material:
@@ -57,11 +59,12 @@ def made(folder: Path, users: int, items: int, purchases: int, pictures: int, se
         labelled=labelled,
         learned=lambda rows: labelled.pixels[rows],
         absent=absent,
+        shown=folder / PICTURES,
     )
 
 
 def real(source: Path, folder: Path, labels: str, labels_dir: Path | None, size: int = 224) -> Material:
-    """DVBPR's Amazon Fashion and a set of labelled pictures. Items without a picture leave with their pairs.
+    """DVBPR's Amazon Fashion and a set of labelled pictures. An item without a picture has no valid attribute.
 
     Raises DataError for what is missing, and where no item has a picture.
     """
@@ -76,6 +79,19 @@ def real(source: Path, folder: Path, labels: str, labels_dir: Path | None, size:
     if not there.all():
         log.warning("%d items have no picture; their attributes are not valid", int((~there).sum()))
     files, labelled = PictureFiles(archive), labelled_sources.labelled(labels, labels_dir)
+    return _by_files(data, files, archive, labelled, size)
+
+
+def own(source: Path, size: int = 224) -> Material:
+    """Anyone's own table of pictures, whose labels are what attributes are learned from, with who took which of them
+    (`picture_table`). Raises DataError."""
+    labelled = picture_table.read(source)
+    data = picture_table.read_taken(source, labelled)
+    return _by_files(data, PictureFiles(labelled.folder), Path(labelled.folder), labelled, size)
+
+
+def _by_files(data: Dataset, files: PictureFiles, shown: Path, labelled: LabelledPictures, size: int) -> Material:
+    """Pictures are read when they are asked for; that of an item without one is white."""
     learned = PictureFiles(labelled.folder)
     white = np.full((size, size, 3), 255, np.uint8)
     cold = cold_items(data)
@@ -88,4 +104,4 @@ def real(source: Path, folder: Path, labels: str, labels_dir: Path | None, size:
     def of_labelled(rows: np.ndarray) -> np.ndarray:
         return np.stack([learned.read(str(name), size) for name in labelled.files[rows]])
 
-    return Material(data, test, cold, of_items, labelled, of_labelled, {})
+    return Material(data, test, cold, of_items, labelled, of_labelled, {}, shown)

@@ -5,8 +5,9 @@
     python -m experiments.saers_amazon_fashion --data.dir FOLDER --labels fashion_products    # Amazon Fashion
 
 With a folder that holds DVBPR's AmazonFashion6ImgPartitioned.npy it runs on that, with attributes learned from the
-labelled pictures of --labels. Otherwise all runs on drawn garments whose attributes, regions and likings are known: it
-says PLANTED first and last, and its figures say nothing about real shoppers.
+labelled pictures of --labels; with a table of your own pictures with labels, and who took which, on that. Otherwise all
+runs on drawn garments whose attributes, regions and likings are known: it says PLANTED first and last, and its figures
+say nothing about real shoppers.
 
 One attribute network is trained and asked about every item once; then all rows are trained on what it found. The
 workdir holds report.md, result.json, gallery.html, gallery.png and every stage's results: the same command goes on
@@ -24,11 +25,11 @@ import tyro
 
 from experiments._attribute_pages import ItemPictures, explained, gallery_page, some_users
 from experiments._saers_attributes import attributes_of, look_of_items, trained
-from experiments._saers_material import Material, made, real
+from experiments._saers_material import Material, made, own, real
 from experiments._saers_report import how_sure, measured, report
 from socialjax import load
 from socialjax.data import sources
-from socialjax.data.raw import attribute_files
+from socialjax.data.raw import attribute_files, picture_table
 from socialjax.data.schema import Dataset
 from socialjax.data.sources import DataSettings
 from socialjax.explain.box_sheet import draw_sheet
@@ -57,7 +58,8 @@ class Place:
     """Where the real set lies."""
 
     dir: Path | None = None
-    """Folder with AmazonFashion6ImgPartitioned.npy; without it garments are drawn."""
+    """Folder with AmazonFashion6ImgPartitioned.npy, or with pictures.csv and interactions.csv of your own
+    (docs/data.md); without it garments are drawn."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +68,7 @@ class Arguments:
 
     data: Place = dataclasses.field(default_factory=Place)
     labels: str = "fashion_products"
-    """Labelled pictures that attributes are learned from, beside the real set (docs/data.md)."""
+    """Labelled pictures that attributes are learned from, beside Amazon Fashion (docs/data.md)."""
     labels_dir: Path | None = None
     """Their folder; by default $SOCIALJAX_DATA/LABELS."""
     backbone: str = "efficientnet_lite0"
@@ -114,8 +116,9 @@ def prepared(chosen: Arguments, folder: Path) -> tuple[Material, Dataset, Datase
         log.warning("%s", LOUD)
         material = made(place, chosen.users, chosen.items, chosen.purchases, chosen.pictures)
     else:
-        side = 64 if backbone == "small" else 224
-        material = real(chosen.data.dir, place, chosen.labels, chosen.labels_dir, side)
+        source, side = chosen.data.dir, 64 if backbone == "small" else 224
+        is_own = picture_table.is_here(source)
+        material = own(source, side) if is_own else real(source, place, chosen.labels, chosen.labels_dir, side)
     network = trained(material, chosen.sen, backbone, folder / "attributes", chosen.seeds[0])
     look = look_of_items(material, backbone)
     found = attributes_of(material, network, folder / "attributes")
@@ -160,7 +163,7 @@ def show(chosen: Arguments) -> list[str]:
         for label, row in done.items():
             found[label] = measured(work_folder(row.definition, row.experiment, of, row.place), of, material)
     if "saers" in found:
-        _pages(folder, folder / "saers", judged)
+        _pages(folder, folder / "saers", judged, material.shown)
     text = report(found, judged, data, LOUD if is_made else "", "saers" in found)
     with whole(folder / "report.md") as temporary:
         temporary.write_text(text)
@@ -173,19 +176,14 @@ def show(chosen: Arguments) -> list[str]:
     return failed
 
 
-def _pages(folder: Path, saers: Path, judged: dict) -> None:
+def _pages(folder: Path, saers: Path, judged: dict, shown: Path) -> None:
     """The gallery of some users, and a picture of its beginning."""
     run = load(saers)
-    pictures = ItemPictures(run, _archive(folder), None)
+    pictures = ItemPictures(run, shown, None)
     found, pairs = explained(run, some_users(run), (), 4)
     users = gallery_page(folder / "gallery.html", run, found, pairs, pictures, how_sure(judged))
     title = f"What users look at in what SAERS recommends them, {run.data.name}"
     draw_sheet(folder / "gallery.png", title, users[:3])
-
-
-def _archive(folder: Path) -> Path | None:
-    archive = folder / "data" / "pictures.tar"
-    return archive if archive.is_file() else None
 
 
 def _colours(of: Material) -> np.ndarray:

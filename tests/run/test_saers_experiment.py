@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from experiments import _saers_attributes, saers_amazon_fashion
-from experiments._saers_material import made
+from experiments._saers_material import made, own
 from experiments._saers_report import how_sure, report
 from socialjax.data.garment_pictures import NAMES
 from socialjax.data.planted_garments import garment_world, garments
@@ -138,3 +138,29 @@ def test_readers_of_boxes_are_told_how_often_the_attribute_network_is_right():
     assert how_sure({"accuracy": accuracy})[0].endswith("learn from: toe class 90% (most frequent class 40%).")
     regions = {"toe": {"pooled": {"pointing": 0.5, "chance": 0.06}}}
     assert how_sure({"accuracy": accuracy, "regions": regions})[0].endswith("toe class 90%, place 50% (chance 6%).")
+
+
+def own_table(folder, users=8, count=24):
+    """A table of drawn pictures with their groups, and who took which; one more item has no picture."""
+    labelled, rng = garments(seed=6, count=count), np.random.default_rng(0)
+    folder.mkdir()
+    lines = ["image,id,group," + ",".join(NAMES)]
+    for row, pixels in enumerate(labelled.pixels):
+        Image.fromarray(pixels).save(folder / f"{row}.png")
+        classes = ["" if label < 0 else labelled.classes[k][label] for k, label in enumerate(labelled.labels[row])]
+        lines.append(f"{row}.png,sku{row},{labelled.groups[row]}," + ",".join(classes))
+    (folder / "pictures.csv").write_text("\n".join(lines) + "\n")
+    took = [f"u{user},sku{item}" for user in range(users) for item in rng.choice(count, 10, replace=False)]
+    (folder / "interactions.csv").write_text("\n".join(["user,item", *took, "u0,sku-unseen"]) + "\n")
+    return labelled
+
+
+def test_a_table_of_ones_own_is_material_with_its_own_labels(tmp_path):
+    labelled = own_table(tmp_path / "mine")
+    material = own(tmp_path / "mine", size=64)
+    np.testing.assert_array_equal(material.items(np.array([3, 7])), labelled.pixels[[3, 7]])
+    np.testing.assert_array_equal(material.learned(np.array([5])), labelled.pixels[[5]])
+    assert material.data.num_items == 25 and (material.items(np.array([24])) == 255).all()  # it has no picture
+    assert material.data.provenance.kind == "real" and material.shown == tmp_path / "mine"
+    assert material.data.item_groups[:24].tolist() == labelled.groups.tolist()
+    assert set(material.cold_test.item) == set(material.data.test.item[material.cold[material.data.test.item]])
