@@ -13,7 +13,8 @@ import numpy as np
 
 from experiments._saers_material import Material
 from socialjax.data.cache import key_of
-from socialjax.data.schema import Attributes
+from socialjax.data.labelled import LabelledPictures
+from socialjax.data.schema import Attributes, Dataset
 from socialjax.eval.attributes import accuracies
 from socialjax.eval.regions import regions
 from socialjax.features.maps import feature_maps
@@ -87,22 +88,14 @@ def _judged(of: Material, network: SEN, variables, inputs: np.ndarray, parts) ->
 
 
 def attributes_of(of: Material, by: Network, folder: Path) -> Attributes:
-    """What the network says of each item's picture, kept in shards. An attribute is valid on items of the groups in
-    whose labelled pictures it occurs, where these say groups, and where its class is not "Invisible"."""
+    """What the network says of each item's picture, kept in shards. See `valid_on` for where attributes are valid."""
     data, labelled = of.data, of.labelled
     pictures = hashlib.sha256(json.dumps([data.num_items, data.provenance.as_dict()]).encode()).hexdigest()
     described = {"network": by.key, "pictures": pictures}
     place = folder / f"attributes-{key_of('attributes', **described)[:8]}"
     found = in_shards(data.num_items, lambda rows: _looked(by.network, by.variables, of.items(rows)), place, described)
     there = np.ones(found["label"].shape, bool)
-    if data.item_groups is not None and labelled.groups is not None:
-        known = {group: (labelled.labels[labelled.groups == group] >= 0).any(axis=0) for group in set(labelled.groups)}
-        everything = np.ones(len(labelled.names), bool)
-        there = np.stack([known.get(group, everything) for group in data.item_groups])
-    if data.item_pictures is not None:
-        there &= (data.item_pictures != "")[:, None]
-    for k, classes in enumerate(labelled.classes):
-        there[:, k] &= np.array([name != "Invisible" for name in classes])[found["label"][:, k]]
+    there &= valid_on(data, labelled, found["label"])
     return Attributes(
         names=labelled.names,
         classes=labelled.classes,
@@ -113,6 +106,27 @@ def attributes_of(of: Material, by: Network, folder: Path) -> Attributes:
         boxes=found["boxes"],
         fallback=found["fallback"],
     )
+
+
+def valid_on(data: Dataset, labelled: LabelledPictures, label: np.ndarray) -> np.ndarray:
+    """bool[I, K]: an attribute is valid on items of the groups in whose labelled pictures it occurs, or on all where
+    nobody said groups, and where its class label[i, k] is not "Invisible"; on an item on which it is all of them, all
+    of its group are. Items without a picture have none, nor have groups none of whose labelled pictures has a label,
+    which is said once."""
+    of_group = np.ones(label.shape, bool)
+    if data.item_groups is not None and labelled.groups is not None:
+        known = {group: (labelled.labels[labelled.groups == group] >= 0).any(axis=0) for group in set(labelled.groups)}
+        everything = np.ones(len(labelled.names), bool)
+        of_group = np.stack([known.get(group, everything) for group in data.item_groups])
+        for group in sorted(group for group, there in known.items() if not there.any()):
+            count = int((data.item_groups == group).sum())
+            log.warning("group '%s' has no attribute: %d items are scored by their look as a whole", group, count)
+    if data.item_pictures is not None:
+        of_group &= (data.item_pictures != "")[:, None]
+    seen = of_group.copy()
+    for k, classes in enumerate(labelled.classes):
+        seen[:, k] &= np.array([name != "Invisible" for name in classes])[label[:, k]]
+    return np.where(seen.any(axis=1, keepdims=True), seen, of_group)
 
 
 def look_of_items(of: Material, backbone: str) -> np.ndarray:

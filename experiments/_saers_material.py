@@ -26,7 +26,7 @@ Squares = Callable[[np.ndarray], np.ndarray]  # rows i[n] -> u8[n, S, S, 3]
 class Material:
     """data: without attributes. cold_test: pairs of items that are cold, bool[I]. items, learned: pictures of the items
     and of `labelled`, as squares of one size. absent: attribute -> classes that are the absence of a feature. shown:
-    folder or archive of the items' pictures, for explanations."""
+    folder or archive of the items' pictures, for explanations; None: inside the folder of the data."""
 
     data: Dataset
     cold_test: Interactions
@@ -35,7 +35,7 @@ class Material:
     labelled: LabelledPictures
     learned: Squares
     absent: dict[str, tuple[str, ...]]
-    shown: Path
+    shown: Path | None = None
 
 
 def made(folder: Path, users: int, items: int, purchases: int, pictures: int, seed: int = 0) -> Material:
@@ -59,7 +59,6 @@ def made(folder: Path, users: int, items: int, purchases: int, pictures: int, se
         labelled=labelled,
         learned=lambda rows: labelled.pixels[rows],
         absent=absent,
-        shown=folder / PICTURES,
     )
 
 

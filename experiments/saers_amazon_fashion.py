@@ -176,7 +176,7 @@ def show(chosen: Arguments) -> list[str]:
     return failed
 
 
-def _pages(folder: Path, saers: Path, judged: dict, shown: Path) -> None:
+def _pages(folder: Path, saers: Path, judged: dict, shown: Path | None) -> None:
     """The gallery of some users, and a picture of its beginning."""
     run = load(saers)
     pictures = ItemPictures(run, shown, None)

@@ -36,9 +36,9 @@ def draw_sheet(path: Path, title: str, sections: Sequence[Section]) -> None:
     for row, section in zip(axes, sections):
         _profile(row[0], section)
         for axis, card in zip(row[1:], section.cards):
-            draw_item(axis, card.record["attributes"], card.picture, 8.5)
+            draw_item(axis, card.record["attributes"], card.picture, 8)
             new = ", new" if "nobody" in card.note else ""
-            axis.set_title(shorten(f"{card.record['title']}{new}", LONGEST), fontsize=7, parse_math=False)
+            axis.set_title(shorten(f"{card.record['title']}{new}", LONGEST), fontsize=6.8, parse_math=False)
         for axis in row[1 + len(section.cards) :]:
             axis.set_axis_off()
     save(figure, path)

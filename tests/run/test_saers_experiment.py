@@ -1,5 +1,6 @@
 """SAERS's experiment: from DVBPR's file and a table of labelled pictures, or from nothing, to a table and a page."""
 
+import dataclasses
 import io
 import json
 import pickle
@@ -11,8 +12,10 @@ import pytest
 from PIL import Image
 
 from experiments import _saers_attributes, saers_amazon_fashion
+from experiments._saers_attributes import valid_on
 from experiments._saers_material import made, own
 from experiments._saers_report import how_sure, report
+from socialjax.data.errors import DataError
 from socialjax.data.garment_pictures import NAMES
 from socialjax.data.planted_garments import garment_world, garments
 from socialjax.data.raw.amazon_fashion import FILE
@@ -164,3 +167,46 @@ def test_a_table_of_ones_own_is_material_with_its_own_labels(tmp_path):
     assert material.data.provenance.kind == "real" and material.shown == tmp_path / "mine"
     assert material.data.item_groups[:24].tolist() == labelled.groups.tolist()
     assert set(material.cold_test.item) == set(material.data.test.item[material.cold[material.data.test.item]])
+
+
+def test_a_broken_picture_of_an_item_is_an_error_that_names_it(tmp_path):
+    own_table(tmp_path / "mine")
+    file = tmp_path / "mine" / "3.png"
+    file.write_bytes(file.read_bytes()[:300])
+    with pytest.raises(DataError, match=r"3\.png: wanted a whole picture .* leave its row out"):
+        own(tmp_path / "mine", size=64).items(np.array([2, 3]))
+
+
+def test_attributes_are_valid_where_their_group_has_them_and_groups_without_any_are_stated(caplog):
+    world = garment_world(seed=4, users=6, items=10, purchases=2, size=16)
+    groups = np.array(["top", "shoe", "bag", "unheard", "top", "top", "", "bag", "shoe", "shoe"])
+    pictures = np.array([*"abcde", "", *"ghij"])
+    data = dataclasses.replace(world.data, item_groups=groups, item_pictures=pictures)
+    labels = np.array([[0, 1, -1], [-1, 0, -1], [-1, -1, 1], *[[-1, -1, -1]] * 7], np.int16)
+    classes = (("Invisible", "V"), ("Invisible", "long"), ("flat", "high"))
+    labelled = dataclasses.replace(
+        garments(seed=5, count=10),
+        names=("neckline", "sleeve", "heel"),
+        classes=classes,
+        labels=labels,
+        groups=np.array(["top", "top", "shoe", *["bag"] * 7]),
+        boxes=None,
+    )
+    label = np.array(
+        [[0, 1, 1], [0, 0, 0], [1, 1, 1], [1, 0, 1], [0, 0, 1], [1, 1, 1], [1, 1, 1], [1, 1, 1], [0, 0, 0], [1, 1, 1]]
+    )
+    found = valid_on(data, labelled, label)
+    assert found.astype(int).tolist() == [
+        [0, 1, 0],  # its neckline is invisible
+        [0, 0, 1],
+        [0, 0, 0],  # bags have no attribute
+        [1, 0, 1],  # of a group that nobody labelled anything may be there
+        [1, 1, 0],  # all of a top's attributes are invisible, so that all count
+        [0, 0, 0],  # no picture
+        [1, 1, 1],
+        [0, 0, 0],
+        [0, 0, 1],
+        [0, 0, 1],
+    ]
+    assert "group 'bag' has no attribute: 2 items are scored by their look as a whole" in caplog.text
+    assert valid_on(dataclasses.replace(data, item_groups=None), labelled, label)[2].all()
