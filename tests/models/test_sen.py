@@ -103,6 +103,21 @@ def test_a_sure_classifier_keeps_its_maps_by_logits_and_loses_them_by_probabilit
     assert known.sum() >= 4 and np.asarray(by_chance.empty)[known].mean() > 0.7
 
 
+def test_centred_logits_say_the_same_and_their_maps_are_those_of_a_class_less_the_mean_of_all():
+    maps = np.abs(noise(4, 5, 6, 7))
+    plain, centred = SEN((3, 2), hidden=0), SEN((3, 2), hidden=0, centred=True)
+    variables = made(plain, maps)
+    seen, other = (locate(network, variables, maps).activation for network in (plain, centred))
+    np.testing.assert_allclose(jax.nn.softmax(seen.logits), jax.nn.softmax(other.logits), atol=1e-6)
+    kernel = np.asarray(variables["params"]["branch_classes"]["kernel"])
+    for b in range(4):
+        for k, classes in enumerate((3, 2)):
+            own = kernel[k, :, other.label[b, k]] - kernel[k, :, :classes].mean(axis=1)
+            cam = np.maximum(maps[b] @ own.reshape(-1, 7).sum(axis=0), 0)
+            np.testing.assert_allclose(other.maps[b, k], cam / max(cam.max(), 1e-9), atol=1e-5)
+    assert np.abs(seen.maps - other.maps).max() > 0.1
+
+
 def test_an_empty_map_is_marked_and_its_box_is_the_whole():
     network = SEN((2, 2), hidden=4)
     maps = np.zeros((2, 3, 5, 4), np.float32)

@@ -26,7 +26,9 @@ class SEN(nn.Module):
     attribute has. tap: of the backbone, the feature map. pooling: "mean" over the map; "mean_max" puts the maximum
     beside it, without which small parts are hard to learn. hidden: 0 makes a branch one Dense layer. branch_channels:
     channels of a 3 x 3 convolution of each branch before it pools, 0 for none. region_dim: of an attribute's vector.
-    bins, roi: of the pooling inside boxes. threshold: part of a map's maximum that its box must hold.
+    bins, roi: of the pooling inside boxes. threshold: part of a map's maximum that its box must hold. centred: of the
+    logits of an attribute's classes their mean is taken off. Probabilities and loss stay as they are; the maps then
+    show what speaks for a class more than for the others, where a plain logit also has what all classes share.
     """
 
     classes: tuple[int, ...]
@@ -40,6 +42,7 @@ class SEN(nn.Module):
     bins: int = 2
     roi: Literal["max", "align"] = "max"
     threshold: float = 0.5
+    centred: bool = False
 
     def __post_init__(self):
         super().__post_init__()
@@ -110,6 +113,9 @@ class SEN(nn.Module):
 
     def _only_its_classes(self, logits):
         has = np.arange(max(self.classes)) < np.array(self.classes)[:, None]
+        if self.centred:
+            share = np.float32(has / has.sum(axis=1, keepdims=True))
+            logits = logits - (logits * jnp.asarray(share)[None]).sum(axis=-1, keepdims=True)
         return jnp.where(jnp.asarray(has)[None], logits, NO_CLASS)
 
 
