@@ -10,9 +10,10 @@ from PIL import Image
 
 from socialjax.data import labelled_sources
 from socialjax.data.errors import DataError
+from socialjax.data.garment_pictures import CLASSES, NAMES, PRESENT
 from socialjax.data.labelled import LabelledPictures
 from socialjax.data.picture_files import PictureFiles
-from socialjax.data.planted_garments import garment_world, garments
+from socialjax.data.planted_garments import GarmentWorld, garment_world, garments
 from socialjax.data.raw import amazon_fashion, picture_table
 from socialjax.data.raw.attribute_files import PICTURES
 from socialjax.data.schema import Dataset, Interactions
@@ -40,13 +41,15 @@ class Material:
 
 def made(folder: Path, users: int, items: int, purchases: int, pictures: int, seed: int = 0) -> Material:
     """The drawn world of garments. Its items' pictures are written into the folder, for explanations."""
-    from socialjax.data.garment_pictures import CLASSES, NAMES, PRESENT
-
     world = garment_world(seed, users, items, purchases)
     (folder / PICTURES).mkdir(parents=True, exist_ok=True)
     for name, picture in zip(world.data.item_pictures, world.pictures.pixels):
         Image.fromarray(picture).save(folder / PICTURES / str(name))
-    labelled = garments(seed + 1, pictures)
+    return drawn(world, garments(seed + 1, pictures))
+
+
+def drawn(world: GarmentWorld, labelled: LabelledPictures) -> Material:
+    """A world of garments, and others to learn attributes from."""
     absent = {
         name: tuple(each for each, there in zip(of, present) if not there)
         for name, of, present in zip(NAMES, CLASSES, PRESENT)

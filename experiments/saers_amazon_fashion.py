@@ -24,7 +24,7 @@ import numpy as np
 import tyro
 
 from experiments._attribute_pages import ItemPictures, explained, gallery_page, some_users
-from experiments._saers_attributes import attributes_of, look_of_items, trained
+from experiments._saers_attributes import SMALL_TRAINING, attributes_of, look_of_items, trained
 from experiments._saers_material import Material, made, own, real
 from experiments._saers_report import how_sure, measured, report
 from socialjax import load
@@ -49,7 +49,6 @@ log = logging.getLogger(__name__)
 LOUD = "PLANTED: drawn garments in place of Amazon Fashion; these figures say nothing about real shoppers"
 COLOUR = "vbpr_colour_texture"  # of other features than the other rows
 NEGATIVES = 500
-ATTRIBUTES = AttributeTraining(epochs=20, region_epochs=5, learning_rate=2e-3)
 TRAINING = TrainSettings(epochs=60, batch_size=512, learning_rate=1e-2, evaluate_every=2, patience=20, plateau=20)
 
 
@@ -87,7 +86,7 @@ class Arguments:
     """Of the rows; the attribute network has the first."""
     workdir: Path | None = None
     """Where everything is kept; runs/saers_amazon_fashion[-planted] if not said."""
-    sen: AttributeTraining = ATTRIBUTES
+    sen: AttributeTraining = SMALL_TRAINING
     train: TrainSettings = TRAINING
 
 

@@ -1,0 +1,80 @@
+"""Labelled photos as squares, their feature maps by a backbone with published weights, and what on them is product."""
+
+import dataclasses
+import functools
+import hashlib
+import time
+from collections.abc import Sequence
+
+import numpy as np
+
+from socialjax.data.labelled import LabelledPictures
+from socialjax.data.picture_files import PictureFiles
+from socialjax.eval.regions import mass_inside
+from socialjax.features.maps import feature_maps
+from socialjax.features.pretrained import Pretrained
+
+WHITE = 240  # a shop's white, with what JPEG makes of it: a pixel with a colour below is product
+
+
+@dataclasses.dataclass(frozen=True)
+class Photos:
+    """Photos of a labelled set, read when they are asked for: `photos[row]` is u8[size, size, 3], the whole photo on
+    white, mirrored left to right where `mirror`."""
+
+    labelled: LabelledPictures
+    size: int
+    mirror: bool = False
+
+    @functools.cached_property
+    def files(self) -> PictureFiles:
+        return PictureFiles(self.labelled.folder)
+
+    def __len__(self) -> int:
+        return len(self.labelled)
+
+    def __getitem__(self, row: int) -> np.ndarray:
+        square = self.files.read(str(self.labelled.files[row]), self.size)
+        return square[:, ::-1] if self.mirror else square
+
+    def key(self) -> str:
+        """sha256 of the files and of what is made of them."""
+        digest = hashlib.sha256(f"{self.size} pad{' mirror' * self.mirror}".encode())
+        for name in self.labelled.files:
+            digest.update(str(name).encode() + hashlib.sha256(self.files.bytes(str(name))).digest())
+        return digest.hexdigest()
+
+
+def maps_of(photos: Photos, network: Pretrained) -> tuple[np.ndarray, float]:
+    """(feature maps f16[N, h, w, D], seconds they took): kept in the cache, from where a second call reads them."""
+    started = time.monotonic()
+    return feature_maps(photos, network, photos.key()), time.monotonic() - started
+
+
+def on_product(photos: Photos, rows: np.ndarray, maps: np.ndarray, names: Sequence[str]) -> dict[str, dict]:
+    """Share of the maps' mass on the product: maps f32[n, K, h, w] of the photos `rows` -> for each attribute by name
+
+    mass     share of a map inside the product, mean over photos whose map is not empty
+    even     what an even map gets: the product's share of the square
+    others   what the maps of other photos get on this one: products stand in the middle, and so may any map
+    empty    maps that are empty
+    """
+    masks = np.stack([product(photos[row]) for row in rows])
+    found = {}
+    for k, name in enumerate(names):
+        mass, even = mass_inside(maps[:, k], masks)
+        others, _ = mass_inside(np.roll(maps[:, k], 1, axis=0), masks)
+        there = ~np.isnan(mass)
+        found[name] = {"empty": int((~there).sum())}
+        if there.any():
+            found[name] |= {
+                "mass": float(mass[there].mean()),
+                "even": float(even[there].mean()),
+                "others": float(np.nanmean(others)),
+            }
+    return found
+
+
+def product(photo: np.ndarray) -> np.ndarray:
+    """u8[H, W, 3] -> bool[H, W]: what is not white."""
+    return (photo < WHITE).any(axis=-1)

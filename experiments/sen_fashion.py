@@ -1,0 +1,155 @@
+"""SEN on real catalogue photos: seven attributes of 8,090 products, and whether its maps look at the product.
+
+    python -m experiments.sen_fashion                                  # $SOCIALJAX_DATA/fashion_products
+    python -m experiments.sen_fashion --labels-dir FOLDER --seed 1
+    python -m experiments.sen_fashion --labels mine --labels-dir FOLDER     # a table of your own (docs/data.md)
+
+EfficientNet-Lite0 stays as published on ImageNet: its feature maps are computed once and kept in the cache, and the
+branches learn from them. The epochs are chosen on the validation part; the test part is read once, at the end. The
+workdir holds report.md, result.json and maps.png, photos of the test part with maps and boxes (the photos are a
+shop's: not for publication). The same command goes on where it was stopped.
+
+Expect 15 minutes on 2 cores, feature maps 3 to 12 of them and once only: masterCategory 0.994, subCategory 0.957,
+articleType 0.849, gender 0.872.
+"""
+
+import dataclasses
+import logging
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tyro
+
+from experiments._saers_attributes import looked
+from experiments._sen_photos import Photos, maps_of, on_product
+from experiments._sen_report import missed, report
+from experiments._sen_sheet import draw_sheet
+from socialjax.data import labelled_sources
+from socialjax.data.cache import key_of
+from socialjax.data.labelled import LabelledPictures
+from socialjax.eval.attributes import accuracies
+from socialjax.features.pretrained import pretrained
+from socialjax.models.attributes.sen import SEN
+from socialjax.run.command import exit_code, set_up_logging
+from socialjax.run.results import made_with, write_json
+from socialjax.train.attributes import AttributeTraining, predicted, train_attributes
+from socialjax.train.labelled_batches import Resident
+from socialjax.whole import whole
+
+log = logging.getLogger(__name__)
+BATCH = 64
+TRAINING = AttributeTraining(epochs=15, region_epochs=3, learning_rate=5e-4, weight_decay=0.01, patience=5)
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    """The command line."""
+
+    labels: str = "fashion_products"
+    """Labelled photos (docs/data.md)."""
+    labels_dir: Path | None = None
+    """Their folder; by default $SOCIALJAX_DATA/LABELS."""
+    backbone: str = "efficientnet_lite0"
+    """With published weights."""
+    weights: Path | None = None
+    """File of these, where no package ships them."""
+    size: int = 224
+    """Side in pixels of the squares that the backbone sees."""
+    hidden: int = 256
+    """Of each attribute's branch."""
+    dropout: float = 0.5
+    """Of the branches and of the layers over regions."""
+    seed: int = 0
+    """Of the first parameters and the order of the photos."""
+    workdir: Path | None = None
+    """Where everything is kept; runs/sen_LABELS if not said."""
+    train: AttributeTraining = TRAINING
+
+
+def attributes_with_labels(labelled: LabelledPictures) -> LabelledPictures:
+    """Without attributes that have fewer than two classes in the training part: there is nothing to learn."""
+    train = labelled.labels[labelled.rows("train")]
+    kept = [k for k in range(len(labelled.names)) if len(np.unique(train[train[:, k] >= 0, k])) > 1]
+    return dataclasses.replace(
+        labelled,
+        names=tuple(labelled.names[k] for k in kept),
+        classes=tuple(labelled.classes[k] for k in kept),
+        labels=labelled.labels[:, kept],
+        boxes=None,
+    )
+
+
+def show(chosen: Arguments) -> dict:
+    """Every stage; the figures."""
+    labelled = attributes_with_labels(labelled_sources.labelled(chosen.labels, chosen.labels_dir))
+    folder = chosen.workdir or Path("runs") / f"sen_{chosen.labels}"
+    published = pretrained(chosen.backbone, chosen.weights, classes=0)
+    photos = Photos(labelled, chosen.size)
+    maps, seconds = maps_of(photos, published)
+    parts = {part: labelled.rows(part) for part in ("train", "validation", "test")}
+    labels = {part: labelled.labels[rows] for part, rows in parts.items()}
+
+    network = SEN(
+        tuple(map(len, labelled.classes)), hidden=chosen.hidden, dropout=chosen.dropout, region_dim=128, centred=True
+    )
+    variables = dict(jax.jit(network.init)(jax.random.key(chosen.seed), jnp.zeros((1, *maps.shape[1:]))))
+    key = key_of("sen-fashion", photos=photos.key(), weights=published.sha256, network=repr(network),
+                 settings=repr(chosen.train), seed=chosen.seed, labels=labels_digest(labelled))  # fmt: skip
+    batches = Resident(maps[parts["train"]], labels["train"], BATCH, chosen.seed)
+    validation = maps[parts["validation"]], labels["validation"]
+    learned = train_attributes(
+        network, variables, batches, validation, chosen.train, chosen.seed, folder / f"sen-{key[:8]}", key
+    )
+
+    test = maps[parts["test"]]
+    judged = {
+        stage: accuracies(
+            labels["test"], predicted(network, learned.variables, test, stage), labelled.names, labelled.classes,
+            labels["train"],
+        )
+        for stage in learned.accuracy
+    }  # fmt: skip
+    seen = looked(network, learned.variables, test)
+    found = {
+        "data": labelled.provenance.as_dict(),
+        "photos": {part: len(rows) for part, rows in parts.items()},
+        "accuracy": judged["classes"],
+        "accuracy_of_regions": judged["regions"],
+        "validation": {stage: each.tolist() for stage, each in learned.accuracy.items()},
+        "epoch": learned.epoch,
+        "on_product": on_product(photos, parts["test"], seen["maps"], labelled.names),
+        "seconds": {"training": learned.seconds, "feature maps, or reading them": seconds},
+        "settings": {"network": repr(network), "training": dataclasses.asdict(chosen.train), "seed": chosen.seed},
+        **made_with(),
+    }
+    write_json(folder / "result.json", found)
+    text = report(found, chosen.labels)
+    with whole(folder / "report.md") as temporary:
+        temporary.write_text(text)
+    draw_sheet(folder / "maps.png", photos, parts["test"], seen)
+    print(text)
+    return found
+
+
+def labels_digest(labelled: LabelledPictures) -> str:
+    """What the labels are, in which part."""
+    return key_of("labels", labels=labelled.labels.tolist(), part=labelled.part.tolist(), classes=labelled.classes)
+
+
+def main(words: list[str] | None = None) -> int:
+    """Runs the command line -> exit status; 1 when a bar is missed."""
+    set_up_logging()
+    below: list[str] = []
+
+    def act():
+        chosen = tyro.cli(Arguments, prog="python -m experiments.sen_fashion", description=__doc__, args=words)
+        below.extend(missed(show(chosen), chosen.labels))
+
+    return exit_code(act) or (1 if below else 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
