@@ -105,7 +105,16 @@ def test_a_finished_training_is_read_and_not_repeated(variables, whole):
         trained(variables, whole[1], fingerprint="another")
 
 
-def test_a_frozen_backbone_stays_and_cached_maps_give_the_same(variables, tmp_path):
+@pytest.fixture
+def compiled_quickly():
+    """For what runs briefly and promises no bits."""
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
+
+
+def test_a_frozen_backbone_stays_and_cached_maps_give_the_same(variables, tmp_path, compiled_quickly):
     settings = AttributeTraining(epochs=2, region_epochs=1, learning_rate=1e-2, quiet=True)
     by_pictures = trained(variables, tmp_path / "pictures", settings)
     jax.tree.map(
