@@ -77,10 +77,16 @@ def real(source: Path, folder: Path, labels: str, labels_dir: Path | None, size:
     folder.mkdir(parents=True, exist_ok=True)
     archive = folder / "pictures.tar"
     if not archive.is_file():
-        amazon_fashion.write_pictures(release, archive)
-    if not there.all():
+        for problem in amazon_fashion.write_pictures(release, archive):
+            log.warning("left out: %s", problem)
+    files = PictureFiles(archive)
+    damaged = files.missing(data.item_pictures[there].tolist())
+    data = dataclasses.replace(
+        data, item_pictures=np.where(np.isin(data.item_pictures, damaged), "", data.item_pictures)
+    )
+    if not (there := data.item_pictures != "").all():
         log.warning("%d items have no picture; their attributes are not valid", int((~there).sum()))
-    files, labelled = PictureFiles(archive), labelled_sources.labelled(labels, labels_dir)
+    labelled = labelled_sources.labelled(labels, labels_dir)
     return _by_files(data, files, archive, labelled, size)
 
 

@@ -41,6 +41,14 @@ def save(folder, objects, protocol=3):
     return folder
 
 
+def test_pictures_that_cannot_be_decoded_are_left_out_and_named(tmp_path):
+    objects = content()
+    objects[3][1][b"imgs"] = jpeg(40)[:300]
+    (damaged,) = write_pictures(read(save(tmp_path, objects)), tmp_path / "images.tar")
+    assert "1.jpg: wanted a whole picture" in damaged
+    assert PictureFiles(tmp_path / "images.tar").names() == ["0.jpg", "2.jpg"]
+
+
 @pytest.mark.parametrize("protocol", [3, 4])
 def test_pairs_groups_and_pictures_are_those_of_the_file(protocol, tmp_path):
     release = read(save(tmp_path, content(), protocol))
@@ -56,7 +64,7 @@ def test_pairs_groups_and_pictures_are_those_of_the_file(protocol, tmp_path):
     assert data.item_pictures.tolist() == ["0.jpg", "1.jpg", "2.jpg", ""]
     assert "1 items have no picture" in data.provenance.repairs and len(data.provenance.repairs) == 2
     validate.check(data)
-    write_pictures(release, tmp_path / "images.tar")
+    assert write_pictures(release, tmp_path / "images.tar") == []
     files = PictureFiles(tmp_path / "images.tar")
     assert files.names() == ["0.jpg", "1.jpg", "2.jpg"]
     for item in range(3):

@@ -11,6 +11,7 @@ known, so nothing is filtered here and the counts are the file's own.
 
 import dataclasses
 import hashlib
+import io
 import mmap
 import os
 import tarfile
@@ -23,6 +24,7 @@ from socialjax.data import validate
 from socialjax.data.errors import DataError
 from socialjax.data.feature_files import read_header
 from socialjax.data.file_bytes import FileBytes
+from socialjax.data.pictures import read_picture
 from socialjax.data.raw.pickled import Machine, objects_of
 from socialjax.data.schema import PARTS, Dataset, Interactions, Provenance
 
@@ -116,8 +118,10 @@ def read(folder: Path) -> Release:
     return Release(validate.repair(data, "keep earlier"), spans, path)
 
 
-def write_pictures(release: Release, archive: Path) -> None:
-    """All pictures as `<item>.jpg` in a tar archive, as `PictureFiles` reads them; whole or not at all."""
+def write_pictures(release: Release, archive: Path) -> list[str]:
+    """All pictures as `<item>.jpg` in a tar archive, as `PictureFiles` reads them; whole or not at all. Those that
+    cannot be decoded are left out, as nobody can take a row out of the file: what is wrong with each."""
+    damaged: list[str] = []
     archive = Path(archive)
     handle, private = tempfile.mkstemp(prefix=".writing-", suffix=".tar", dir=archive.parent)
     try:
@@ -128,8 +132,15 @@ def write_pictures(release: Release, archive: Path) -> None:
                     entry = tarfile.TarInfo(str(release.data.item_pictures[item]))
                     entry.size = length
                     source.seek(offset)
-                    tar.addfile(entry, source)
+                    content = source.read(length)
+                    try:
+                        read_picture(content, name=entry.name)
+                    except DataError as problem:
+                        damaged.append(str(problem))
+                        continue
+                    tar.addfile(entry, io.BytesIO(content))
         os.replace(private, archive)
+        return damaged
     finally:
         Path(private).unlink(missing_ok=True)
 
