@@ -91,6 +91,20 @@ def test_the_box_of_a_mirrored_picture_is_mirrored_through_the_whole_network():
     assert mirrored.boxes[0, 0].tolist() == [12 - x1, y0, 12 - x0, y1] and (x0, x1) != (12 - x1, 12 - x0)
 
 
+@pytest.mark.parametrize("strides", [(1, 1), (2, 2), (1, 2, 2, 1)])
+def test_what_a_cell_of_the_small_network_sees_lies_around_its_place(strides):
+    backbone = SmallCNN(channels=(2,) * len(strides), strides=strides)
+    images = np.ones((1, 64, 64, 3), np.float32)
+    variables = jax.tree.map(lambda value: jnp.abs(value) + 0.1, backbone.init(jax.random.key(0), images))
+    step = int(np.prod(strides))
+    row, column = 32 // step, 24 // step
+    cell = jax.jit(jax.grad(lambda given: backbone.apply(variables, given)[1]["features"][0, row, column].sum()))
+    seen = np.asarray(cell(images))[0].sum(axis=2) > 0
+    for place, lines in ((row, seen.any(axis=1)), (column, seen.any(axis=0))):
+        edges = np.flatnonzero(lines)
+        assert (edges[0] + edges[-1] + 1) / 2 == (place + 0.5) * step
+
+
 def test_a_sure_classifier_keeps_its_maps_by_logits_and_loses_them_by_probabilities():
     network = SEN((3,), hidden=0)
     maps = np.abs(noise(8, 4, 4, 6))

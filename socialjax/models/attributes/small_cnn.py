@@ -12,7 +12,11 @@ from socialjax.models.attributes.backbones.pictures import Preparation
 
 
 class SmallCNN(nn.Module):
-    """3 x 3 convolutions with ReLU; `strides[i]` of the i-th, which has `channels[i]` channels."""
+    """Convolutions with ReLU; `strides[i]` of the i-th, which has `channels[i]` channels.
+
+    Kernels are 2 pixels wider than their stride: 3 x 3, and 4 x 4 where the stride is 2. Padding is then the same on
+    both sides, and what a cell sees lies around the cell's own place; with 3 x 3 everywhere maps come out shifted.
+    """
 
     channels: tuple[int, ...] = (16, 32, 48, 64)
     strides: tuple[int, ...] = (1, 2, 2, 1)
@@ -30,10 +34,9 @@ class SmallCNN(nn.Module):
             raise ValueError(f"wanted a stride for each layer, got channels {self.channels} and strides {self.strides}")
         taps = {}
         for number, (channels, stride) in enumerate(zip(self.channels, self.strides), start=1):
-            images = nn.Conv(channels, (3, 3), stride, kernel_init=nn.initializers.he_normal(), name=f"conv{number}")(
-                images
-            )
-            images = nn.relu(images)
+            wide = (stride + 2, stride + 2)
+            layer = nn.Conv(channels, wide, stride, kernel_init=nn.initializers.he_normal(), name=f"conv{number}")
+            images = nn.relu(layer(images))
             taps[f"conv{number}"] = images
         taps["features"], taps["pooled"] = images, images.mean((1, 2))
         logits = nn.Dense(self.classes, name="classifier")(taps["pooled"]) if self.classes else None
