@@ -5,7 +5,6 @@ import io
 import json
 import pickle
 import re
-from functools import partial
 
 import numpy as np
 import pytest
@@ -32,7 +31,7 @@ LEARNED = ("neckline", "toe")  # of real pictures; one of either group, so that 
 def shop(tmp_path, monkeypatch):
     """DVBPR's file of a drawn shop and labelled pictures of its kind; the arguments."""
     monkeypatch.setenv("SOCIALJAX_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(_saers_attributes, "SmallCNN", partial(SmallCNN, (8, 8), (4, 2)))  # compiled in half the time
+    monkeypatch.setattr(_saers_attributes, "SMALL_BACKBONE", SmallCNN((8, 8), (4, 2)))  # compiled in half the time
     world = garment_world(seed=4, users=12, items=24, purchases=8, size=64)
 
     def jpeg(pixels):
