@@ -3,7 +3,7 @@
     python -m experiments.planted_all                       # all models, seeds 0 1 2
     python -m experiments.planted_all --only diffnet bpr    # some of them
 
-Writes planted.json; exits 1 when a bar is missed. Expect 42 minutes on 2 cores, 3 for most models.
+Writes planted.json; exits 1 when a bar is missed. Expect 47 minutes on 2 cores, 3 for most models.
 """
 
 import dataclasses
@@ -14,17 +14,19 @@ from pathlib import Path
 
 import tyro
 
-from experiments._planted import aspects, frames, garments, influence
+from experiments._planted import aspects, attributes, frames, garments, influence
 from experiments._planted.bars import Bar, bars_table
 from socialjax.run.command import exit_code, set_up_logging
 from socialjax.run.results import made_with, write_json
 
-# From seeds to bars. HASC has a world of its own, with owners, JIFR two, with frames, and SAERS one of drawn garments.
+# From seeds to bars. HASC has a world of its own, with owners, JIFR two, with frames, and SAERS one of
+# drawn garments, which SEN has to see for itself.
 MODELS: dict[str, Callable[[list[int]], list[Bar]]] = {
     **{name: functools.partial(influence.bars, name=name) for name in influence.MODELS},
     "hasc": aspects.bars,
     "jifr": frames.bars,
     "saers": garments.bars,
+    "sen": attributes.bars,
 }
 
 

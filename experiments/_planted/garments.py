@@ -114,13 +114,13 @@ def attention_bars(seeds: list[int], name: str = "saers") -> list[Bar]:
 
 
 def ranking_bars(
-    seeds: list[int], name: str = "saers", attributes: Callable[[GarmentWorld], Attributes] | None = None
+    seeds: list[int], name: str = "saers", attributes: Callable[[GarmentWorld, int], Attributes] | None = None
 ) -> list[Bar]:
-    """AUC of warm and cold items, by the true labels or what `attributes` makes of a world's pictures."""
+    """AUC of warm and cold items, by the true labels or what `attributes` makes of a world's pictures and the seed."""
     found: dict[str, list] = {"saers": [], **{rival: [] for rival in RIVALS}}
     for seed in seeds:
         world = garment_world(seed)
-        data = seen(world, attributes and attributes(world))
+        data = seen(world, attributes and attributes(world, seed))
         for line, model in {"saers": ATTENTION, **RIVALS}.items():
             found[line].append(auc(model, fitted(model, data, seed)[1], world))
     warm, cold = ({line: float(np.mean([pair[n] for pair in each])) for line, each in found.items()} for n in (0, 1))
