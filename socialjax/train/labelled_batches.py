@@ -20,7 +20,9 @@ class Resident:
     """Batches from arrays in memory, or mapped from files.
 
     mirror: half of the pictures are mirrored, left to right; for pictures only. shift: all are moved by up to so many
-    pixels each way, their edges drawn out. Raises ValueError for lengths that differ and changes to feature maps.
+    pixels each way, their edges drawn out. hidden: up to so many patches of one colour each, 10 to 23 pixels wide and
+    tall, lie over each picture: no single place may then be all that speaks for a class. Raises ValueError for lengths
+    that differ and changes to feature maps.
     """
 
     def __init__(
@@ -31,16 +33,19 @@ class Resident:
         seed: int = 0,
         mirror: bool = False,
         shift: int = 0,
+        hidden: int = 0,
     ):
         if len(inputs) != len(labels) or not len(inputs) or batch_size < 1:
             raise ValueError(
                 f"wanted as many labels as pictures, and some, got {len(inputs)} pictures, {len(labels)} labels and "
                 f"batches of {batch_size}"
             )
-        if (mirror or shift) and inputs.dtype != np.uint8:
-            raise ValueError(f"wanted pictures u8 to mirror or to move, got {inputs.dtype}; leave feature maps alone")
+        if (mirror or shift or hidden) and inputs.dtype != np.uint8:
+            raise ValueError(
+                f"wanted pictures u8 to mirror, to move or to hide, got {inputs.dtype}; leave feature maps alone"
+            )
         self.inputs, self.labels, self.batch_size = inputs, labels.astype(np.int16), min(batch_size, len(inputs))
-        self.seed, self.mirror, self.shift = seed, mirror, shift
+        self.seed, self.mirror, self.shift, self.hidden = seed, mirror, shift, hidden
         self.steps = -(-len(inputs) // self.batch_size)
 
     def epoch(self, number: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -65,4 +70,11 @@ class Resident:
             rows = np.clip(np.arange(height) + up[:, None], 0, height - 1)
             columns = np.clip(np.arange(width) + left[:, None], 0, width - 1)
             inputs = inputs[np.arange(len(inputs))[:, None, None], rows[:, :, None], columns[:, None, :]]
+        if self.hidden:
+            inputs = inputs.copy()
+            for picture in inputs:
+                for _ in range(rng.integers(0, self.hidden + 1)):
+                    y, x = (rng.integers(-8, side - 4) for side in picture.shape[:2])
+                    height, width = rng.integers(10, 24, 2)
+                    picture[max(y, 0) : y + height, max(x, 0) : x + width] = rng.integers(0, 256, 3)
         return inputs

@@ -52,3 +52,13 @@ def test_what_cannot_be_trained_from_is_refused():
         Resident(pictures, labels[:5])
     with pytest.raises(ValueError, match="leave feature maps alone"):
         Resident(pictures.astype(np.float32), labels, mirror=True)
+
+
+def test_patches_hide_parts_of_pictures_the_same_whenever_asked_and_never_those_that_are_kept():
+    pictures = np.full((6, 64, 64, 3), 77, np.uint8)
+    batches = Resident(pictures, np.zeros((6, 1), np.int16), 6, hidden=2)
+    (first, _), (again, _), (other, _) = (next(batches.epoch(number)) for number in (0, 0, 1))
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any() and (pictures == 77).all()
+    share = (first != 77).any(axis=3).mean(axis=(1, 2))
+    assert 0 < share.max() <= 2 * 23 * 23 / 64**2
