@@ -34,7 +34,7 @@ PIXEL_DIRECTIONS = 32
 # With plain logits maps point beside hems and toes, and with fewer layers, that see less than a part, more of them do.
 SMALL = {"hidden": 32, "dropout": 0.2, "region_dim": 32, "bins": 3, "centred": True}
 SMALL_BACKBONE = SmallCNN(channels=(16, 24, 32, 48, 48), strides=(2, 2, 1, 1, 1))
-SMALL_SHIFT = 3
+SMALL_CHANGES = {"shift": 3, "hidden": 2}  # to pictures that are learned from
 SMALL_TRAINING = AttributeTraining(epochs=8, region_epochs=4, learning_rate=2e-3, patience=100)
 
 
@@ -71,9 +71,10 @@ def trained(of: Material, settings: AttributeTraining, backbone: str, folder: Pa
             rest = {name: {"backbone": value} for name, value in published.variables.items() if name != "params"}
             return {"params": {**found["params"], "backbone": published.variables["params"]}, **rest}
 
-    key = key_of("saers-sen", labels=digest, settings=repr(settings), network=repr(learner), seed=seed)
-    size, shift = (SMALL_BATCH, SMALL_SHIFT) if backbone == "small" else (BATCH, 0)
-    batches = Resident(inputs["train"], labelled.labels[parts["train"]], size, seed, shift=shift)
+    size, changes = (SMALL_BATCH, SMALL_CHANGES) if backbone == "small" else (BATCH, {})
+    described = dict(labels=digest, settings=repr(settings), network=repr(learner), seed=seed, batch=size, **changes)
+    key = key_of("saers-sen", **described)
+    batches = Resident(inputs["train"], labelled.labels[parts["train"]], size, seed, **changes)
     validation = inputs["validation"], labelled.labels[parts["validation"]]
     found = train_attributes(learner, variables, batches, validation, settings, seed, folder / f"sen-{key[:8]}", key)
     judged = _judged(of, learner, found.variables, inputs["test"], parts)
