@@ -57,10 +57,11 @@ def trained(of: Material, settings: AttributeTraining, backbone: str, folder: Pa
         network = SEN(classes, SMALL_BACKBONE, **SMALL)
         variables = dict(jax.jit(network.init)(jax.random.key(seed), jnp.asarray(of.learned(np.arange(2)))))
         inputs = {part: of.learned(rows) for part, rows in parts.items()}
-        learner, whole = network, lambda found: found
+        learner, whole, weights = network, lambda found: found, None
         settings = dataclasses.replace(settings, backbone_rate=settings.learning_rate)
     else:
         published = pretrained(backbone, classes=0)
+        weights = published.sha256
         pictures = _Lazily(of.learned, len(labelled))
         maps = feature_maps(pictures, published, digest)
         inputs = {part: maps[rows] for part, rows in parts.items()}
@@ -72,8 +73,8 @@ def trained(of: Material, settings: AttributeTraining, backbone: str, folder: Pa
             return {"params": {**found["params"], "backbone": published.variables["params"]}, **rest}
 
     size, changes = (SMALL_BATCH, SMALL_CHANGES) if backbone == "small" else (BATCH, {})
-    described = dict(labels=digest, settings=repr(settings), network=repr(learner), seed=seed, batch=size, **changes)
-    key = key_of("saers-sen", **described)
+    described = dict(labels=digest, part=labelled.part.tolist(), settings=repr(settings), network=repr(learner))
+    key = key_of("saers-sen", **described, weights=weights, seed=seed, batch=size, **changes)
     batches = Resident(inputs["train"], labelled.labels[parts["train"]], size, seed, **changes)
     validation = inputs["validation"], labelled.labels[parts["validation"]]
     found = train_attributes(learner, variables, batches, validation, settings, seed, folder / f"sen-{key[:8]}", key)
@@ -103,8 +104,7 @@ def attributes_of(of: Material, by: Network, folder: Path) -> Attributes:
     described = {"network": by.key, "pictures": pictures}
     place = folder / f"attributes-{key_of('attributes', **described)[:8]}"
     found = in_shards(data.num_items, lambda rows: looked(by.network, by.variables, of.items(rows)), place, described)
-    there = np.ones(found["label"].shape, bool)
-    there &= valid_on(data, labelled, found["label"])
+    there = valid_on(data, labelled, found["label"])
     return Attributes(
         names=labelled.names,
         classes=labelled.classes,
