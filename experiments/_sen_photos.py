@@ -37,6 +37,7 @@ class Photos:
         square = self.files.read(str(self.labelled.files[row]), self.size)
         return square[:, ::-1] if self.mirror else square
 
+    @functools.cached_property
     def key(self) -> str:
         """sha256 of the files and of what is made of them."""
         digest = hashlib.sha256(f"{self.size} pad{' mirror' * self.mirror}".encode())
@@ -48,7 +49,7 @@ class Photos:
 def maps_of(photos: Photos, network: Pretrained) -> tuple[np.ndarray, float]:
     """(feature maps f16[N, h, w, D], seconds they took): kept in the cache, from where a second call reads them."""
     started = time.monotonic()
-    return feature_maps(photos, network, photos.key()), time.monotonic() - started
+    return feature_maps(photos, network, photos.key), time.monotonic() - started
 
 
 def on_product(photos: Photos, rows: np.ndarray, maps: np.ndarray, names: Sequence[str]) -> dict[str, dict]:

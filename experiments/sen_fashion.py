@@ -9,7 +9,7 @@ branches learn from them. The epochs are chosen on the validation part; the test
 workdir holds report.md, result.json and maps.png, photos of the test part with maps and boxes (the photos are a
 shop's: not for publication). The same command goes on where it was stopped.
 
-Expect 15 minutes on 2 cores, feature maps 3 to 12 of them and once only: masterCategory 0.994, subCategory 0.957,
+Expect 24 minutes on one busy core, 13 of them for feature maps, once only: masterCategory 0.994, subCategory 0.957,
 articleType 0.849, gender 0.872.
 """
 
@@ -96,7 +96,7 @@ def show(chosen: Arguments) -> dict:
         tuple(map(len, labelled.classes)), hidden=chosen.hidden, dropout=chosen.dropout, region_dim=128, centred=True
     )
     variables = dict(jax.jit(network.init)(jax.random.key(chosen.seed), jnp.zeros((1, *maps.shape[1:]))))
-    key = key_of("sen-fashion", photos=photos.key(), weights=published.sha256, network=repr(network),
+    key = key_of("sen-fashion", photos=photos.key, weights=published.sha256, network=repr(network),
                  settings=repr(chosen.train), seed=chosen.seed, labels=labels_digest(labelled))  # fmt: skip
     batches = Resident(maps[parts["train"]], labels["train"], BATCH, chosen.seed)
     validation = maps[parts["validation"]], labels["validation"]

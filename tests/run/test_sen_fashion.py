@@ -74,9 +74,9 @@ def test_maps_are_kept_under_what_the_photos_are(shop, tmp_path):
     labelled = labelled_sources.labelled("mine", tmp_path / "photos")
     photos, mirrored = Photos(labelled, SIDE), Photos(labelled, SIDE, mirror=True)
     np.testing.assert_array_equal(photos[1], mirrored[1][:, ::-1])
-    keys = {photos.key(), mirrored.key(), Photos(labelled, 8).key()}
+    keys = {photos.key, mirrored.key, Photos(labelled, 8).key}
     Image.new("RGB", (SIDE, SIDE)).save(tmp_path / "photos" / "3.png")
-    assert len(keys | {Photos(labelled, SIDE).key()}) == 4
+    assert len(keys | {Photos(labelled, SIDE).key}) == 4
 
 
 def test_the_product_is_what_is_not_white():
