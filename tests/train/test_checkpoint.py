@@ -194,4 +194,3 @@ def test_the_second_failures_of_a_write_are_hushed_and_nothing_else(tmp_path, ca
     log.error("Task exception was never retrieved\nfuture: <Task>", exc_info=ValueError("something else"))
     log.error("Executing took 9 seconds", exc_info=full)
     assert [record.getMessage()[:9] for record in caplog.records] == ["Task exce", "Executing"]
-    assert len(log.filters) == len(set(log.filters)), "installed once"
