@@ -17,9 +17,11 @@ import numpy as np
 
 from benchmarks.children import ALLOCATOR, measured
 from socialjax.data.batches import on_device, resident
+from socialjax.data.schema import Dataset
 from socialjax.data.sources import DataSettings, load
 from socialjax.eval.tables import text_table
 from socialjax.models import MODELS
+from socialjax.models.protocol import Model
 from socialjax.run.memory import peak_memory_bytes
 from socialjax.train.optimizers import make_optimizer
 from socialjax.train.parallel import make_runner
@@ -35,11 +37,8 @@ CASES = {  # name -> (model, batch, negatives, steps in a call)
 }
 
 
-def steps(case: str) -> dict:
-    """CPU seconds a step, pairs a second, peak memory."""
-    name, batch, negatives, count = CASES[case]
-    data = load(DataSettings(name="yelp", offline=True))
-    model = dataclasses.replace(MODELS[name](), negatives=negatives)
+def timed_steps(data: Dataset, model: Model, batch: int, count: int) -> dict:
+    """CPU seconds a step of `model`, pairs a second, peak memory; median of CALLS calls of `count` steps."""
     optimizer = make_optimizer("adam", 5e-3)
     side = on_device(model.prepare(data))
     runner = make_runner("jit", model, optimizer, side, resident(data), batch)
@@ -52,7 +51,7 @@ def steps(case: str) -> dict:
         spent.append((time.process_time() - start) / count)
     seconds = float(np.median(spent))
     if not jnp.isfinite(state.sums["loss"]):
-        raise RuntimeError(f"{case}: the loss is not finite")
+        raise RuntimeError("the loss is not finite")
     return {
         "data": data.provenance.kind,
         "seconds_per_step": seconds,
@@ -61,15 +60,24 @@ def steps(case: str) -> dict:
     }
 
 
+def row(case: str, of: dict) -> list[str]:
+    """A line of the table of `timed_steps`."""
+    memory = f"{of['peak_memory_bytes'] / 1e9:.2f}"
+    return [case, f"{of['seconds_per_step']:.4f}", f"{of['pairs_per_second']:,.0f}", memory]
+
+
+def steps(case: str) -> dict:
+    name, batch, negatives, count = CASES[case]
+    data = load(DataSettings(name="yelp", offline=True))
+    return timed_steps(data, dataclasses.replace(MODELS[name](), negatives=negatives), batch, count)
+
+
 def main() -> None:
     if "--child" in sys.argv:
         print(json.dumps(steps(sys.argv[-1])))
         return
     found = {case: measured("benchmarks.training", "--child", case) for case in CASES}
-    rows = [["batch x negatives", "s a step", "pairs/s", "peak RSS, GB"]]
-    for case, of in found.items():
-        memory = of["peak_memory_bytes"] / 1e9
-        rows.append([case, f"{of['seconds_per_step']:.4f}", f"{of['pairs_per_second']:,.0f}", f"{memory:.2f}"])
+    rows = [["batch x negatives", "s a step", "pairs/s", "peak RSS, GB"], *(row(*one) for one in found.items())]
     kind = found["diffnet 8192 x 8"]["data"]
     print(f"Yelp ({kind}), D = 64, one core, CPU time, sampling included")
     print(text_table(rows))
