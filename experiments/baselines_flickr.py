@@ -8,7 +8,7 @@
 The same command goes on with what was stopped, reads what has finished, and runs a model again whose code or settings
 have changed since. The settings are those of Yelp, nothing was searched here; `python -m experiments.tune MODEL
 --data.name flickr` would find each model's own, on validation alone.
-Expect on 2 cores: 3 to 11 hours; 3 to 10 minutes a seed and model.
+Expect on 2 cores: 5 to 9 hours; 3 to 10 minutes a seed and model, 20 for PinSage and DiffNet++.
 """
 
 import sys

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from experiments import diffnet_flickr, diffnet_yelp, tables
+from experiments._papers import DIFFNET, PAPERS
 from socialjax.data import sources
 from socialjax.data.sources import DataSettings
 from socialjax.models.cf.bpr import BPR
@@ -25,7 +26,7 @@ from socialjax.train.settings import TrainSettings
 
 pytestmark = pytest.mark.usefixtures("places")
 ROOT = Path(__file__).resolve().parents[3]
-PAPER = dataclasses.replace(tables.DIFFNET, datasets=("cafes",), swept={"dim": ()})
+PAPER = dataclasses.replace(DIFFNET, datasets=("cafes",), swept={"dim": ()})
 
 
 def edit(path: Path, **changes) -> None:
@@ -298,7 +299,7 @@ def test_without_kept_runs_the_command_says_how_to_keep_some(tmp_path, capsys):
 @pytest.mark.parametrize("experiment", [diffnet_yelp, diffnet_flickr], ids=lambda module: module.__name__)
 def test_what_an_experiment_reports_its_table_reports_too(experiment):
     dataset = experiment.DEFINITION.default.data.name
-    listed = [row.metrics for row in tables.DIFFNET.reported if row.dataset == dataset]
+    listed = [row.metrics for row in DIFFNET.reported if row.dataset == dataset]
     for row in experiment.DEFINITION.reported:
         assert any(row["metrics"].items() <= metrics.items() for metrics in listed), row
 
@@ -306,7 +307,7 @@ def test_what_an_experiment_reports_its_table_reports_too(experiment):
 def test_the_committed_tables_are_made_of_the_committed_results():
     """After a run was kept, or a model's code changed: python -m experiments.tables --paper diffnet --update PAGE."""
     results, page = ROOT / "docs" / "results", ROOT / "docs" / "results.md"
-    for paper in tables.PAPERS.values():
+    for paper in PAPERS.values():
         text = page.read_text()
         assert text.count(f"<!-- begin: {paper.name} ") >= len(parts(paper))
         assert update(text, paper, results, write.pictures(results, page)) == text
