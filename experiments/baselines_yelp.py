@@ -19,7 +19,7 @@ from socialjax.run.study.baselines import main
 from socialjax.run.study.settings import Setting, Study
 from socialjax.train.settings import TrainSettings
 
-TRAIN = TrainSettings(epochs=200, evaluate_every=4, patience=40)
+TRAIN = TrainSettings(epochs=400, evaluate_every=4, patience=60)  # no run needs all of its epochs
 SOFTMAX_16 = {"objective": "softmax", "negatives": 16, "l2": 0.05, "dropout": 0.6}
 SOFTMAX_32 = {"objective": "softmax", "negatives": 32, "l2": 0.04, "dropout": 0.2}
 BCE_4 = {"objective": "bce", "negatives": 4, "l2": 0.02, "dropout": 0.5}

@@ -16,22 +16,31 @@ ALLOWED = {
     "socialjax": ("run",),  # the Python interface, imported when called
     "graph": (),
     "whole": (),
+    "ranges": (),
     "ops": ("graph",),
     "data": ("graph", "whole"),
     "data.batches": ("data", "whole", "graph", "ops", "models.protocol"),  # makes the Batch of the contract
     "models": ("ops", "graph", "models"),  # __init__ lists the models
-    "models.protocol": (),
-    "models.parts": ("ops", "graph", "models.protocol"),
+    "models.protocol": ("ranges",),
+    "models.parts": ("ops", "graph", "models.protocol", "ranges"),
     "models.history": ("ops", "graph", "models.protocol", "models.parts"),
     "models.bipartite": ("ops", "graph"),
-    "models.<family>": ("ops", "graph", "models.protocol", "models.parts", "models.history", "models.bipartite"),
+    "models.<family>": (
+        "ops",
+        "graph",
+        "models.protocol",
+        "models.parts",
+        "models.history",
+        "models.bipartite",
+        "ranges",
+    ),
     "features": ("data", "ops", "graph", "whole", "models.attributes"),
     "eval": ("ops", "models.protocol", "data.schema"),
     "train": ("eval", "ops", "models.protocol", "data.schema", "data.batches", "whole"),
     "train.attributes": ("train", "ops", "models.attributes", "whole"),  # not behind the contract of recommenders
     "explain": ("eval", "graph", "whole", "models.protocol", "data.schema"),
     "robust": ("eval", "graph", "models.protocol", "data.schema"),
-    "run": ("graph", "whole", "ops", "data", "models", "features", "eval", "train", "explain", "robust"),
+    "run": ("graph", "whole", "ranges", "ops", "data", "models", "features", "eval", "train", "explain", "robust"),
 }
 # Libraries of which a change of mind must cost one place.
 ONLY_IN = {

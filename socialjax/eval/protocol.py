@@ -22,9 +22,10 @@ class Protocol:
 
     name: `full` ranks all items but the masked ones. `sampledN-official` is the DiffNet code's: N uniform draws with
     replacement, rejected only when they are positives of the evaluated part. `sampledN-strict`: N different items
-    that the user took in no part. ks: the cut-offs of the metrics. seed: of the negatives.
-    mask: parts whose items `full` leaves out; the field's habit is train alone, so that validation items stay in.
-    drop_tail: leaves out the last users (number mod 16), as the DiffNet code does.
+    that the user took in no part; of a validation list, in neither train nor validation (`rejecting`). ks: the
+    cut-offs of the metrics. seed: of the negatives. mask: parts whose items `full` leaves out; the field's habit is
+    train alone, so that validation items stay in. drop_tail: leaves out the last users (number mod 16), as the DiffNet
+    code does.
     """
 
     name: str
@@ -79,6 +80,14 @@ def parse(name: str, **fields) -> Protocol:
     return Protocol(name.strip(), **fields)
 
 
+def rejecting(part: Part) -> tuple[str, ...]:
+    """The parts whose pairs are no negatives of a strict list of `part`: that part and those before it.
+
+    A list of the validation part takes no notice of the test part, whose items may stand among its negatives.
+    """
+    return PARTS[: PARTS.index(part) + 1]
+
+
 def candidates(data: Dataset, protocol: Protocol, part: Part = "test", users=None) -> Candidates:
     """The candidates of every user with a positive in `part`, ascending, or of those among `users`.
 
@@ -110,7 +119,7 @@ def candidates(data: Dataset, protocol: Protocol, part: Part = "test", users=Non
             f"{protocol.name} draws {protocol.num_negatives} times from {data.num_items} items with replacement: "
             "every item would stand in the list several times; choose fewer, or 'full' for a catalogue of this size"
         )
-    rejected = rows(*(PARTS if protocol.strict else (part,))).take(evaluated)
+    rejected = rows(*(rejecting(part) if protocol.strict else (part,))).take(evaluated)
     seed = protocol.seed + (_VALIDATION if part == "validation" else 0)
     drawn = negatives.draw(
         chosen.users, rejected, data.num_items, protocol.num_negatives, seed, replace=not protocol.strict

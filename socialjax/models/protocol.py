@@ -2,11 +2,14 @@
 
 import abc
 import dataclasses
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 import jax
 import numpy as np
 from flax import struct
+
+from socialjax.ranges import Range
 
 Params = Any  # a pytree of trainable arrays
 Side = Any  # the fixed data of a model as a pytree; an argument of every function, never a closure
@@ -78,6 +81,7 @@ class Model(abc.ABC):
     """Base of all recommenders. Subclasses are frozen dataclasses: their fields are their settings."""
 
     traits: ClassVar[Traits] = Traits()
+    search_space: ClassVar[Mapping[str, Range]] = {}  # fields of its own that a search sets, beside the shared ones
 
     def check(self, columns) -> None:
         """Raises ValueError when a part of the data that the model needs is absent."""

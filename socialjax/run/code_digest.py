@@ -1,7 +1,8 @@
 """A digest of the code that a model is made of, by which results that are older than their code are known.
 
-It is taken over syntax trees: comments, docstrings and layout do not count, nor does the version of Python. It covers
-the model's module and whatever that imports, directly or not, of the models, the ops and the graphs.
+It is taken over syntax trees: comments, docstrings and layout do not count, nor does the version of Python, nor names
+imported for annotations, nor the ranges that a search draws settings from: what was drawn stands in the result. It
+covers the model's module and whatever that imports, directly or not, of the models, the ops and the graphs.
 """
 
 import ast
@@ -79,9 +80,19 @@ def _plain(node: Any) -> Any:
     if not isinstance(node, ast.AST):
         return node
     fields = dict(ast.iter_fields(node))
+    if isinstance(fields.get("body"), list):
+        fields["body"] = [each for each in node.body if not _decides_nothing(each)]
     if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
         first = node.body[0] if node.body else None
         if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
-            fields["body"] = node.body[1:]
+            fields["body"] = fields["body"][1:]
     kept = {name: value for name, value in fields.items() if value is not None and value != []}
     return (type(node).__name__, *((name, _plain(value)) for name, value in sorted(kept.items())))
+
+
+def _decides_nothing(statement: ast.stmt) -> bool:
+    """Imports of names for annotations, and `search_space: ... = ...` of a model with the import of its ranges."""
+    if isinstance(statement, ast.ImportFrom):
+        return statement.module in ("socialjax.ranges", "typing", "collections.abc")
+    target = statement.target if isinstance(statement, ast.AnnAssign) else None
+    return isinstance(target, ast.Name) and target.id == "search_space"

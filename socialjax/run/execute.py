@@ -158,6 +158,7 @@ def _run_seed(definition, experiment, data, folder: Path, seed: int, began: floa
         "pairs_per_second": trained.pairs_per_second,
         "peak_memory_bytes": peak_memory_bytes(),
         "popularity_validation": floor,
+        "chosen_on": measure.chosen_on(validation),
         "code": code,
         **({"key_frames": frames[0]} if frames else {}),
     }
@@ -197,6 +198,7 @@ def _summarise(definition, experiment, data: Dataset, records: list[dict], secon
         "groups": [r["groups"] for r in records],
         "validation": over_seeds([r["validation"] for r in records]) if first["validation"] else {},
         "epoch": [r["epoch"] for r in records],
+        "chosen_on": first.get("chosen_on"),
         **({"key_frames": measure.key_frames_over_seeds(records)} if "key_frames" in first else {}),
         "references": {name: found[experiment.eval.protocol] for name, found in references["metrics"].items()},
         "references_also": references["metrics"],

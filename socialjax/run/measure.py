@@ -31,6 +31,14 @@ def candidates(experiment: Experiment, data: Dataset, name: str, part: str = "te
     return protocol.candidates(data, made, part, users)
 
 
+def chosen_on(validation: protocol.Candidates | None) -> dict | None:
+    """By what an epoch was chosen: part, protocol and whose pairs are no negatives of its lists; None without any."""
+    if validation is None:
+        return None
+    rejected = protocol.rejecting(validation.part) if validation.protocol.strict else (validation.part,)
+    return {"part": validation.part, "protocol": validation.protocol.name, "rejected": list(rejected)}
+
+
 def popularity(data, validation) -> float:
     """Popularity's validation metric: the plateau from which patience starts."""
     return _reference(models.REFERENCES["popularity"], data, validation)[0].mean()[METRIC]

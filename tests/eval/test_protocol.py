@@ -59,12 +59,30 @@ def test_official_rejects_the_parts_positives_alone(data, part):
     assert train_seen > 0 and len(set(found.negatives[0].tolist())) < 60
 
 
-def test_strict_rejects_all_parts_and_repeats_nothing(data):
-    found = candidates(data, parse("sampled50-strict", ks=(5,)), "validation")
+@pytest.mark.parametrize("part", ["validation", "test"])
+def test_strict_rejects_its_part_and_those_before_and_repeats_nothing(data, part):
+    found = candidates(data, parse("sampled50-strict", ks=(5,)), part)
+    parts = [data.train, data.validation] + [data.test] * (part == "test")
     for row, user in enumerate(found.users):
         drawn = set(found.negatives[row].tolist())
         assert len(drawn) == 50
-        assert not drawn & (items_of(data.train, user) | items_of(data.validation, user) | items_of(data.test, user))
+        assert not drawn & set().union(*(items_of(pairs, user) for pairs in parts))
+
+
+@pytest.mark.parametrize("name", ["sampled50-strict", "sampled50-official", "full"])
+def test_validation_lists_do_not_know_the_test_part(data, name):
+    moved = dataclasses.replace(data.test, item=(data.test.item + 7) % data.num_items)
+    one, other = (
+        candidates(each, parse(name, ks=(5,)), "validation") for each in (data, dataclasses.replace(data, test=moved))
+    )
+    for field in ("users", "negatives"):
+        np.testing.assert_array_equal(getattr(one, field), getattr(other, field))
+    for field in ("positives", "masked"):
+        if getattr(one, field) is not None:
+            np.testing.assert_array_equal(getattr(one, field).items, getattr(other, field).items)
+    if name == "sampled50-strict":  # and a test item does stand among the negatives of some list
+        taken = [items_of(data.test, user) for user in one.users]
+        assert any(set(row.tolist()) & items for row, items in zip(one.negatives, taken))
 
 
 def test_full_masks_train_or_what_it_is_told(data):

@@ -20,6 +20,7 @@ from socialjax.models.parts import FactorModel, Factors, pair_dot
 from socialjax.models.protocol import Traits
 from socialjax.ops import sample
 from socialjax.ops.activations import ACTIVATIONS
+from socialjax.ranges import Choice, LogUniform, Uniform
 
 
 @struct.dataclass
@@ -61,6 +62,13 @@ class GCMC(FactorModel):
     """
 
     traits: ClassVar[Traits] = Traits(uses=("user_features", "item_features"))
+
+    search_space: ClassVar = {
+        "activation": Choice(("identity", "relu")),
+        "node_dropout": Uniform(0.0, 0.4),
+        "vector_l2": LogUniform(0.001, 0.1),
+        "init_std": LogUniform(0.01, 0.3),
+    }
 
     norm: Literal["left", "symmetric"] = "symmetric"
     activation: Literal["identity", "relu", "leaky_relu", "tanh"] = "relu"

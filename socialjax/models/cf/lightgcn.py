@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +13,7 @@ from socialjax.models.bipartite import Bipartite, bipartite, hear
 from socialjax.models.history import elements
 from socialjax.models.parts import FactorModel, Factors, pair_dot
 from socialjax.ops import sample
+from socialjax.ranges import Choice, Uniform
 
 
 @struct.dataclass
@@ -32,6 +34,8 @@ class LightGCN(FactorModel):
     l2: on layer 0 (Eq. 15). The published code adds lambda / 2 times the squared norms of a row's user, item and one
     negative; here the norms are not halved, so its lambda 1e-4 is l2 5e-5.
     """
+
+    search_space: ClassVar = {"depth": Choice((1, 2, 3)), "node_dropout": Uniform(0.0, 0.4)}
 
     depth: int = 3
     node_dropout: float = 0.0

@@ -1,7 +1,7 @@
 """LR-GCCF: linear, residual graph convolution (Chen, Wu, Hong, Zhang, Wang, AAAI 2020, arXiv 2001.10167)."""
 
 import dataclasses
-from typing import Literal
+from typing import ClassVar, Literal
 
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +11,7 @@ from socialjax.models.cf.lightgcn import heard_from
 from socialjax.models.history import elements
 from socialjax.models.parts import FactorModel, Factors, pair_dot
 from socialjax.models.protocol import Batch
+from socialjax.ranges import Choice
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,6 +24,8 @@ class LRGCCF(FactorModel):
     depth: K. item_bias: the published model has none. l2_on: what l2 acts on, `propagated`, the vectors side by side
     (the released code, l2 0.01, not halved), or `free`, layer 0 (the paper); in both the item bias belongs to it.
     """
+
+    search_space: ClassVar = {"depth": Choice((1, 2, 3)), "l2_on": Choice(("propagated", "free"))}
 
     depth: int = 3
     l2_on: Literal["propagated", "free"] = "propagated"

@@ -8,7 +8,7 @@ items that a user took, then the users who took them too and what those took.
 """
 
 import dataclasses
-from typing import Literal
+from typing import ClassVar, Literal
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -19,6 +19,7 @@ from socialjax.models.parts import FactorModel, Factors
 from socialjax.ops.propagate import Diffusion, diffusion, propagate
 from socialjax.ops.unit import unit
 from socialjax.ops.walks import visits
+from socialjax.ranges import Choice, LogUniform
 
 
 @struct.dataclass
@@ -49,6 +50,8 @@ class PinSage(FactorModel):
     Layers that are normalised do not add up, so an explanation knows taste and item bias only. A new user is fitted to
     the items' vectors: the layers have no h_0 for a node without a free embedding.
     """
+
+    search_space: ClassVar = {"depth": Choice((1, 2)), "init_std": LogUniform(0.01, 0.3)}
 
     depth: int = 2
     neighbours: Literal["walks", "all"] = "walks"

@@ -1,6 +1,7 @@
 """SVD++: a user is a free vector and what the user took (Koren, KDD 2008), under a ranking loss."""
 
 import dataclasses
+from typing import ClassVar
 
 import flax.linen as nn
 import jax
@@ -11,6 +12,7 @@ from flax import struct
 from socialjax.models.history import History, elements, history, pool, without_target
 from socialjax.models.parts import FactorModel, Factors, pair_dot
 from socialjax.models.protocol import Batch
+from socialjax.ranges import Choice
 
 
 @struct.dataclass
@@ -28,6 +30,8 @@ class SVDpp(FactorModel):
     exponent: 0.5 as published, 1 for a mean. tied: y := q, with exponent 1 and no bias DiffNet of depth 0.
     exclude_target: leave the training item out of the history that scores it; evaluation pools the whole history.
     """
+
+    search_space: ClassVar = {"exponent": Choice((0.5, 1.0)), "exclude_target": Choice((True, False))}
 
     exponent: float = 0.5
     tied: bool = False

@@ -23,6 +23,7 @@ from socialjax.models.social.links import link_edges
 from socialjax.models.social.similarity import cosine
 from socialjax.ops import lookup
 from socialjax.ops.pairs import candidate_scores
+from socialjax.ranges import Choice
 
 TABLE_UP_TO = 100  # items of the catalogue for each candidate, up to which whole rows are scored and picked from
 
@@ -62,6 +63,7 @@ class ContextMF(FactorModel):
     """
 
     traits: ClassVar[Traits] = Traits(needs=("links",))
+    search_space: ClassVar = {"influence": Choice(("uniform", "cosine"))}
 
     influence: Literal["uniform", "cosine"] = "uniform"
     sharpness: float = 5.0

@@ -23,6 +23,7 @@ from socialjax.models.social.links import friends
 from socialjax.ops.activations import ACTIVATIONS
 from socialjax.ops.propagate import Diffusion, propagate
 from socialjax.ops.segment import segment_max
+from socialjax.ranges import Choice
 
 
 @struct.dataclass
@@ -69,6 +70,11 @@ class DiffNet(FactorModel):
     """
 
     traits: ClassVar[Traits] = Traits(needs=("links",), uses=("user_features", "item_features"))
+    search_space: ClassVar = {
+        "depth": Choice((1, 2, 3)),
+        "layers": Choice(("all", "all_but_0")),
+        "exclude_target": Choice((True, False)),
+    }
 
     depth: int = 2
     variant: Literal["paper", "released"] = "released"

@@ -28,6 +28,7 @@ from socialjax.models.social import diffnet_pp_explain
 from socialjax.models.social.diffnet_pp_layers import DiffNetPPLayers, DiffNetPPSide, DiffNetPPState
 from socialjax.models.social.features import features_for
 from socialjax.models.social.links import friends
+from socialjax.ranges import Choice
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +44,7 @@ class DiffNetPP(FactorModel):
     """
 
     traits: ClassVar[Traits] = Traits(needs=("links",), uses=("user_features", "item_features"))
+    search_space: ClassVar = {"depth": Choice((1, 2, 3))}
 
     depth: int = 2
     variant: Literal["paper", "released"] = "released"

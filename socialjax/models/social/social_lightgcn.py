@@ -21,6 +21,7 @@ from socialjax.models.social.contrast import contrast
 from socialjax.models.social.links import friends
 from socialjax.ops import sample
 from socialjax.ops.propagate import Diffusion, propagate
+from socialjax.ranges import Choice, LogUniform, Uniform
 
 USERS, ITEMS = 0, 1  # keys: the contrast of users and that of items share no random numbers
 
@@ -57,6 +58,11 @@ class SocialLightGCN(FactorModel):
     """
 
     traits: ClassVar[Traits] = Traits(needs=("links",))
+    search_space: ClassVar = {
+        "depth": Choice((1, 2, 3)),
+        "social_weight": LogUniform(0.3, 3.0),
+        "node_dropout": Uniform(0.0, 0.4),
+    }
 
     depth: int = 2
     social_weight: float = 1.0

@@ -16,6 +16,7 @@ from socialjax.models.protocol import Batch, Traits
 from socialjax.models.social.links import friends
 from socialjax.ops import sample
 from socialjax.ops.propagate import Diffusion, propagate
+from socialjax.ranges import LogUniform
 
 
 @struct.dataclass
@@ -45,6 +46,7 @@ class SocialMF(FactorModel):
     """
 
     traits: ClassVar[Traits] = Traits(needs=("links",))
+    search_space: ClassVar = {"social_weight": LogUniform(0.1, 10.0)}
 
     social_weight: float = 1.0
     symmetric: bool = True

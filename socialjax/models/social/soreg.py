@@ -4,7 +4,7 @@ Ranking form: the objective of `FactorModel` in place of the squared error of ra
 """
 
 import dataclasses
-from typing import Literal
+from typing import ClassVar, Literal
 
 import jax.numpy as jnp
 import numpy as np
@@ -15,6 +15,7 @@ from socialjax.models.social.links import link_edges
 from socialjax.models.social.similarity import cosine
 from socialjax.models.social.social_mf import SocialMF, SocialMFSide, social_side
 from socialjax.ops.propagate import diffusion, propagate
+from socialjax.ranges import LogUniform
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +30,8 @@ class SoReg(SocialMF):
     `one` is 1 for every link; averaged, that is SocialMF. Other fields: see `SocialMF`; with `symmetric` the sum of
     the individual term over all users counts every link twice.
     """
+
+    search_space: ClassVar = {"social_weight": LogUniform(0.01, 1.0)}
 
     variant: Literal["individual", "average"] = "individual"
     similarity: Literal["cosine", "one"] = "cosine"

@@ -17,6 +17,7 @@ from socialjax.models.parts import FactorModel, Factors, pair_dot
 from socialjax.models.protocol import Batch, Traits
 from socialjax.models.social.links import friends
 from socialjax.ops import sample
+from socialjax.ranges import LogUniform
 
 
 @struct.dataclass
@@ -62,6 +63,7 @@ class TrustSVD(FactorModel):
     """
 
     traits: ClassVar[Traits] = Traits(needs=("links",))
+    search_space: ClassVar = {"trust_weight": LogUniform(0.01, 1.0)}
 
     trust_weight: float = 0.1
     weighted_l2: bool = True

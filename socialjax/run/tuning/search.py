@@ -18,11 +18,11 @@ class Search(Generic[M]):
     """How a model is tuned on a data set."""
 
     model: M
-    """What is not searched; `socialjax/run/tuning/space.py` lists what is."""
+    """What is not searched; `socialjax/run/tuning/space.py` and the model's `search_space` list what is."""
     data: DataSettings = dataclasses.field(default_factory=DataSettings)
-    trials: int = 8
+    trials: int = 16
     """Points of the space; more of them add to a finished search."""
-    rungs: tuple[int, ...] = (40, 200)
+    rungs: tuple[int, ...] = (40, 400)
     """Epochs after which trials are cut. The first must reach beyond the plateau on which models rank by popularity."""
     keep: int = 4
     """One in so many trials goes on to the next rung."""
@@ -34,7 +34,7 @@ class Search(Generic[M]):
     """By which validation is measured."""
     evaluate_every: int = 4
     """Epochs between validations."""
-    patience: int = 40
+    patience: int = 60
     """A trial ends after this many epochs without a better validation NDCG@10; 0 never."""
     plateau: int = 60
     """Patience starts when validation beats popularity by 5 %, or after this many epochs."""
@@ -58,8 +58,8 @@ class Search(Generic[M]):
             )
         if not self.seeds:
             raise ValueError("--seeds wants at least one number, such as 0")
-        usual, name = type(self.model)(), models.name_of(self.model)
-        for field in sorted(space.searched(name)):
+        usual = type(self.model)()
+        for field in sorted(space.searched(self.model)):
             if getattr(self.model, field, None) != getattr(usual, field, None):
                 raise ValueError(f"--model.{field.replace('_', '-')} is searched and cannot be set")
 

@@ -14,6 +14,7 @@ from socialjax.data import planted, sources
 from socialjax.data.sources import DataSettings
 from socialjax.models import MODELS
 from socialjax.models.cf.bpr import BPR
+from socialjax.ranges import Choice
 from socialjax.run import results
 from socialjax.run.study.settings import Setting
 from socialjax.run.tuning import halving, space, trials
@@ -70,7 +71,7 @@ def metrics(folder, trial):
 def test_the_shared_settings_of_a_trial_are_those_of_every_other_model():
     wanted = space.points("bpr", MODELS["bpr"](), 27, 0)
     for name, model in MODELS.items():
-        own = space.OWN.get(name, {})
+        own = model.search_space
         found = space.points(name, model(), 27, 0)
         assert [p.training for p in found] == [p.training for p in wanted]
         assert [{k: v for k, v in p.model.items() if k not in own} for p in found] == [p.model for p in wanted]
@@ -90,8 +91,8 @@ def test_points_depend_on_their_number_and_the_seed_alone_and_fill_the_space():
     losses = [(point.model["objective"], point.model["negatives"]) for point in many]
     assert {loss: losses.count(loss) for loss in losses} == dict.fromkeys(space.LOSSES.values, 16)
     assert {point.model["depth"] for point in many} == {1, 2, 3}
-    for name, low, high in (("l2", 0.001, 0.1), ("dropout", 0.0, 0.7)):
-        drawn = [point.model[name] for point in many]
+    for name, low, high in (("l2", 0.001, 0.1), ("dropout", 0.0, 0.7), ("learning_rate", 2e-4, 2e-2)):
+        drawn = [{**point.model, **point.training}[name] for point in many]
         assert low <= min(drawn) < low * 1.2 + 0.05 and high * 0.9 < max(drawn) <= high
     assert np.median([point.model["l2"] for point in many]) == pytest.approx((0.001 * 0.1) ** 0.5, rel=0.15)
     # A model's own settings are drawn apart from the shared ones: every depth meets every loss.
@@ -99,8 +100,8 @@ def test_points_depend_on_their_number_and_the_seed_alone_and_fill_the_space():
 
 
 def test_a_setting_that_the_model_has_not_is_told(monkeypatch):
-    monkeypatch.setitem(space.OWN, "bpr", {"width": space.Choice((1, 2))})
-    with pytest.raises(ValueError, match=r"searches width of bpr, which has only dim, objective"):
+    monkeypatch.setattr(BPR, "search_space", {"width": Choice((1, 2))})
+    with pytest.raises(ValueError, match=r"search space of bpr names width, and it has only dim, objective"):
         space.points("bpr", BPR(), 2, 0)
 
 
