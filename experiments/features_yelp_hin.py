@@ -117,14 +117,20 @@ def paired_rows(runs: list[Kept]) -> dict[str, list[tuple[Kept, Kept]]]:
 def compared(runs: list[Kept]) -> list[dict]:
     """The tests of the tables as plain records."""
     return [
-        {"model": b.name, "group": group, "metric": metric, **dataclasses.asdict(test), "p_holm": p_holm}
+        {
+            "model": one.b.name,
+            "group": group,
+            "metric": one.metric,
+            "over_users": dataclasses.asdict(one.users) | {"p_holm": one.p_users},
+            "over_trainings": one.trainings and dataclasses.asdict(one.trainings) | {"p_holm": one.p_trainings},
+        }
         for group, rows in paired_rows(runs).items()
-        for _, b, metric, test, p_holm, _ in comparisons.against(rows)
+        for one in comparisons.against(rows)
     ]
 
 
 def tables(runs: list[Kept]) -> str:
-    """Metrics with 95 % intervals over seeds, then the differences with 95 % intervals over users."""
+    """Metrics with 95 % intervals over seeds, then the differences over other users and other trainings."""
     figures = [["", *(f"{metric}, {group}" for group in GROUPS for metric in comparisons.METRICS)]]
     for one in runs:
         cells = [cell(over_seeds(one, group, metric)) for group in GROUPS for metric in comparisons.METRICS]
@@ -132,12 +138,11 @@ def tables(runs: list[Kept]) -> str:
     said = ["", text_table(figures)]
     for group, rows in paired_rows(runs).items():
         if rows:
-            users = f"{len(rows[0][0].users):,} users"
-            tests = [["with features - without", "difference (95 % interval)", "p, t-test, Holm", "p, Wilcoxon, Holm"]]
-            for _, b, metric, test, *corrected in comparisons.against(rows):
-                cells = [comparisons.difference(test), *map(comparisons.probability, corrected)]
-                tests.append([f"{label(PAPER, b)}, {metric}", *cells])
-            said += ["", f"{group}, paired over {users}:", text_table(tests)]
+            tests = [["with features - without", "difference", *comparisons.QUESTIONS]]
+            for one in comparisons.against(rows):
+                cells = [f"{one.users.difference:+.4f}", *comparisons.questions(one)]
+                tests.append([f"{label(PAPER, one.b)}, {one.metric}", *cells])
+            said += ["", f"{group}:", text_table(tests), comparisons.reading(rows)]
     return "\n".join(said)
 
 

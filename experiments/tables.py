@@ -2,6 +2,7 @@
 
     python -m experiments.tables keep runs/baselines_yelp           every finished run in it, sweeps too
     python -m experiments.tables keep runs/diffnet_yelp/yelp --name diffnet-mine
+    python -m experiments.tables keep-search runs/tune/bpr/yelp     what a search for settings found
     python -m experiments.tables check                              exits 1 when a kept run is stale
     python -m experiments.tables --paper diffnet                    Markdown, CSV, PNG in docs/results
     python -m experiments.tables --paper diffnet --update docs/results.md
@@ -20,6 +21,7 @@ from socialjax.run.report import keep as keeping
 from socialjax.run.report import write
 from socialjax.run.report.finished import finished
 from socialjax.run.report.gather import read
+from socialjax.run.report.searches import keep as kept_search
 
 KEPT = Path("docs/results")
 Runs = Annotated[tuple[Path, ...], tyro.conf.Positional]
@@ -50,6 +52,20 @@ def keep(runs: Runs, name: str | None = None, kept: Path = KEPT, stand_in: bool 
     for folder, why in found.left_out.items():
         print(f"left out: {folder}, {why}")
     print(f"kept: {len(places)}; now make the tables: python -m experiments.tables --paper {'|'.join(PAPERS)}")
+    return 0
+
+
+def keep_search(searches: Runs, kept: Path = KEPT) -> int:
+    """Copies what finished searches found, with all their trials, to KEPT/DATASET/search/MODEL.json.
+
+    Args:
+        searches: folders of `experiments.tune`, such as runs/tune/bpr/yelp.
+        kept: where results are kept.
+    """
+    if not searches:
+        raise ValueError("keep-search wants folders of finished searches, such as runs/tune/bpr/yelp")
+    for folder in searches:
+        print(f"{folder} -> {kept_search(folder, kept)}")
     return 0
 
 
@@ -99,7 +115,7 @@ def make(
     return 0
 
 
-COMMANDS = {"make": make, "keep": keep, "check": check}
+COMMANDS = {"make": make, "keep": keep, "keep-search": keep_search, "check": check}
 
 
 def main(arguments: list[str] | None = None) -> int:

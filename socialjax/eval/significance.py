@@ -1,4 +1,9 @@
-"""What a difference is worth: intervals over seeds, paired tests over users, correction for many comparisons."""
+"""What a difference is worth: intervals over seeds, tests over users and over trainings, correction for many of them.
+
+Two questions, two tests. *Other users*: would other users agree about these trained models (`paired`)? *Other
+trainings*: would the difference stand if both models were trained anew from other seeds (`over_trainings`)? A claim
+about a method, and not about the parameters that one training found, needs the second.
+"""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -20,6 +25,18 @@ class Paired:
     p_t: float
     p_wilcoxon: float
     num_users: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Trainings:
+    """a - b over independent trainings: difference of the means, its 95 % interval (low, high), p of Welch's t-test."""
+
+    difference: float
+    low: float
+    high: float
+    p: float
+    num_a: int
+    num_b: int
 
 
 def mean_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float | None]:
@@ -56,6 +73,28 @@ def paired(a: np.ndarray, b: np.ndarray, confidence: float = 0.95) -> Paired:
     p_t = float(stats.ttest_rel(a, b).pvalue)
     p_wilcoxon = float(stats.wilcoxon(difference[difference != 0]).pvalue)
     return Paired(mean, mean - half, mean + half, p_t, p_wilcoxon, len(a))
+
+
+def over_trainings(a: Sequence[float], b: Sequence[float], confidence: float = 0.95) -> Trainings | None:
+    """Welch's two-sided t-test (Biometrika, 1947) of one figure for each training of a and each of b.
+
+    Seeds of two models have nothing to do with each other, so they are not paired, and the spreads may differ. None
+    when a or b was trained once: one training says nothing about others. Raises ValueError for values that are not
+    finite.
+    """
+    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+        raise ValueError("a test over trainings needs finite values; look for runs that diverged")
+    if min(len(a), len(b)) < 2:
+        return None
+    from scipy import stats
+
+    mean = float(a.mean() - b.mean())
+    if a.std() == 0 and b.std() == 0:  # the test divides by the spread
+        return Trainings(mean, mean, mean, 1.0 if mean == 0 else 0.0, len(a), len(b))
+    found = stats.ttest_ind(a, b, equal_var=False)
+    low, high = found.confidence_interval(confidence)
+    return Trainings(mean, float(low), float(high), float(found.pvalue), len(a), len(b))
 
 
 def compare(a: Result, b: Result, metric: str) -> Paired:

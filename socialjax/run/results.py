@@ -6,6 +6,7 @@ import hashlib
 import importlib.metadata
 import json
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ def _identity(folder: Path) -> str:
 
 def binding(settings: dict, data: dict) -> dict:
     """The settings that decide the figures, flat: {"model.dim": 64, ...}, with what the data is."""
-    kept = {name: value for name, value in _flat(settings) if name not in FREE}
+    kept = {name: value for name, value in flat(settings) if name not in FREE}
     return {**kept, "data.kind": data["kind"], "data.files": data["files"]}
 
 
@@ -168,10 +169,11 @@ def write_per_user(path: Path, users: np.ndarray, per_user: dict[str, np.ndarray
         np.savez_compressed(file, users=users, **{k: v.astype(np.float16) for k, v in per_user.items()})
 
 
-def _flat(tree: dict, prefix: str = ""):
+def flat(tree: dict, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """("model.dim", 64), ... of nested dicts."""
     for name, value in tree.items():
         if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{name}.")
+            yield from flat(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
 

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from socialjax.eval.metrics import Result
-from socialjax.eval.significance import compare, holm, mean_interval, paired
+from socialjax.eval.significance import compare, holm, mean_interval, over_trainings, paired
 
 
 def test_interval_over_seeds_by_hand():
@@ -49,6 +50,24 @@ def test_what_cannot_be_paired_is_refused():
         paired([1.0], [2.0])
     with pytest.raises(ValueError, match="finite"):
         paired([1.0, np.nan], [1.0, 2.0])
+
+
+def test_trainings_are_compared_without_pairing_their_seeds():
+    rng = np.random.default_rng(1)
+    a, b = rng.normal(0.3, 1.0, 5), rng.normal(0.0, 0.2, 4)
+    found = over_trainings(a, b)
+    squares = a.var(ddof=1) / 5, b.var(ddof=1) / 4
+    t = (a.mean() - b.mean()) / np.sqrt(sum(squares))
+    freedom = sum(squares) ** 2 / (squares[0] ** 2 / 4 + squares[1] ** 2 / 3)
+    assert found.difference == pytest.approx(a.mean() - b.mean()) and (found.num_a, found.num_b) == (5, 4)
+    assert found.p == pytest.approx(2 * stats.t.sf(abs(t), freedom))
+    half = stats.t.ppf(0.975, freedom) * np.sqrt(sum(squares))
+    assert (found.low, found.high) == pytest.approx((found.difference - half, found.difference + half))
+    assert over_trainings(a[::-1], b).p == pytest.approx(found.p), "the order of seeds means nothing"
+    assert over_trainings([1.0], b) is None and over_trainings(a, []) is None
+    assert over_trainings([1.0, 1.0], [1.0, 1.0]).p == 1 and over_trainings([1.0, 1.0], [0.0, 0.0]).p == 0
+    with pytest.raises(ValueError, match="finite"):
+        over_trainings([1.0, np.inf], b)
 
 
 def test_holm_by_hand():

@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from socialjax import models
+from socialjax.data.sources import DataSettings
 from socialjax.run import results
 from socialjax.run.code_digest import code_digest
+from socialjax.run.report import searches
 from socialjax.run.report.keep import per_user, sha256
 from socialjax.run.report.paper import Paper
 
@@ -25,6 +27,7 @@ class Kept:
 
     users i32[U], values f16[U, S, M] of the S seeds and of the metrics of the table's protocol that are kept. cold:
     the same on items that nobody has in training, for the users who have such a test item; None if not measured.
+    search: the kept search for this model's settings, if there is one.
     """
 
     name: str
@@ -33,6 +36,7 @@ class Kept:
     values: np.ndarray
     metrics: tuple[str, ...]
     cold: "Kept | None" = None
+    search: dict | None = None
 
     @property
     def model(self) -> str:
@@ -53,6 +57,14 @@ class Kept:
         """`diffnet` of `diffnet-dim=16`; the name itself for a run that is a row of the main tables."""
         return SWEPT.split(self.name)[0]
 
+    @property
+    def is_older(self) -> bool:
+        """Whether it is of the older protocol: its epoch was chosen on lists that knew the test part, or its settings
+        are not those that the kept search found. Values of a sweep are judged by the epoch alone."""
+        if self.record.get("chosen_on") is None:
+            return True
+        return self.search is not None and not self.swept and not searches.is_of(self.search, self.record)
+
     @functools.cached_property
     def is_stale(self) -> bool:
         """Whether the model's code has changed since. False for a run that does not say by which code it was made."""
@@ -62,9 +74,16 @@ class Kept:
 
     def user_means(self, metric: str) -> np.ndarray:
         """f64[U]: each user's mean over the seeds. Raises ValueError for a metric that is not kept."""
+        return self._values_of(metric).mean(axis=1)
+
+    def seed_means(self, metric: str) -> np.ndarray:
+        """f64[S]: each seed's mean over the users. Raises ValueError for a metric that is not kept."""
+        return self._values_of(metric).mean(axis=0)
+
+    def _values_of(self, metric: str) -> np.ndarray:
         if metric not in self.metrics:
             raise ValueError(f"{self.name} keeps {', '.join(self.metrics)} of each user, not {metric}")
-        return self.values[:, :, self.metrics.index(metric)].astype(np.float64).mean(axis=1)
+        return self.values[:, :, self.metrics.index(metric)].astype(np.float64)
 
 
 def read(folder: Path) -> Kept:
@@ -100,7 +119,8 @@ def folders(kept: Path, dataset: str) -> list[Path]:
 
 def gather(kept: Path, dataset: str, paper: Paper) -> list[Kept]:
     """All kept runs of a data set, in the order of the paper. Raises ValueError when they were not measured alike."""
-    runs = [read(folder) for folder in folders(kept, dataset)]
+    found = searches.kept_searches(kept, dataset)
+    runs = [dataclasses.replace(run, search=found.get(run.model)) for run in map(read, folders(kept, dataset))]
     runs.sort(key=lambda run: paper.place(run.name, run.model))
     for run in runs[1:]:
         differs = [what for what, value in _measured(run).items() if value != _measured(runs[0])[what]]
@@ -141,9 +161,13 @@ def about(runs: Sequence[Kept], label=lambda run: run.name, protocol: str | None
     old = [label(run) for run in runs if run.is_stale]
     who = "every row" if len(old) == len(runs) else ", ".join(old)
     stale = f" STALE, the model's code has changed since: {who}; run again and keep again." if old else ""
+    older = (
+        f" Older protocol: the epoch was chosen on lists that left out test items, or the settings are not from the "
+        f"search of {searches.TRIALS} trials."
+    ) * any(run.is_older for run in runs)
     return (
         f"{record['dataset']}, {kind}, {said}; {protocol or record['protocol']}, test; seeds {many}{others}; "
-        f"commit {commits}.{stale}"
+        f"commit {commits}.{stale}{older}"
     )
 
 
@@ -163,6 +187,7 @@ def _measured(run: Kept) -> dict:
     """What must be equal for two runs to be compared."""
     settings, data, lines = run.record["settings"], run.record["provenance"], run.record["references"]
     measured = {f"eval.{key}": settings["eval"][key] for key in ("protocol", "seed")}
-    measured |= {f"data.{key}": value for key, value in settings["data"].items() if key not in PLACES}
+    given = dataclasses.asdict(DataSettings()) | settings["data"]  # a run of before a setting came had its default
+    measured |= {f"data.{key}": results.plain(value) for key, value in given.items() if key not in PLACES}
     popularity = {k: round(v, 6) for k, v in lines.get("popularity", {}).items() if k in run.metrics}
     return measured | {"data kind": data["kind"], "data files": data["files"], "the popularity line": popularity}

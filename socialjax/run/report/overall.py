@@ -4,24 +4,33 @@ from collections.abc import Sequence
 
 from socialjax.eval.tables import cell, metric_rows
 from socialjax.run.report.gather import Kept, main_rows, references
-from socialjax.run.report.paper import Paper
+from socialjax.run.report.paper import Paper, Reported
 
 METRICS = ("HR@5", "HR@10", "HR@15", "NDCG@5", "NDCG@10", "NDCG@15")
+SIDE_BY_SIDE = ("HR@10", "NDCG@10")
 NONE = "not available"
+OLDER = " (older protocol)"  # of rows that were searched less or whose epoch was chosen on other lists
 
 
 def label(paper: Paper, run: Kept) -> str:
-    """What a run's row is called."""
-    return paper.label(run.name, run.model)
+    """What a run's row is called; one of the older protocol says so."""
+    return paper.label(run.name, run.model) + OLDER * run.is_older
+
+
+def comparable(paper: Paper, runs: Sequence[Kept]) -> list[Kept]:
+    """The main runs that may be called better or worse than each other: without those that stand apart and, where some
+    are of today's protocol, without those of the older one."""
+    mine = [run for run in main_rows(runs) if run.name not in paper.apart]
+    return [run for run in mine if not run.is_older] or mine
 
 
 def overall(paper: Paper, runs: Sequence[Kept]) -> list[list[str]]:
     """Reference lines and all models by HR and NDCG at 5, 10 and 15, the best model of each column in bold.
 
-    Reference lines are never bold, nor is a model that stands alone.
+    Reference lines are never bold, nor is a model that stands alone or apart.
     """
-    mine = main_rows(runs)
-    best = best_of(mine) if sum(not run.is_stale for run in mine) > 1 else {}
+    mine, rivals = main_rows(runs), comparable(paper, runs)
+    best = best_of(rivals) if sum(not run.is_stale for run in rivals) > 1 else {}
     table = metric_rows(list(references(runs).items()), METRICS)
     for run in mine:
         cells = [cell(run.record["metrics"].get(metric)) for metric in METRICS]
@@ -30,11 +39,34 @@ def overall(paper: Paper, runs: Sequence[Kept]) -> list[list[str]]:
 
 
 def notes(paper: Paper, runs: Sequence[Kept]) -> str:
-    """What is to be said of models without a run: why, where there is a reason, and which are not run."""
+    """What is to be said of models without a run and of runs that stand apart, and which models are not run."""
     there, mine = {run.name for run in main_rows(runs)}, {run.model for run in main_rows(runs)}
     said = [f" {paper.models[model]}: {why}." for model, why in paper.notes.items() if model not in there]
+    apart = [run for run in main_rows(runs) if run.name in paper.apart]
+    said += [f" {label(paper, run)} is neither bold nor tested: {paper.apart[run.name]}." for run in apart]
     absent = [text for model, text in paper.models.items() if model not in mine and model not in paper.notes]
     return "".join(said) + (f" Not run: {', '.join(absent)}." if absent else "")
+
+
+def legend(paper: Paper, runs: Sequence[Kept]) -> str:
+    """With which loss and negatives each main run was trained, and which have an item bias: names do not say so."""
+    losses: dict[str, list[Kept]] = {}
+    biases: dict[bool, list[Kept]] = {}
+    for run in main_rows(runs):
+        model = run.record["settings"]["model"]
+        if "objective" in model:
+            losses.setdefault(f"{model['objective']} with {_negatives(model['negatives'])}", []).append(run)
+            biases.setdefault(model["item_bias"], []).append(run)
+    if not losses:
+        return ""
+    names = lambda some: ", ".join(paper.label(run.name, run.model) for run in some)  # noqa: E731
+    said = "; ".join(f"{loss}: {names(some)}" for loss, some in losses.items())
+    bias = "all have an item bias" if not biases.get(False) else f"no item bias: {names(biases[False])}"
+    return f" Trained with {said}; {bias if biases.get(True) else 'none has an item bias'}."
+
+
+def _negatives(number: int) -> str:
+    return f"{number} negative{'s' * (number != 1)}"
 
 
 def best_of(runs: Sequence[Kept]) -> dict[str, Kept]:
@@ -48,24 +80,41 @@ def best_of(runs: Sequence[Kept]) -> dict[str, Kept]:
 
 
 def reported(paper: Paper, runs: Sequence[Kept], dataset: str) -> list[list[str]]:
-    """Each model's HR@10 and NDCG@10 beside what is reported for it; not available where nothing verified is."""
-    shown = ("HR@10", "NDCG@10")
-    heads = [f"{metric} {what}" for metric in shown for what in ("reported", "reproduced", "difference")]
-    table = [["", "reported by", *heads]]
-    for run in main_rows(runs):
-        rows = paper.reported_for(dataset, run.model)
-        for row in rows or [None]:
-            cells = []
-            for metric in shown:
-                theirs, ours = row and row.metrics.get(metric), run.record["metrics"].get(metric)
-                both = theirs is not None and ours is not None
-                cells += [cell(theirs), cell(ours), f"{ours['mean'] - theirs:+.4f}" if both else NONE]
-            table.append([label(paper, run), _source(row, shown) if row else NONE, *cells])
+    """Each model's HR@10 and NDCG@10 beside what is reported for it, under the same protocol and at the same width.
+
+    Not available where nothing verified is reported, or where no run of ours was measured like it.
+    """
+    heads = [f"{metric} {what}" for metric in SIDE_BY_SIDE for what in ("reported", "reproduced", "difference")]
+    table = [["", "reported by", "protocol, D", *heads]]
+    for model in dict.fromkeys(run.model for run in main_rows(runs)):
+        for row in paper.reported_for(dataset, model):
+            ours = like(runs, row)
+            text = paper.models[model] if ours is None else label(paper, ours)
+            cells = [text, _source(row), f"{row.protocol}, {row.dim}"]
+            for metric in SIDE_BY_SIDE:
+                found = ours and measured(ours, row.protocol).get(metric)
+                theirs = row.metrics.get(metric)
+                both = theirs is not None and found is not None
+                cells += [cell(theirs), cell(found), f"{found['mean'] - theirs:+.4f}" if both else NONE]
+            table.append(cells)
     return table
 
 
-def _source(row, shown: Sequence[str]) -> str:
-    others = ", ".join(f"{metric} {value:.4f}" for metric, value in row.metrics.items() if metric not in shown)
+def like(runs: Sequence[Kept], row: Reported) -> Kept | None:
+    """Our run of that model at that width and measured under that protocol, a main run before a sweep's; or None."""
+    mine = sorted((run for run in runs if run.model == row.model), key=lambda run: (bool(run.swept), run.name))
+    width = lambda run: run.record["settings"]["model"].get("dim")  # noqa: E731
+    return next((run for run in mine if width(run) == row.dim and measured(run, row.protocol)), None)
+
+
+def measured(run: Kept, protocol: str) -> dict[str, dict]:
+    """The run's metrics under that protocol; empty if it was not measured under it."""
+    record = run.record
+    return record["metrics"] if record["protocol"] == protocol else record["also"].get(protocol, {})
+
+
+def _source(row: Reported) -> str:
+    others = ", ".join(f"{name} {value:.4f}" for name, value in row.metrics.items() if name not in SIDE_BY_SIDE)
     return f"{row.name}: {row.note}" + (f"; also {others}" if others else "")
 
 

@@ -5,10 +5,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from socialjax.eval.tables import markdown_table
-from socialjax.run.report import comparisons, estimates, orders, sparsity
+from socialjax.run.report import comparisons, estimates, orders, searches, sparsity
 from socialjax.run.report.figures import TITLES, drawn
 from socialjax.run.report.gather import Kept, about, gather, main_rows
-from socialjax.run.report.overall import cost, label, notes, overall, reported
+from socialjax.run.report.overall import cost, label, legend, notes, overall, reported
 from socialjax.run.report.paper import Paper
 from socialjax.run.report.variations import other_differences, variation, varied_runs
 
@@ -17,10 +17,11 @@ HEADS = {
     "overall": "All models",
     "figures": "Figures",
     "reported": "Reported and reproduced",
-    "paired": "Paired tests over users",
+    "paired": "Differences: other users, other trainings",
     "orders": "Sampled beside full ranking",
     "corrected": "Estimates of full ranking from samples",
     "groups": "Groups of users",
+    "search": "Settings found on validation",
     "cost": "Time and memory",
 }
 PART = re.compile(r"(<!-- begin: (\S+) (\S+) (\S+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
@@ -87,14 +88,17 @@ def _blocks(paper: Paper, runs: Sequence[Kept], dataset: str, name: str, picture
     below = lambda some, protocol=None: about(some, lambda run: label(paper, run), protocol)  # noqa: E731
     if name == "overall":
         yield markdown_table(overall(paper, runs))
-        yield below(mine) + notes(paper, runs)
+        yield below(mine) + legend(paper, runs) + notes(paper, runs)
     elif name == "figures":
         for figure in drawn(runs):
             yield f"![{dataset}: {TITLES[figure]}]({pictures}{figure_name(paper, dataset, figure)})"
         yield below(mine)
     elif name == "reported":
         yield markdown_table(reported(paper, runs, dataset))
-        yield below(mine) + " Reported figures differ in their settings, as said; the difference is ours less theirs."
+        yield (
+            f"{below(mine)} Ours stand beside figures of the same protocol and width alone; where reported ones had "
+            "features, ours have none. The difference is ours less theirs."
+        )
     elif name == "paired":
         yield from _paired(paper, runs, below)
     elif name == "orders":
@@ -111,6 +115,11 @@ def _blocks(paper: Paper, runs: Sequence[Kept], dataset: str, name: str, picture
                 yield f"**{sparsity.heading(kind, metric)}**"
                 yield markdown_table(sparsity.by_sparsity(paper, runs, kind, metric))
         yield below(mine)
+    elif name == "search":
+        found = {run.model: run.search for run in runs if run.search is not None}
+        yield markdown_table(searches.found(paper, found)) if found else f"No search on {dataset} is kept yet."
+        if found:
+            yield searches.below(found)
     elif name == "cost":
         yield markdown_table(cost(paper, runs))
         yield (
@@ -127,14 +136,8 @@ def _blocks(paper: Paper, runs: Sequence[Kept], dataset: str, name: str, picture
 
 def _paired(paper: Paper, runs: Sequence[Kept], below) -> Iterator[str]:
     mine = main_rows(runs)
-    against, best, features = (
-        of(runs)
-        for of in (
-            comparisons.against_baseline,
-            comparisons.best_against_each,
-            comparisons.with_and_without_features,
-        )
-    )
+    against, best = comparisons.against_baseline(paper, runs), comparisons.best_against_each(paper, runs)
+    features = comparisons.with_and_without_features(runs)
     for heading, rows in (
         (f"Every model less {paper.models.get(comparisons.BASELINE, comparisons.BASELINE)}", against),
         ("The best model by NDCG@10 less every other", best),
@@ -147,8 +150,5 @@ def _paired(paper: Paper, runs: Sequence[Kept], below) -> Iterator[str]:
         if rows:
             yield f"**{heading}**"
             yield markdown_table(comparisons.comparison(paper, rows))
-            yield (
-                f"Each of the {len(rows[0][0].users):,} test users counts with the mean over the seeds; Holm's "
-                f"correction is over the {2 * len(rows)} tests of the table."
-            )
-    yield below(mine) if len(mine) > 1 else "A paired test needs two models."
+            yield comparisons.reading(rows)
+    yield below(mine) if len(mine) > 1 else "A difference needs two models."

@@ -5,19 +5,26 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True)
 class Reported:
-    """A figure published elsewhere for one of our models, and how its setting differs."""
+    """Figures published elsewhere for one of our models, and how their setting differs.
+
+    protocol: the one of ours under which they were measured; dim: the embedding size. Ours stand beside them only under
+    the same protocol and at the same width.
+    """
 
     dataset: str
     model: str
     name: str
     note: str
     metrics: dict[str, float]
+    protocol: str
+    dim: int
 
 
 @dataclasses.dataclass(frozen=True)
 class Paper:
     """models: name -> label, in the order of the tables; reference lines come first. notes: model -> why it has
-    no run of its own. swept: settings with a table of their own -> the values of its columns."""
+    no run of its own. swept: settings with a table of their own -> the values of its columns. apart: name of a run that
+    stands in the tables, but is never the best one nor in a test -> why."""
 
     name: str
     title: str
@@ -26,6 +33,7 @@ class Paper:
     reported: tuple[Reported, ...] = ()
     notes: dict[str, str] = dataclasses.field(default_factory=dict)
     swept: dict[str, tuple] = dataclasses.field(default_factory=dict)
+    apart: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
         unknown = {row.model for row in self.reported} | set(self.notes)

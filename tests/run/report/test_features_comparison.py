@@ -20,7 +20,7 @@ def finish(folder, all_users, cold, users=USERS):
             results.write_per_user(folder / f"seed_{seed}" / f"{name}.npz", mine, metrics)
     cold_means = [{"item interactions": {"[0, 1)": dict.fromkeys(METRICS, m)}} for m in (0.1, 0.3)]
     means = {metric: {"mean": 0.5, "ci95": 0.01} for metric in METRICS}
-    record = {"model": "diffnet", "seeds": [0, 1], "metrics": means, "groups": cold_means}
+    record = {"model": "diffnet", "seeds": [0, 1], "metrics": means, "groups": cold_means, "chosen_on": {}}
     results.write_json(folder / "result.json", record)
 
 
@@ -37,7 +37,10 @@ def test_differences_are_of_means_over_seeds_user_by_user(runs):
     rows = {(row["group"], row["metric"]): row for row in features.compared(runs)}
     assert len(rows) == 4 and {row["model"] for row in rows.values()} == {"diffnet"}
     gained, same = rows["all", "NDCG@10"], rows["cold items", "NDCG@10"]
+    again, gained, same = gained["over_trainings"], gained["over_users"], same["over_users"]
     assert gained["difference"] == pytest.approx(0.125, abs=1e-3) and gained["num_users"] == 40
+    # Seeds lie .125 below and above: t = .125 / sqrt(.03125 / 2 + .03125 / 2) = .7071 on two degrees of freedom.
+    assert (again["num_a"], again["num_b"]) == (2, 2) and again["p"] == pytest.approx(0.5528, abs=1e-3)
     # t = 0.125 / (0.125 sqrt(40 / 39) / sqrt(40)) = sqrt(39)
     assert gained["p_t"] == pytest.approx(2.4e-7, rel=0.1) and gained["low"] > 0
     assert (same["difference"], same["p_t"], same["num_users"]) == (0.0, 1.0, 10)
@@ -47,8 +50,8 @@ def test_differences_are_of_means_over_seeds_user_by_user(runs):
 def test_the_tables_have_a_row_for_each_variant_and_test(runs):
     text = features.tables(runs)
     assert "\nDiffNet, with features " in text and "\nDiffNet  " in text
-    assert text.count("\nDiffNet, NDCG@10 ") == text.count("\nDiffNet, HR@10 ") == 2 and "+0.1250 (" in text
-    assert "\ncold items, paired over 10 users" in text
+    assert text.count("\nDiffNet, NDCG@10 ") == text.count("\nDiffNet, HR@10 ") == 2 and "+0.1250" in text
+    assert "\ncold items:\n" in text and "over 10 test users" in text and "other trainings: p" in text
     assert "0.2000 ±1.2706" in text  # 0.1 and 0.3: t = 12.706 on one degree of freedom, times 0.1
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from socialjax.models.cf.bpr import BPR
+from socialjax.models.cf.fm import FM
 from socialjax.models.cf.svdpp import SVDpp
 from socialjax.run.code_digest import code_digest
 from socialjax.run.pictures import blank, save
@@ -13,7 +14,7 @@ from socialjax.run.report import comparisons, estimates, orders, sparsity, varia
 from socialjax.run.report.figures import spread
 from socialjax.run.report.gather import Kept, about, span
 from socialjax.run.report.keep import without_places
-from socialjax.run.report.overall import best_of, notes, overall, reported
+from socialjax.run.report.overall import best_of, comparable, legend, notes, overall, reported
 from socialjax.run.report.paper import Paper, Reported
 
 PAPER = Paper(
@@ -21,7 +22,7 @@ PAPER = Paper(
     title="P",
     datasets=("d",),
     models={"bpr": "BPR", "fm": "FM", "svdpp": "SVD++", "diffnet": "DiffNet"},
-    reported=(Reported("d", "svdpp", "theirs", "D = 8", {"HR@10": 0.25, "HR@5": 0.125}),),
+    reported=(Reported("d", "svdpp", "theirs", "ids", {"HR@10": 0.25, "HR@5": 0.125}, "sampled9-official", 64),),
     notes={"fm": "as BPR"},
     swept={"dim": (16,)},
 )
@@ -45,6 +46,7 @@ def kept(name, model="bpr", hr=((0.0,),), ndcg=((0.0,),), seeds=(0, 1), **record
         "commit": "0123456789abcdef",
         "settings": {"model": {"dim": 64}, "seeds": list(seeds)},
         "provenance": {"kind": "real", "files": {}},
+        "chosen_on": {"part": "validation", "protocol": "sampled9-strict", "rejected": ["train", "validation"]},
     }
     return Kept(name, base | record, np.arange(len(values)), values, ("HR@10", "NDCG@10"))
 
@@ -66,31 +68,47 @@ def test_each_user_counts_with_the_mean_over_the_seeds():
 
 
 def test_paired_tests_are_those_worked_by_hand_and_holm_goes_over_the_whole_table():
-    rows = comparisons.against(comparisons.against_baseline([BASE, A, C]))
-    found = {(a.name, b.name, metric): (test, holm) for a, b, metric, test, holm, _ in rows}
+    rows = comparisons.against(comparisons.against_baseline(PAPER, [BASE, A, C]))
+    found = {(one.a.name, one.b.name, one.metric): (one.users, one.p_users) for one in rows}
     test, _ = found["svdpp", "bpr", "HR@10"]
     np.testing.assert_allclose([test.difference, test.high], [0.5, 0.5 + 3.182446 * 0.288675], rtol=1e-5)
     p = [found[key][0].p_t for key in found]
     np.testing.assert_allclose(p, [0.181690, 0.057669, 1.0, 0.005986], rtol=1e-4)
     # Ascending: 4 * 0.005986, 3 * 0.057669, 2 * 0.181690, 1 * 1
     np.testing.assert_allclose([found[key][1] for key in found], [0.363380, 0.173007, 1.0, 0.023944], rtol=1e-4)
-    # Its table: HR's three cells, then NDCG's.
-    table = comparisons.comparison(PAPER, comparisons.against_baseline([BASE, A, C]))
+    # Its table: HR's five cells, then NDCG's.
+    table = comparisons.comparison(PAPER, comparisons.against_baseline(PAPER, [BASE, A, C]))
     assert [row[0] for row in table[1:]] == ["SVD++ - BPR", "DiffNet - BPR"]
-    assert [table[1][k] for k in (2, 5)] == ["0.36", "0.17"]
-    assert table[1][1] == "+0.5000 (-0.4187 to +1.4187)"
-    assert [len(row) for row in table] == [7, 7, 7]
+    assert [table[1][k] for k in (3, 8)] == ["0.36", "0.17"]
+    assert table[1][1:3] == ["+0.5000", "-0.4187 to +1.4187"]
+    assert [len(row) for row in table] == [11, 11, 11]
+
+
+def test_trainings_are_compared_by_the_means_of_their_seeds():
+    # HR of a by seed: (1 + .5 + 1 + 0) / 4 = .625 and (1 - .5 + 1 + 0) / 4 = .375; of the baseline 0 and 0. Welch:
+    # .5 / sqrt(.03125 / 2) = 4 on one degree of freedom, p = 2 (1/2 - atan(4) / pi) = .155958.
+    np.testing.assert_array_equal(A.seed_means("HR@10"), [0.625, 0.375])
+    one = comparisons.against([(A, BASE)])[0]
+    assert (one.metric, one.trainings.num_a, one.trainings.num_b) == ("HR@10", 2, 2)
+    assert one.trainings.p == pytest.approx(0.155958, rel=1e-5)
+    assert one.trainings.high == pytest.approx(0.5 + 12.7062 * 0.125, rel=1e-5)  # t(.975, 1) sqrt(.03125 / 2)
+    assert one.p_trainings == pytest.approx(0.155958, rel=1e-5)  # twice that, but NDCG's 0 comes first: 1 x
+    alone = kept("fm", hr=((0,),) * 4, ndcg=((0,),) * 4, seeds=(0,))
+    told = comparisons.against([(alone, BASE)])[0]
+    assert told.trainings is None and told.p_trainings is None
+    assert comparisons.questions(told)[2:] == ["trained once", "trained once"]
+    assert "2 + 2 trainings" in comparisons.reading([(A, BASE)])
 
 
 def test_the_best_is_tested_against_every_other_and_features_against_none():
-    assert [(a.name, b.name) for a, b in comparisons.best_against_each([BASE, A, C])] == [
+    assert [(a.name, b.name) for a, b in comparisons.best_against_each(PAPER, [BASE, A, C])] == [
         ("diffnet", "bpr"),
         ("diffnet", "svdpp"),
     ]
     with_features = kept("svdpp-features", "svdpp")
     pairs = comparisons.with_and_without_features([BASE, A, with_features, kept("fm-features", "fm")])
     assert [(a.name, b.name) for a, b in pairs] == [("svdpp-features", "svdpp")]
-    assert comparisons.against_baseline([A, C]) == []
+    assert comparisons.against_baseline(PAPER, [A, C]) == []
 
 
 @pytest.mark.parametrize("p, text", [(0.434, "0.43"), (0.0031, "0.003"), (2e-10, "2e-10"), (0.0, "below 1e-99")])
@@ -189,16 +207,57 @@ def test_variations_hold_the_main_run_and_say_what_else_differs():
     assert variations.other_differences(PAPER, runs, "dim") == "Beside dim, DiffNet also in model.l2."
 
 
-def test_what_is_not_reported_is_not_available():
-    table = reported(PAPER, [BASE, A], "d")
-    assert table[1] == ["BPR", "not available", "not available", "0.0000 ±0.0100"] + ["not available"] * 2 + [
-        "0.0000 ±0.0100",
-        "not available",
-    ]
-    assert table[2][:5] == ["SVD++", "theirs: D = 8; also HR@5 0.1250", "0.2500", "0.5000 ±0.0100", "+0.2500"]
-    assert table[2][5:] == ["not available", "0.7500 ±0.0100", "not available"]
+def test_reported_figures_stand_beside_ours_of_the_same_protocol_and_width_alone():
+    other = {"HR@10": {"mean": 0.3125, "ci95": 0.01}, "NDCG@10": {"mean": 0.5, "ci95": 0.01}}
+    wide = kept("svdpp", "svdpp", also={"sampled9-official": other})
+    none = ["not available"]
+    want = ["SVD++", "theirs: ids; also HR@5 0.1250", "sampled9-official, 64", "0.2500", "0.3125 ±0.0100", "+0.0625"]
+    assert reported(PAPER, [BASE, wide], "d")[1:] == [[*want, *none, "0.5000 ±0.0100", *none]]
+    # Not measured under that protocol, or at another width: no figure of ours, and no difference.
+    assert reported(PAPER, [BASE, A], "d")[1][3:6] == ["0.2500", *none * 2]
+    narrow = {"settings": {"model": {"dim": 32}}, "also": {"sampled9-official": other}}
+    assert reported(PAPER, [kept("svdpp", "svdpp", **narrow)], "d")[1][3:6] == ["0.2500", *none * 2]
+    # The value of a sweep that has the width stands in for a main run that has not.
+    swept = kept("svdpp-dim=64", "svdpp", also={"sampled9-official": other})
+    row = reported(PAPER, [kept("svdpp", "svdpp", **narrow), swept], "d")[1]
+    assert (row[0], row[5]) == ("SVD++, dim=64", "+0.0625")
+    assert len(reported(PAPER, [BASE], "d")) == 1 and len(reported(PAPER, [wide], "elsewhere")) == 1
     with pytest.raises(ValueError, match="nobody must be among the models of x"):
-        Paper("x", "", (), {"bpr": "BPR"}, (Reported("d", "nobody", "", "", {}),))
+        Paper("x", "", (), {"bpr": "BPR"}, (Reported("d", "nobody", "", "", {}, "full", 8),))
+
+
+def test_rows_of_the_older_protocol_say_so_and_are_neither_bold_nor_tested():
+    current = {"code": code_digest(BPR)}
+    new, mine = kept("bpr", **current), kept("svdpp", "svdpp", hr=((0.25,),), code=code_digest(SVDpp))
+    older = kept("fm", "fm", hr=((0.5,),), chosen_on=None, code=code_digest(FM))
+    assert (older.is_older, new.is_older) == (True, False)
+    assert [row[0] for row in overall(PAPER, [new, older, mine])[2:]] == ["BPR", "FM (older protocol)", "SVD++"]
+    assert best_of(comparable(PAPER, [new, older, mine]))["HR@10"] is mine
+    assert [(a.name, b.name) for a, b in comparisons.against_baseline(PAPER, [new, older, mine])] == [("svdpp", "bpr")]
+    assert "Older protocol: " in about([new, older]) and "Older" not in about([new, mine])
+    # Where all are of the older one, they may be compared with each other.
+    once = kept("bpr", chosen_on=None, **current)
+    assert [(a.name, b.name) for a, b in comparisons.against_baseline(PAPER, [once, older])] == [("fm", "bpr")]
+
+
+def test_a_run_with_other_settings_than_the_search_found_is_of_the_older_protocol():
+    settings = {"model": {"name": "bpr", "dim": 64, "l2": 0.1}, "train": {"epochs": 9, "quiet": True}}
+    run = kept("bpr", settings=settings | {"seeds": [0, 1]})
+    found = {"settings": {"model": dict(settings["model"]), "train": {"epochs": 9, "quiet": False}}}
+    assert not dataclasses.replace(run, search=found).is_older, "a progress bar changes no figure"
+    found["settings"]["model"]["l2"] = 0.2
+    assert dataclasses.replace(run, search=found).is_older
+    assert not dataclasses.replace(run, name="bpr-dim=16", search=found).is_older, "a sweep differs on purpose"
+
+
+def test_a_row_that_stands_apart_is_neither_bold_nor_tested():
+    paper = dataclasses.replace(PAPER, apart={"svdpp-longer": "searched further"})
+    best, rest = kept("svdpp-longer", "svdpp", hr=((0.5,),)), kept("svdpp", "svdpp", hr=((0.25,),))
+    runs = [BASE, rest, best]
+    assert comparable(paper, runs) == [BASE, rest] and comparable(PAPER, runs) == runs
+    bold = [row[0] for row in overall(paper, runs) if "**" in row[2]]
+    assert bold == ["SVD++"] and len(comparisons.against_baseline(paper, runs)) == 1
+    assert " SVD++, longer is neither bold nor tested: searched further." in notes(paper, runs)
 
 
 def test_the_best_is_bold_unless_its_code_has_changed():
@@ -217,6 +276,20 @@ def test_the_best_is_bold_unless_its_code_has_changed():
     # No figure is bold where one model stands beside reference lines, however much these are above it.
     assert not any("**" in text for row in overall(PAPER, [low]) + overall(PAPER, [fresh, stale]) for text in row)
     assert notes(PAPER, [fresh]) == " FM: as BPR. Not run: SVD++, DiffNet."
+
+
+def test_the_legend_says_loss_negatives_and_item_bias():
+    def trained(name, objective, negatives, bias):
+        model = {"dim": 64, "objective": objective, "negatives": negatives, "item_bias": bias}
+        return kept(name, name, settings={"model": model, "seeds": [0, 1]})
+
+    runs = [trained("bpr", "softmax", 16, True), trained("fm", "bpr", 1, True), trained("svdpp", "softmax", 16, True)]
+    said = " Trained with softmax with 16 negatives: BPR, SVD++; bpr with 1 negative: FM; "
+    assert legend(PAPER, runs) == f"{said}all have an item bias."
+    bare = trained("diffnet", "bpr", 1, False)
+    assert legend(PAPER, [runs[0], bare]).endswith("bpr with 1 negative: DiffNet; no item bias: DiffNet.")
+    assert legend(PAPER, [bare]).endswith("none has an item bias.")
+    assert legend(PAPER, [BASE]) == ""
 
 
 def test_the_line_below_a_table_says_data_protocol_seeds_and_commits():

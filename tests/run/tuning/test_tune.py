@@ -16,6 +16,8 @@ from socialjax.models import MODELS
 from socialjax.models.cf.bpr import BPR
 from socialjax.ranges import Choice
 from socialjax.run import results
+from socialjax.run.report import searches
+from socialjax.run.report.paper import Paper
 from socialjax.run.study.settings import Setting
 from socialjax.run.tuning import halving, space, trials
 from socialjax.run.tuning.search import Search
@@ -252,3 +254,26 @@ def test_data_without_validation_is_told(small, tmp_path, monkeypatch):
     data = dataclasses.replace(small.data, validation="none")
     with pytest.raises(ValueError, match="tuning chooses by validation, and data set 'own' has no validation part"):
         trials.bench(sources.load(data), small.experiments()[0][1])
+
+
+def test_a_kept_search_says_what_was_found_and_tried_and_by_which_runs_it_was_followed(unbroken, tmp_path):
+    folder, _ = unbroken
+    path = searches.keep(folder, tmp_path)
+    assert path == tmp_path / "own" / "search" / "bpr.json"
+    best = results.read_json(folder / "best.json")
+    found = searches.kept_searches(tmp_path, "own")["bpr"]
+    assert found["model"] == best["model"] and found[METRIC] == best[METRIC]
+    assert [line["trial"] for line in found["all_trials"]] == [line["trial"] for line in ledger(folder)]
+    assert str(folder) not in path.read_text() and "workdir" not in found["settings"]
+    followed = {"settings": best["settings"] | {"seeds": [0, 1, 2], "eval": {}}}
+    assert searches.is_of(found, followed)
+    model = best["settings"]["model"]
+    assert not searches.is_of(found, {"settings": followed["settings"] | {"model": model | {"l2": model["l2"] * 2}}})
+    paper = Paper("p", "P", ("own",), {"bpr": "BPR"})
+    row = searches.found(paper, {"bpr": found})[1]
+    shared = [f"{model['objective']} {model['negatives']}", str(model["l2"]), str(model["dropout"])]
+    assert row[:1] + row[3:7] == ["BPR", "3", *shared]
+    assert "cap" in searches.below({"bpr": found | {"epoch": [3]}})
+    assert searches.below({"bpr": found | {"epoch": [4]}}).endswith("so cut: bpr.")  # the last rung ends at epoch 4
+    with pytest.raises(ValueError, match="best.json is missing"):
+        searches.keep(tmp_path, tmp_path)
