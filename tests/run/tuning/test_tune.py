@@ -275,5 +275,5 @@ def test_a_kept_search_says_what_was_found_and_tried_and_by_which_runs_it_was_fo
     assert row[:1] + row[3:7] == ["BPR", "3", *shared]
     assert "cap" in searches.below({"bpr": found | {"epoch": [3]}})
     assert searches.below({"bpr": found | {"epoch": [4]}}).endswith("so cut: bpr.")  # the last rung ends at epoch 4
-    with pytest.raises(ValueError, match="best.json is missing"):
+    with pytest.raises(ValueError, match=r"best\.json is missing"):
         searches.keep(tmp_path, tmp_path)
