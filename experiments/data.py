@@ -8,6 +8,7 @@
 CPU, seconds. Files are searched in --data.dir, $SOCIALJAX_DATA/<name>, and the cache.
 """
 
+import dataclasses
 import os
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Annotated
 import numpy as np
 import tyro
 
-from socialjax.data import cache, download, leaks, sources, validate
+from socialjax.data import cache, download, leaks, published_features, sources, validate
 from socialjax.data.errors import DataError
 from socialjax.data.facts import FACTS, facts
 from socialjax.data.raw.negative_files import read_negatives
@@ -28,6 +29,7 @@ from socialjax.run.pictures import blank, save
 
 Name = Annotated[str, tyro.conf.Positional]
 Folder = Annotated[Path | None, tyro.conf.arg(name="data.dir")]
+Features = Annotated[bool, tyro.conf.arg(name="data.published-features")]
 Names = Annotated[tuple[str, ...], tyro.conf.Positional]
 BAR = 40
 LISTS = 2000  # users whose evaluation lists are drawn and looked through
@@ -46,38 +48,46 @@ def list_sets() -> int:
     return 0
 
 
-def fetch(name: Name) -> int:
-    """Downloads a published set into the cache, its optional files too.
+def fetch(name: Name, features: Features = False) -> int:
+    """Downloads a published set into the cache.
 
     Args:
         name: one of the published sets.
+        features: the features that are published beside it, too.
     """
     if name not in PUBLISHED:
         raise DataError(f"{name!r} is none of the published sets: {', '.join(PUBLISHED)}")
     entry, folder = PUBLISHED[name], sources.raw_folder(name)
-    fetched = download.fetch(entry, folder)
-    for path in fetched:
+    also = published_features.require(name).optional if features else ()
+    for path in download.fetch(entry, folder, files=entry.files + also):
         print(f"{path.name:<22} {path.stat().st_size:>12,} bytes, checksum as published")
+    print(f"{name} is in {folder}")
     absent = [file.name for file in entry.optional if not (folder / file.name).is_file()]
-    print(f"{name} is in {folder}" + (f"; without {', '.join(absent)}, which no address has" if absent else ""))
+    if absent:
+        print(f"without its features, {' and '.join(absent)}; {published_features.OPTION} takes them")
     return 0
 
 
-def check(names: Names, dir: Folder = None, split: leaks.Split = "auto") -> int:
+def check(names: Names, dir: Folder = None, split: leaks.Split = "auto", features: Features = False) -> int:
     """Compares every known figure with the published one and looks for leaks; exits 1 for a difference or a leak.
 
     Args:
         names: published sets, or one of your own with --data.dir.
         dir: the folder that holds the files.
         split: what the order of times has to be; auto: what most of the pairs keep to.
+        features: look at the features that are published beside the set, too.
     """
     if not names:
         raise DataError(f"check needs a name: {', '.join(PUBLISHED)}, or your own with --data.dir")
-    return 0 if all([_check_one(name, dir, split) for name in names]) else 1
+    return (
+        0
+        if all([_check_one(DataSettings(name=name, dir=dir, published_features=features), split) for name in names])
+        else 1
+    )
 
 
-def _check_one(name: str, dir: Path | None, split: leaks.Split) -> bool:
-    settings = DataSettings(name=name, dir=dir, require_real=True)
+def _check_one(settings: DataSettings, split: leaks.Split) -> bool:
+    name, settings = settings.name, dataclasses.replace(settings, require_real=True)
     try:
         data = sources.load(settings)
         found = leaks.find(data, split) + _negatives(data, settings)
@@ -124,7 +134,9 @@ def _negatives(data: Dataset, settings: DataSettings) -> list[leaks.Finding]:
     return [finding for finding in found if finding is not None]
 
 
-def describe(name: Name, dir: Folder = None, offline: bool = False, out: Path | None = None) -> int:
+def describe(
+    name: Name, dir: Folder = None, offline: bool = False, out: Path | None = None, features: Features = False
+) -> int:
     """Counts, degrees and origin of a set; its stand-in when the files are not found.
 
     Args:
@@ -132,8 +144,9 @@ def describe(name: Name, dir: Folder = None, offline: bool = False, out: Path | 
         dir: the folder that holds the files.
         offline: do not download.
         out: write a plot of the degrees there (PNG).
+        features: take the features that are published beside the set, too.
     """
-    data = sources.load(DataSettings(name=name, dir=dir, offline=offline))
+    data = sources.load(DataSettings(name=name, dir=dir, offline=offline, published_features=features))
     print(_title(data))
     density = sum(map(len, data.parts().values())) / (data.num_users * data.num_items)
     print(_table([(key, f"{value:,}") for key, value in counts(data).items()], right=(1,)))

@@ -46,30 +46,21 @@ class Unreachable(DownloadError):
 
 
 def fetch(
-    entry: Published, folder: Path, limits: Limits = LIMITS, addresses: tuple[str, ...] | None = None
+    entry: Published, folder: Path, limits: Limits = LIMITS, files: tuple[RemoteFile, ...] | None = None
 ) -> list[Path]:
-    """Downloads the files of `entry` that `folder` lacks, the optional ones only if they are to be had.
+    """Downloads those of `files` that `folder` lacks; by default all that `entry` requires, and no optional one.
 
-    Stops at the first sign that the host is out of reach. Raises DownloadError; what came so far is kept for the
-    next try as `<name>.part`.
+    Says what is taken, and of each file how large it is before it comes. Raises DownloadError; what came so far is kept
+    for the next try as `<name>.part`.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DownloadError(_disk_trouble(folder, error)) from error
-    fetched = []
-    for file in entry.files + entry.optional:
-        if (folder / file.name).is_file():
-            continue
-        try:
-            fetched.append(fetch_file(file, addresses or entry.addresses, folder, limits))
-        except DownloadError as error:
-            if file not in entry.optional:
-                raise
-            log.info("optional %s of %s was not downloaded: %s", file.name, entry.name, error)
-            if isinstance(error, Unreachable):
-                break
-    return fetched
+    lacking = [file for file in files or entry.files if not (folder / file.name).is_file()]
+    if lacking:
+        log.info("%s: downloading %s", entry.name, ", ".join(file.name for file in lacking))
+    return [fetch_file(file, entry.addresses, folder, limits) for file in lacking]
 
 
 def fetch_file(file: RemoteFile, addresses: tuple[str, ...], folder: Path, limits: Limits = LIMITS) -> Path:
@@ -166,6 +157,7 @@ def _receive(url: str, part, limits: Limits, deadline: float) -> tuple[bool, int
             have = 0
         length = answer.headers["Content-Length"] or ""
         expected = have + int(length) if length.isdigit() else None
+        log.info("%s: %s%s", url, _said(expected), f", {_said(have)} of them are here" if have else "")
         show = {"desc": url.rsplit("/", 1)[-1], "disable": not sys.stderr.isatty(), "leave": False}
         with tqdm(total=expected, initial=have, unit="B", unit_scale=True, **show) as bar:
             while chunk := _read(answer, url):
@@ -174,6 +166,13 @@ def _receive(url: str, part, limits: Limits, deadline: float) -> tuple[bool, int
                 if time.monotonic() > deadline:
                     raise Unreachable(f"{url}: not complete after {limits.total:g} s; run again to resume")
     return expected is None or _size(part) >= expected, expected
+
+
+def _said(size: int | None) -> str:
+    """A size for people, in the units of 1,000 that disks are sold in."""
+    if size is None:
+        return "the server does not say how large"
+    return f"{size / 1e6:,.1f} MB" if size >= 1e6 else f"{size:,} bytes"
 
 
 def _read(answer, url: str) -> bytes:

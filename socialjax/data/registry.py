@@ -24,7 +24,11 @@ class RemoteFile:
 
 @dataclasses.dataclass(frozen=True)
 class Published:
-    """A published set. `addresses` are folders, tried in turn; the checksums decide, not the address."""
+    """A published set. `addresses` are folders, tried in turn; the checksums decide, not the address.
+
+    optional: features that are published beside the set and are taken only when they are asked for; optional_at: where
+    a person finds them. `read` never reads them.
+    """
 
     name: str
     about: str
@@ -34,6 +38,7 @@ class Published:
     counts: Mapping[str, int]
     licence: str
     optional: tuple[RemoteFile, ...] = ()
+    optional_at: str = ""
 
     def missing(self, folder: Path) -> list[str]:
         """Names of the required files that `folder` lacks; `<name>.gz` counts."""
@@ -60,7 +65,8 @@ _SETS = (
             RemoteFile("user_vector.npy", blob="85009b43aa2c5f6d6cb11c6c53665ad299781620"),
             RemoteFile("item_vector.npy", blob="374f0e2ff7a64a068540e73d5d64ebd41af5cc8e"),
         ),
-        read=lambda folder, seed: diffnet.read(folder, "yelp", diffnet.PUBLISHED["yelp"]),
+        optional_at="github.com/PeiJieSun/diffnet, folder diffnet-tensorflow-v1-python3/data/yelp",
+        read=lambda folder, seed: diffnet.read(folder, "yelp", diffnet.PUBLISHED["yelp"], features=False),
         counts=diffnet.PUBLISHED["yelp"],
         licence=diffnet.LICENCES["yelp"],
     ),
@@ -76,7 +82,7 @@ _SETS = (
             RemoteFile("flickr.test.rating", "19bec446356247792554269cf603abc3b9a304cfb42ac774313f39b2d10a6303"),
             RemoteFile("flickr.links", "8e38640aa6774576f841041764a577d2b497a0357074674039cbac4f6184c7a3"),
         ),
-        read=lambda folder, seed: diffnet.read(folder, "flickr", diffnet.PUBLISHED["flickr"]),
+        read=lambda folder, seed: diffnet.read(folder, "flickr", diffnet.PUBLISHED["flickr"], features=False),
         counts=diffnet.PUBLISHED["flickr"],
         licence=diffnet.LICENCES["flickr"],
     ),

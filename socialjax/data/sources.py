@@ -8,11 +8,11 @@ from typing import Annotated, Literal
 
 import tyro
 
-from socialjax.data import cache, download, standin
+from socialjax.data import cache, download, file_bytes, published_features, standin
 from socialjax.data.errors import DataError
 from socialjax.data.feature_files import parse_features
 from socialjax.data.file_bytes import read_bytes
-from socialjax.data.raw import attribute_files, frame_files, ngcf
+from socialjax.data.raw import additions, attribute_files, frame_files, ngcf
 from socialjax.data.raw import folder as own
 from socialjax.data.raw.folder import FolderOptions
 from socialjax.data.registry import PUBLISHED, Published
@@ -34,6 +34,9 @@ class DataSettings(FolderOptions):
     """The folder that holds the files; searched before $SOCIALJAX_DATA/<name>, the cache and the download."""
     features: Path | None = None
     """A .npy table of item features, one row for each item in the order of our numbers; in place of the set's own."""
+    published_features: bool = False
+    """Take the features that are published beside a set as well (yelp has some); they are downloaded where they are
+    not at hand, and missing ones are an error."""
     offline: Annotated[bool, tyro.conf.arg(aliases=["--offline"])] = False
     """Never download."""
     require_real: Annotated[bool, tyro.conf.arg(aliases=["--require-real"])] = False
@@ -57,12 +60,14 @@ def load(settings: DataSettings, limits: download.Limits = download.LIMITS) -> D
     entry = PUBLISHED.get(settings.name)
     if entry is not None:
         _refuse_own_only(settings)
+    if settings.published_features:
+        published_features.require(settings.name)
     found, failure = find(settings), "--data.offline forbids the download"
     if found is None and entry is not None and not settings.offline:
         found, failure = _download(entry, limits)
     if found is not None:
-        data = _read(settings, found)
-    elif entry is None or settings.require_real or settings.name not in standin.SHAPES:
+        data = _read(settings, found, limits)
+    elif entry is None or _forbids_stand_in(settings):
         raise DataError(_instructions(settings, failure))
     else:
         log.warning("%s was not found (%s): using the generated stand-in, not real data", settings.name, failure)
@@ -109,36 +114,49 @@ def raw_folder(name: str) -> Path:
 def raw_files(name: str, folder: Path) -> list[Path]:
     """The files in `folder` that the set `name` is read from, in the order of their names."""
     if name in PUBLISHED:
-        known = [file.name for file in PUBLISHED[name].files + PUBLISHED[name].optional]
-        return [file for file in sorted(folder.iterdir()) if file.name.removesuffix(".gz") in known]
+        return sorted(file_bytes.require(folder, [file.name for file in PUBLISHED[name].files]))
     if lists := ngcf.paths(folder, name):
         return sorted(lists.values())
     starts = (f"{name}.", "user_vector.npy", "item_vector.npy", "social_vector.npy")
     return [file for file in sorted(folder.iterdir()) if file.name.startswith(starts) and file.is_file()]
 
 
-def _read(settings: DataSettings, found: Found) -> Dataset:
+def _read(settings: DataSettings, found: Found, limits: download.Limits) -> Dataset:
+    if settings.name in PUBLISHED:
+        return _read_published(settings, PUBLISHED[settings.name], found, limits)
+    return _read_own(settings, found)
+
+
+def _read_published(settings: DataSettings, entry: Published, found: Found, limits: download.Limits) -> Dataset:
+    name, folder, features = entry.name, found.folder, []
+    if settings.published_features:
+        features = published_features.find(entry, folder, raw_folder(name), settings.offline, limits)
+    else:
+        published_features.say_unused(entry, folder)
+    sums = cache.file_checksums([*raw_files(name, folder), *features])
+    key = cache.key_of(name, files=sums, seed=settings.seed, published_features=settings.published_features)
+    data = cache.prepared(name, key, lambda: additions.with_features(entry.read(folder, settings.seed), features))
+    log.info("%s: files of %s (%s)", name, folder, found.place)
+    if features:
+        log.info("%s: published features %s", name, " and ".join(map(str, features)))
+    return data
+
+
+def _read_own(settings: DataSettings, found: Found) -> Dataset:
     name, folder = settings.name, found.folder
     options = FolderOptions(**{f.name: getattr(settings, f.name) for f in dataclasses.fields(FolderOptions)})
-    published = PUBLISHED.get(name)
-    if published is None and frame_files.is_here(folder):  # mapped from where it lies, so there is no prepared form
+    if frame_files.is_here(folder):  # mapped from where it lies, so there is no prepared form
         _refuse_own_only(settings, but=("min_value",))
         log.info("%s: files of %s (%s)", name, folder, found.place)
         return frame_files.read(folder, name, settings.min_value)
-    if published is None and attribute_files.is_here(folder):
+    if attribute_files.is_here(folder):
         _refuse_own_only(settings)
         log.info("%s: files of %s (%s)", name, folder, found.place)
         return attribute_files.read(folder, name)
     sums = cache.file_checksums(raw_files(name, folder))
-    if published:
-        depends = {"files": sums, "seed": settings.seed}
-        data = cache.prepared(name, cache.key_of(name, **depends), lambda: published.read(folder, settings.seed))
-    else:
-        depends = {"files": sums, "options": dataclasses.asdict(options)}
-        data = cache.prepared(name, cache.key_of(name, **depends), lambda: own.read(folder, name, options))
+    depends = {"files": sums, "options": dataclasses.asdict(options)}
+    data = cache.prepared(name, cache.key_of(name, **depends), lambda: own.read(folder, name, options))
     log.info("%s: files of %s (%s)", name, folder, found.place)
-    if published:
-        return data
     # Equal files may lie elsewhere the next time, so the place is no part of what is kept.
     return dataclasses.replace(data, provenance=dataclasses.replace(data.provenance, source=str(folder)))
 
@@ -155,6 +173,10 @@ def _download(entry: Published, limits: download.Limits) -> tuple[Found | None, 
 def _stand_in(settings: DataSettings) -> Dataset:
     key = cache.key_of(settings.name, standin=standin.VERSION, seed=settings.seed)
     return cache.prepared(f"{settings.name}-stand-in", key, lambda: standin.make(settings.name, settings.seed))
+
+
+def _forbids_stand_in(settings: DataSettings) -> bool:
+    return settings.require_real or settings.published_features or settings.name not in standin.SHAPES
 
 
 def _must_be_complete(name: str, folder: Path, named_by: str) -> None:
@@ -194,7 +216,12 @@ def _instructions(settings: DataSettings, failure: str) -> str:
             f"{name}.test.rating, or train.txt and test.txt with a line of items for each user (docs/data.md)"
         )
     entry = PUBLISHED[name]
-    without = "--data.require-real forbids the stand-in" if name in standin.SHAPES else "there is no stand-in of it"
+    if name not in standin.SHAPES:
+        without = "there is no stand-in of it"
+    elif settings.require_real:
+        without = "--data.require-real forbids the stand-in"
+    else:
+        without = f"its stand-in has no features, which {published_features.OPTION} wants"
     return (
         f"the files of {name} were not found and {without}. "
         f"Download: {failure}. Put {', '.join(file.name for file in entry.files)} "

@@ -32,6 +32,8 @@ FREE = {
     "train.quiet",
     "train.save_seconds",
 }
+# Settings that came later, with the value that all runs before had: at that value they are no other settings.
+LATER = {"data.published_features": False}
 CODE = ("socialjax", "experiments", "pyproject.toml", "constraints.txt")  # what figures hang on
 VERSIONS = ("socialjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
@@ -69,7 +71,11 @@ def _identity(folder: Path) -> str:
 
 def binding(settings: dict, data: dict) -> dict:
     """The settings that decide the figures, flat: {"model.dim": 64, ...}, with what the data is."""
-    kept = {name: value for name, value in flat(settings) if name not in FREE}
+    kept = {
+        name: value
+        for name, value in flat(settings)
+        if name not in FREE and not (name in LATER and value == LATER[name])
+    }
     return {**kept, "data.kind": data["kind"], "data.files": data["files"]}
 
 

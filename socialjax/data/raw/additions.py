@@ -10,7 +10,7 @@ from socialjax.data.file_bytes import find, read_bytes
 from socialjax.data.schema import Dataset
 from socialjax.data.split import hold_out_validation
 
-FEATURE_FILES = ("user_vector.npy", "item_vector.npy")
+FEATURE_FILES = {"user_vector.npy": "user_features", "item_vector.npy": "item_features"}  # file -> table
 SOCIAL_FILE = "social_vector.npy"
 
 
@@ -22,6 +22,17 @@ def read_features(folder: Path, name: str, rows: int | None, checksums: dict[str
     file = read_bytes(path)
     checksums[path.name] = file.sha256
     return parse_features(file, rows)
+
+
+def with_features(data: Dataset, paths: list[Path]) -> Dataset:
+    """`data` with the feature tables of these files, plain or .gz, one row for each id. Raises DataError."""
+    tables, sums = {}, {}
+    for path in paths:
+        table, file = FEATURE_FILES[path.name.removesuffix(".gz")], read_bytes(path)
+        tables[table] = parse_features(file, data.num_users if table == "user_features" else data.num_items)
+        sums[path.name] = file.sha256
+    provenance = dataclasses.replace(data.provenance, files=data.provenance.files | sums)
+    return dataclasses.replace(data, provenance=provenance, **tables)
 
 
 def with_validation(data: Dataset, ratio: float, seed: int) -> Dataset:

@@ -10,7 +10,7 @@ import numpy as np
 
 from socialjax.data import validate
 from socialjax.data.file_bytes import require
-from socialjax.data.raw.additions import FEATURE_FILES, read_features
+from socialjax.data.raw.additions import read_features
 from socialjax.data.raw.pairs_files import memory_named, read_links, read_pairs, table_size
 from socialjax.data.schema import Dataset, Provenance
 
@@ -21,7 +21,6 @@ def files(name: str) -> tuple[str, ...]:
 
 
 FILES = {name: files(name) for name in ("yelp", "flickr")}
-OPTIONAL_FILES = FEATURE_FILES
 PUBLISHED = {
     "yelp": {"users": 17_237, "items": 38_342, "train": 185_869, "validation": 3_497, "test": 18_579, "links": 143_765},
     "flickr": {
@@ -49,11 +48,13 @@ def read(
     published: Mapping[str, int] | None = None,
     num_users: int | None = None,
     num_items: int | None = None,
+    features: bool = True,
 ) -> Dataset:
     """The columns of `folder`, kind `real`, repaired and checked.
 
     published: counts to compare with (`PUBLISHED[name]`), which give the sizes too. Sizes that nobody gives are the
-    rows of the feature tables, else the largest id plus one. Raises DataError.
+    rows of the feature tables, else the largest id plus one. features: whether feature tables that lie there are read.
+    Raises DataError.
     """
     folder = Path(folder)
     paths = require(folder, files(name))
@@ -64,8 +65,10 @@ def read(
         sizes = dict(published or {})
         num_users = num_users or sizes.get("users")
         num_items = num_items or sizes.get("items")
-        user_features = read_features(folder, "user_vector.npy", num_users, checksums)
-        item_features = read_features(folder, "item_vector.npy", num_items, checksums)
+        user_features, item_features = (
+            read_features(folder, file, rows, checksums) if features else None
+            for file, rows in (("user_vector.npy", num_users), ("item_vector.npy", num_items))
+        )
         parts = (train, validation, test)
         users = [*(part.user for part in parts), links.follower, links.followee]
         data = Dataset(

@@ -1,0 +1,64 @@
+"""Features that are published beside a set: taken when `--data.published-features` asks for them, else left alone."""
+
+import logging
+from pathlib import Path
+
+from socialjax.data import download, file_bytes
+from socialjax.data.errors import DataError
+from socialjax.data.registry import PUBLISHED, Published
+
+log = logging.getLogger(__name__)
+OPTION = "--data.published-features"
+
+
+def require(name: str) -> Published:
+    """The set `name`, of which features are published. Raises DataError when there are none."""
+    entry = PUBLISHED.get(name)
+    if entry is not None and entry.optional:
+        return entry
+    some = ", ".join(other.name for other in PUBLISHED.values() if other.optional)
+    if entry is None:
+        raise DataError(
+            f"{OPTION} is about published sets ({some}), and {name} is none of them; user_vector.npy and "
+            "item_vector.npy of your own folder are read without it, so leave it out"
+        )
+    raise DataError(
+        f"{OPTION}: no features are published beside those files of {name} that are read in any case, only beside "
+        f"{some}; leave it out, or give item features of your own with --data.features FILE.npy"
+    )
+
+
+def find(entry: Published, folder: Path, cached: Path, offline: bool, limits: download.Limits) -> list[Path]:
+    """The files of the features, plain or .gz: those in `folder`, else those in `cached`, where they are downloaded to.
+
+    Raises DataError when they cannot be had.
+    """
+    found = {
+        file.name: file_bytes.find(folder, file.name) or file_bytes.find(cached, file.name) for file in entry.optional
+    }
+    lacking = tuple(file for file in entry.optional if found[file.name] is None)
+    if lacking:
+        failure = "--data.offline forbids the download"
+        if not offline:
+            try:
+                download.fetch(entry, cached, limits, lacking)
+                return find(entry, folder, cached, True, limits)
+            except download.DownloadError as error:
+                failure = str(error)
+        raise DataError(
+            f"{OPTION} wants {names(entry)} of {entry.name}, and {' and '.join(file.name for file in lacking)} "
+            f"cannot be had ({failure}). Published at {entry.optional_at}: put them into {folder}, or leave the option out and "
+            "train on ids only"
+        )
+    return list(found.values())
+
+
+def say_unused(entry: Published, folder: Path) -> None:
+    """Says that features lie in `folder` which are not used, and what takes them."""
+    there = [path.name for file in entry.optional if (path := file_bytes.find(folder, file.name)) is not None]
+    if there:
+        log.info("%s: %s in %s not used; %s takes them", entry.name, " and ".join(there), folder, OPTION)
+
+
+def names(entry: Published) -> str:
+    return " and ".join(file.name for file in entry.optional)
