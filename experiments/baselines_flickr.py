@@ -24,6 +24,7 @@ STUDY = Study(
     data=DataSettings(name="flickr"),
     settings=SETTINGS,
     sweeps=SWEEPS,
+    ids_only=True,
     only_with_features={"fm": "a factorisation machine of ids alone is bpr"},
 )
 

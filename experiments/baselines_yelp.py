@@ -55,6 +55,7 @@ STUDY = Study(
     data=DataSettings(name="yelp"),
     settings=SETTINGS,
     sweeps=SWEEPS,
+    ids_only=True,
     only_with_features={"fm": "a factorisation machine of ids alone is bpr"},
 )
 

@@ -47,8 +47,8 @@ def find(entry: Published, folder: Path, cached: Path, offline: bool, limits: do
                 failure = str(error)
         raise DataError(
             f"{OPTION} wants {names(entry)} of {entry.name}, and {' and '.join(file.name for file in lacking)} "
-            f"cannot be had ({failure}). Published at {entry.optional_at}: put them into {folder}, or leave the option out and "
-            "train on ids only"
+            f"cannot be had ({failure}). Published at {entry.optional_at}: put them into {folder}, or leave the option "
+            "out and train on ids only"
         )
     return list(found.values())
 

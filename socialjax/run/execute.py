@@ -48,7 +48,7 @@ def run(definition: Definition, experiment: Experiment, data: Dataset, label: st
     """Trains and evaluates every seed in its folder, or reads what is finished there; returns the result record."""
     began = time.monotonic() if began is None else began
     folder = work_folder(definition, experiment, data, label)
-    _tell(f"data: {shown.describe(data)}")
+    _tell(f"data: {shown.describe(data, experiment.model)}")
     _tell(f"model: {models.name_of(experiment.model)} {shown.settings_line(experiment.model)}")
     _tell(f"device: {results.device()}   folder: {folder}")
     with contextlib.ExitStack() as held:
@@ -188,7 +188,7 @@ def _summarise(definition, experiment, data: Dataset, records: list[dict], secon
         "experiment": definition.name,
         "dataset": data.name,
         "data": data.provenance.kind,
-        "features": "given" if _takes_features(experiment.model, data) else "none",
+        "features": "given" if shown.takes_features(experiment.model, data) else "none",
         "model": models.name_of(experiment.model),
         "protocol": experiment.eval.protocol,
         "seeds": list(experiment.seeds),
@@ -212,16 +212,6 @@ def _summarise(definition, experiment, data: Dataset, records: list[dict], secon
         "code": " ".join(sorted({r.get("code", "unknown") for r in records})),
         **results.made_with(),
     }
-
-
-def _takes_features(model, data: Dataset) -> bool:
-    """Whether the model reads features that the data has."""
-    given = any(
-        getattr(data, part) is not None for part in ("user_features", "item_features") if part in model.traits.uses
-    )
-    taken = model.traits.uses + model.traits.needs
-    given = given or any(getattr(data, part) is not None for part in ("frames", "attributes") if part in taken)
-    return given and getattr(model, "use_features", True)
 
 
 def _tell(line: str) -> None:

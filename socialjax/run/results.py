@@ -106,7 +106,9 @@ def claim(folder: Path, experiment: Experiment, data: Dataset) -> dict:
         before = read_json(path)
         old, new = (binding(r["settings"], r["data"]) for r in (before, record))
         changed = [
-            f"{k}: {old.get(k)} there, {new.get(k)} now" for k in sorted({*old, *new}) if old.get(k) != new.get(k)
+            f"{k}: {old.get(k, LATER.get(k))} there, {new.get(k, LATER.get(k))} now"
+            for k in sorted({*old, *new})
+            if old.get(k) != new.get(k)
         ]
         if changed:
             raise ValueError(

@@ -5,14 +5,16 @@ from pathlib import Path
 
 from socialjax.data.schema import Dataset
 from socialjax.eval.tables import metric_rows, text_table
+from socialjax.models.protocol import Model
 
 SHOWN = ("HR@5", "HR@10", "HR@15", "NDCG@5", "NDCG@10", "NDCG@15")
 
 
-def describe(data: Dataset) -> str:
-    """One line: name, real or stand-in, features, sizes."""
-    has_features = data.user_features is not None or data.item_features is not None
-    features = "with features" if has_features else "ids only"
+def describe(data: Dataset, model: Model | None = None) -> str:
+    """One line: name, real or stand-in, whether with features, sizes. A model says whether it uses those there are."""
+    there = data.user_features is not None or data.item_features is not None
+    taken = there if model is None else takes_features(model, data)
+    features = "with features" if taken else "ids only, features not used" if there else "ids only"
     kind = "STAND-IN (generated, not real data)" if data.provenance.kind == "stand-in" else data.provenance.kind
     links = "no links" if data.links is None else f"{len(data.links):,} links"
     frames = "" if data.frames is None else f", {len(data.frames):,} frames"
@@ -22,6 +24,16 @@ def describe(data: Dataset) -> str:
         f"{data.name}, {kind}, {features}: {data.num_users:,} users, {data.num_items:,} items, {pairs} pairs, {links}"
         f"{frames}{attributes}"
     )
+
+
+def takes_features(model: Model, data: Dataset) -> bool:
+    """Whether the model reads features that the data has."""
+    given = any(
+        getattr(data, part) is not None for part in ("user_features", "item_features") if part in model.traits.uses
+    )
+    taken = model.traits.uses + model.traits.needs
+    given = given or any(getattr(data, part) is not None for part in ("frames", "attributes") if part in taken)
+    return given and getattr(model, "use_features", True)
 
 
 def settings_line(model) -> str:

@@ -3,72 +3,19 @@
 import contextlib
 import dataclasses
 import hashlib
-import http.server
 import multiprocessing
 import socket
-import threading
 import time
 
 import pytest
+from web import BODY
 
 from socialjax.data import download
 from socialjax.data.download import DownloadError, Limits, Unreachable
 from socialjax.data.registry import PUBLISHED, RemoteFile
 
-BODY = b"".join(b"%d\t%d\t1\n" % (k, k * 7) for k in range(30000))
 GOOD = RemoteFile("set.rating", text=hashlib.sha256(BODY).hexdigest())
 QUICK = Limits(silence=0.5, total=20, tries=3)
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    """Serves BODY for paths under /good, and the troubles named by the other folders."""
-
-    def do_GET(self):
-        folder = self.path.split("/")[1]
-        self.server.asked.append((self.path, self.headers.get("Range")))
-        if folder == "hang":
-            self.server.done.wait(5)
-            return
-        if folder == "missing":
-            self.send_error(404)
-            return
-        body = {"wrong": BODY[:-2] + b"2\n", "windows": BODY.replace(b"\n", b"\r\n")}.get(folder, BODY)
-        start, wanted = 0, self.headers.get("Range")
-        if wanted and folder != "deaf":
-            start = int(wanted.removeprefix("bytes=").removesuffix("-"))
-            if start >= len(body):
-                self.send_error(416)
-                return
-            self.send_response(206)
-            self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
-        else:
-            self.send_response(200)
-        self.send_header("Content-Length", str(len(body) - start))
-        self.end_headers()
-        stop = len(body)
-        if (folder == "breaks" and len(self.server.asked) < 3) or folder == "stops":
-            stop = start + (len(body) - start) // 2
-        self.wfile.write(body[start:stop])
-        if folder == "stops":
-            self.wfile.flush()
-            self.server.done.wait(5)
-
-    def log_message(self, *_):
-        pass
-
-
-@pytest.fixture
-def server():
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
-        running.asked, running.done, running.daemon_threads = [], threading.Event(), True
-        running.handle_error = lambda *_: None  # clients that hang up are part of the tests
-        running.address = f"http://127.0.0.1:{running.server_port}"
-        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        yield running
-        running.done.set()
-        running.shutdown()
-        thread.join()
 
 
 def get(server, folder, tmp_path, file=GOOD, limits=QUICK):
@@ -158,7 +105,7 @@ def test_a_folder_that_cannot_be_written_is_said(server, tmp_path):
         download.fetch(entry, tmp_path / "file" / "raw", QUICK)
 
 
-def test_fetch_takes_what_is_lacking_and_forgives_optional_files(server, tmp_path):
+def test_fetch_takes_what_is_lacking_and_no_optional_file(server, tmp_path):
     other = dataclasses.replace(GOOD, name="have.rating")
     (tmp_path / "have.rating").write_bytes(b"already here")
     entry = dataclasses.replace(
@@ -169,7 +116,7 @@ def test_fetch_takes_what_is_lacking_and_forgives_optional_files(server, tmp_pat
     )
     assert [path.name for path in download.fetch(entry, tmp_path, QUICK)] == ["set.rating"]
     assert (tmp_path / "have.rating").read_bytes() == b"already here"
-    assert not (tmp_path / "user_vector.npy").exists()
+    assert [path for path, _ in server.asked] == ["/good/set.rating"]
 
 
 def _get_in_process(address, folder, results):

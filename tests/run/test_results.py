@@ -41,6 +41,7 @@ CHANGES = [
     ("eval", {"seed": 1}, "eval.seed: 0 there, 1 now"),
     ("eval", {"ks": (10,)}, "eval.ks: "),
     ("data", {"seed": 3}, "data.seed: 0 there, 3 now"),
+    ("data", {"published_features": True}, "data.published_features: False there, True now"),
 ]
 
 
@@ -64,6 +65,13 @@ def test_other_data_in_a_used_folder_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"data.files: \{\} there"):
         results.claim(folder, EXPERIMENT, files)
     assert len({print_of(EXPERIMENT, data) for data in (DATA, other, files)}) == 3
+
+
+def test_a_setting_that_came_later_binds_no_run_from_before_at_its_default():
+    settings, data = results.settings_of(EXPERIMENT), DATA.provenance.as_dict()
+    before = {**settings, "data": {name: v for name, v in settings["data"].items() if name != "published_features"}}
+    assert before != settings
+    assert results.fingerprint(before, data, 0) == results.fingerprint(settings, data, 0)
 
 
 @pytest.mark.parametrize(

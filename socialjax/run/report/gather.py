@@ -11,6 +11,7 @@ import numpy as np
 
 from socialjax import models
 from socialjax.data.sources import DataSettings
+from socialjax.data.raw.additions import FEATURE_FILES
 from socialjax.run import results
 from socialjax.run.code_digest import code_digest
 from socialjax.run.report import searches
@@ -19,6 +20,7 @@ from socialjax.run.report.paper import Paper
 
 SWEPT = re.compile(r"-(\w+)=")
 PLACES = ("dir", "offline", "require_real")  # where data lies, not what they are
+TOLD = ("published_features",)  # what models are told beside the pairs; with features and without is a comparison
 
 
 @dataclasses.dataclass(frozen=True)
@@ -188,6 +190,7 @@ def _measured(run: Kept) -> dict:
     settings, data, lines = run.record["settings"], run.record["provenance"], run.record["references"]
     measured = {f"eval.{key}": settings["eval"][key] for key in ("protocol", "seed")}
     given = dataclasses.asdict(DataSettings()) | settings["data"]  # a run of before a setting came had its default
-    measured |= {f"data.{key}": results.plain(value) for key, value in given.items() if key not in PLACES}
+    measured |= {f"data.{key}": results.plain(value) for key, value in given.items() if key not in (*PLACES, *TOLD)}
     popularity = {k: round(v, 6) for k, v in lines.get("popularity", {}).items() if k in run.metrics}
-    return measured | {"data kind": data["kind"], "data files": data["files"], "the popularity line": popularity}
+    files = {name: sha for name, sha in data["files"].items() if name.removesuffix(".gz") not in FEATURE_FILES}
+    return measured | {"data kind": data["kind"], "data files": files, "the popularity line": popularity}

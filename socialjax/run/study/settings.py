@@ -36,7 +36,7 @@ class Study:
     summary: what --help says, the docstring of the file. settings: row -> how it is made, in the order of the table; a
     row is called like its model unless that says otherwise. sweeps: name -> (rows, changes of their fields).
     over: the row above which others are shown in per cent. only_with_features: model -> why it has no row on data
-    without features.
+    without features. ids_only: the table is of ids alone, and features of users or items are an error.
     """
 
     name: str
@@ -48,6 +48,15 @@ class Study:
     only_with_features: dict[str, str] = dataclasses.field(default_factory=dict)
     eval: EvalSettings = dataclasses.field(default_factory=EvalSettings)
     reported: tuple[dict, ...] = ()
+    ids_only: bool = False
+
+    def refuse_features(self, what: str) -> None:
+        """Raises ValueError, which says where `what` is taken, for a table of ids alone."""
+        if self.ids_only:
+            raise ValueError(
+                f"experiments.{self.name} compares models on ids only, got {what}; "
+                f"python -m experiments.train MODEL --data.name {self.data.name} takes features, one model at a time"
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +96,7 @@ class Row:
 
 def read_arguments(study: Study, words: list[str] | None) -> Arguments:
     """The command line. Raises ValueError for another data set than the study's, whose results would lie in one folder
-    with its own."""
+    with its own, and for features where the study is about ids alone."""
     found = tyro.cli(
         Arguments,
         prog=f"python -m experiments.{study.name}",
@@ -100,6 +109,10 @@ def read_arguments(study: Study, words: list[str] | None) -> Arguments:
             f"experiments.{study.name} is about {study.data.name}, got --data.name {found.data.name}; "
             f"python -m experiments.train MODEL --data.name {found.data.name} takes any data"
         )
+    if found.data.published_features:
+        study.refuse_features("--data.published-features")
+    if found.data.features is not None:
+        study.refuse_features("--data.features")
     if found.sweep is not None and found.sweep not in study.sweeps:
         raise ValueError(f"--sweep must be one of {', '.join(study.sweeps) or 'none'}, got {found.sweep}")
     return found
@@ -108,8 +121,11 @@ def read_arguments(study: Study, words: list[str] | None) -> Arguments:
 def rows(study: Study, arguments: Arguments, data: Dataset) -> tuple[list[Row], dict[str, str]]:
     """The rows that are asked for, with those they start from, and label -> why there is none.
 
-    Raises ValueError for a row that is not in the table.
+    Raises ValueError for a row that is not in the table, and for features where the study is about ids alone.
     """
+    for table in ("user_features", "item_features"):
+        if getattr(data, table) is not None:
+            study.refuse_features(f"data with {table}")
     names = study.settings if arguments.sweep is None else study.sweeps[arguments.sweep][0]
     if strange := [name for name in arguments.only if name not in names]:
         raise ValueError(f"--only must name some of {', '.join(names)}, got {', '.join(strange)}")

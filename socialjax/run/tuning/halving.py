@@ -44,7 +44,7 @@ def tune(search: Search) -> str:
     with only_one(ledger.folder):
         ledger.claim(search, data)
         ledger.check([point for point, _ in search.experiments()], code_digest(search.model))
-        log.info("data: %s", describe(data))
+        log.info("data: %s", describe(data, search.model))
         log.info("model: %s   folder: %s", models.name_of(search.model), ledger.folder)
         rungs, trained = halving(search, data, ledger)
         record = shown.best(search, data, rungs)

@@ -10,7 +10,7 @@ from socialjax.models.cf.fm import FM
 from socialjax.models.cf.svdpp import SVDpp
 from socialjax.run.code_digest import code_digest
 from socialjax.run.pictures import blank, save
-from socialjax.run.report import comparisons, estimates, orders, sparsity, variations
+from socialjax.run.report import comparisons, estimates, gather, orders, sparsity, variations
 from socialjax.run.report.figures import spread
 from socialjax.run.report.gather import Kept, about, span
 from socialjax.run.report.keep import without_places
@@ -332,3 +332,14 @@ def test_a_picture_that_cannot_be_drawn_leaves_nothing_behind(tmp_path):
     with pytest.raises(ValueError, match="nonsense"):
         save(figure, tmp_path / "bad.png")
     assert [path.name for path in tmp_path.iterdir()] == ["good.png"]
+
+
+def test_runs_with_features_and_without_are_measured_alike_but_not_on_other_pairs():
+    def run(files, **data):
+        settings = {"eval": {"protocol": "sampled9-strict", "seed": 0}, "data": {"name": "d", **data}}
+        return kept("bpr", settings=settings, provenance={"kind": "real", "files": files}, references={})
+
+    before, ids = run({"d.links": "1"}), run({"d.links": "1"}, published_features=False)
+    told = run({"d.links": "1", "item_vector.npy": "2"}, published_features=True)
+    others = run({"d.links": "3"}, published_features=False)
+    assert gather._measured(before) == gather._measured(ids) == gather._measured(told) != gather._measured(others)

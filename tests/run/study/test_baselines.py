@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 from tiny import TINY, write_folder
 
@@ -216,3 +217,20 @@ def test_the_tables_of_the_paper_hold_every_model_of_its_data_with_settings_that
         assert sweep is None or "fm" not in skipped
         assert len({row.place for row in found}) == len(found)
         assert {row.experiment.model.dim for row in found} == ({16, 32, 64} if sweep == "dim" else {64})
+
+
+@pytest.mark.parametrize("study", [baselines_yelp.STUDY, baselines_flickr.STUDY], ids=lambda study: study.name)
+def test_tables_of_ids_alone_refuse_features_and_say_who_takes_them(study, call):
+    where = f"experiments.train MODEL --data.name {study.data.name} takes features"
+    for option in (["--data.published-features"], ["--data.features", "look.npy"]):
+        code, _, error = call(main, study, *option)
+        assert code == 1 and error.startswith(
+            f"error: experiments.{study.name} compares models on ids only, got {option[0]}"
+        )
+        assert where in error
+    data = planted.checkerboard(links=3)
+    for table, size in (("user_features", data.num_users), ("item_features", data.num_items)):
+        with_features = dataclasses.replace(data, **{table: np.ones((size, 2), np.float32)})
+        with pytest.raises(ValueError, match=rf"on ids only, got data with {table}; .*{where}"):
+            rows(study, Arguments(study.data), with_features)
+        rows(dataclasses.replace(study, ids_only=False), Arguments(study.data), with_features)
