@@ -2,13 +2,14 @@
 
     python -m experiments.data list
     python -m experiments.data fetch yelp
-    python -m experiments.data check yelp flickr      exits 1 when a figure differs or the test part leaks
+    python -m experiments.data check yelp flickr      exits 1 when a file or figure differs or the test part leaks
     python -m experiments.data describe yelp --out yelp.png
 
 CPU, seconds. Files are searched in --data.dir, $SOCIALJAX_DATA/<name>, and the cache.
 """
 
 import dataclasses
+import logging
 import os
 import sys
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Annotated
 import numpy as np
 import tyro
 
-from socialjax.data import cache, download, leaks, published_features, sources, validate
+from socialjax.data import as_published, cache, download, leaks, published_features, sources, validate
 from socialjax.data.errors import DataError
 from socialjax.data.facts import FACTS, facts
 from socialjax.data.raw.negative_files import read_negatives
@@ -69,7 +70,8 @@ def fetch(name: Name, features: Features = False) -> int:
 
 
 def check(names: Names, dir: Folder = None, split: leaks.Split = "auto", features: Features = False) -> int:
-    """Compares every known figure with the published one and looks for leaks; exits 1 for a difference or a leak.
+    """Compares files and every known figure with the published ones and looks for leaks; exits 1 for a difference or a
+    leak.
 
     Args:
         names: published sets, or one of your own with --data.dir.
@@ -107,8 +109,10 @@ def _check_one(settings: DataSettings, split: leaks.Split) -> bool:
     for note in (*data.provenance.repairs, *validate.check(data).notes):
         print(f"note: {note}")
     print(f"{name}: {len(wanted)} figures known, {differ} differ")
+    if data.provenance.published:
+        print(f"{name}: files {data.provenance.published}")
     _print_leaks(name, found)
-    return differ == 0 and not found
+    return differ == 0 and not found and not as_published.note(data.provenance.published)
 
 
 def _print_leaks(name: str, found: list[leaks.Finding]) -> None:
@@ -155,7 +159,9 @@ def describe(
         print(f"\n{what}: median {np.median(count):g}, mean {count.mean():.1f}, max {count.max():,}")
         print(_histogram(count))
     origin = data.provenance
-    print(f"\nsource   {origin.source}\nlicence  {origin.licence}")
+    print(
+        f"\nsource   {origin.source}{f' ({origin.published})' if origin.published else ''}\nlicence  {origin.licence}"
+    )
     for file, checksum in origin.files.items():
         print(f"file     {file}  sha256 {checksum}")
     for said in origin.repairs:
@@ -178,6 +184,7 @@ def _title(data: Dataset) -> str:
     kind = "real data" if data.provenance.kind == "real" else f"{data.provenance.kind}: generated, not real data"
     tables = ("user_features", "item_features", "social_features")
     features = [name for name in tables if getattr(data, name) is not None]
+    kind += as_published.note(data.provenance.published)
     return f"{data.name} ({kind}; {' and '.join(features) or 'ids only, no features'})"
 
 
@@ -245,6 +252,8 @@ COMMANDS = {"list": list_sets, "check": check, "describe": describe, "fetch": fe
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command line -> exit status; unusable data is one line on standard error."""
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("socialjax").setLevel(logging.INFO)
     try:
         return tyro.extras.subcommand_cli_from_dict(
             COMMANDS, args=arguments, prog="python -m experiments.data", description=__doc__

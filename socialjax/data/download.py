@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import errno
 import fcntl
-import hashlib
 import http.client
 import logging
 import os
@@ -85,10 +84,7 @@ def fetch_file(file: RemoteFile, addresses: tuple[str, ...], folder: Path, limit
 
 def content_id(path: Path, file: RemoteFile) -> str:
     """The checksum by which `file` is known, computed for the content at `path`."""
-    content = path.read_bytes()
-    if file.blob is not None:
-        return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
-    return hashlib.sha256(content.replace(b"\r\n", b"\n")).hexdigest()
+    return file.id_of(path.read_bytes())
 
 
 @contextlib.contextmanager
@@ -119,7 +115,7 @@ def _size(part) -> int:
 
 def _complete(url: str, part, file: RemoteFile, limits: Limits) -> None:
     """Fills `part` until its content is that of `file`; resumes after a break, starts over after a wrong start."""
-    deadline, want = time.monotonic() + limits.total, file.blob or file.text
+    deadline, want = time.monotonic() + limits.total, file.wanted
     expected = None
     for _ in range(limits.tries):
         resumed = _size(part) > 0

@@ -1,9 +1,11 @@
 """The published sets: which files they are made of, where those are, and what is in them."""
 
 import dataclasses
+import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from socialjax.data.file_bytes import FileBytes
 from socialjax.data.raw import diffnet, filmtrust, hasc, lastfm, tiktok, yelp_hin
 from socialjax.data.schema import Dataset
 
@@ -20,6 +22,21 @@ class RemoteFile:
     name: str
     text: str | None = None
     blob: str | None = None
+
+    @property
+    def wanted(self) -> str:
+        """The checksum of the published content."""
+        return self.blob or self.text or ""
+
+    def id_of(self, content: bytes) -> str:
+        """The checksum by which this file is known, of another content."""
+        if self.blob is not None:
+            return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+        return hashlib.sha256(content.replace(b"\r\n", b"\n")).hexdigest()
+
+    def is_content_of(self, file: FileBytes) -> bool:
+        """Whether the file holds the published content; its own checksum tells that in most cases without another."""
+        return file.sha256 == self.text or self.id_of(file.data) == self.wanted
 
 
 @dataclasses.dataclass(frozen=True)

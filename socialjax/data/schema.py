@@ -101,13 +101,16 @@ class Attributes:
 
 @dataclasses.dataclass(frozen=True)
 class Provenance:
-    """Where the columns come from. `kind` says whether they are real; `repairs` what was mended on the way in."""
+    """Where the columns come from. `kind` says whether they are real; `repairs` what was mended on the way in;
+    `published`, of a published set, `as published` or `altered: FILE, FILE`.
+    """
 
     kind: Kind
     source: str
     licence: str = "not stated"
     files: dict[str, str] = dataclasses.field(default_factory=dict)  # file name -> sha256
     repairs: tuple[str, ...] = ()
+    published: str = ""
 
     def as_dict(self) -> dict:
         return dataclasses.asdict(self)

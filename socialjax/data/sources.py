@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from socialjax.data import cache, download, file_bytes, published_features, standin
+from socialjax.data import as_published, cache, download, file_bytes, published_features, standin
 from socialjax.data.errors import DataError
 from socialjax.data.feature_files import parse_features
 from socialjax.data.file_bytes import read_bytes
@@ -133,13 +133,16 @@ def _read_published(settings: DataSettings, entry: Published, found: Found, limi
         features = published_features.find(entry, folder, raw_folder(name), settings.offline, limits)
     else:
         published_features.say_unused(entry, folder)
-    sums = cache.file_checksums([*raw_files(name, folder), *features])
+    files = [read_bytes(path) for path in [*raw_files(name, folder), *features]]
+    sums = {file.path.name: file.sha256 for file in files}
+    published = as_published.compare(entry, files)
+    del files
     key = cache.key_of(name, files=sums, seed=settings.seed, published_features=settings.published_features)
     data = cache.prepared(name, key, lambda: additions.with_features(entry.read(folder, settings.seed), features))
     log.info("%s: files of %s (%s)", name, folder, found.place)
     if features:
         log.info("%s: published features %s", name, " and ".join(map(str, features)))
-    return data
+    return dataclasses.replace(data, provenance=dataclasses.replace(data.provenance, published=published))
 
 
 def _read_own(settings: DataSettings, found: Found) -> Dataset:
@@ -158,7 +161,7 @@ def _read_own(settings: DataSettings, found: Found) -> Dataset:
     data = cache.prepared(name, cache.key_of(name, **depends), lambda: own.read(folder, name, options))
     log.info("%s: files of %s (%s)", name, folder, found.place)
     # Equal files may lie elsewhere the next time, so the place is no part of what is kept.
-    return dataclasses.replace(data, provenance=dataclasses.replace(data.provenance, source=str(folder)))
+    return dataclasses.replace(data, provenance=dataclasses.replace(data.provenance, source=str(folder), published=""))
 
 
 def _download(entry: Published, limits: download.Limits) -> tuple[Found | None, str]:

@@ -3,6 +3,7 @@
 import dataclasses
 from pathlib import Path
 
+from socialjax.data import as_published
 from socialjax.data.schema import Dataset
 from socialjax.eval.tables import metric_rows, text_table
 from socialjax.models.protocol import Model
@@ -16,6 +17,8 @@ def describe(data: Dataset, model: Model | None = None) -> str:
     taken = there if model is None else takes_features(model, data)
     features = "with features" if taken else "ids only, features not used" if there else "ids only"
     kind = "STAND-IN (generated, not real data)" if data.provenance.kind == "stand-in" else data.provenance.kind
+    published = data.provenance.published
+    kind += as_published.note(published) or (f", {published}" if published else "")
     links = "no links" if data.links is None else f"{len(data.links):,} links"
     frames = "" if data.frames is None else f", {len(data.frames):,} frames"
     attributes = "" if data.attributes is None else f", {len(data.attributes.names)} attributes"
@@ -49,11 +52,12 @@ def table(record: dict, folder: Path) -> str:
     reported = {name: None for row in record["reported"] or () for name in row["metrics"]}
     metrics = [name for name in dict.fromkeys((*SHOWN, *reported)) if name in record["metrics"]]
     features = "ids only" if record["features"] == "none" else "with features"
+    altered = as_published.note(record["provenance"].get("published", ""))
     chosen = "chosen on validation" if record["validation"] else "the last, without validation"
     lines = [
         "",
-        f"{record['experiment']} on {record['dataset']} ({record['data']}, {features}), {record['protocol']}, test, "
-        f"epoch {', '.join(map(str, record['epoch']))} {chosen}",
+        f"{record['experiment']} on {record['dataset']} ({record['data']}{altered}, {features}), "
+        f"{record['protocol']}, test, epoch {', '.join(map(str, record['epoch']))} {chosen}",
         text_table(metric_rows(rows, metrics)),
     ]
     for name, found in record["also"].items():

@@ -4,6 +4,7 @@ import http.server
 import threading
 
 import pytest
+from small_yelp import SMALL, publish
 from web import Handler
 
 
@@ -19,3 +20,12 @@ def server():
         running.done.set()
         running.shutdown()
         thread.join()
+
+
+@pytest.fixture
+def small(server, monkeypatch, tmp_path):
+    """A server that publishes a Yelp of three users and four items; an empty cache, no other folder."""
+    monkeypatch.setenv("SOCIALJAX_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("SOCIALJAX_DATA", raising=False)
+    publish(server, monkeypatch, SMALL, 3, 4)
+    return server

@@ -1,65 +1,20 @@
 """Features that are published beside a set: never taken by surprise, and whole or an error when they are asked for."""
 
 import dataclasses
-import hashlib
-import io
 import logging
 import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+from small_yelp import FEATURES, PATH, SMALL, packed, publish
 
 from experiments import data as command
 from experiments import diffnet_yelp
 from socialjax.data.errors import DataError
-from socialjax.data.raw import diffnet
-from socialjax.data.registry import PUBLISHED, RemoteFile
+from socialjax.data.registry import PUBLISHED
 from socialjax.data.sources import DataSettings, load, raw_folder
 from socialjax.run.command import read_arguments
-
-PATH = "/tree/yelp"
-SMALL = {
-    "yelp.train.rating": b"0\t0\t1\n0\t1\t1\n1\t1\t1\n2\t0\t1\n",
-    "yelp.val.rating": b"1\t2\t1\n",
-    "yelp.test.rating": b"0\t3\t1\n2\t3\t1\n",
-    "yelp.links": b"0\t1\t1\n1\t2\t1\n",
-}
-FEATURES = ("user_vector.npy", "item_vector.npy")
-
-
-def packed(table):
-    file = io.BytesIO()
-    np.save(file, table)
-    return file.getvalue()
-
-
-def publish(server, monkeypatch, files, users, items):
-    """Puts the files of Yelp and features of that many rows on the server, and their checksums into the registry."""
-    tables = [packed(np.arange(2.0 * rows, dtype=np.float32).reshape(rows, 2)) for rows in (users, items)]
-    server.tree |= {f"{PATH}/{name}": content for name, content in (files | dict(zip(FEATURES, tables))).items()}
-    optional = tuple(
-        RemoteFile(name, blob=hashlib.sha1(b"blob %d\0" % len(table) + table).hexdigest())
-        for name, table in zip(FEATURES, tables)
-    )
-    entry = dataclasses.replace(PUBLISHED["yelp"], addresses=(f"{server.address}{PATH}",), optional=optional)
-    if files is SMALL:
-        entry = dataclasses.replace(
-            entry,
-            files=tuple(RemoteFile(name, text=hashlib.sha256(text).hexdigest()) for name, text in files.items()),
-            counts={},
-            read=lambda folder, seed: diffnet.read(folder, "yelp", None, users, items, features=False),
-        )
-    monkeypatch.setitem(PUBLISHED, "yelp", entry)
-
-
-@pytest.fixture
-def small(server, monkeypatch, tmp_path):
-    """A server that publishes a Yelp of three users and four items; an empty cache, no other folder."""
-    monkeypatch.setenv("SOCIALJAX_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv("SOCIALJAX_DATA", raising=False)
-    publish(server, monkeypatch, SMALL, 3, 4)
-    return server
 
 
 def asked(server):

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from socialjax import models
-from socialjax.data.sources import DataSettings
+from socialjax.data import as_published
 from socialjax.data.raw.additions import FEATURE_FILES
+from socialjax.data.sources import DataSettings
 from socialjax.run import results
 from socialjax.run.code_digest import code_digest
 from socialjax.run.report import searches
@@ -155,6 +156,7 @@ def about(runs: Sequence[Kept], label=lambda run: run.name, protocol: str | None
     """The line below every table: data, protocol, seeds, commits, and which rows are stale."""
     record = runs[0].record
     kind = "real data" if record["data"] == "real" else f"STAND-IN ({record['data']}: generated, not real data)"
+    kind += altered(record)
     features = {run.record["features"] for run in runs}
     said = {("none",): "ids only", ("given",): "with features"}.get(tuple(features), "features where a row says so")
     commits = ", ".join(dict.fromkeys(_short(run.record["commit"]) for run in runs))
@@ -171,6 +173,11 @@ def about(runs: Sequence[Kept], label=lambda run: run.name, protocol: str | None
         f"{record['dataset']}, {kind}, {said}; {protocol or record['protocol']}, test; seeds {many}{others}; "
         f"commit {commits}.{stale}{older}"
     )
+
+
+def altered(record: dict) -> str:
+    """`, ALTERED: FILE` for a run on files that are not those of the published set."""
+    return as_published.note(record["provenance"].get("published", ""))
 
 
 def span(seeds: Sequence[int]) -> str:

@@ -4,7 +4,7 @@ import csv
 import io
 from collections.abc import Sequence
 
-from socialjax.run.report.gather import Kept, references
+from socialjax.run.report.gather import Kept, altered, references
 
 HEAD = "dataset data features model protocol metric k mean ci95 seeds commit settings_hash".split()
 METRICS = ("HR", "Recall", "NDCG")
@@ -15,13 +15,13 @@ def tidy(runs: Sequence[Kept]) -> list[list[str]]:
     found = []
     for name, metrics in references(runs).items():
         record = runs[0].record
-        start = [record["dataset"], record["data"], "none", name, record["protocol"]]
+        start = [record["dataset"], record["data"] + altered(record), "none", name, record["protocol"]]
         found += [[*start, *_at(m), f"{v:.6f}", "", "", "", ""] for m, v in metrics.items() if _is_wanted(m)]
     for run in runs:
         record = run.record
         end = [" ".join(map(str, run.seeds)), record["commit"][:12] + ("-dirty" if "dirty" in record["commit"] else "")]
         for protocol, metrics in {record["protocol"]: record["metrics"], **record["also"]}.items():
-            start = [record["dataset"], record["data"], record["features"], run.name, protocol]
+            start = [record["dataset"], record["data"] + altered(record), record["features"], run.name, protocol]
             for metric, value in metrics.items():
                 if _is_wanted(metric):
                     width = "" if value["ci95"] is None else f"{value['ci95']:.6f}"

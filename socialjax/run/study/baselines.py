@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from socialjax.data import sources
+from socialjax.data import as_published, sources
 from socialjax.data.schema import Dataset
 from socialjax.eval.tables import metric_rows, text_table
 from socialjax.run import children, results
@@ -140,5 +140,7 @@ def table(study: Study, found: dict[str, dict]) -> str:
     cells = [[*row, *ends] for row, *ends in zip(metric_rows(lines, metrics), *last)]
     stand_in = " STAND-IN: generated, these figures say nothing about the real data" * (first["data"] == "stand-in")
     seeds = " ".join(map(str, first["seeds"]))
-    head = f"{study.name} on {first['dataset']} ({first['data']}), {first['protocol']}, test, seeds {seeds}{stand_in}"
+    altered = as_published.note(first["provenance"].get("published", ""))
+    data = f"{first['dataset']} ({first['data']}{altered})"
+    head = f"{study.name} on {data}, {first['protocol']}, test, seeds {seeds}{stand_in}"
     return "\n".join(["", head, text_table(cells)])

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from socialjax import models
+from socialjax.data import as_published
 from socialjax.data.schema import Dataset
 from socialjax.eval.tables import text_table
 from socialjax.run import results
@@ -85,10 +86,11 @@ def text(search: Search, data: Dataset, rungs: list[list[dict]], chosen: dict, f
             shown = [figure, "/".join(map(str, record["epoch"])), str(record["epochs"]), f"{record['seconds']:.0f}"]
             drawn = [*record["model"].values(), *record["training"].values()]
             rows.append([str(record["trial"]), *shown, *map(str, drawn)])
+    kind = data.provenance.kind + as_published.note(data.provenance.published)
     stand_in = ", STAND-IN: generated, not real data" if data.provenance.kind == "stand-in" else ""
     lines = [
         "",
-        f"{models.name_of(search.model)} on {data.name} ({data.provenance.kind}), {search.protocol}, validation"
+        f"{models.name_of(search.model)} on {data.name} ({kind}), {search.protocol}, validation"
         f"{stand_in}; popularity {chosen['popularity']:.4f}",
         text_table(rows),
         f"trial {chosen['trial']} is the best:",

@@ -10,7 +10,7 @@ from socialjax.models.cf.fm import FM
 from socialjax.models.cf.svdpp import SVDpp
 from socialjax.run.code_digest import code_digest
 from socialjax.run.pictures import blank, save
-from socialjax.run.report import comparisons, estimates, gather, orders, sparsity, variations
+from socialjax.run.report import comparisons, estimates, gather, orders, sparsity, tidy, variations
 from socialjax.run.report.figures import spread
 from socialjax.run.report.gather import Kept, about, span
 from socialjax.run.report.keep import without_places
@@ -343,3 +343,11 @@ def test_runs_with_features_and_without_are_measured_alike_but_not_on_other_pair
     told = run({"d.links": "1", "item_vector.npy": "2"}, published_features=True)
     others = run({"d.links": "3"}, published_features=False)
     assert gather._measured(before) == gather._measured(ids) == gather._measured(told) != gather._measured(others)
+
+
+def test_runs_on_altered_files_say_so_below_every_table_and_in_the_csv():
+    provenance = {"kind": "real", "files": {}, "published": "altered: d.links"}
+    altered = kept("bpr", provenance=provenance, settings_hash="0")
+    assert about([altered]).startswith("d, real data, ALTERED: d.links, ids only; sampled9-strict")
+    assert {line[1] for line in tidy.tidy([altered])} == {"real, ALTERED: d.links"}
+    assert {line[1] for line in tidy.tidy([kept("bpr", settings_hash="0")])} == {"real"}
