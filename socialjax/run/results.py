@@ -105,11 +105,7 @@ def claim(folder: Path, experiment: Experiment, data: Dataset) -> dict:
     if is_used:
         before = read_json(path)
         old, new = (binding(r["settings"], r["data"]) for r in (before, record))
-        changed = [
-            f"{k}: {old.get(k, LATER.get(k))} there, {new.get(k, LATER.get(k))} now"
-            for k in sorted({*old, *new})
-            if old.get(k) != new.get(k)
-        ]
+        changed = [_difference(k, old, new) for k in sorted({*old, *new}) if old.get(k) != new.get(k)]
         if changed:
             raise ValueError(
                 f"{folder} holds a run with other settings ({'; '.join(changed)}); choose another --workdir, or "
@@ -121,6 +117,14 @@ def claim(folder: Path, experiment: Experiment, data: Dataset) -> dict:
     except OSError as error:
         raise _unwritable(folder, error) from error
     return record
+
+
+def _difference(name: str, old: dict, new: dict) -> str:
+    before, now = (of.get(name, LATER.get(name)) for of in (old, new))
+    if name == "data.files":
+        files = sorted(file for file in {*before, *now} if before.get(file) != now.get(file))
+        return f"data.files: {', '.join(files)} differ{'s' if len(files) == 1 else ''}"
+    return f"{name}: {before} there, {now} now"
 
 
 def _unwritable(folder: Path, error: OSError) -> ValueError:

@@ -235,17 +235,14 @@ def test_a_preset_has_a_folder_of_its_own(definition):
     assert [folder.name for folder in folders] == ["checkerboard", "checkerboard-authors"]
 
 
-def test_a_run_on_files_that_have_changed_since_is_refused_by_their_names(command, data_folder, tmp_path):
-    """Of one's own files and of features that are given beside them; what is there stays as it was."""
-    folder, look, work = tmp_path / "own", tmp_path / "look.npy", tmp_path / "run"
-    shutil.copytree(data_folder, folder)
-    np.save(look, np.ones((16, 2), np.float32))
-    arguments = ("--data.dir", folder, "--data.features", look, "--workdir", work)
-    assert command(*arguments)[0] == 0
-    for path in (look, folder / "own.rating"):
-        before = path.read_bytes()
-        path.write_bytes(before[:-1] + bytes([before[-1] ^ 1]) if path == look else before + b"0 0 1\n")
-        code, _, error = command(*arguments)
-        assert code == 1 and "holds a run with other settings (data.files:" in error
-        path.write_bytes(before)
-        assert command(*arguments)[0] == 0
+def test_a_run_on_files_that_have_changed_since_is_refused_by_their_names(command, data_folder, finished, tmp_path):
+    """Of one's own files and of features that are given beside them."""
+    folder, work = shutil.copytree(data_folder, tmp_path / "own"), shutil.copytree(finished, tmp_path / "run")
+    assert command("--data.dir", folder, "--workdir", work)[0] == 0
+    np.save(tmp_path / "look.npy", np.ones((16, 2), np.float32))
+    code, _, error = command("--data.features", tmp_path / "look.npy", "--workdir", work)
+    assert code == 1 and "other settings (data.files: features look.npy differs)" in error
+    with (folder / "own.rating").open("a") as file:
+        file.write("0\t0\t1\n")
+    code, _, error = command("--data.dir", folder, "--workdir", work)
+    assert code == 1 and "other settings (data.files: own.rating differs)" in error

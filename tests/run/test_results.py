@@ -61,10 +61,17 @@ def test_other_data_in_a_used_folder_are_refused(tmp_path):
     other = dataclasses.replace(DATA, provenance=dataclasses.replace(DATA.provenance, kind="stand-in"))
     with pytest.raises(ValueError, match=r"data.kind: planted there, stand-in now"):
         results.claim(folder, EXPERIMENT, other)
-    files = dataclasses.replace(DATA, provenance=dataclasses.replace(DATA.provenance, files={"a": "1"}))
-    with pytest.raises(ValueError, match=r"data.files: \{\} there"):
+    files, features = (
+        dataclasses.replace(DATA, provenance=dataclasses.replace(DATA.provenance, files={"a": "1", "features b": sha}))
+        for sha in "12"
+    )
+    with pytest.raises(ValueError, match=r"data.files: a, features b differ\)"):
         results.claim(folder, EXPERIMENT, files)
-    assert len({print_of(EXPERIMENT, data) for data in (DATA, other, files)}) == 3
+    results.claim(tmp_path / "with", EXPERIMENT, files)
+    (tmp_path / "with" / "seed_0" / "checkpoints").mkdir(parents=True)
+    with pytest.raises(ValueError, match=r"data.files: features b differs\)"):
+        results.claim(tmp_path / "with", EXPERIMENT, features)
+    assert len({print_of(EXPERIMENT, data) for data in (DATA, other, files, features)}) == 4
 
 
 def test_a_setting_that_came_later_binds_no_run_from_before_at_its_default():
