@@ -7,13 +7,18 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from socialjax.data.errors import DataError
 from socialjax.data.schema import Dataset
 
 log = logging.getLogger(__name__)
-FORMAT = 2  # raise when the columns of a prepared set change
+FORMAT = 3  # raise when the columns of a prepared set change
+
+
+class ChangedError(DataError):
+    """Files whose content is another one than when their checksums were taken."""
 
 
 def cache_folder() -> Path:
@@ -36,25 +41,34 @@ def key_of(name: str, **what) -> str:
     return hashlib.sha256(described.encode()).hexdigest()[:20]
 
 
-def prepared(name: str, key: str, make: Callable[[], Dataset]) -> Dataset:
+def prepared(name: str, key: str, make: Callable[[], Dataset], files: Mapping[str, str] | None = None) -> Dataset:
     """The set prepared under `key`; made by `make`, and kept, when there is none.
 
     The cache is a convenience: without TFDS, or with a folder that cannot be written or read, `make` alone feeds the
-    same columns, and a warning is logged for all but the first.
+    same columns, and a warning is logged for all but the first. What is damaged is put aside and made again.
+    files: the checksums that are part of the key, by name; what was made of other contents is not taken for it.
+    Raises ChangedError when `make` reads other contents.
     """
     try:
         from socialjax.data.builders import columns, sets
     except ImportError as error:
         log.info("tensorflow-datasets is not installed (%s): reading the raw files each time", error)
-        return make()
+        return _made(make, files)
     folder = cache_folder() / "prepared" / name / key
     try:
         if folder.is_dir():
-            return columns.read(folder)
-    except Exception as error:  # whatever TFDS, protobuf or array_record make of a damaged file
-        log.warning("%s is damaged and is prepared anew (%s: %s)", folder, type(error).__name__, error)
-        shutil.rmtree(folder, ignore_errors=True)
-    data = make()
+            data = columns.read(folder)
+            if not _is_of(data, files):
+                raise columns.DamagedError("it was made of other files than its name says")
+            return data
+    except MemoryError:
+        raise
+    except PermissionError as error:
+        log.warning("%s cannot be read (%s): the raw files are read instead", folder, error)
+        return _made(make, files)
+    except Exception as error:  # whatever protobuf or array_record make of a damaged file
+        _put_aside(folder, error)
+    data = _made(make, files)
     try:
         _keep(sets.BUILDERS.get(name, sets.Folder), data, folder)
     except Exception as error:  # a full disk comes out of array_record as one of several exceptions
@@ -64,6 +78,30 @@ def prepared(name: str, key: str, make: Callable[[], Dataset]) -> Dataset:
             name, folder.parent, type(error).__name__, error,
         )  # fmt: skip
     return data
+
+
+def _made(make: Callable[[], Dataset], files: Mapping[str, str] | None) -> Dataset:
+    data = make()
+    if not _is_of(data, files):
+        raise ChangedError(f"{data.name}: the files have changed since their checksums were taken; start again")
+    return data
+
+
+def _is_of(data: Dataset, files: Mapping[str, str] | None) -> bool:
+    """Whether all that `data` was read from has these checksums."""
+    return files is None or all(files.get(name) == sha for name, sha in data.provenance.files.items())
+
+
+def _put_aside(folder: Path, error: Exception) -> None:
+    """Moves a damaged folder to `.damaged-KEY` beside it, in the place of an earlier one, and says so."""
+    aside = folder.with_name(f".damaged-{folder.name}")
+    shutil.rmtree(aside, ignore_errors=True)
+    try:
+        os.replace(folder, aside)
+        where = f"what was there is in {aside.name}"
+    except OSError as problem:
+        where = f"it cannot be put aside ({problem.strerror})"
+    log.warning("%s is damaged and is prepared anew; %s (%s: %s)", folder, where, type(error).__name__, error)
 
 
 def _keep(builder, data: Dataset, folder: Path) -> None:

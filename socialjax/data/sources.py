@@ -122,6 +122,15 @@ def raw_files(name: str, folder: Path) -> list[Path]:
 
 
 def _read(settings: DataSettings, found: Found, limits: download.Limits) -> Dataset:
+    """Reads again, once, when files change between the moments at which they are looked at. Raises ChangedError."""
+    try:
+        return _read_once(settings, found, limits)
+    except cache.ChangedError:
+        log.info("%s: files of %s have changed meanwhile and are read again", settings.name, found.folder)
+        return _read_once(settings, found, limits)
+
+
+def _read_once(settings: DataSettings, found: Found, limits: download.Limits) -> Dataset:
     if settings.name in PUBLISHED:
         return _read_published(settings, PUBLISHED[settings.name], found, limits)
     return _read_own(settings, found)
@@ -138,7 +147,7 @@ def _read_published(settings: DataSettings, entry: Published, found: Found, limi
     published = as_published.compare(entry, files)
     del files
     key = cache.key_of(name, files=sums, seed=settings.seed, published_features=settings.published_features)
-    data = cache.prepared(name, key, lambda: additions.with_features(entry.read(folder, settings.seed), features))
+    data = cache.prepared(name, key, lambda: additions.with_features(entry.read(folder, settings.seed), features), sums)
     log.info("%s: files of %s (%s)", name, folder, found.place)
     if features:
         log.info("%s: published features %s", name, " and ".join(map(str, features)))
@@ -158,7 +167,7 @@ def _read_own(settings: DataSettings, found: Found) -> Dataset:
         return attribute_files.read(folder, name)
     sums = cache.file_checksums(raw_files(name, folder))
     depends = {"files": sums, "options": dataclasses.asdict(options)}
-    data = cache.prepared(name, cache.key_of(name, **depends), lambda: own.read(folder, name, options))
+    data = cache.prepared(name, cache.key_of(name, **depends), lambda: own.read(folder, name, options), sums)
     log.info("%s: files of %s (%s)", name, folder, found.place)
     # Equal files may lie elsewhere the next time, so the place is no part of what is kept.
     return dataclasses.replace(data, provenance=dataclasses.replace(data.provenance, source=str(folder), published=""))

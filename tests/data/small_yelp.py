@@ -42,3 +42,8 @@ def publish(server, monkeypatch, files, users, items):
             read=lambda folder, seed: diffnet.read(folder, "yelp", None, users, items, features=False),
         )
     monkeypatch.setitem(PUBLISHED, "yelp", entry)
+
+
+def content_of(server, name):
+    """What the server publishes under that name."""
+    return server.tree[f"{PATH}/{name}"]

@@ -7,12 +7,13 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from socialjax.data import cache
-from socialjax.data.builders import columns, sets
+from socialjax.data.builders import columns, sealed, sets
 from socialjax.data.schema import (
     Attributes,
     Dataset,
@@ -218,3 +219,76 @@ def test_two_processes_may_prepare_the_same_set():
         process.join()
     assert [path.name for path in (cache.cache_folder() / "prepared" / "full").iterdir()] == ["k"]
     assert_same(cache.prepared("full", "k", lambda: pytest.fail("not kept")), full(100_000))
+
+
+def sealed_again(folder):
+    """As one who knows the form would leave the folder: with right checksums."""
+    (folder / sealed.SUMS).unlink()
+    sealed.seal(folder)
+
+
+def test_no_file_can_name_a_class(tmp_path, monkeypatch):
+    """TFDS imports the module of any class that features.json names."""
+    folder = Path(sets.Folder(dataset=full(), data_dir=tmp_path).prepare())
+    (tmp_path / "hostile_notes.py").write_text("raise SystemExit('code of the folder ran')")
+    monkeypatch.syspath_prepend(tmp_path)
+    path = folder / "features.json"
+    honest = path.read_text()
+    tensor = "tensorflow_datasets.core.features.tensor_feature.Tensor"
+    for old, new in (
+        (f'"{tensor}"', '"hostile_notes.X"'),
+        (f'"{tensor}"', '"tensorflow_datasets.core.features.image_feature.Image"'),
+        ("features_dict.FeaturesDict", "hostile_notes.X"),
+        ('"dtype": "int32"', '"dtype": "object"'),
+        ('"tensor": {', '"more": 1, "tensor": {'),
+        ('"featuresDict": {', '"type": "hostile_notes.X", "content": {}, "featuresDict": {'),
+        ('"featuresDict": {', '"sequence": {'),
+        ("{", "["),
+    ):
+        assert old in honest
+        path.write_text(honest.replace(old, new, 1))
+        with pytest.raises(sealed.DamagedError, match=r"features\.json"):
+            columns.read(folder)  # the checksum differs
+        sealed_again(folder)
+        with pytest.raises(ValueError):
+            columns.read(folder)
+        assert "hostile_notes" not in sys.modules
+    path.write_text(honest)
+    sealed_again(folder)
+    assert_same(full(), columns.read(folder))
+
+
+@pytest.mark.parametrize("how", ["swapped", "extra", "link", "unsealed"])
+def test_a_folder_with_other_files_than_were_written_is_put_aside(how, caplog):
+    cache.prepared("full", "k", full)
+    folder = cache.cache_folder() / "prepared" / "full" / "k"
+    train, test = (next(folder.glob(f"*-{part}.array_record*")) for part in ("train", "test"))
+    if how == "swapped":
+        content = train.read_bytes()
+        train.write_bytes(test.read_bytes())
+        test.write_bytes(content)
+    elif how == "extra":
+        (folder / "more").write_text("")
+    elif how == "link":
+        test.unlink()
+        test.symlink_to(train)
+    else:
+        (folder / sealed.SUMS).unlink()
+    assert_same(cache.prepared("full", "k", full), full())
+    assert (
+        len(caplog.records) == 1 and "is damaged and is prepared anew; what was there is in .damaged-k" in caplog.text
+    )
+    assert (folder.parent / ".damaged-k").is_dir()
+    assert_same(cache.prepared("full", "k", lambda: pytest.fail("not kept")), full())
+
+
+def test_what_was_made_of_other_files_is_not_taken(caplog):
+    """A prepared folder that somebody has moved to another key."""
+    files = {"a": "0"}
+    of = lambda sha: dataclasses.replace(full(), provenance=Provenance("real", "a folder", files={"a": sha}))  # noqa: E731
+    cache.prepared("full", "k", lambda: of("1"))
+    assert cache.prepared("full", "k", lambda: of("0"), files).provenance.files == files
+    assert "made of other files than its name says" in caplog.text
+    with pytest.raises(cache.ChangedError):
+        cache.prepared("full", "k2", lambda: of("1"), files)
+    assert not (cache.cache_folder() / "prepared" / "full" / "k2").exists()

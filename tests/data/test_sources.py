@@ -2,6 +2,7 @@
 
 import dataclasses
 import gzip
+import hashlib
 import logging
 import os
 import shutil
@@ -205,3 +206,28 @@ def test_real_sets_have_the_published_counts(places, monkeypatch, tmp_path):
             plain = tmp_path / file.name  # checksums are those of the published texts, which may lie there packed
             plain.write_bytes(gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes())
             assert download.content_id(plain, file) == (file.blob or file.text)
+
+
+@pytest.mark.parametrize("changes", [1, 2])
+def test_files_that_change_while_they_are_read_are_read_again(tmp_path, monkeypatch, changes):
+    """Never kept under the checksum of their former content."""
+    folder = write_own(tmp_path / "tiny", "tiny")
+    entry = publish(monkeypatch, folder)
+    left = [changes]
+
+    def read(place, seed):
+        if left[0]:
+            left[0] -= 1
+            with open(place / "tiny.links", "a") as file:
+                file.write("2\t0\n" if left[0] else "2\t1\n")
+        return entry.read(place, seed)
+
+    monkeypatch.setitem(PUBLISHED, "tiny", dataclasses.replace(entry, read=read))
+    if changes == 2:
+        with pytest.raises(DataError, match="tiny: the files have changed since"):
+            load(DataSettings(name="tiny", dir=folder))
+    data = load(DataSettings(name="tiny", dir=folder))
+    assert len(data.links) == 2 + changes
+    assert data.provenance.files == {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.iterdir()}
+    again = load(DataSettings(name="tiny", dir=folder))
+    assert len(again.links) == 2 + changes and again.provenance == data.provenance

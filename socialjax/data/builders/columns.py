@@ -2,13 +2,17 @@
 
 import contextlib
 import io
+import json
 import logging
 import os
 from pathlib import Path
 
 import numpy as np
 import tensorflow_datasets as tfds
+from array_record.python.array_record_module import ArrayRecordReader
 
+from socialjax.data.builders import sealed
+from socialjax.data.builders.sealed import DamagedError
 from socialjax.data.schema import PARTS, Attributes, Dataset, FrameLikes, Frames, Interactions, Links, Provenance
 
 PAIR_COLUMNS = ("user", "item", "value", "time")
@@ -69,28 +73,61 @@ class ColumnsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         yield part, empty | own
 
     def prepare(self) -> str:
-        """Writes the files, silently -> the folder they are in."""
+        """Writes the files and their checksums, silently -> the folder they are in."""
         tfds.disable_progress_bar()
         with _quiet():
             self.download_and_prepare()
+        sealed.seal(Path(self.data_path))
         return str(self.data_path)
 
 
 def read(folder: str | os.PathLike) -> Dataset:
-    """The data set that a builder wrote into `folder`. Raises what TFDS raises for a folder that is no such thing."""
+    """The data set that a builder wrote into `folder`. Raises DamagedError for a folder that is no such thing."""
     return from_records(*read_records(folder))
 
 
 def read_records(folder: str | os.PathLike) -> tuple[dict[str, dict[str, np.ndarray]], dict]:
-    """The records of a folder, {part: {column: array}}, and what `describe` said of them."""
-    with _quiet():
-        builder = tfds.builder_from_directory(str(folder))
-        described = dict(builder.info.metadata)
-        records = {
-            part: {name: value for name, value in builder.as_data_source(split=part)[0].items() if name in present}
-            for part, present in described["columns"].items()
-        }
+    """The records of a folder, {part: {column: array}}, and what `describe` said of them.
+
+    Raises DamagedError. TFDS itself would import the module of any class that features.json names, so the records are
+    decoded by features which are made here and only have to be those that the file describes.
+    """
+    folder = Path(folder)
+    names = sealed.check(folder)
+    described = json.loads((folder / "metadata.json").read_text())
+    features = _features_of(folder / "features.json")
+    records = {}
+    for part, present in described["columns"].items():
+        found = [name for name in names if name.endswith(f"-{part}.array_record-00000-of-00001")]
+        if len(found) != 1:
+            raise DamagedError(f"{folder}: wanted one file of {part}, got {len(found)}")
+        with contextlib.closing(ArrayRecordReader(str(folder / found[0]))) as reader:
+            record = features.deserialize_example_np(reader.read([0])[0])
+        records[part] = {name: value for name, value in record.items() if name in present}
     return records, described
+
+
+def _features_of(path: Path) -> tfds.features.FeaturesDict:
+    """The features that a builder of ours described in `path`. Raises DamagedError for all others."""
+    found = json.loads(path.read_text())
+    try:
+        tensors = {name: feature["tensor"] for name, feature in found["featuresDict"]["features"].items()}
+        features = tfds.features.FeaturesDict({name: _tensor(tensor) for name, tensor in tensors.items()})
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DamagedError(f"{path}: not what a builder of ours writes ({type(error).__name__}: {error})") from None
+    made = features.to_json()
+    if found != {"pythonClassName": made["type"], "featuresDict": made["content"]}:
+        raise DamagedError(f"{path}: not what a builder of ours writes; it names other classes or fields")
+    return features
+
+
+def _tensor(described: dict) -> tfds.features.Tensor:
+    shape = tuple(int(size) for size in described["shape"]["dimensions"])
+    text = described["dtype"] == "string"
+    if not text and np.dtype(described["dtype"]).kind not in "biuf":
+        raise ValueError(f"numbers of type {described['dtype']}")
+    dtype = np.str_ if text else np.dtype(described["dtype"]).type
+    return tfds.features.Tensor(shape=tuple(None if size == -1 else size for size in shape), dtype=dtype)
 
 
 def to_records(data: Dataset) -> dict[str, dict[str, np.ndarray]]:

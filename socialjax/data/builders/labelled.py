@@ -34,7 +34,7 @@ class LabelledBuilder(ColumnsBuilder, skip_registration=True):
 
 
 def read(folder: str | os.PathLike) -> LabelledPictures:
-    """The pictures that a builder wrote into `folder`. Raises what TFDS raises for a folder that is no such thing."""
+    """The pictures that a builder wrote into `folder`. Raises DamagedError for a folder that is no such thing."""
     records, described = read_records(folder)
     columns = records["pictures"]
     for name in set(TEXTS) & set(columns):
