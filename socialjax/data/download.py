@@ -8,6 +8,7 @@ import http.client
 import logging
 import os
 import queue
+import shutil
 import sys
 import threading
 import time
@@ -26,11 +27,16 @@ CHUNK = 1 << 16
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """Seconds of silence that end a request, seconds for one file in all, and requests for one file."""
+    """Seconds of silence that end a request, seconds for one file in all, requests for one file, and its largest size.
+
+    The largest published file has some 25 MB; a server that sends without end is cut off at `largest` bytes, or at half
+    of the room that the disk has.
+    """
 
     silence: float = 4.0
     total: float = 900.0
     tries: int = 3
+    largest: int = 4 << 30
 
 
 LIMITS = Limits()
@@ -103,7 +109,12 @@ def _partial(folder: Path, name: str):
         part = open(private, "ab+")
     try:
         with part:
-            yield part
+            try:
+                yield part
+            finally:
+                with contextlib.suppress(OSError):
+                    if _size(part) == 0:  # nothing that a later run could go on with
+                        Path(part.name).unlink(missing_ok=True)
     finally:
         private.unlink(missing_ok=True)
 
@@ -135,8 +146,15 @@ def _complete(url: str, part, file: RemoteFile, limits: Limits) -> None:
 
 
 def _receive(url: str, part, limits: Limits, deadline: float) -> tuple[bool, int | None]:
-    """One request for what `part` lacks -> (nothing is missing, bytes wanted in all where the server says so)."""
+    """One request for what `part` lacks -> (nothing is missing, bytes wanted in all where the server says so).
+
+    Raises DownloadError, and keeps nothing, for more bytes than a file may have.
+    """
     have = _size(part)
+    room = min(limits.largest, (shutil.disk_usage(Path(part.name).parent).free + have) // 2)
+    if have > room:
+        part.truncate(0)
+        have = 0
     headers = {"User-Agent": "socialjax", "Accept-Encoding": "identity"}
     if have:
         headers["Range"] = f"bytes={have}-"
@@ -154,14 +172,26 @@ def _receive(url: str, part, limits: Limits, deadline: float) -> tuple[bool, int
         length = answer.headers["Content-Length"] or ""
         expected = have + int(length) if length.isdigit() else None
         log.info("%s: %s%s", url, _said(expected), f", {_said(have)} of them are here" if have else "")
+        if expected is not None and expected > room:
+            raise _too_large(part, url, f"wants to send {_said(expected)}", room, limits)
         show = {"desc": url.rsplit("/", 1)[-1], "disable": not sys.stderr.isatty(), "leave": False}
         with tqdm(total=expected, initial=have, unit="B", unit_scale=True, **show) as bar:
             while chunk := _read(answer, url):
                 part.write(chunk)
                 bar.update(len(chunk))
+                have += len(chunk)
+                if have > room:
+                    raise _too_large(part, url, f"sent {_said(have)} and goes on", room, limits)
                 if time.monotonic() > deadline:
                     raise Unreachable(f"{url}: not complete after {limits.total:g} s; run again to resume")
     return expected is None or _size(part) >= expected, expected
+
+
+def _too_large(part, url: str, what: str, room: int, limits: Limits) -> DownloadError:
+    """The error for a file beyond its budget; what came of it is given back to the disk."""
+    part.truncate(0)
+    why = "a published file may have" if room == limits.largest else "is half of the free room of the disk"
+    return DownloadError(f"{url}: the server {what}, more than the {_said(room)} that {why}; nothing of it is kept")
 
 
 def _said(size: int | None) -> str:

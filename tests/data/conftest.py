@@ -12,6 +12,7 @@ from web import Handler
 def server():
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
         running.asked, running.tree, running.done, running.daemon_threads = [], {}, threading.Event(), True
+        running.sent = 0
         running.handle_error = lambda *_: None  # clients that hang up are part of the tests
         running.address = f"http://127.0.0.1:{running.server_port}"
         thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.02})

@@ -119,6 +119,32 @@ def test_fetch_takes_what_is_lacking_and_no_optional_file(server, tmp_path):
     assert [path for path, _ in server.asked] == ["/good/set.rating"]
 
 
+@pytest.mark.parametrize(
+    "folder, said", [("endless", r"sent .* and goes on"), ("huge", r"wants to send 1,099,511\.6 MB")]
+)
+@pytest.mark.parametrize("earlier", [0, 1000, 5_000_000])
+def test_a_server_that_sends_too_much_is_cut_off_and_nothing_is_kept(server, tmp_path, folder, said, earlier):
+    if earlier:
+        (tmp_path / "set.rating.part").write_bytes(bytes(earlier))
+    limits = dataclasses.replace(QUICK, largest=2_000_000)
+    with pytest.raises(DownloadError, match=rf"{said}, more than the 2\.0 MB that a published file may have"):
+        get(server, folder, tmp_path, limits=limits)
+    assert list(tmp_path.iterdir()) == []
+    assert len(server.asked) == 1 and server.sent < 50_000_000  # what the buffers of the connection hold beside
+    addresses = tuple(f"{server.address}/{place}" for place in (folder, "good"))
+    assert download.fetch_file(GOOD, addresses, tmp_path, limits).read_bytes() == BODY
+
+
+def test_no_download_takes_more_than_half_of_the_free_room(server, tmp_path, monkeypatch):
+    usage = download.shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(download.shutil, "disk_usage", lambda _: usage._replace(free=2 * len(BODY) - 2))
+    with pytest.raises(DownloadError, match="is half of the free room of the disk"):
+        get(server, "good", tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr(download.shutil, "disk_usage", lambda _: usage._replace(free=2 * len(BODY)))
+    assert get(server, "good", tmp_path).read_bytes() == BODY
+
+
 def _get_in_process(address, folder, results):
     download.fetch_file(GOOD, (address,), folder, QUICK)
     results.put((folder / GOOD.name).read_bytes() == BODY)

@@ -1,5 +1,6 @@
 """A server on this machine that publishes files, and has the troubles that servers have."""
 
+import contextlib
 import http.server
 
 BODY = b"".join(b"%d\t%d\t1\n" % (k, k * 7) for k in range(30000))
@@ -29,8 +30,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
         else:
             self.send_response(200)
-        self.send_header("Content-Length", str(len(body) - start))
+        if folder != "endless":
+            self.send_header("Content-Length", str(1 << 40 if folder == "huge" else len(body) - start))
         self.end_headers()
+        if folder in ("huge", "endless"):
+            with contextlib.suppress(OSError):  # until the other side hangs up
+                while not self.server.done.is_set():
+                    self.wfile.write(body)
+                    self.server.sent += len(body)
+            return
         stop = len(body)
         if (folder == "breaks" and len(self.server.asked) < 3) or folder == "stops":
             stop = start + (len(body) - start) // 2
