@@ -24,7 +24,14 @@ from socialjax.train.settings import TrainSettings
 BEST = DiffNet(layers="all", objective="softmax", negatives=16, l2=0.05, dropout=0.6, exclude_target=True)
 # Theirs are batches of 512 users, about 5,500 pairs with 8 negatives each; here they are batches of as many pairs.
 AUTHORS = DiffNet(
-    dim=32, objective="squared", negatives=8, l2=0.0, item_bias=False, variant="released", layers="all_but_0"
+    dim=32,
+    objective="squared",
+    negatives=8,
+    l2=0.0,
+    item_bias=False,
+    variant="released",
+    layers="all_but_0",
+    feature_scale=0.2,
 )
 SWEEPS = {
     "depth": [{"depth": k} for k in range(5)],

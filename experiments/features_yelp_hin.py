@@ -46,7 +46,7 @@ from socialjax.train.settings import TrainSettings
 log = logging.getLogger(__name__)
 SHARED = dict(objective="softmax", negatives=32, l2=0.05, dropout=0.6)
 MODELS = {
-    "diffnet": DiffNet(layers="all", exclude_target=True, cold_bias=0.0, **SHARED),
+    "diffnet": DiffNet(layers="all", exclude_target=True, cold_bias=0.0, feature_scale=0.2, **SHARED),
     "diffnet_pp": DiffNetPP(**SHARED),
     "fm": FM(**SHARED),
 }

@@ -11,7 +11,8 @@ import worlds
 
 from socialjax.models.cf.bpr import BPR
 from socialjax.models.cf.svdpp import SVDpp
-from socialjax.models.social.diffnet import DiffNet, standardise
+from socialjax.models.social.diffnet import DiffNet
+from socialjax.models.social.features import standardise
 
 BOTH = {"user_width": 5, "item_width": 5}
 UNEQUAL = {"user_width": 3, "item_width": 6}
@@ -34,6 +35,11 @@ CASES = [
     (DiffNet(variant="paper", depth=1, layers="all", activation="sigmoid", exclude_target=True), UNEQUAL),
     (DiffNet(variant="paper", depth=3, activation="identity", pooling="max", objective="bce"), USERS_ONLY),
     (DiffNet(variant="paper", depth=4, layers="last", activation="relu", symmetric=False), ITEMS_ONLY),
+    (DiffNet(feature_l2=0.3, layer_l2=0.7), BOTH),
+    (DiffNet(feature_l2=0.3, feature_scale=0.05), ITEMS_ONLY),
+    (DiffNet(variant="paper", feature_l2=0.3, layer_l2=0.7, depth=3, feature_scale=0.6), BOTH),
+    (DiffNet(variant="paper", feature_l2=0.3, layer_l2=0.7, depth=1), {}),
+    (DiffNet(variant="paper", feature_l2=0.3, depth=1), USERS_ONLY),
 ]
 
 
@@ -241,6 +247,67 @@ def test_released_refuses_features_of_unequal_width_and_paper_takes_them():
     DiffNet(use_features=False).prepare(data)
 
 
+@pytest.mark.parametrize("rows", [5, 12])
+@pytest.mark.parametrize("variant", ["paper", "released"])
+def test_weights_of_layers_are_regularised_once_whatever_the_size_of_the_batch(variant, rows):
+    """By hand: the mean of a batch has lambda times the sum of the squared kernels, and no bias."""
+    data = worlds.small(**BOTH)
+    model = DiffNet(dim=4, negatives=3, l2=0.0, variant=variant, feature_l2=0.5, layer_l2=0.125)
+    side = model.prepare(data)
+    params = worlds.random_params(model, side)
+    square = lambda name: (params[name]["kernel"].astype(np.float64) ** 2).sum()  # noqa: E731
+    expected = {
+        "paper": lambda: (
+            0.5 * (square("fuse_users") + square("fuse_items"))
+            + 0.125 * (square("diffusion_0") + square("diffusion_1"))
+        ),
+        "released": lambda: 0.5 * square("shared"),
+    }[variant]()
+    (total, weight), metrics = worlds.scores_and_loss(model, params, side, worlds.random_batch(data, rows=rows))[1]
+    assert (total - metrics["objective"]) / weight == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("variant", ["paper", "released"])
+def test_without_penalties_and_without_features_the_loss_has_no_term_for_layers(variant):
+    model, data = DiffNet(dim=4, variant=variant), worlds.small()
+    side, batch = model.prepare(data), worlds.random_batch(data)
+    params = worlds.random_params(model, side)
+    assert model.penalty(params, side, model.encode(params, side), batch, 0) is None
+    only_features = dataclasses.replace(model, feature_l2=0.5)
+    assert only_features.penalty(params, side, model.encode(params, side), batch, 0) is None
+
+
+def test_the_shared_layer_of_released_starts_as_tensorflow_starts_a_dense_layer():
+    """Uniform within sqrt(6 / (inputs + outputs)); the bias is 0."""
+    model, data = DiffNet(dim=64), worlds.small(150, 150)
+    layer = model.init(jax.random.key(0), model.prepare(data))["shared"]
+    bound = np.sqrt(6 / (150 + 64))
+    assert 0.999 * bound < np.abs(layer["kernel"]).max() <= bound
+    assert np.std(layer["kernel"]) == pytest.approx(bound / np.sqrt(3), rel=0.02)
+    assert not layer["bias"].any()
+
+
+def test_features_add_a_part_of_the_length_that_their_scale_says():
+    """Whatever the layer learns: all numbers of the part have the deviation `feature_scale`."""
+    model, data = DiffNet(dim=4, feature_scale=0.05, layers="all", depth=0), worlds.small(**BOTH)
+    side = model.prepare(data)
+    params = worlds.random_params(model, side)
+    state = model.encode(params, side)
+    for values, table in ((state.layers[0], "users"), (state.items, "items")):
+        assert np.std(values - params["tables"][table]) == pytest.approx(0.05, rel=1e-4)
+
+
+@pytest.mark.parametrize("variant", ["paper", "released"])
+def test_the_size_of_the_numbers_in_the_files_changes_nothing(variant):
+    model, data = DiffNet(dim=4, variant=variant), worlds.small(**BOTH)
+    larger = dataclasses.replace(
+        data, user_features=1000 * data.user_features, item_features=7 + 0.01 * data.item_features
+    )
+    ours, theirs = model.prepare(data), model.prepare(larger)
+    np.testing.assert_allclose(ours.user_features, theirs.user_features, atol=1e-5)
+    np.testing.assert_allclose(ours.item_features, theirs.item_features, atol=1e-4)
+
+
 def test_standardising_takes_the_moments_over_all_entries():
     values = np.random.default_rng(0).normal(3, 5, size=(20, 4)).astype(np.float32)
     ours = np.asarray(standardise(values, 0.2))
@@ -273,6 +340,9 @@ def test_constant_features_leave_scores_and_gradients_finite():
         ("layers", "first"),
         ("pooling", "sum"),
         ("activation", "gelu"),
+        ("feature_scale", 0.0),
+        ("feature_l2", -0.1),
+        ("layer_l2", -0.1),
     ],
 )
 def test_settings_out_of_range_are_refused_by_name(field, value):

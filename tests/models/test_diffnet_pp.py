@@ -23,6 +23,10 @@ CASES = [
     (DiffNetPP(variant="released", depth=3, symmetric=False), BOTH),
     (DiffNetPP(variant="released", depth=1, feature_scale=0.3, objective="bce"), {"item_width": 4}),
     (DiffNetPP(variant="released", depth=0), BOTH),
+    (DiffNetPP(variant="paper", feature_l2=0.3, layer_l2=0.7), UNEQUAL),
+    (DiffNetPP(variant="released", feature_l2=0.3, layer_l2=0.7), BOTH),
+    (DiffNetPP(variant="paper", layer_l2=0.7, depth=1), {}),
+    (DiffNetPP(variant="released", layer_l2=0.7, depth=1), {}),
 ]
 ACTIVATIONS = {
     "identity": lambda z: z,
@@ -110,14 +114,15 @@ def twin_of(model, data, params):
     p, q = params["tables"]["users"], params["tables"]["items"]
     bias = params["tables"].get("item_bias", np.zeros(data.num_items))
     x, y = (data.user_features, data.item_features) if model.use_features else (None, None)
+    scaled = lambda z: twins.standardised(z, model.feature_scale)  # noqa: E731
+    x, y = (None if f is None else scaled(f) for f in (x, y))
     act, beside = ACTIVATIONS[model.activation], []
     u, v = p, q
     if model.variant == "paper":
         u = u if x is None else act(dense(params["fuse_users"], np.concatenate([p, x], axis=1)))
         v = v if y is None else act(dense(params["fuse_items"], np.concatenate([q, y], axis=1)))
     else:
-        scaled = lambda z: twins.standardised(z, model.feature_scale)  # noqa: E731
-        x, y = (None if f is None else scaled(twins.sigmoid(dense(params["shared"], scaled(f)))) for f in (x, y))
+        x, y = (None if f is None else scaled(twins.sigmoid(dense(params["shared"], f))) for f in (x, y))
         beside = [(p, q)] + ([(x, y)] if x is not None and y is not None else []) if model.depth else []
         u, v = u if x is None else u + x, v if y is None else v + y
     layers, layer = [(u, v)], paper_layer if model.variant == "paper" else released_layer
@@ -125,7 +130,24 @@ def twin_of(model, data, params):
         layers.append(layer(params, act, neighbours(data, model), k, *layers[-1]))
     blocks = (layers if model.variant == "paper" or not model.depth else layers[1:]) + beside
     users, items = (np.concatenate(each, axis=1) for each in zip(*blocks))
-    return twins.Twin(model, data, users, items, bias), twins.squared(p), twins.squared(q) + bias**2
+    twin = twins.Twin(model, data, users, items, bias)
+    for name, layer in params.items():
+        if name in ("shared", "fuse_users", "fuse_items"):
+            twin.penalty += model.feature_l2 * squared_weights(layer)
+        elif name != "tables":
+            twin.penalty += model.layer_l2 * squared_weights(layer)
+    return twin, twins.squared(p), twins.squared(q) + bias**2
+
+
+def squared_weights(layer):
+    """Of kernels and heads; neither biases nor the numbers of edges, z."""
+    total = 0.0
+    for name, part in layer.items():
+        if isinstance(part, dict):
+            total += squared_weights(part)
+        elif name in ("kernel", "head"):
+            total += (part**2).sum()
+    return total
 
 
 @pytest.mark.parametrize("model, features", CASES)
@@ -213,6 +235,32 @@ def test_the_released_numbers_start_as_the_code_starts_them():
         assert np.std(params[name]["z"]) == pytest.approx(expected, rel=0.1)
 
 
+def test_the_dense_layers_of_released_start_as_tensorflow_starts_them():
+    """Uniform within sqrt(6 / (inputs + outputs)), where the two parts of a gate are one layer; biases are 0."""
+    model, data = DiffNetPP(dim=500, depth=1), worlds.small(150, 150)
+    side = model.prepare(data)
+    started = jax.jit(lambda seed: model.init(jax.random.key(seed), side))
+    params = started(0)
+    gates = {name: params[f"gate_{name}_0"] for name in ("friends", "history", "items", "takers")}
+    bounds = {(name, part): 1001 for name in ("friends", "history") for part in ("from_0", "from_1")}
+    bounds |= {(name, "from_0"): 501 for name in ("items", "takers")}
+    for (name, part), inputs_and_outputs in bounds.items():
+        bound = np.sqrt(6 / inputs_and_outputs)
+        assert 0.98 * bound < np.abs(gates[name][part]["kernel"]).max() <= bound
+        assert not gates[name]["from_0"]["bias"].any()
+    bound = np.sqrt(6 / (150 + 500))
+    assert 0.999 * bound < np.abs(params["shared"]["kernel"]).max() <= bound
+
+    def of_one_number(seed):
+        params = started(seed)
+        heads = [params[f"gate_{name}_0"]["out"] for name in gates]
+        squeezes = [params[f"{name}_0"]["squeeze"] for name in ("friends", "history", "takers")]
+        return [abs(layer["kernel"].item()) for layer in heads + squeezes]
+
+    numbers = np.array([of_one_number(seed) for seed in range(4)])
+    assert numbers.max() <= np.sqrt(3) and numbers.std() > 0.3
+
+
 @pytest.mark.parametrize("variant", ["paper", "released"])
 @pytest.mark.parametrize("features", [{}, BOTH], ids=["ids", "features"])
 def test_an_explanation_adds_up_and_names_who_was_heard_with_their_attention(variant, features):
@@ -270,7 +318,10 @@ def test_released_refuses_features_of_unequal_width_and_paper_takes_them():
     DiffNetPP(variant="paper").prepare(data)
 
 
-@pytest.mark.parametrize("field, value", [("depth", 9), ("variant", "official"), ("attention_dim", 0)])
+@pytest.mark.parametrize(
+    "field, value",
+    [("depth", 9), ("variant", "official"), ("attention_dim", 0), ("feature_scale", 0.0), ("layer_l2", -0.1)],
+)
 def test_settings_out_of_range_are_refused_by_name(field, value):
     with pytest.raises(ValueError, match=f"{field} must be .*{value}"):
         DiffNetPP(**{field: value})

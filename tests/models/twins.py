@@ -46,7 +46,12 @@ def layers_of(graph, depth, params, kept=None) -> list[np.ndarray]:
 
 
 class Twin:
-    """users and items f64[., D] and bias f64[I] of a trained model; `history` [I, D] is pooled into a user's vector."""
+    """users and items f64[., D] and bias f64[I] of a trained model; `history` [I, D] is pooled into a user's vector.
+
+    penalty: what each row of a batch has beside its objective and the l2 of its own embeddings.
+    """
+
+    penalty = 0.0
 
     def __init__(self, model, data, own, items, bias, history=None, exponent=1.0):
         self.model, self.taken = model, taken_by(data)
@@ -78,7 +83,7 @@ class Twin:
             down = np.array([self.score(a, j, without, mask) for j in batch.negatives[b]])
             loss = objective(of.objective, up, down, of.temperature)
             norms = user_norms[a] + item_norms[i] + np.mean([item_norms[j] for j in batch.negatives[b]])
-            total += weight * (loss + of.l2 * norms)
+            total += weight * (loss + of.l2 * norms + self.penalty)
             objective_total += weight * loss
         return total, sum(batch.weight), objective_total
 
@@ -137,6 +142,8 @@ def diffnet(model, data, params):
         model.activation
     ]
     dense = lambda name, z: z @ params[name]["kernel"] + params[name]["bias"]  # noqa: E731
+    scaled = lambda z: standardised(z, model.feature_scale)  # noqa: E731
+    x, y = (None if f is None else scaled(f) for f in (x, y))
     h, v = p, q
     if model.variant == "paper":
         if x is not None:
@@ -144,8 +151,7 @@ def diffnet(model, data, params):
         if y is not None:
             v = act(dense("fuse_items", np.concatenate([q, y], axis=1)))
     else:
-        scaled = lambda z: standardised(z, model.feature_scale)  # noqa: E731
-        fused = lambda z: scaled(sigmoid(dense("shared", scaled(z))))  # noqa: E731
+        fused = lambda z: scaled(sigmoid(dense("shared", z)))  # noqa: E731
         h = p if x is None else p + fused(x)
         v = q if y is None else q + fused(y)
     layers = [h]
@@ -162,4 +168,8 @@ def diffnet(model, data, params):
         own = layers[0]
     else:
         own = {"last": layers[-1], "all_but_0": sum(layers[1:]), "all": sum(layers)}[model.layers]
-    return Twin(model, data, own, v, bias, v), squared(p), squared(q) + bias**2
+    twin = Twin(model, data, own, v, bias, v)
+    for name, layer in params.items():
+        if name != "tables":
+            twin.penalty += (model.layer_l2 if "diffusion" in name else model.feature_l2) * (layer["kernel"] ** 2).sum()
+    return twin, squared(p), squared(q) + bias**2

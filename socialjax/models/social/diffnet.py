@@ -18,8 +18,9 @@ from socialjax.models.history import History, history, pool, without_target
 from socialjax.models.parts import FactorModel, Factors
 from socialjax.models.protocol import Batch, Traits
 from socialjax.models.social import diffnet_explain
-from socialjax.models.social.features import features_for
+from socialjax.models.social.features import FEATURE_LAYERS, check_scale_and_penalties, features_for, released_parts
 from socialjax.models.social.links import friends
+from socialjax.models.social.weight_penalty import weight_penalty
 from socialjax.ops.activations import ACTIVATIONS
 from socialjax.ops.propagate import Diffusion, propagate
 from socialjax.ops.segment import segment_max
@@ -60,10 +61,14 @@ class DiffNet(FactorModel):
     H0..HK enter u_a: `last` (the paper), `all_but_0` (the released code) or `all`; depth 0 keeps H0. pooling: of the
     friends, `mean` or `max`. activation: g, sigma and s of Eq. 1, 2 and 4, in `paper` only. symmetric: links count in
     both directions, as in the authors' loader. use_features: take features where the data has them.
-    feature_scale: of the standardised features, in `released` only. exclude_target: leave the training item out of
-    the history that scores it (the authors keep it in). cold_bias: not in either form: where there are item features,
-    items without training pairs are evaluated by these alone, with q_i = 0 and b_i = cold_bias; None keeps their q_i
-    and b_i, which training knows as negatives only, so that it hides them from everybody. To be chosen on validation.
+    feature_scale: deviation to which all numbers of a feature table are brought, and in `released` those that are added
+    to the free embeddings too, which therefore neither grow nor shrink; the authors' 0.2 drowns free embeddings that L2
+    keeps small. feature_l2: lambda on the squared norm of the weights of the feature layers: the shared one in
+    `released`, the fusion layers in `paper`. layer_l2: the same of the W^k of Eq. 4, `paper` only. exclude_target:
+    leave the training item out of the history that scores it (the authors keep it in). cold_bias: not in either form:
+    where there are item features, items without training pairs are evaluated by these alone, with q_i = 0 and
+    b_i = cold_bias; None keeps their q_i and b_i, which training knows as negatives only, so that it hides them from
+    everybody. To be chosen on validation.
 
     Training and evaluation differ with exclude_target, since evaluation always pools the whole history, and with
     cold_bias, which training does not know.
@@ -83,12 +88,15 @@ class DiffNet(FactorModel):
     activation: Literal["identity", "relu", "sigmoid", "tanh"] = "relu"
     symmetric: bool = True
     use_features: bool = True
-    feature_scale: float = 0.2
+    feature_scale: float = 0.05
+    feature_l2: float = 0.0
+    layer_l2: float = 0.0
     exclude_target: bool = False
     cold_bias: float | None = None
 
     def __post_init__(self):
         super().__post_init__()
+        check_scale_and_penalties(self)
         if self.cold_bias is not None and not self.item_bias:
             raise ValueError("cold_bias stands in for an item bias, got item_bias False; leave one of the two alone")
 
@@ -121,6 +129,12 @@ class DiffNet(FactorModel):
     def squared_norms(self, params):
         """Theta_1 of the paper's Eq. 13, the free embeddings P and Q, and the item bias."""
         return self.table_norms(params["tables"])
+
+    def penalty(self, params, side, state, batch: Batch, rng):
+        """feature_l2 and layer_l2 times the squared norms of their layers' weights: f32[B], or None for none."""
+        strengths = dict.fromkeys(FEATURE_LAYERS, self.feature_l2)
+        strengths |= {f"diffusion_{k}": self.layer_l2 for k in range(self.depth)}
+        return weight_penalty(params, strengths, batch)
 
     def training_users(self, params, side, state: DiffNetState, batch: Batch):
         users = state.users[batch.users]
@@ -170,27 +184,11 @@ class DiffNetLayers(nn.Module):
             if side.item_features is not None:
                 items = act(nn.Dense(of.dim, name="fuse_items")(jnp.concatenate([items, side.item_features], axis=1)))
             return users, items
-        if side.user_features is None and side.item_features is None:
-            return users, items
-        shared = nn.Dense(of.dim, name="shared")
-
-        def added(free, features):
-            if features is None:
-                return free
-            hidden = nn.sigmoid(shared(standardise(features, of.feature_scale)))
-            return free + standardise(hidden, of.feature_scale)
-
-        return added(users, side.user_features), added(items, side.item_features)
+        x, y = released_parts(of, side)
+        return users if x is None else users + x, items if y is None else items + y
 
     def hear(self, users, social: Diffusion):
         """Eq. 3: friends pooled; 0 for a user without friends."""
         if self.settings.pooling == "mean":
             return propagate(social, users)
         return segment_max(users[social.senders], social.receivers, social.num_receivers)
-
-
-def standardise(values: jax.Array, scale: float) -> jax.Array:
-    """scale * (z - mean) / std with moments over ALL entries, as in the released code; a constant matrix gives 0."""
-    centred = values - jnp.mean(values)
-    centred = centred - jnp.mean(centred)  # what rounding left of the mean, which a constant matrix would blow up
-    return scale * centred * jax.lax.rsqrt(jnp.maximum(jnp.mean(centred**2), 1e-12))

@@ -12,6 +12,7 @@ Three sets of edges speak in each layer: friends to users, items to the users wh
 | item update | v + users | convex combination of v and users, + 1.0 each |
 | vectors | [u^0 .. u^K] | [u^1 .. u^K, free (, standardised feature)] |
 | loss | BPR | squared error, 8 negatives, no L2, no item bias |
+| dense layers start from | LeCun's normal distribution | Glorot's uniform one, TensorFlow's default |
 
 The loss is no part of the variant: `objective="squared", negatives=8, l2=0.0, item_bias=False` make it the authors'.
 """
@@ -23,11 +24,12 @@ import numpy as np
 
 from socialjax.models.bipartite import bipartite
 from socialjax.models.parts import FactorModel
-from socialjax.models.protocol import Traits
+from socialjax.models.protocol import Batch, Traits
 from socialjax.models.social import diffnet_pp_explain
 from socialjax.models.social.diffnet_pp_layers import DiffNetPPLayers, DiffNetPPSide, DiffNetPPState
-from socialjax.models.social.features import features_for
+from socialjax.models.social.features import FEATURE_LAYERS, check_scale_and_penalties, features_for
 from socialjax.models.social.links import friends
+from socialjax.models.social.weight_penalty import weight_penalty
 from socialjax.ranges import Choice
 
 
@@ -37,8 +39,10 @@ class DiffNetPP(FactorModel):
 
     variant: `paper` or `released`, see above. depth: K; 0 leaves the start, without features matrix factorisation.
     attention_dim: hidden width of the MLPs, `paper` only, as is activation, of the MLPs and the start. symmetric: links
-    count in both directions. use_features: take features where the data has them. feature_scale: of standardised
-    features, `released` only.
+    count in both directions. use_features: take features where the data has them. feature_scale: deviation to which all
+    numbers of a feature table are brought, and in `released` those that are added too. feature_l2: lambda on the
+    squared norm of the weights of the feature layers, shared or fusion. layer_l2: the same of all other layers: the
+    MLPs of `paper`, the dense layers of `released`; the numbers of the edges, z_e, are not among them.
 
     A training item is in the user's own neighbourhood, in training as in evaluation, as the authors have it.
     """
@@ -53,9 +57,12 @@ class DiffNetPP(FactorModel):
     symmetric: bool = True
     use_features: bool = True
     feature_scale: float = 0.1
+    feature_l2: float = 0.0
+    layer_l2: float = 0.0
 
     def __post_init__(self):
         super().__post_init__()
+        check_scale_and_penalties(self)
         if not self.attention_dim >= 1:
             raise ValueError(f"attention_dim must be at least 1, got {self.attention_dim}")
 
@@ -76,6 +83,12 @@ class DiffNetPP(FactorModel):
     def squared_norms(self, params):
         """The free embeddings and the item bias."""
         return self.table_norms(params["tables"])
+
+    def penalty(self, params, side, state, batch: Batch, rng):
+        """feature_l2 and layer_l2 times the squared norms of their layers' weights: f32[B], or None for none."""
+        layers = [name for name in params if name not in ("tables", *FEATURE_LAYERS)]
+        strengths = dict.fromkeys(FEATURE_LAYERS, self.feature_l2) | dict.fromkeys(layers, self.layer_l2)
+        return weight_penalty(params, strengths, batch)
 
     def explain(self, state: DiffNetPPState, side: DiffNetPPSide, users, items):
         return diffnet_pp_explain.explain(self, state, side, users, items)

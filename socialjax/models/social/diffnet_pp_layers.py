@@ -11,7 +11,7 @@ from flax import struct
 
 from socialjax.models.bipartite import Bipartite
 from socialjax.models.parts import FactorModel, Factors
-from socialjax.models.social.diffnet import standardise
+from socialjax.models.social.features import glorot, released_parts
 from socialjax.ops.activations import ACTIVATIONS
 from socialjax.ops.propagate import Diffusion, propagate
 from socialjax.ops.rows import row_sums
@@ -91,11 +91,7 @@ class DiffNetPPLayers(nn.Module):
             if y is not None:
                 items = act(nn.Dense(of.dim, name="fuse_items")(jnp.concatenate([items, y], axis=1)))
             return users, items, {}
-        shared = nn.Dense(of.dim, name="shared")
-        x, y = (
-            None if f is None else standardise(nn.sigmoid(shared(standardise(f, of.feature_scale))), of.feature_scale)
-            for f in (x, y)
-        )
+        x, y = released_parts(of, side)
         blocks = {"free": (users, items)} if of.depth else {}
         if of.depth and x is not None and y is not None:
             blocks["features"] = x, y
@@ -191,15 +187,19 @@ class EdgeNumbers(nn.Module):
     @nn.compact
     def __call__(self, edges: Diffusion):
         z = self.param("z", nn.initializers.normal(self.std), (edges.senders.shape[0],))
-        squeezed = nn.sigmoid(nn.Dense(1, name="squeeze")(z[:, None])[:, 0])
+        squeezed = nn.sigmoid(nn.Dense(1, kernel_init=glorot(), name="squeeze")(z[:, None])[:, 0])
         return segment_softmax(jnp.exp(squeezed), edges.receivers, edges.num_receivers)
 
 
 class Gate(nn.Module):
-    """exp(leaky(dense(tanh(dense([a, ..]))))) with one hidden number."""
+    """exp(leaky(dense(tanh(dense([a, ..]))))) with one hidden number. The first dense is one layer in our parts."""
 
     @nn.compact
     def __call__(self, *nodes):
         """f32[N, D] each -> f32[N]."""
-        hidden = sum(nn.Dense(1, use_bias=not n, name=f"from_{n}")(values) for n, values in enumerate(nodes))
-        return jnp.exp(nn.leaky_relu(nn.Dense(1, name="out")(jnp.tanh(hidden)), 0.2))[:, 0]
+        width = nodes[0].shape[1]
+        start = glorot((width + 1) / (len(nodes) * width + 1))
+        hidden = sum(
+            nn.Dense(1, use_bias=not n, kernel_init=start, name=f"from_{n}")(values) for n, values in enumerate(nodes)
+        )
+        return jnp.exp(nn.leaky_relu(nn.Dense(1, kernel_init=glorot(), name="out")(jnp.tanh(hidden)), 0.2))[:, 0]

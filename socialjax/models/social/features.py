@@ -1,13 +1,25 @@
-"""The features that DiffNet and DiffNet++ are given."""
+"""The features that DiffNet and DiffNet++ are given, and the layer through which the released code adds them."""
 
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
 import numpy as np
+
+FEATURE_LAYERS = ("shared", "fuse_users", "fuse_items")  # of `released`; of `paper`
 
 
 def features_for(model, columns) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """(f32[U, F], f32[I, F]) of a data set, None for what it has not or the model does not use.
+    """(f32[U, F], f32[I, F]) of a data set, standardised to `feature_scale`; None for what is absent or not used.
 
-    model: has `use_features` and `variant`. Raises ValueError for two widths in the variant `released`, whose layer
-    serves users and items.
+    The released code standardises in each step; these moments never change. Of the paper's form it is not known, and
+    raw numbers could be of any size.
+
+    Args:
+      model: has `use_features`, `variant` and `feature_scale`.
+      columns: a data set.
+
+    Raises:
+      ValueError: for two widths in the variant `released`, whose layer serves users and items.
     """
     found = (columns.user_features, columns.item_features) if model.use_features else (None, None)
     if model.variant == "released" and all(f is not None for f in found):
@@ -17,4 +29,48 @@ def features_for(model, columns) -> tuple[np.ndarray | None, np.ndarray | None]:
                 "variant 'released' shares one layer between user and item features, so both must have one width, "
                 f"got {widths[0]} and {widths[1]}; use --model.variant paper, or features of one width"
             )
-    return found
+    return tuple(None if f is None else np.asarray(standardise(jnp.asarray(f), model.feature_scale)) for f in found)
+
+
+def check_scale_and_penalties(model) -> None:
+    """Raises ValueError for a `feature_scale` that is not above 0 and a `feature_l2` or `layer_l2` below 0."""
+    if not model.feature_scale > 0:
+        raise ValueError(f"feature_scale must be above 0, got {model.feature_scale}")
+    for name in ("feature_l2", "layer_l2"):
+        if not getattr(model, name) >= 0:
+            raise ValueError(f"{name} must be at least 0, got {getattr(model, name)}")
+
+
+def released_parts(model, side) -> tuple[jax.Array | None, jax.Array | None]:
+    """What the released code adds to the free embeddings: standardised(sigmoid(dense(feature))), one dense for both.
+
+    To be called inside a compact module, which then owns the layer as `shared`. The deviation of all numbers of a part
+    is `feature_scale`, whatever the layer learns: its length is sqrt(D) times that.
+
+    Args:
+      model: has `dim` and `feature_scale`.
+      side: has user_features f32[U, F] and item_features f32[I, F], or None.
+
+    Returns:
+      f32[U, D] and f32[I, D], None where there are no features.
+    """
+    shared = nn.Dense(model.dim, kernel_init=glorot(), name="shared")
+    return tuple(
+        None if f is None else standardise(nn.sigmoid(shared(f)), model.feature_scale)
+        for f in (side.user_features, side.item_features)
+    )
+
+
+def glorot(share: float = 1.0) -> nn.initializers.Initializer:
+    """Of a dense layer in the released code, TensorFlow's: uniform within sqrt(6 / (inputs + outputs)), Glorot 2010.
+
+    share: (inputs + outputs) of this kernel in those of the layer, below 1 where the layer is held in several kernels.
+    """
+    return nn.initializers.variance_scaling(share, "fan_avg", "uniform")
+
+
+def standardise(values: jax.Array, scale: float) -> jax.Array:
+    """scale * (z - mean) / std with moments over ALL entries, as in the released code; a constant matrix gives 0."""
+    centred = values - jnp.mean(values)
+    centred = centred - jnp.mean(centred)  # what rounding left of the mean, which a constant matrix would blow up
+    return scale * centred * jax.lax.rsqrt(jnp.maximum(jnp.mean(centred**2), 1e-12))
