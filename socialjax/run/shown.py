@@ -69,6 +69,7 @@ def table(record: dict, folder: Path) -> str:
     if record["reported"] and not stand_in:
         lines.append("reported elsewhere (settings differ, see the notes):")
         rows = [(f"{row['name']}: {row['note']}", row["metrics"]) for row in record["reported"]]
+        rows += _under_the_same_protocol(record)
         lines.append(text_table(metric_rows(rows, [name for name in metrics if name in reported])))
     seconds = record["seconds"]
     lines.append(
@@ -78,6 +79,14 @@ def table(record: dict, folder: Path) -> str:
     if stand_in:
         lines.append(f"STAND-IN: {record['dataset']} was generated; these figures say nothing about the real data")
     return "\n".join(lines)
+
+
+def _under_the_same_protocol(record: dict) -> list[tuple[str, dict]]:
+    """This run once more, by each protocol that a reported row names: figures of two protocols are not comparable."""
+    measured = {record["protocol"]: record["metrics"], **record["also"]}
+    named = dict.fromkeys(row.get("protocol") for row in record["reported"])
+    width = f", D = {dim}" if (dim := record["settings"]["model"].get("dim")) else ""
+    return [(f"this run: {name}{width}", measured[name]) for name in named if name in measured]
 
 
 def _key_frames(record: dict) -> list[str]:

@@ -1,6 +1,7 @@
 """What the screen says of the data of a run is what its record says."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -29,3 +30,44 @@ def test_the_line_of_the_data_says_whether_features_are_used(data, model, said):
     assert shown.describe(data, model).startswith(f"checkerboard, planted, {said}: 12 users")
     if model is not None:
         assert shown.takes_features(model, data) == (said == "with features")
+
+
+def record(**changed):
+    """What the table reads of a result."""
+    metrics = lambda ndcg: {"HR@10": {"mean": ndcg, "ci95": None}, "NDCG@10": {"mean": ndcg, "ci95": None}}  # noqa: E731
+    return {
+        "seeds": [0],
+        "data": "real",
+        "references": {},
+        "model": "diffnet",
+        "metrics": metrics(0.5),
+        "reported": [{"name": "theirs", "note": "D = 32", "metrics": {"NDCG@10": 0.2095}}],
+        "features": "given",
+        "validation": {"NDCG@10": 0.4},
+        "experiment": "diffnet_yelp",
+        "dataset": "yelp",
+        "provenance": {},
+        "protocol": "sampled1000-strict",
+        "epoch": [4],
+        "also": {"sampled1000-official": metrics(0.25), "full": metrics(0.125)},
+        "settings": {"model": {"dim": 32}},
+        "seconds": {"total": 1.0},
+        "pairs_per_second": 1.0,
+        "peak_memory_bytes": 1,
+        **changed,
+    }
+
+
+@pytest.mark.parametrize("protocol, ours", [("sampled1000-official", "0.2500"), ("sampled1000-strict", "0.5000")])
+def test_a_reported_figure_stands_beside_the_run_measured_by_the_same_protocol(protocol, ours):
+    theirs = {"name": "theirs", "note": "D = 32", "protocol": protocol, "metrics": {"NDCG@10": 0.2095}}
+    text = shown.table(record(reported=[theirs, theirs]), Path("runs"))
+    below = text[text.index("reported elsewhere") :]
+    (line,) = [line for line in below.splitlines() if line.startswith("this run")]
+    assert line.split() == ["this", "run:", f"{protocol},", "D", "=", "32", ours]
+
+
+@pytest.mark.parametrize("named", [{}, {"protocol": "sampled100-strict"}])
+def test_nothing_stands_beside_a_figure_of_no_protocol_or_one_that_was_not_measured(named):
+    theirs = {"name": "theirs", "note": "D = 32", "metrics": {"NDCG@10": 0.2095}, **named}
+    assert "this run" not in shown.table(record(reported=[theirs]), Path("runs"))
