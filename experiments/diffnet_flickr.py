@@ -21,7 +21,7 @@ DEFINITION = Definition(
     name="diffnet_flickr",
     summary=__doc__,
     default=DEFAULT,
-    presets={name: dataclasses.replace(preset, data=DATA) for name, preset in diffnet_yelp.DEFINITION.presets.items()},
+    presets={"authors": dataclasses.replace(diffnet_yelp.DEFINITION.presets["authors"], data=DATA)},
     sweeps=diffnet_yelp.SWEEPS,
     reported=(
         {

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments import diffnet_flickr, diffnet_yelp, tables
+from experiments import diffnet_flickr, diffnet_pp_yelp, diffnet_yelp, tables
 from experiments._papers import DIFFNET, PAPERS
 from socialjax.data import sources
 from socialjax.data.sources import DataSettings
@@ -296,7 +296,9 @@ def test_without_kept_runs_the_command_says_how_to_keep_some(tmp_path, capsys):
     assert "holds no runs on yelp, flickr, yelp_hin; keep some with" in said
 
 
-@pytest.mark.parametrize("experiment", [diffnet_yelp, diffnet_flickr], ids=lambda module: module.__name__)
+@pytest.mark.parametrize(
+    "experiment", [diffnet_yelp, diffnet_pp_yelp, diffnet_flickr], ids=lambda module: module.__name__
+)
 def test_what_an_experiment_reports_its_table_reports_too(experiment):
     dataset = experiment.DEFINITION.default.data.name
     listed = [row.metrics for row in DIFFNET.reported if row.dataset == dataset]
