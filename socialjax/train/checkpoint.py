@@ -16,10 +16,11 @@ from typing import Any
 import jax
 import orbax.checkpoint as ocp
 
-from socialjax.train import digests
+from socialjax.train import digests, step_folders
 
 log = logging.getLogger(__name__)
 OURS = ("fingerprint", "arrays", "check")  # what is added to the notes
+MOST_TRIED = 8  # checkpoints looked at in a folder of strangers; ours keeps two
 CLOSED = "Event loop is closed"
 NEVER_ASKED = "exception was never retrieved"
 
@@ -130,28 +131,72 @@ class Checkpoints:
         )
 
 
-def read_best(folder: Path) -> tuple[Any, dict]:
+def read_best(folder: Path, like: Any = None, fingerprint: str | None = None) -> tuple[Any, dict]:
     """(best parameters as NumPy arrays in plain dicts, notes) of the newest readable checkpoint of a finished run.
 
-    Raises CheckpointError when there is none.
+    like: what the parameters must be, a tree of anything with shape and dtype; fingerprint: of the run they must belong
+    to. Both are compared with the notes before an array is read, and the files with the notes: those of strangers may
+    promise any size. Raises CheckpointError when there is no checkpoint that can be read and for one of another run.
     """
     _hush_echoes()
-    manager = ocp.CheckpointManager(Path(folder).absolute(), options=ocp.CheckpointManagerOptions(read_only=True))
-    with manager:
-        for step in sorted(manager.all_steps(), reverse=True):
-            try:
-                notes = _read_notes(manager, step)
-                best = ocp.args.StandardRestore(digests.as_listed(notes["arrays"], "best"))
-                best = manager.restore(step, args=ocp.args.Composite(best=best))["best"]
-                digests.check(notes["arrays"], best=best)
-                return best, notes
-            except Exception as error:
-                log.warning("checkpoint %s cannot be read (%s); trying the one before it", step, _first_line(error))
+    folder = Path(folder).absolute()
+    for step in step_folders.newest(folder)[:MOST_TRIED]:
+        try:
+            return _read_best(folder, step, like, fingerprint)
+        except CheckpointError:
+            raise
+        except Exception as error:
+            log.warning("checkpoint %s cannot be read (%s); trying the one before it", step, _first_line(error))
     raise CheckpointError(f"no readable checkpoint in {folder}; is it the checkpoints folder of a run?")
 
 
+def _read_best(folder: Path, step: int, like: Any, fingerprint: str | None) -> tuple[Any, dict]:
+    here = folder / str(step)
+    on_disk = step_folders.bytes_on_disk(here)
+    notes = _checked(ocp.Checkpointer(ocp.JsonCheckpointHandler()).restore(here / "notes"))
+    if fingerprint is not None and notes.get("fingerprint") != fingerprint:
+        raise CheckpointError(f"the checkpoint in {folder} belongs to another run than the settings.json of its folder")
+    noted = digests.listed_shapes(notes["arrays"], "best")
+    if like is not None and noted != (wanted := digests.shapes(best=like)):
+        raise CheckpointError(
+            f"the parameters in {folder} do not fit the model: wanted {_some(wanted)}, got {_some(noted)}; "
+            "they were saved by another version, so run the experiment again with another --workdir"
+        )
+    step_folders.check_weight(map(digests.dtype_and_sizes, noted.values()), on_disk)
+    handler = ocp.StandardCheckpointHandler()
+    _must_be_stored(handler.metadata(here / "best").tree, noted)
+    best = ocp.Checkpointer(handler).restore(
+        here / "best", args=ocp.args.StandardRestore(digests.as_listed(notes["arrays"], "best"))
+    )
+    digests.check(notes["arrays"], best=best)
+    return best, notes
+
+
+def _must_be_stored(stored: Any, noted: dict[str, str]) -> None:
+    """Raises Damaged unless the files hold the arrays of the notes, in pieces that are no larger than they are."""
+    if digests.shapes(best=stored) != noted:
+        raise digests.Damaged("its files hold other arrays than its notes say")
+    for leaf in jax.tree.leaves(stored):
+        piece = leaf.storage.chunk_shape
+        if len(piece) != len(leaf.shape) or any(part > max(size, 1) for part, size in zip(piece, leaf.shape)):
+            raise digests.Damaged(f"its files keep {leaf.name} of {list(leaf.shape)} in pieces of {list(piece)}")
+
+
+def _some(shapes: dict[str, str]) -> str:
+    """A few of them, for a message."""
+    return ", ".join(f"{name} {shape}" for name, shape in list(shapes.items())[:8]) + (
+        " ..." if len(shapes) > 8 else ""
+    )
+
+
 def _read_notes(manager: ocp.CheckpointManager, step: int) -> dict:
-    notes = manager.restore(step, args=ocp.args.Composite(notes=ocp.args.JsonRestore()))["notes"]
+    return _checked(manager.restore(step, args=ocp.args.Composite(notes=ocp.args.JsonRestore()))["notes"])
+
+
+def _checked(notes: dict) -> dict:
+    """The notes without their check sum. Raises Damaged when they are not those that were written."""
+    if not isinstance(notes, dict):
+        raise digests.Damaged("its notes are no record")
     if notes.pop("check", None) != _check_sum(notes):
         raise digests.Damaged("its notes have changed since they were written")
     return notes

@@ -33,15 +33,36 @@ def check(wanted: dict[str, list], **trees) -> None:
             raise Damaged(f"{name} has changed since it was written")
 
 
+def listed_shapes(arrays: dict[str, list], tree: str) -> dict[str, str]:
+    """What `shapes` said of `tree` when the list was made. Raises Damaged for what is no list of arrays."""
+    try:
+        found = {name: shape for name, (shape, _) in arrays.items() if name.startswith(f"{tree}[")}
+    except (AttributeError, TypeError, ValueError):
+        raise Damaged("its notes list no arrays") from None
+    for name, shape in found.items():
+        if not isinstance(shape, str) or not re.fullmatch(r"[a-z]+[0-9]*\[(\d{1,12}(, \d{1,12})*)?\]", shape):
+            raise Damaged(f"its notes say that {name} is {shape!r}")
+    return found
+
+
+def dtype_and_sizes(shape: str) -> tuple[np.dtype, tuple[int, ...]]:
+    """Of `float32[60, 8]`. Raises Damaged for a type that there is not."""
+    dtype, sizes = shape.split("[", 1)
+    try:
+        return jnp.dtype(dtype), tuple(json.loads(f"[{sizes}"))
+    except TypeError:
+        raise Damaged(f"its notes name the type {dtype!r}") from None
+
+
 def as_listed(arrays: dict[str, list], tree: str) -> dict:
-    """Nested dicts of zeros (NumPy) with the names and shapes that are listed for `tree`."""
+    """Nested dicts of zeros (NumPy) with the names and shapes that are listed for `tree`; they take their memory when
+    they are written to. Raises Damaged for what is no list of arrays."""
     made: dict = {}
-    for name, (shape, _) in arrays.items():
-        if name.startswith(f"{tree}["):
-            *path, leaf = re.findall(r"\['([^']*)'\]", name)
-            dtype, sizes = shape.split("[", 1)
-            inner = functools.reduce(lambda found, key: found.setdefault(key, {}), path, made)
-            inner[leaf] = np.zeros(json.loads(f"[{sizes}"), jnp.dtype(dtype))
+    for name, shape in listed_shapes(arrays, tree).items():
+        *path, leaf = re.findall(r"\['([^']*)'\]", name)
+        inner = functools.reduce(lambda found, key: found.setdefault(key, {}), path, made)
+        dtype, sizes = dtype_and_sizes(shape)
+        inner[leaf] = np.zeros(sizes, dtype)
     return made
 
 
