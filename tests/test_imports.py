@@ -17,8 +17,11 @@ ALLOWED = {
     "graph": (),
     "whole": (),
     "ranges": (),
+    "visible": (),
+    "names": ("visible",),
+    "json_files": ("visible",),
     "ops": ("graph",),
-    "data": ("graph", "whole"),
+    "data": ("graph", "whole", "names", "visible", "json_files"),
     "data.batches": ("data", "whole", "graph", "ops", "models.protocol"),  # makes the Batch of the contract
     "models": ("ops", "graph", "models"),  # __init__ lists the models
     "models.protocol": ("ranges",),
@@ -36,11 +39,26 @@ ALLOWED = {
     ),
     "features": ("data", "ops", "graph", "whole", "models.attributes"),
     "eval": ("ops", "models.protocol", "data.schema"),
-    "train": ("eval", "ops", "models.protocol", "data.schema", "data.batches", "whole"),
+    "train": ("eval", "ops", "models.protocol", "data.schema", "data.batches", "whole", "json_files"),
     "train.attributes": ("train", "ops", "models.attributes", "whole"),  # not behind the contract of recommenders
-    "explain": ("eval", "graph", "whole", "models.protocol", "data.schema"),
+    "explain": ("eval", "graph", "whole", "visible", "models.protocol", "data.schema"),
     "robust": ("eval", "graph", "models.protocol", "data.schema"),
-    "run": ("graph", "whole", "ranges", "ops", "data", "models", "features", "eval", "train", "explain", "robust"),
+    "run": (
+        "graph",
+        "whole",
+        "ranges",
+        "names",
+        "visible",
+        "json_files",
+        "ops",
+        "data",
+        "models",
+        "features",
+        "eval",
+        "train",
+        "explain",
+        "robust",
+    ),
 }
 # Libraries of which a change of mind must cost one place.
 ONLY_IN = {
