@@ -29,6 +29,7 @@ from socialjax.explain.keyframes import case_study
 from socialjax.explain.picture import draw
 from socialjax.explain.text import report, stand_in
 from socialjax.models.visual.key_frames import RanksFrames
+from socialjax.names import file_part
 from socialjax.run.command import exit_code, set_up_logging
 from socialjax.run.results import write_json
 
@@ -92,7 +93,7 @@ def explain(of: Arguments) -> None:
     write_json(of.out / "explanation.json", content)
     files = []
     for record, (user, item) in zip(found, pairs):
-        files.append(f"user_{user}_item_{item}.png")
+        files.append(f"user_{file_part(user)}_item_{file_part(item)}.png")
         draw(of.out / files[-1], record)
     files += _key_frames(of, run, found)
     files += box_pictures(of.out, run, found, pairs, pictures) if by_attributes else []
@@ -111,7 +112,7 @@ def _key_frames(of: Arguments, run, found: list[dict]) -> list[str]:
         title = f"{run.data.describe_item(item)}: {type(run.model).__name__} on {run.data.name}"
         title += "" if run.data.provenance.kind == "real" else f" ({run.data.provenance.kind})"
         rows = case_study(run.model, run.state, run.side, run.data, users, int(item))
-        files.append(f"key_frames_item_{item}.png")
+        files.append(f"key_frames_item_{file_part(item)}.png")
         draw_case_study(of.out / files[-1], rows, run.data.frames, face, title)
     return files
 

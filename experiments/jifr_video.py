@@ -85,7 +85,9 @@ class Arguments:
 
     def folder(self) -> Path:
         made = f"made-{self.users}x{self.items}x{self.frames}-seed{self.seed}"
-        return self.workdir or Path("runs") / "jifr_video" / (made if self.videos is None else self.videos.name)
+        return self.workdir or Path("runs") / "jifr_video" / (
+            made if self.videos is None else self.videos.resolve().name
+        )
 
 
 @dataclasses.dataclass(frozen=True)

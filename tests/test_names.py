@@ -12,8 +12,8 @@ def test_plain_names_are_names(name):
 
 ODD = [
     "", ".", "..", ".hidden", "-rf", "a/b", "/etc", "../x", "a\\b", "C:", "a b", "a\n", "a\0", "\x1b[31m", "a\u202eb",
-    "ä", "٣", "~", "~root", "$HOME", "a;b", "a'b", "*", "x" * (LONGEST + 1), "x" * 10**6, None, 3, True, ["a"], {"a": 1},
-    b"a", "dim=2", "a,b",
+    "ä", "٣", "~", "~root", "$HOME", "a;b", "a'b", "*", "x" * (LONGEST + 1), "x" * 10**6, None, 3, True, ["a"],
+    {"a": 1}, b"a", "dim=2", "a,b",
 ]  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from socialjax.data.errors import DataError
 from socialjax.data.schema import Dataset
+from socialjax.names import below, identifier
 
 log = logging.getLogger(__name__)
 FORMAT = 3  # raise when the columns of a prepared set change
@@ -47,14 +48,15 @@ def prepared(name: str, key: str, make: Callable[[], Dataset], files: Mapping[st
     The cache is a convenience: without TFDS, or with a folder that cannot be written or read, `make` alone feeds the
     same columns, and a warning is logged for all but the first. What is damaged is put aside and made again.
     files: the checksums that are part of the key, by name; what was made of other contents is not taken for it.
-    Raises ChangedError when `make` reads other contents.
+    Raises ChangedError when `make` reads other contents, and BadName when name and key would lead elsewhere than below
+    the cache: what lies there is believed.
     """
     try:
         from socialjax.data.builders import columns, sets
     except ImportError as error:
         log.info("tensorflow-datasets is not installed (%s): reading the raw files each time", error)
         return _made(make, files)
-    folder = cache_folder() / "prepared" / name / key
+    folder = below(cache_folder() / "prepared", identifier(name, "a prepared data set"), identifier(key, "a key"))
     try:
         if folder.is_dir():
             data = columns.read(folder)

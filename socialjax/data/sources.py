@@ -18,6 +18,7 @@ from socialjax.data.raw.folder import FolderOptions
 from socialjax.data.registry import PUBLISHED, Published
 from socialjax.data.schema import Dataset, no_interactions
 from socialjax.data.split import concatenate
+from socialjax.names import below, identifier
 
 log = logging.getLogger(__name__)
 Place = Literal["--data.dir", "$SOCIALJAX_DATA", "cache", "download"]
@@ -41,6 +42,10 @@ class DataSettings(FolderOptions):
     """Never download."""
     require_real: Annotated[bool, tyro.conf.arg(aliases=["--require-real"])] = False
     """Fail when the files are not found, instead of running on the generated stand-in."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        identifier(self.name, "a data set (--data.name)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,8 +112,8 @@ def find(settings: DataSettings) -> Found | None:
 
 
 def raw_folder(name: str) -> Path:
-    """Where downloaded files are kept."""
-    return cache.cache_folder() / "raw" / name
+    """Where downloaded files are kept. Raises BadName for what is no name of a data set."""
+    return below(cache.cache_folder() / "raw", identifier(name, "a data set"))
 
 
 def raw_files(name: str, folder: Path) -> list[Path]:

@@ -14,6 +14,7 @@ from socialjax.data.batches import on_device, resident
 from socialjax.data.schema import Dataset
 from socialjax.eval import groups, ranking
 from socialjax.eval.significance import mean_interval
+from socialjax.names import KEPT, below, identifier
 from socialjax.run import curves, measure, results, shown, sweep, warm_start
 from socialjax.run.code_digest import code_digest
 from socialjax.run.command import exit_code, read_arguments, set_up_logging, started, variants
@@ -90,10 +91,13 @@ def _run_in(folder: Path, definition: Definition, experiment: Experiment, data: 
 def work_folder(definition: Definition, experiment: Experiment, data: Dataset, label: str) -> Path:
     """--workdir or runs/NAME/DATA[-PRESET]; a stand-in is named as one, each value of a sweep has a folder inside."""
     preset = f"-{experiment.preset}" if experiment.preset else ""
-    folder = experiment.workdir or Path("runs") / definition.name / f"{data.name}{preset}"
+    folder = experiment.workdir
+    if folder is None:
+        folder = Path("runs") / definition.name / f"{identifier(data.name, 'a data set')}{preset}"
     if data.provenance.kind == "stand-in" and not folder.name.endswith("stand-in"):
         folder = folder.with_name(f"{folder.name}-stand-in")
-    return folder / label if label else folder
+    # A value of a sweep, `dim=16`, or where a study puts a row: `sweeps/bpr/dim=16`.
+    return below(folder, *(identifier(part, "a work folder", KEPT) for part in label.split("/"))) if label else folder
 
 
 def _finished(folder: Path, experiment: Experiment) -> dict | None:
@@ -105,7 +109,7 @@ def _finished(folder: Path, experiment: Experiment) -> dict | None:
 
 def _run_seed(definition, experiment, data, folder: Path, seed: int, began: float | None) -> dict:
     began = time.monotonic() if began is None else began
-    here = folder / f"seed_{seed}"
+    here = below(folder, f"seed_{seed}")
     done = here / "result.json"
     if done.exists():
         _tell(f"seed {seed}: finished before, {done}")

@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from socialjax import models
+from socialjax import json_files, models
 from socialjax.data.schema import Dataset, counts
 from socialjax.run.settings import Experiment
 from socialjax.whole import whole
@@ -168,11 +168,8 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Raises ValueError that names the file when it is not JSON."""
-    try:
-        return json.loads(path.read_text())
-    except ValueError as error:
-        raise ValueError(f"{path} is damaged ({error}); delete it and start the run again") from None
+    """Raises ValueError that names the file when it is not JSON within the limits of `json_files`."""
+    return json_files.read(path, advice="delete it and start the run again")
 
 
 def write_per_user(path: Path, users: np.ndarray, per_user: dict[str, np.ndarray]) -> None:

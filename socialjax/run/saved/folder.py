@@ -1,12 +1,15 @@
 """What the folder of a finished run holds, read back and checked: settings, data, parameters."""
 
+import contextlib
 import dataclasses
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import jax
 
-from socialjax import models
+from socialjax import json_files, models
 from socialjax.data import sources
 from socialjax.data.errors import DataError
 from socialjax.data.schema import Dataset, counts
@@ -14,6 +17,7 @@ from socialjax.data.sources import DataSettings
 from socialjax.models.protocol import Model
 from socialjax.run import results
 from socialjax.train.checkpoint import CheckpointError, read_best
+from socialjax.visible import visible
 
 
 def find_seed(folder: Path, seed: int | None) -> tuple[Path, int]:
@@ -43,21 +47,59 @@ def find_seed(folder: Path, seed: int | None) -> tuple[Path, int]:
     return folder, finished[0] if seed is None else seed
 
 
+class Settings(TypedDict):
+    """What is read of settings.json's `settings`, all that the command line said."""
+
+    model: dict
+    data: dict
+
+
+class DataRecord(TypedDict):
+    """What is read of settings.json's `data`."""
+
+    kind: str
+    files: dict[str, str]
+    counts: dict[str, int]
+
+
+class Record(TypedDict):
+    """What is read of settings.json."""
+
+    settings: Settings
+    data: DataRecord
+
+
+class SeedResult(TypedDict):
+    """What is read of a seed's result.json."""
+
+    metrics: dict[str, float]
+
+
 def read_settings(folder: Path) -> tuple[Model, DataSettings, dict]:
     """(model, data settings, the whole record) of settings.json. Raises ValueError when it is not what a run wrote."""
     path = folder / "settings.json"
     record = results.read_json(path)
     try:
-        of_model, of_data = dict(record["settings"]["model"]), record["settings"]["data"]
-        name = of_model.pop("name")
-        known = record["data"]["kind"], record["data"]["files"], record["data"]["counts"]
-    except (KeyError, TypeError, ValueError):
-        known = None
-    if known is None:
-        raise ValueError(f"{path} is not the settings file of a run; name another folder, or start the run anew")
+        record = json_files.typed(record, Record)
+        of_model = dict(record["settings"]["model"])
+        name = json_files.typed(of_model.pop("name", None), str, "settings.model.name")
+    except json_files.WrongType as error:
+        raise ValueError(
+            f"{path} is not the settings file of a run ({error}); name another folder, or start the run anew"
+        ) from None
     if name not in models.MODELS:
-        raise ValueError(f"{path} names model '{name}', which is none of {', '.join(models.MODELS)}")
-    return _made(models.MODELS[name], of_model, path), _made(DataSettings, of_data, path), record
+        raise ValueError(f"{path} names model '{visible(name)}', which is none of {', '.join(models.MODELS)}")
+    model = _made(models.MODELS[name], of_model, path, "settings.model")
+    return model, _made(DataSettings, record["settings"]["data"], path, "settings.data"), record
+
+
+def read_result(folder: Path, seed: int) -> dict:
+    """The seed's result.json. Raises ValueError when it is not what a run wrote."""
+    path = folder / f"seed_{seed}" / "result.json"
+    try:
+        return json_files.typed(results.read_json(path), SeedResult)
+    except json_files.WrongType as error:
+        raise ValueError(f"{path} is not the result of a run ({error}); delete it and start the run again") from None
 
 
 def read_data(settings: DataSettings, record: dict, folder: Path, data_dir: Path | None = None) -> Dataset:
@@ -83,7 +125,9 @@ def read_data(settings: DataSettings, record: dict, folder: Path, data_dir: Path
         )
     differ = sorted(n for n in {*before["files"], *now.files} if before["files"].get(n) != now.files.get(n))
     if differ or counts(data) != before["counts"]:
-        what = f"files {', '.join(differ)}" if differ else f"counts {before['counts']} then, {counts(data)} now"
+        what = (
+            f"files {visible(', '.join(differ))}" if differ else f"counts {before['counts']} then, {counts(data)} now"
+        )
         raise DataError(
             f"data set '{data.name}' is not what {folder} was trained on ({what} differ); "
             "give the former files with --data.dir DIR, or run the experiment again with another --workdir"
@@ -98,23 +142,35 @@ def read_parameters(model: Model, side, record: dict, folder: Path, seed: int) -
         raise CheckpointError(
             f"{place} is missing, so there are no parameters to read; delete {place.parent} and start the run again"
         )
-    wanted = jax.eval_shape(model.init, jax.random.key(0), side)
+    with blamed_on(folder / "settings.json"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that sizes which nobody can have want 64 bits: they are refused below
+        wanted = jax.eval_shape(model.init, jax.random.key(0), side)
     return read_best(place, wanted, results.fingerprint(record["settings"], record["data"], seed))[0]
+
+
+@contextlib.contextmanager
+def blamed_on(path: Path) -> Iterator[None]:
+    """Turns what a model makes of settings that nobody trained with into a ValueError that names the file."""
+    try:
+        yield
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError) as error:
+        why = f"{type(error).__name__}: {visible(error)[:200]}"
+        raise ValueError(
+            f"the settings in {path} make no model of these data ({why}); was the file changed?"
+        ) from error
 
 
 def _seed_of(folder: Path) -> int | None:
     number = folder.name.removeprefix("seed_")
-    return int(number) if folder.name.startswith("seed_") and number.isdecimal() else None
+    is_one = folder.name.startswith("seed_") and number.isascii() and number.isdecimal() and len(number) <= 10
+    return int(number) if is_one and number == str(int(number)) else None
 
 
-def _made(kind: type, values: dict, path: Path) -> Any:
+def _made(kind: type, values: dict, path: Path, field: str) -> Any:
     """A settings dataclass from what JSON kept of it; fields that were added since keep their defaults."""
-    fields = {field.name: field for field in dataclasses.fields(kind)}
-    if not isinstance(values, dict) or (strange := sorted(set(values) - set(fields))):
-        got = ", ".join(strange) if isinstance(values, dict) else values
-        raise ValueError(f"{path}: {kind.__name__} has no settings {got}; the run was made by another version")
-    back = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-    for name in ("dir", "features"):
-        if back.get(name) is not None:
-            back[name] = Path(back[name])
-    return kind(**back)
+    try:
+        return json_files.typed(values, kind, field)
+    except json_files.WrongType as error:
+        raise ValueError(f"{path}: {error}; the run was made by another version, or the file was changed") from None
+    except (ValueError, TypeError) as error:  # what the settings themselves ask for
+        raise ValueError(f"{path}: {field}: {error}") from None

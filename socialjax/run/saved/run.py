@@ -12,9 +12,8 @@ from socialjax.data.batches import on_device
 from socialjax.data.schema import Dataset
 from socialjax.eval import ranking
 from socialjax.models.protocol import Explanation, Model
-from socialjax.run import results
 from socialjax.run.saved import names
-from socialjax.run.saved.folder import find_seed, read_data, read_parameters, read_settings
+from socialjax.run.saved.folder import blamed_on, find_seed, read_data, read_parameters, read_result, read_settings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,12 +131,10 @@ def load(folder: Path | str, seed: int | None = None, data_dir: Path | str | Non
     ValueError, DataError or CheckpointError, with what to do, when anything is missing, damaged or does not fit.
     """
     folder, seed = find_seed(Path(folder), seed)
-    path = folder / f"seed_{seed}" / "result.json"
-    result = results.read_json(path)
-    if not isinstance(result, dict) or "metrics" not in result:
-        raise ValueError(f"{path} is not the result of a run; delete it and start the run again")
+    result = read_result(folder, seed)
     model, settings, record = read_settings(folder)
     data = read_data(settings, record, folder, data_dir)
-    side = on_device(model.prepare(data))
+    with blamed_on(folder / "settings.json"):
+        side = on_device(model.prepare(data))
     params = jax.tree.map(jnp.asarray, read_parameters(model, side, record, folder, seed))
     return Run(folder, seed, model, data, result, side, ranking.encode(model, params, side))

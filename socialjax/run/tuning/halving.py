@@ -13,6 +13,7 @@ from pathlib import Path
 from socialjax import models
 from socialjax.data import sources
 from socialjax.data.schema import Dataset
+from socialjax.names import identifier
 from socialjax.run import results
 from socialjax.run.code_digest import code_digest
 from socialjax.run.command import exit_code, set_up_logging
@@ -55,7 +56,9 @@ def tune(search: Search) -> str:
 
 def work_folder(search: Search, data: Dataset) -> Path:
     """--workdir or runs/tune/MODEL/DATA; a stand-in is named as one."""
-    folder = search.workdir or Path("runs") / "tune" / models.name_of(search.model) / data.name
+    folder = search.workdir or Path("runs") / "tune" / models.name_of(search.model) / identifier(
+        data.name, "a data set"
+    )
     if data.provenance.kind == "stand-in" and not folder.name.endswith("stand-in"):
         folder = folder.with_name(f"{folder.name}-stand-in")
     return folder
