@@ -44,11 +44,16 @@ def wrapped(title: str, inches: float) -> str:
     return "\n".join(textwrap.fill(line, int(12.5 * inches), break_on_hyphens=False) for line in title.split("\n"))
 
 
-def save(figure, path: Path) -> None:
-    """Writes a Matplotlib figure as PNG, whole or not at all."""
-    with whole(path) as temporary, warnings.catch_warnings():
+def save(figure, path: Path, dpi: int = 120) -> None:
+    """Writes a Matplotlib figure as PNG, whole or not at all. Names may hold `$`: no text is read as mathematics."""
+    from matplotlib import rc_context
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
+    with whole(path) as temporary, warnings.catch_warnings(), rc_context({"text.parse_math": False}):  # of late ticks
         warnings.filterwarnings("ignore", "Glyph .* missing")  # a title in letters that the font does not have
-        figure.savefig(temporary, dpi=120, format="png")
+        figure.savefig(temporary, dpi=dpi, format="png")
 
 
 def _colours(record: dict) -> dict[str, str]:

@@ -20,6 +20,7 @@ from socialjax.run.code_digest import code_digest
 from socialjax.run.command import exit_code, read_arguments, set_up_logging, started, variants
 from socialjax.run.lock import only_one
 from socialjax.run.memory import peak_memory_bytes
+from socialjax.run.pictures import attempt
 from socialjax.run.settings import Definition, Experiment
 from socialjax.train.log import MetricsLog
 from socialjax.train.loop import train
@@ -41,6 +42,9 @@ def main(definition: Definition, arguments=None) -> int:
         if experiment.sweep is not None and is_first():
             folder = work_folder(definition, experiment, data, "")
             print(sweep.summary(experiment.sweep, done, folder), flush=True)
+            attempt(
+                folder / f"sweep_{experiment.sweep}.png", lambda path: sweep.draw(path, experiment.sweep, done), True
+            )
 
     return exit_code(act)
 
@@ -76,6 +80,8 @@ def _run_in(folder: Path, definition: Definition, experiment: Experiment, data: 
         _tell("finished before")
         if is_first():
             print(shown.table(finished, folder), flush=True)
+            for seed in experiment.seeds:
+                _curves(definition, data, folder / f"seed_{seed}")
         return finished
     for name in measure.protocols(experiment):  # an error in the cut-offs must come before the training, not after
         measure.candidates(experiment, data, name, users=data.test.user[:1])
@@ -113,6 +119,8 @@ def _run_seed(definition, experiment, data, folder: Path, seed: int, began: floa
     done = here / "result.json"
     if done.exists():
         _tell(f"seed {seed}: finished before, {done}")
+        if is_first():
+            _curves(definition, data, here)
         return results.read_json(done)
     model, settings, code = experiment.model, results.settings_of(experiment), code_digest(experiment.model)
     side = on_device(model.prepare(data))
@@ -167,15 +175,26 @@ def _run_seed(definition, experiment, data, folder: Path, seed: int, began: floa
         **({"key_frames": frames[0]} if frames else {}),
     }
     if is_first():
-        title = f"{definition.name} on {data.name} ({data.provenance.kind}), seed {seed}"
-        curves.draw(here / "curves.png", MetricsLog(here / "metrics.jsonl").read(), title, trained.epoch, floor)
         results.write_per_user(here / "per_user.npz", main.users, main.per_user)
         cold = groups.cold_items(data, main)
         results.write_per_user(here / "cold_per_user.npz", cold.users, cold.per_user)
         if frames:
             results.write_per_user(here / "key_frames.npz", frames[1].users, frames[1].values)
         results.write_json(done, record)
+        _curves(definition, data, here)
     return record
+
+
+def _curves(definition: Definition, data: Dataset, here: Path) -> None:
+    """Draws the curves of a finished seed if they are missing."""
+
+    def draw(path: Path) -> None:
+        seed = results.read_json(here / "result.json")
+        title = f"{definition.name} on {data.name} ({data.provenance.kind}), seed {seed['seed']}"
+        lines = MetricsLog(here / "metrics.jsonl").read()
+        curves.draw(path, lines, title, seed["epoch"], seed["popularity_validation"])
+
+    attempt(here / "curves.png", draw)
 
 
 def _summarise(definition, experiment, data: Dataset, records: list[dict], seconds: float) -> dict:

@@ -1,12 +1,17 @@
-"""Pictures drawn without a display: a blank figure, and its PNG."""
+"""Pictures drawn without a display: a blank figure, and its PNG, on which no result hangs."""
 
+import contextlib
+import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from socialjax.whole import whole
+from socialjax.explain import picture
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+log = logging.getLogger(__name__)
 
 
 def blank(width: float, height: float) -> "Figure":
@@ -21,5 +26,22 @@ def blank(width: float, height: float) -> "Figure":
 
 def save(figure: "Figure", path: Path) -> None:
     """Writes the figure as a PNG."""
-    with whole(path) as temporary:
-        figure.savefig(temporary, dpi=110, format="png")
+    picture.save(figure, path, dpi=110)
+
+
+def attempt(path: Path, draw: Callable[[Path], object], anew: bool = False) -> bool:
+    """Calls draw(path) unless the file is there, or `anew` -> whether it is there afterwards.
+
+    For what a result is adorned with, once it is written: what goes wrong is a warning with the reason, and the next
+    start of the command tries again.
+    """
+    if path.exists() and not anew:
+        return True
+    try:
+        draw(path)
+    except Exception as error:  # whatever fonts, names and full disks make Matplotlib raise
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)  # one that was there shows something else
+        why = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        log.warning("%s could not be made (%s); the results are kept, and the same command tries again", path, why)
+    return path.exists()

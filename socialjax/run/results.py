@@ -162,9 +162,13 @@ def commit() -> str:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """The file is whole or absent. Raises ValueError for a number that JSON does not have."""
+    """The file is whole or absent; one that says the same stays, so that what is finished can be shown from a disk that
+    cannot be written. Raises ValueError for a number that JSON does not have."""
+    text = json.dumps(content, indent=1, allow_nan=False) + "\n"
+    if path.is_file() and path.read_bytes() == text.encode():
+        return
     with whole(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
+        temporary.write_text(text)
 
 
 def read_json(path: Path) -> Any:

@@ -9,13 +9,12 @@ SHOWN = ("HR@10", "NDCG@10")
 
 
 def summary(name: str, records: dict[str, dict], folder: Path) -> str:
-    """Table of label -> result record, with popularity above; draws sweep_NAME.png into `folder`."""
+    """Table of label -> result record, with popularity above; names sweep_NAME.png in `folder`, which `draw` draws."""
     first = next(iter(records.values()))
     rows = [("popularity", first["references"]["popularity"])]
     rows += [(f"{label}{_marked(record)}", record["metrics"]) for label, record in records.items()]
-    picture = folder / f"sweep_{name}.png"
-    _draw(picture, name, records, first)
-    head = f"sweep of {name} on {first['dataset']} ({first['data']}), {first['protocol']}, test; {picture}"
+    head = f"sweep of {name} on {first['dataset']} ({first['data']}), {first['protocol']}, test"
+    head += f"; {folder / f'sweep_{name}.png'}"
     return "\n".join(["", head, text_table(metric_rows(rows, SHOWN))])
 
 
@@ -23,7 +22,9 @@ def _marked(record: dict) -> str:
     return ", STAND-IN" if record["data"] == "stand-in" else ""
 
 
-def _draw(path: Path, name: str, records: dict[str, dict], first: dict) -> None:
+def draw(path: Path, name: str, records: dict[str, dict]) -> None:
+    """A bar for each value."""
+    first = next(iter(records.values()))
     figure = blank(9, 1.4 + 0.45 * len(records))
     figure.suptitle(f"{first['experiment']} on {first['dataset']} ({first['data']}), {first['protocol']}", fontsize=10)
     labels = [label.replace(",", "\n") for label in records]

@@ -86,6 +86,46 @@ def test_a_finished_run_prints_its_table_again_without_training(finished, comman
     assert before == {path: path.read_bytes() for path in before}
 
 
+def test_a_picture_that_fails_costs_no_result_and_is_drawn_by_the_next_start(finished, command, tmp_path, monkeypatch):
+    def fail(path, *rest):
+        raise RuntimeError("no font\nanywhere")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(curves, "draw", fail)
+        code, out, error = command("--workdir", tmp_path / "run")
+    picture = tmp_path / "run" / "seed_0" / "curves.png"
+    assert code == 0 and "bpr (seeds 0)" in out and not picture.exists()
+    assert f"{picture} could not be made (RuntimeError: no font anywhere); the results are kept" in error
+    for name in ("result.json", "seed_0/result.json", "seed_0/per_user.npz"):
+        assert (tmp_path / "run" / name).exists()
+    assert "finished before" in command("--workdir", tmp_path / "run")[2]
+    assert picture.read_bytes() == (finished / "seed_0" / "curves.png").read_bytes()
+
+
+def test_a_picture_that_fails_does_not_stop_the_seeds_that_follow(command, tmp_path, monkeypatch):
+    draw, seeds = curves.draw, []
+
+    def fail_once(path, *rest):
+        seeds.append(path.parent.name)
+        if len(seeds) == 1:
+            raise MemoryError
+        draw(path, *rest)
+
+    monkeypatch.setattr(curves, "draw", fail_once)
+    code, out, error = command("--workdir", tmp_path / "run", "--seeds", 0, 1)
+    assert code == 0 and "bpr (seeds 0 1)" in out and "(MemoryError:)" in error
+    assert seeds == ["seed_0", "seed_1"] and (tmp_path / "run" / "seed_1" / "curves.png").exists()
+
+
+def test_a_finished_run_prints_its_table_and_writes_nothing(finished, command, tmp_path):
+    """So that it can be shown from a disk that cannot be written."""
+    folder = shutil.copytree(finished, tmp_path / "run")
+    times = {path: path.stat().st_mtime_ns for path in [folder, *folder.rglob("*")]}  # of folders: no file came or went
+    code, out, _ = command("--workdir", folder)
+    assert code == 0 and "bpr (seeds 0)" in out
+    assert times == {path: path.stat().st_mtime_ns for path in [folder, *folder.rglob("*")]}
+
+
 def test_seeds_are_added_to_a_finished_run(finished, command, definition, tmp_path):
     folder = shutil.copytree(finished, tmp_path / "run")
     first = (folder / "seed_0" / "result.json").read_bytes()

@@ -18,6 +18,7 @@ from socialjax.run import results
 from socialjax.run.code_digest import code_digest
 from socialjax.run.command import exit_code, set_up_logging
 from socialjax.run.lock import only_one
+from socialjax.run.pictures import attempt
 from socialjax.run.shown import describe
 from socialjax.run.tuning import shown, trials
 from socialjax.run.tuning.ledger import Ledger
@@ -26,6 +27,7 @@ from socialjax.run.tuning.shown import ranked
 from socialjax.train.settings import METRIC
 
 log = logging.getLogger(__name__)
+MADE_WITH = ("commit", "versions", "device")
 
 
 def main(search: Search) -> int:
@@ -49,9 +51,20 @@ def tune(search: Search) -> str:
         log.info("model: %s   folder: %s", models.name_of(search.model), ledger.folder)
         rungs, trained = halving(search, data, ledger)
         record = shown.best(search, data, rungs)
-        results.write_json(ledger.folder / "best.json", record)
-        shown.draw(ledger, search, data, rungs)
+        if not _is_there(ledger.folder / "best.json", record):
+            results.write_json(ledger.folder / "best.json", record)
+        attempt(
+            ledger.folder / "trials.png", lambda path: shown.draw(path, ledger, search, data, rungs), anew=trained > 0
+        )
         return shown.text(search, data, rungs, record, ledger.folder, is_new=trained > 0)
+
+
+def _is_there(path: Path, record: dict) -> bool:
+    """Whether the file says the same, by whichever commit on whichever device it was written."""
+    if not path.is_file():
+        return False
+    there, here = ({k: v for k, v in each.items() if k not in MADE_WITH} for each in (results.read_json(path), record))
+    return there == results.plain(here)
 
 
 def work_folder(search: Search, data: Dataset) -> Path:

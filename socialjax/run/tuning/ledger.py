@@ -34,7 +34,8 @@ class Ledger:
         record = {"settings": settings, "data": data.provenance.as_dict() | {"name": data.name}, **results.made_with()}
         path = self.folder / "settings.json"
         if path.exists() and any(self.folder.glob("trials/*/*")):
-            old, new = (results.binding(r["settings"], r["data"]) for r in (results.read_json(path), record))
+            before = results.read_json(path)
+            old, new = (results.binding(r["settings"], r["data"]) for r in (before, record))
             changed = sorted(k for k in {*old, *new} - FREE if old.get(k) != new.get(k))
             if changed:
                 what = "; ".join(f"{k}: {old.get(k)} there, {new.get(k)} now" for k in changed)
@@ -42,6 +43,7 @@ class Ledger:
                     f"{self.folder} holds a search with other settings ({what}); choose another --workdir, or delete "
                     "the folder to start anew"
                 )
+            record = before | {"settings": settings}
         results.write_json(path, record)
 
     def check(self, points: list[Point], code: str) -> None:
@@ -83,8 +85,14 @@ class Ledger:
 
     def list_all(self, rungs: list[list[dict]]) -> None:
         """Writes trials.jsonl: every rung's records, one a line."""
-        with whole(self.folder / "trials.jsonl") as temporary:
-            temporary.write_text("".join(json.dumps(record) + "\n" for rung in rungs for record in rung))
+        path, text = (
+            self.folder / "trials.jsonl",
+            "".join(json.dumps(record) + "\n" for rung in rungs for record in rung),
+        )
+        if path.is_file() and path.read_text() == text:
+            return
+        with whole(path) as temporary:
+            temporary.write_text(text)
 
     def curves(self, trial: int) -> list[list[dict]]:
         """The lines of metrics.jsonl of each of its seeds."""

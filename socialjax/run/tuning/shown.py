@@ -103,8 +103,8 @@ def text(search: Search, data: Dataset, rungs: list[list[dict]], chosen: dict, f
     return "\n".join(lines)
 
 
-def draw(ledger: Ledger, search: Search, data: Dataset, rungs: list[list[dict]]) -> None:
-    """trials.png: validation against epochs, a line a trial, coloured by its loss; those that were cut end early."""
+def draw(path: Path, ledger: Ledger, search: Search, data: Dataset, rungs: list[list[dict]]) -> None:
+    """Validation against epochs, a line a trial, coloured by its loss; those that were cut end early."""
     from matplotlib.lines import Line2D
 
     figure = blank(9, 4.5)
@@ -139,4 +139,4 @@ def draw(ledger: Ledger, search: Search, data: Dataset, rungs: list[list[dict]])
     title = f"{trials} of {models.name_of(search.model)} on {data.name} ({data.provenance.kind})"
     axis.set(xlabel="epoch", ylabel=f"validation {METRIC}", title=title)
     axis.grid(alpha=0.3)
-    save(figure, ledger.folder / "trials.png")
+    save(figure, path)
