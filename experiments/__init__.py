@@ -1,0 +1,8 @@
+"""What we ran, one file a claim; `python -m experiments` lists the files."""
+
+import sys
+
+if sys.argv[:1] == ["-m"]:  # `python -m experiments.NAME`: its imports take seconds, and what follows sets its own
+    from socialjax.train import signals
+
+    signals.end_at_once()

@@ -65,7 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs the command line -> exit status."""
     set_up_logging()
     chosen = tyro.cli(Arguments, prog="python -m experiments.explain", args=arguments)
-    return exit_code(lambda: explain(chosen))
+    return exit_code(lambda: explain(chosen), saves=False)
 
 
 def explain(of: Arguments) -> None:

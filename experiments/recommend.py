@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs the command line -> exit status."""
     set_up_logging()
     chosen = tyro.cli(Arguments, prog="python -m experiments.recommend", args=arguments)
-    return exit_code(lambda: recommend(chosen))
+    return exit_code(lambda: recommend(chosen), saves=False)
 
 
 def recommend(of: Arguments) -> None:

@@ -12,52 +12,35 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # What each part may import of ours, besides itself. A name stands for the module and all below it; the longest name
 # that fits a module is its rule. `models` has a rule for each family; the modules beside the families are listed.
+GROUND = ("whole", "stop", "names", "visible", "json_files")  # small modules that know nothing of recommenders
+CONTRACT = ("ops", "graph", "ranges", "models.protocol", "models.parts", "models.history", "models.bipartite")
 ALLOWED = {
     "socialjax": ("run",),  # the Python interface, imported when called
     "graph": (),
-    "whole": (),
     "ranges": (),
+    "whole": (),
+    "stop": (),
     "visible": (),
     "names": ("visible",),
     "json_files": ("visible",),
     "ops": ("graph",),
-    "data": ("graph", "whole", "names", "visible", "json_files"),
-    "data.batches": ("data", "whole", "graph", "ops", "models.protocol"),  # makes the Batch of the contract
+    "data": (*GROUND, "graph"),
+    "data.batches": (*GROUND, "data", "graph", "ops", "models.protocol"),  # makes the Batch of the contract
     "models": ("ops", "graph", "models"),  # __init__ lists the models
     "models.protocol": ("ranges",),
-    "models.parts": ("ops", "graph", "models.protocol", "ranges"),
+    "models.parts": ("ops", "graph", "ranges", "models.protocol"),
     "models.history": ("ops", "graph", "models.protocol", "models.parts"),
     "models.bipartite": ("ops", "graph"),
-    "models.<family>": (
-        "ops",
-        "graph",
-        "models.protocol",
-        "models.parts",
-        "models.history",
-        "models.bipartite",
-        "ranges",
-    ),
-    "features": ("data", "ops", "graph", "whole", "models.attributes"),
+    "models.<family>": CONTRACT,
+    "features": (*GROUND, "data", "ops", "graph", "models.attributes"),
     "eval": ("ops", "models.protocol", "data.schema"),
-    "train": ("eval", "ops", "models.protocol", "data.schema", "data.batches", "whole", "json_files"),
-    "train.attributes": ("train", "ops", "models.attributes", "whole"),  # not behind the contract of recommenders
-    "explain": ("eval", "graph", "whole", "visible", "models.protocol", "data.schema"),
+    "train": (*GROUND, "eval", "ops", "models.protocol", "data.schema", "data.batches"),
+    "train.attributes": (*GROUND, "train", "ops", "models.attributes"),  # not behind the contract of recommenders
+    "explain": (*GROUND, "eval", "graph", "models.protocol", "data.schema"),
     "robust": ("eval", "graph", "models.protocol", "data.schema"),
     "run": (
-        "graph",
-        "whole",
-        "ranges",
-        "names",
-        "visible",
-        "json_files",
-        "ops",
-        "data",
-        "models",
-        "features",
-        "eval",
-        "train",
-        "explain",
-        "robust",
+        *(*GROUND, "graph", "ranges", "ops", "data", "models"),
+        *("features", "eval", "train", "explain", "robust"),
     ),
 }
 # Libraries of which a change of mind must cost one place.

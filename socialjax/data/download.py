@@ -18,6 +18,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from socialjax import stop
 from socialjax.data.errors import DataError
 from socialjax.data.registry import Published, RemoteFile
 
@@ -129,6 +130,7 @@ def _complete(url: str, part, file: RemoteFile, limits: Limits) -> None:
     deadline, want = time.monotonic() + limits.total, file.wanted
     expected = None
     for _ in range(limits.tries):
+        stop.check()
         resumed = _size(part) > 0
         whole, expected = _receive(url, part, limits, deadline)
         if not whole:
@@ -177,6 +179,7 @@ def _receive(url: str, part, limits: Limits, deadline: float) -> tuple[bool, int
         show = {"desc": url.rsplit("/", 1)[-1], "disable": not sys.stderr.isatty(), "leave": False}
         with tqdm(total=expected, initial=have, unit="B", unit_scale=True, **show) as bar:
             while chunk := _read(answer, url):
+                stop.check()
                 part.write(chunk)
                 bar.update(len(chunk))
                 have += len(chunk)

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from socialjax import stop
 from socialjax.data.drawn_pictures import draw
 from socialjax.data.errors import DataError
 from socialjax.data.frames import video
@@ -63,6 +64,7 @@ def write_films(folder: Path, world: FramesWorld, seed: int = 0, progress: bool 
     place, offsets = folder / "videos", world.data.frames.offsets
     _claim(folder, world, seed)
     for item in tqdm(range(world.data.num_items), desc="films", unit="film", disable=None if progress else True):
+        stop.check()
         path = place / f"{item_name(item)}.mp4"
         styles = world.style[offsets[item] : offsets[item + 1]]
         if len(styles) and not path.exists():

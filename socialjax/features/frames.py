@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
+from socialjax import stop
 from socialjax.data.cache import cache_folder, key_of
 from socialjax.data.errors import DataError
 from socialjax.data.frames.collect import FrameTable
@@ -122,6 +123,7 @@ def _made(
         waiting.clear()
 
     for source in sources:
+        stop.check()
         for picture in table.pictures(source):
             waiting.append((source, prepared(picture, network.network.preparation)))
             if len(waiting) == batch:

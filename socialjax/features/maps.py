@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from socialjax import stop
 from socialjax.data.cache import cache_folder, key_of
 from socialjax.data.errors import DataError
 from socialjax.features.pretrained import Pretrained
@@ -55,6 +56,7 @@ def feature_maps(
     def make(rows: np.ndarray) -> dict[str, np.ndarray]:
         found = []
         for start in range(0, len(rows), batch):
+            stop.check()
             some = rows[start : start + batch]
             images = np.zeros((batch, *size), np.uint8)  # one shape, one compilation
             for place, row in enumerate(some):

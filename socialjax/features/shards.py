@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from socialjax import stop
 from socialjax.whole import whole
 
 log = logging.getLogger(__name__)
@@ -38,6 +39,7 @@ def in_shards(
     found, resumed = [], False
     with tqdm(total=count, desc=label, unit="picture", disable=None if progress else True) as bar:
         for start in range(0, count, shard):
+            stop.check()
             rows = np.arange(start, min(start + shard, count))
             at = folder / f"{start:08d}-{rows[-1] + 1:08d}.npz"
             arrays = _load(at, len(rows))

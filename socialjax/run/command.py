@@ -1,5 +1,6 @@
 """The command line of an experiment: dataclasses through tyro, presets, sweeps, exit codes."""
 
+import contextlib
 import dataclasses
 import logging
 import os
@@ -13,6 +14,7 @@ import tyro
 from socialjax.data.errors import DataError
 from socialjax.run.field_help import options
 from socialjax.run.settings import Definition, Experiment
+from socialjax.stop import Interrupted
 from socialjax.train import signals
 from socialjax.train.checkpoint import CheckpointError
 from socialjax.train.loop import Diverged
@@ -74,16 +76,19 @@ def variants(definition: Definition, experiment: Experiment) -> list[tuple[str, 
     ]
 
 
-def exit_code(action: Callable[[], None]) -> int:
-    """Runs `action` and turns expected errors into one clear line: 0 done, 1 an error, 128 + n stopped by signal n."""
+def exit_code(action: Callable[[], None], saves: bool = True) -> int:
+    """Runs `action` and turns expected errors into one clear line: 0 done, 1 an error, 128 + n stopped by signal n.
+
+    saves: it has something to save when a signal comes, and asks `stop`; else the signal ends it wherever it is.
+    """
     try:
-        with signals.raised():
+        with signals.heeded(is_program=True) if saves else contextlib.nullcontext():
             action()
-    except signals.Interrupted as stop:
-        log.warning("%s", stop)
-        return 128 + stop.signal
+    except Interrupted as stopped:
+        log.warning("%s", stopped)
+        return 128 + stopped.signal
     except KeyboardInterrupt:
-        log.warning("stopped; start the same command again to go on from the last checkpoint")
+        log.warning("stopped by SIGINT; start the same command again")
         return 130
     except EXPECTED as error:
         if os.environ.get("SOCIALJAX_TRACEBACK"):

@@ -24,7 +24,7 @@ from socialjax.run.pictures import attempt
 from socialjax.run.settings import Definition, Experiment
 from socialjax.train.log import MetricsLog
 from socialjax.train.loop import train
-from socialjax.train.processes import is_first, join_processes, of_first
+from socialjax.train.processes import check_stop, is_first, join_processes, of_first
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +75,7 @@ def _claim(held: contextlib.ExitStack, folder: Path, experiment: Experiment, dat
 
 
 def _run_in(folder: Path, definition: Definition, experiment: Experiment, data: Dataset, began: float) -> dict:
+    check_stop()
     finished = _finished(folder, experiment)
     if finished is not None:
         _tell("finished before")
@@ -114,6 +115,7 @@ def _finished(folder: Path, experiment: Experiment) -> dict | None:
 
 
 def _run_seed(definition, experiment, data, folder: Path, seed: int, began: float | None) -> dict:
+    check_stop()
     began = time.monotonic() if began is None else began
     here = below(folder, f"seed_{seed}")
     done = here / "result.json"
@@ -153,7 +155,9 @@ def _run_seed(definition, experiment, data, folder: Path, seed: int, began: floa
     start = time.monotonic()
     state = ranking.encode(model, trained.params, side)
     found, estimates = {}, {}
-    for name in measure.protocols(experiment):  # lists are drawn one by one and let go: two of Yelp's fill 85 MB
+    for name in measure.protocols(experiment):
+        check_stop()
+        # Lists are drawn one by one and let go: two of Yelp's fill 85 MB.
         found[name], estimate = measure.measured(model, state, data, measure.candidates(experiment, data, name))
         estimates |= {name: estimate} if estimate else {}
     main = found[experiment.eval.protocol]

@@ -19,13 +19,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from socialjax import stop
 from socialjax.models.attributes.grad_aam import locate
 from socialjax.models.attributes.sen import SEN, masked_loss
-from socialjax.train import signals
 from socialjax.train.checkpoint import Checkpoints, read_best
 from socialjax.train.labelled_batches import LabelledBatches
 from socialjax.train.log import MetricsLog, Progress
 from socialjax.train.loop import Diverged
+from socialjax.train.signals import heeded
 
 STAGES = ("classes", "regions")
 REGION = "region"  # how the names of the second stage's layers begin
@@ -95,7 +96,8 @@ def train_attributes(
     folder.mkdir(parents=True, exist_ok=True)
     lengths = {"classes": settings.epochs, "regions": settings.region_epochs}
     before, log = 0, MetricsLog(folder / "metrics.jsonl")
-    with contextlib.closing(Progress(sum(lengths.values()), 0, "attributes", settings.quiet)) as progress:
+    shown = Progress(sum(lengths.values()), 0, "attributes", settings.quiet)
+    with heeded(), contextlib.closing(shown) as progress:
         for stage, epochs in lengths.items():
             names = [name for name in params if _learns(name, stage, settings)]
             one = _Stage(network, stage, epochs, before, batches, validation, settings, seed, stored, log, progress)
@@ -151,6 +153,7 @@ class _Stage:
         best = {name: jax.tree.map(jnp.asarray, params[name]) for name in names}
         state = {"trainable": best, "optimizer": optimizer.init(best)}
         notes = {"epoch": 0, "best_epoch": 0, "mean": -1.0, "accuracy": [], "seconds": 0.0}
+        stop.check()
         saved = Checkpoints(folder, fingerprint)
         try:
             if (found := saved.restore(state, best)) is not None:
@@ -159,15 +162,15 @@ class _Stage:
                 notes = found[2]
             if self._goes_on(notes):  # else lines of the next stage may follow
                 self.log.cut_back(self.before + notes["epoch"])
-            with signals.collected() as heard:
-                best = self._epochs(params, state, best, notes, optimizer, saved, heard)
+            stop.check()  # one that came while a checkpoint was read
+            best = self._epochs(params, state, best, notes, optimizer, saved)
             saved.wait()
         finally:
             with contextlib.suppress(Exception):  # an error on its way out must not be hidden by that of closing
                 saved.close()
         return best, {**notes, "accuracy": [np.nan if one is None else one for one in notes["accuracy"]]}
 
-    def _epochs(self, params, state, best, notes: dict, optimizer, saved: Checkpoints, heard: list[int]):
+    def _epochs(self, params, state, best, notes: dict, optimizer, saved: Checkpoints):
         step = _stepper(self.network, self.stage, self.settings.look_for, optimizer)
         frozen = {"params": {n: v for n, v in params.items() if n not in best}, **self.stored}
         last_saved, is_saved = time.monotonic(), True
@@ -187,12 +190,13 @@ class _Stage:
             self.log.append({"step": number, "stage": self.stage, "loss": loss, "accuracy": mean})
             self.progress.update(number, loss=loss, accuracy=mean)
             is_saved = False
-            if heard or time.monotonic() - last_saved > self.settings.save_seconds:
+            stop_by = stop.asked()
+            if stop_by or time.monotonic() - last_saved > self.settings.save_seconds:
                 saved.save(notes["epoch"], state, best, notes)
                 last_saved, is_saved = time.monotonic(), True
-            if heard:
+            if stop_by:
                 saved.wait()
-                raise signals.Interrupted(heard[0])
+                raise stop.Interrupted(stop_by)
         if not is_saved or notes["epoch"] == 0:
             saved.save(notes["epoch"], state, best, notes)
         return best

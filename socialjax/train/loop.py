@@ -14,14 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from socialjax import stop
 from socialjax.data.batches import Resident, steps_per_epoch
 from socialjax.train.checkpoint import Checkpoints
 from socialjax.train.log import Written
 from socialjax.train.optimizers import make_optimizer
 from socialjax.train.parallel import make_runner
-from socialjax.train.processes import largest, of_first
+from socialjax.train.processes import check_stop, largest, of_first
 from socialjax.train.settings import METRIC, TrainSettings
-from socialjax.train.signals import Interrupted, collected
+from socialjax.train.signals import heeded
 from socialjax.train.state import new_state
 
 log = logging.getLogger(__name__)
@@ -78,29 +79,31 @@ def train(
     fresh = runner.place(new_state(model, side, optimizer, seed, start))
     num_pairs = resident.users.shape[0]
     with contextlib.ExitStack() as closing:
+        closing.enter_context(heeded())
+        check_stop()
         saved = Checkpoints(folder / "checkpoints", fingerprint)
         closing.callback(_close, saved)
         loop = _Loop(settings, runner, fresh, saved, steps_per_epoch(num_pairs, settings.batch_size), floor)
         loop.last_epoch = settings.epochs if stop_after is None else min(settings.epochs, stop_after)
         loop.resume()
+        check_stop()  # one that came while a checkpoint was read
         shown = dataclasses.replace(settings, epochs=loop.last_epoch)
         written = Written(folder, label, shown, loop.step, loop.per_epoch, is_first_process)
         closing.callback(written.close)
-        with collected() as heard:
-            while not loop.is_over():
-                loop.advance(began)
-                if loop.is_evaluation():
-                    written.line(loop.evaluate(validate))
-                written.progress(loop.step, loop.loss)
-                stop_by, waited = largest(heard[0] if heard else 0, time.monotonic() - loop.last_save)
-                if stop_by:
-                    loop.save()
-                    saved.wait()
-                    raise Interrupted(int(stop_by))
-                if waited >= settings.save_seconds and (settings.save_seconds or loop.is_evaluation()):
-                    loop.save()
-            loop.save()
-            saved.wait()
+        while not loop.is_over():
+            loop.advance(began)
+            if loop.is_evaluation():
+                written.line(loop.evaluate(validate))
+            written.progress(loop.step, loop.loss)
+            stop_by, waited = largest(stop.asked(), time.monotonic() - loop.last_save)
+            if stop_by:
+                loop.save()
+                saved.wait()
+                raise stop.Interrupted(int(stop_by))
+            if waited >= settings.save_seconds and (settings.save_seconds or loop.is_evaluation()):
+                loop.save()
+        loop.save()
+        saved.wait()
     return loop.trained(num_pairs)
 
 

@@ -9,6 +9,8 @@ import os
 import jax
 import numpy as np
 
+from socialjax import stop
+
 
 def join_processes() -> None:
     """Joins the other processes when SOCIALJAX_COORDINATOR (host:port) is set, with SOCIALJAX_NUM_PROCESSES and
@@ -37,6 +39,13 @@ def is_first() -> bool:
 def largest(*numbers: float) -> list[float]:
     """The largest of each number over all processes; all of them must call."""
     return _gathered(numbers).max(axis=0).tolist()
+
+
+def check_stop() -> None:
+    """Raises Interrupted in all processes when one was asked to stop; all of them must call."""
+    (number,) = largest(stop.asked())
+    if number:
+        raise stop.Interrupted(int(number))
 
 
 def of_first(*numbers: float) -> list[float]:

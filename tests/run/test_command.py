@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from socialjax import stop
 from socialjax.data.errors import DataError
 from socialjax.data.sources import DataSettings
 from socialjax.models import BPR
@@ -136,12 +137,16 @@ def test_done_is_0():
     assert exit_code(lambda: None) == 0
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_outside_training_ends_with_its_number(capsys, number):
     def wait():
-        os.kill(os.getpid(), number)
-        time.sleep(5)
-        raise AssertionError("not heard")
+        try:
+            os.kill(os.getpid(), number)
+            sum(range(1000))
+        except BaseException:
+            raise AssertionError("an exception in the middle of something") from None
+        stop.check()
+        raise AssertionError("not asked")
 
     set_up_logging()
     before = signal.getsignal(number)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from socialjax import stop
 from socialjax.data.cache import cache_folder, file_checksums, key_of
 from socialjax.data.errors import DataError
 from socialjax.data.frames.extract import DEFAULT, IMAGES, VIDEOS, FrameSettings, KeyFrames, key_frames_of
@@ -75,6 +76,7 @@ def frames_of(
     counts = np.zeros(len(items), np.int64)
     todo = [(item, path) for item, paths in enumerate(items.values()) for path in paths]
     for item, path in tqdm(todo, desc="key frames", unit="file", disable=None if progress else True):
+        stop.check()
         name = path.relative_to(folder).as_posix()
         try:
             sha, at, found = _kept_or_made(path, settings, cache)
