@@ -15,7 +15,7 @@ from socialjax.data.errors import DataError
 from socialjax.run.field_help import options
 from socialjax.run.settings import Definition, Experiment
 from socialjax.stop import Interrupted
-from socialjax.train import signals
+from socialjax.train import shortage, signals
 from socialjax.train.checkpoint import CheckpointError
 from socialjax.train.loop import Diverged
 
@@ -90,11 +90,18 @@ def exit_code(action: Callable[[], None], saves: bool = True) -> int:
     except KeyboardInterrupt:
         log.warning("stopped by SIGINT; start the same command again")
         return 130
-    except EXPECTED as error:
-        if os.environ.get("SOCIALJAX_TRACEBACK"):
+    except Exception as error:
+        is_memory = shortage.of_memory(error)
+        if os.environ.get("SOCIALJAX_TRACEBACK") or not (is_memory or isinstance(error, EXPECTED)):
             raise
-        return fail(str(error) or type(error).__name__, code=1)
+        return fail(_of_memory(error) if is_memory else str(error) or type(error).__name__, code=1)
     return 0
+
+
+def _of_memory(error: Exception) -> str:
+    if isinstance(error, shortage.NotEnoughMemory):
+        return str(error)
+    return f"not enough memory ({type(error).__name__}: {str(error)[:200]}); {shortage.ADVICE}: it goes on from there"
 
 
 def fail(message: str, code: int = 2) -> int:

@@ -7,22 +7,28 @@ bytes have changed, so each checkpoint lists its arrays with their shapes and di
 
 import json
 import logging
+import os
 import re
 import sys
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
 
-from socialjax.train import digests, step_folders
+from socialjax.train import digests, shortage, step_folders
+from socialjax.train.processes import is_first, of_first
 
 log = logging.getLogger(__name__)
 OURS = ("fingerprint", "arrays", "check")  # what is added to the notes
 MOST_TRIED = 8  # checkpoints looked at in a folder of strangers; ours keeps two
 CLOSED = "Event loop is closed"
 NEVER_ASKED = "exception was never retrieved"
+MISSING = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
+ASIDE = "damaged-"  # before the step in the name of a folder in which Orbax does not look
+DAMAGE = (digests.Damaged, ValueError, LookupError, TypeError, AttributeError, EOFError, zlib.error, *MISSING)
 
 
 class CheckpointError(RuntimeError):
@@ -62,27 +68,40 @@ class Checkpoints:
     def restore(self, state: Any, best: Any) -> tuple[Any, Any, dict] | None:
         """(state, best, notes) of the newest checkpoint that can be read, None when there is none.
 
-        state and best give shapes, types and devices. A damaged checkpoint is reported and the one before it is used.
-        Raises CheckpointError when none can be read or when they belong to another run.
+        state and best give shapes, types and devices. A damaged checkpoint is reported and the one before it is used;
+        then it is put aside, under a name in which nobody looks. Nothing is ever deleted here. Raises CheckpointError
+        when none can be read or when they belong to another run, NotEnoughMemory, and OSError where the system refuses
+        to read: neither says anything of a file.
         """
-        damaged = []
+        damaged: dict[int, str] = {}
         for step in sorted(self._manager.all_steps(), reverse=True):
             try:
                 found = self._read(step, state, best)
-            except CheckpointError:
-                raise
-            except Exception as error:  # whatever a damaged file makes Orbax raise
-                log.warning("checkpoint %s cannot be read (%s); trying the one before it", step, _first_line(error))
-                damaged.append(step)
+            except Exception as error:
+                damaged[step] = _damage(error, step, self.folder)
+                log.warning("checkpoint %s cannot be read (%s); trying the one before it", step, damaged[step])
                 continue
-            for later in damaged:  # only now: without a good one, nothing may be deleted, or the run would start anew
-                self._manager.delete(later)
+            self._put_aside(damaged)
             return found
         if damaged:
+            each = "; ".join(f"step {step}: {why}" for step, why in damaged.items())
             raise CheckpointError(
-                f"none of the checkpoints in {self.folder} can be read; delete the folder to train from the start"
+                f"none of the checkpoints in {self.folder} can be read, and all were left as they are ({each}); put "
+                "back a copy of them, choose another --workdir, or delete the folder to train from the start"
             )
         return None
+
+    def _put_aside(self, damaged: Iterable[int]) -> None:
+        """Only with a good one at hand: without, the run would start anew."""
+        for step in damaged:
+            if is_first():
+                names = (f"{ASIDE}{step}{'' if n == 1 else f'-{n}'}" for n in range(1, 1000))
+                aside = next(path for path in map(self.folder.joinpath, names) if not path.exists())
+                os.replace(self.folder / str(step), aside)
+                log.warning("the damaged checkpoint of step %s is %s now; delete it when nobody needs it", step, aside)
+        if damaged:
+            of_first(0)  # the others look when it is gone
+            self._manager.reload()
 
     def _read(self, step: int, state, best):
         notes = _read_notes(self._manager, step)
@@ -124,7 +143,12 @@ class Checkpoints:
         finally:
             self._manager.close()
 
-    def _refused(self, error: Exception) -> CheckpointError:
+    def _refused(self, error: Exception) -> Exception:
+        if shortage.of_memory(error):
+            return shortage.NotEnoughMemory(
+                f"not enough memory to save a checkpoint in {self.folder} ({_first_line(error)}); {shortage.ADVICE}: "
+                "it goes on from the last checkpoint that was saved"
+            )
         return CheckpointError(
             f"the checkpoint could not be saved under {self.folder}: {_reason(error)}; make room or choose another "
             "--workdir, then start the same command again: it goes on from the last checkpoint that was saved"
@@ -143,10 +167,9 @@ def read_best(folder: Path, like: Any = None, fingerprint: str | None = None) ->
     for step in step_folders.newest(folder)[:MOST_TRIED]:
         try:
             return _read_best(folder, step, like, fingerprint)
-        except CheckpointError:
-            raise
         except Exception as error:
-            log.warning("checkpoint %s cannot be read (%s); trying the one before it", step, _first_line(error))
+            why = _damage(error, step, folder)
+            log.warning("checkpoint %s cannot be read (%s); trying the one before it", step, why)
     raise CheckpointError(f"no readable checkpoint in {folder}; is it the checkpoints folder of a run?")
 
 
@@ -187,6 +210,25 @@ def _some(shapes: dict[str, str]) -> str:
     return ", ".join(f"{name} {shape}" for name, shape in list(shapes.items())[:8]) + (
         " ..." if len(shapes) > 8 else ""
     )
+
+
+def _damage(error: Exception, step: int, folder: Path) -> str:
+    """How the error of reading a checkpoint shows that it is damaged. Raises what shows no damage: it as it is, an
+    OSError for what Orbax made of one, NotEnoughMemory for all that means it."""
+    if isinstance(error, CheckpointError):
+        raise error
+    if shortage.of_memory(error):
+        raise shortage.NotEnoughMemory(
+            f"not enough memory to read the checkpoint of step {step} in {folder} ({_first_line(error)}); "
+            f"{shortage.ADVICE}: no checkpoint was changed"
+        ) from error
+    if (refusal := shortage.of_system(error)) is not None:
+        raise refusal if refusal.filename else OSError(refusal.errno, refusal.strerror, str(folder / str(step)))
+    # Of digests and checksums, of TensorStore, of JSON, of Orbax about its own files, of names and sizes in them. Orbax
+    # wraps some of TensorStore's in a bare Exception.
+    if not (isinstance(error, DAMAGE) or type(error) is Exception):
+        raise error
+    return _first_line(error)
 
 
 def _read_notes(manager: ocp.CheckpointManager, step: int) -> dict:

@@ -1,6 +1,7 @@
 """SIGTERM, Ctrl-C and a hang-up: the first one asks for the end at a good moment, the second one is the end."""
 
 import contextlib
+import multiprocessing
 import os
 import signal
 import sys
@@ -79,7 +80,8 @@ def _watch(read: int) -> None:
         if not first:
             first, began = number, time.monotonic()
             _say(number, "{}: stopping as soon as what is at work can be left; once more ends it at once")
-        elif since > (SAME if number == first else OTHER):
+        elif since > (SAME if number == first else OTHER) and multiprocessing.parent_process() is None:
+            # A child is its parent's to kill: both are asked to stop when a whole group of processes is.
             _end(number, "ended at once by {}; start the same command again to go on")
     os.close(read)
 

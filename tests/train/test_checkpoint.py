@@ -1,7 +1,9 @@
 """Checkpoints: damaged ones are noticed and passed over, foreign ones refused, and any number of devices reads them."""
 
+import errno
 import json
 import logging
+import re
 import shutil
 import sys
 from types import SimpleNamespace
@@ -14,6 +16,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from socialjax.train import checkpoint
 from socialjax.train.checkpoint import CheckpointError, Checkpoints, read_best
+from socialjax.train.shortage import NotEnoughMemory
 
 
 def state_at(step, rows=24):
@@ -106,9 +109,75 @@ def test_a_damaged_checkpoint_is_passed_over_and_replaced(tmp_path, caplog, dama
     with caplog.at_level(logging.WARNING, checkpoint.__name__):
         assert_is(restore(tmp_path), 1)
     said = [r.getMessage() for r in caplog.records if r.name == checkpoint.__name__]
-    assert len(said) == 1 and "checkpoint 2 cannot be read" in said[0] and "the one before it" in said[0]
+    assert len(said) == 2 and "checkpoint 2 cannot be read" in said[0] and "the one before it" in said[0]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1", "damaged-2"]
+    assert f"is {tmp_path / 'damaged-2'} now" in said[1]
     save(tmp_path, 2)
     assert_is(restore(tmp_path), 2)
+
+
+def test_what_is_put_aside_is_as_it_was_and_never_replaced(tmp_path):
+    before = []
+    for _ in range(2):
+        save(tmp_path, 1, 2)
+        overwrite(tmp_path / "2")
+        before.append(contents(tmp_path / "2"))
+        restore(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1", "damaged-2", "damaged-2-2"]
+    assert [contents(tmp_path / name) for name in ("damaged-2", "damaged-2-2")] == before
+
+
+def contents(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_refusal_of_the_system_is_no_damage(tmp_path):
+    """A file that the system does not open: it may be good. A link to itself is one that it refuses to root too."""
+    save(tmp_path, 1, 2)
+    files = [path for path in (tmp_path / "2" / "best" / "d").iterdir() if path.is_file()]
+    before = [(path, path.read_bytes()) for path in files]
+    for path in files:
+        path.unlink()
+        path.symlink_to(path.name)
+    for read in (restore, read_best):
+        with pytest.raises(OSError, match="Too many levels of symbolic links"):
+            read(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1", "2"]
+    for path, content in before:
+        path.unlink()
+        path.write_bytes(content)
+    assert_is(restore(tmp_path), 2)
+
+
+TENSORSTORE = 'Error reading "users/.zarray" in OCDBT database: Error opening local file "/a/d/e5"'
+NO_DAMAGE = [
+    (MemoryError(), NotEnoughMemory, "not enough memory to read the checkpoint of step 7"),
+    (RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 99 bytes."), NotEnoughMemory, "Out of memory alloc"),
+    (RuntimeError("can't start new thread"), NotEnoughMemory, "no checkpoint was changed"),
+    (OSError(errno.ENOMEM, "Cannot allocate memory"), NotEnoughMemory, "raise the limit or end other programs"),
+    (ValueError(f"INTERNAL: {TENSORSTORE}: Input/output error [os_error_code='5']"), OSError, "Input/output error"),
+    (ValueError(f"RESOURCE_EXHAUSTED: {TENSORSTORE} [os_error_code='24']"), OSError, "Too many open files"),
+    (ValueError(f"PERMISSION_DENIED: {TENSORSTORE} [os_error_code='13']"), PermissionError, "Permission denied"),
+    (OSError(errno.ENOSPC, "No space left on device", "/x"), OSError, "No space left on device: '/x'"),
+    (RuntimeError("a bug"), RuntimeError, "a bug"),
+]
+
+
+@pytest.mark.parametrize("error, kind, said", NO_DAMAGE, ids=lambda each: str(each)[:30])
+def test_what_shows_no_damage_is_raised_as_what_it_is(error, kind, said):
+    with pytest.raises(kind, match=re.escape(said)) as raised:
+        checkpoint._damage(error, 7, checkpoint.Path("runs"))
+    assert "delete" not in str(raised.value)
+    wrapped = Exception("Encountered error while reading array index")
+    wrapped.__cause__ = error
+    if kind is not RuntimeError:
+        with pytest.raises(kind):
+            checkpoint._damage(wrapped, 7, checkpoint.Path("runs"))
+
+
+def test_a_file_that_is_missing_is_damage():
+    for error in (FileNotFoundError(errno.ENOENT, "none"), ValueError(f"NOT_FOUND: {TENSORSTORE} [os_error_code='2']")):
+        assert checkpoint._damage(error, 7, checkpoint.Path("runs"))
 
 
 @pytest.mark.parametrize("damage", [overwrite, empty_files], ids=lambda damage: damage.__name__)
@@ -117,9 +186,11 @@ def test_when_all_are_damaged_every_start_is_refused(tmp_path, damage):
     save(tmp_path, 1, 2)
     for step in ("1", "2"):
         damage(tmp_path / step)
+    before = contents(tmp_path)
     for _ in range(2):
-        with pytest.raises(CheckpointError, match=r"none of the checkpoints .* can be read"):
+        with pytest.raises(CheckpointError, match=r"none of the checkpoints .* can be read.*step 2: .*step 1: "):
             restore(tmp_path)
+    assert contents(tmp_path) == before
     with pytest.raises(CheckpointError, match="no readable checkpoint"):
         read_best(tmp_path)
 

@@ -158,6 +158,26 @@ def test_a_damaged_newest_checkpoint_costs_time_but_changes_nothing(begin, unbro
     assert_same(unbroken, (begin(tmp_path), tmp_path))
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_while_a_checkpoint_is_read_is_no_damage(begin, unbroken, tmp_path, monkeypatch, number):
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        stop_at(patch, 7)
+        begin(tmp_path)
+    steps = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
+    read = Checkpoints._read
+
+    def at_work(self, *of):
+        os.kill(os.getpid(), number)
+        return read(self, *of)
+
+    with monkeypatch.context() as patch, pytest.raises(Interrupted) as stopped:
+        patch.setattr(Checkpoints, "_read", at_work)
+        begin(tmp_path)
+    assert stopped.value.signal == number
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == steps
+    assert_same(unbroken, (begin(tmp_path), tmp_path))
+
+
 def test_a_finished_training_is_read_back(begin, unbroken):
     """And leaves everything as it was: the fixture is shared."""
     trained, folder = unbroken

@@ -1,0 +1,50 @@
+"""Errors that say something of the machine and nothing of a file: memory, limits, disks, permissions."""
+
+import errno
+import os
+import re
+from collections.abc import Iterator
+
+ADVICE = "raise the limit or end other programs, then start the same command again"
+# What C++ libraries and the system say, whatever Python class it comes as.
+MEMORY = re.compile(r"RESOURCE_EXHAUSTED|bad_alloc|[Oo]ut of memory|annot allocate memory|can't start new thread")
+CODE = re.compile(r"os_error_code='?(\d+)")  # TensorStore's word for errno
+MISSING = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR)
+
+
+class NotEnoughMemory(MemoryError):
+    """What there was no memory for, and what to do."""
+
+
+def of_memory(error: BaseException) -> bool:
+    """Whether the error, or what it was raised from, is that memory or threads are short."""
+    for each in _chain(error):
+        code = _errno(each)
+        if isinstance(each, MemoryError) or code == errno.ENOMEM or (code is None and MEMORY.search(str(each))):
+            return True
+    return False
+
+
+def of_system(error: BaseException) -> OSError | None:
+    """The system's refusal that the error is, or was raised from; None where a file is merely missing."""
+    for each in _chain(error):
+        code = _errno(each)
+        if code is not None and code not in MISSING:
+            return each if isinstance(each, OSError) else OSError(code, os.strerror(code))
+    return None
+
+
+def _errno(error: BaseException) -> int | None:
+    if isinstance(error, OSError):
+        return error.errno
+    found = CODE.search(str(error))
+    return int(found[1]) if found else None
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The error and those that it was raised from, each once."""
+    seen: list[BaseException] = []
+    while error is not None and error not in seen:
+        seen.append(error)
+        yield error
+        error = error.__cause__ or error.__context__
