@@ -139,9 +139,8 @@ def test_a_refusal_of_the_system_is_no_damage(tmp_path):
     for path in files:
         path.unlink()
         path.symlink_to(path.name)
-    for read in (restore, read_best):
-        with pytest.raises(OSError, match="Too many levels of symbolic links"):
-            read(tmp_path)
+    with pytest.raises(OSError, match="Too many levels of symbolic links"):
+        restore(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["1", "2"]
     for path, content in before:
         path.unlink()
