@@ -11,8 +11,9 @@ either side (NDCG@10 .228 and .215; with 16 negatives and dropout .5 .227 and .2
 in evaluation with features only. With 0, 0.25, 0.5, 0.75 and 1 of it and 16 negatives, cold items have an HR@10 of .02,
 .02, .06, .10 and .10 on validation and all items an NDCG@10 of .226, .225, .225, .223 and .221; without it 0 and .227.
 0 is the best of all items that shows cold ones at all. A first run with 0.5 had on test, against none of the features:
-all items NDCG@10 .2309 and .2281 (p .20), cold items HR@10 .0700 and 0 (p 3e-7). With 0: .2326 and .2281 (+.0044,
-+.0002 to +.0087, p .04, .08 by Holm's correction), cold items HR@10 .0463 and 0 (p 2e-5, 5e-5 by Holm's).
+all items NDCG@10 .2309 and .2281, cold items HR@10 .0700 and 0. With 0: .2326 and .2281 (+.0044; over other trainings
++.0025 to +.0064, p .001; over other users +.0002 to +.0087, p .08), cold items HR@10 .0463 and 0 (p 2e-4 and 5e-5), p
+after Holm's correction.
 
 Expect some minutes a seed and variant on 2 cores.
 """

@@ -12,6 +12,13 @@ place is ahead + rank, so that f, and with it g, has one column for each `ahead`
 stand for all others: validation items, which `full` ranks and `sampledN-strict` never draws, count as average ones.
 `sampledN-official` also draws training items, which `full` masks: for a trained model the estimate is then too low.
 An estimate near 0 may come out slightly below it; cutting it off would bias the mean over models or seeds.
+
+Direction of its error: for a trained model the estimate is too low, since ranks near the top are more frequent than all
+ranks alike have it. At 38,300 items and 1,000 drawn the function of rank 0 has expectation .42 there in place of 1.
+Other priors were tried on three lines of Yelp (popularity, friends, BPR; mean absolute error of NDCG@10 .0012 with all
+ranks alike): the ranks' distribution found from the sampled counts by expectation-maximisation, .0012 after 10 steps
+and worse after more, since the sample cannot tell the first 38 places apart; a power law fitted to all counts, .0024,
+and to counts below 8 alone, .0009. None halves the error, so none is offered.
 """
 
 import functools

@@ -114,11 +114,12 @@ def interval(test: Paired | Trainings) -> str:
 def reading(rows: Sequence[tuple[Kept, Kept]]) -> str:
     """What the columns of `comparison` answer, in words."""
     a, b = rows[0]
-    seeds = f"{len(a.seeds)} + {len(b.seeds)}" if len({len(run.seeds) for row in rows for run in row}) == 1 else "all"
+    same = len({len(run.seeds) for row in rows for run in row}) == 1
+    seeds = f"{len(a.seeds)} + {len(b.seeds)} trainings" if same else "trainings of both"
     return (
         f"*Other users*: would other users agree about these trained models? Paired t-test over {len(a.users):,} test "
         "users, each with the mean over the seeds. *Other trainings*: would the difference stand if both were trained "
-        f"anew? Welch's t-test over the {seeds} trainings, each with its mean over these users. Holm's correction is "
+        f"anew? Welch's t-test over the {seeds}, each with its mean over these users. Holm's correction is "
         f"over the {len(METRICS) * len(rows)} tests of the table, for each question apart."
     )
 

@@ -8,6 +8,11 @@ from socialjax.eval.tables import cell, markdown_table
 from socialjax.run.report.orders import FULL, Line, number, said_tau, sets, tau
 
 METRIC = "NDCG@10"
+DIRECTION = (
+    "The estimate takes all ranks to be equally likely beforehand, but models put positives near the top more often: "
+    "it is too low for most. The two metrics differ in scale, so that its small error does not say that it orders "
+    "models better."
+)
 
 
 def estimated(some: Sequence[Line]) -> dict[str, list[Line]]:
@@ -31,16 +36,18 @@ def estimates(some: Sequence[Line], protocol: str) -> list[list[str]]:
 
 
 def summary(some: Sequence[Line], protocol: str) -> str:
-    """Mean absolute errors and Kendall's taus, in words; of all lines, and of the trained models apart."""
+    """Mean absolute errors, the direction of the estimate's and Kendall's taus, in words; of all lines, and of the
+    trained models apart."""
     said = []
     for of, those in sets(some).items():
         naive, guess, full = (np.array([*map(number, x)]) for x in zip(*(three(line, protocol) for line in those)))
         errors = [float(np.abs(found - full).mean()) for found in (naive, guess)]
         taus = [said_tau(tau(found.tolist(), full.tolist())) for found in (naive, guess)]
-        ratio = f" ({errors[0] / errors[1]:.1f} times smaller)" if errors[1] > 0 else ""
+        low, short = int((guess < full).sum()), (full - guess).mean() / full.mean()
         said.append(
-            f"Over {of}: mean absolute error of the naive reading {errors[0]:.4f}, of the estimate {errors[1]:.5f}"
-            f"{ratio}; Kendall's tau with the order by `full` {taus[0]} and {taus[1]}."
+            f"Over {of}: mean absolute error of the naive reading {errors[0]:.4f}, of the estimate {errors[1]:.4f}, "
+            f"which is too low on {low} of {len(full)} and in the mean by {short:.0%} of the full metric; Kendall's "
+            f"tau with the order by `full` {taus[0]} and {taus[1]}."
         )
     return " ".join(said)
 
@@ -55,6 +62,6 @@ def blocks(some: Sequence[Line], below: Callable[[str], str]) -> Iterator[str]:
     found = estimated(some)
     for protocol, mine in found.items():
         yield markdown_table(estimates(mine, protocol))
-        yield f"{below(f'{protocol}, {FULL}')} {summary(mine, protocol)}"
+        yield f"{below(f'{protocol}, {FULL}')} {summary(mine, protocol)} {DIRECTION}"
     if not found:
         yield "No kept run has estimates."
