@@ -67,3 +67,11 @@ def test_another_name_and_data_without_attributes_are_refused(tmp_path):
         attribute_files.read(tmp_path, "shoes")
     with pytest.raises(ValueError, match="has no attributes"):
         attribute_files.write(tmp_path, dataclasses.replace(DATA, attributes=None))
+
+
+def test_the_checksum_is_that_of_what_was_read(tmp_path, monkeypatch):
+    """Also when the file is written to meanwhile."""
+    attribute_files.write(tmp_path, DATA)
+    before = attribute_files.read(tmp_path, DATA.name).provenance.files
+    monkeypatch.setattr(attribute_files, "check", lambda _: (tmp_path / "data.json").write_text("{}"))
+    assert attribute_files.read(tmp_path, DATA.name).provenance.files == before

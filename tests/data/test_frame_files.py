@@ -118,3 +118,16 @@ def test_a_table_that_was_cut_off_is_refused(folder):
     (folder / "frames.npy").write_bytes(whole[:-10])
     with pytest.raises(DataError, match=r"frames\.npy: wanted a NumPy \.npy file of numbers, got a damaged"):
         frame_files.read(folder, "films")
+
+
+def test_frames_that_change_after_their_checksum_was_taken_are_refused(folder, monkeypatch):
+    digest = frame_files.hashlib.file_digest
+
+    def digest_and_write(file, name):
+        found = digest(file, name)
+        np.save(folder / "frames.npy", FEATURES + 1)
+        return found
+
+    monkeypatch.setattr(frame_files.hashlib, "file_digest", digest_and_write)
+    with pytest.raises(DataError, match=r"frames\.npy: the file has changed while its checksum was taken"):
+        frame_files.read(folder, "films")

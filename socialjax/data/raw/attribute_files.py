@@ -8,13 +8,14 @@ What a run was trained on can so be read back, explained and shown, as `--data.d
 """
 
 import dataclasses
+import hashlib
+import io
 import json
 import zipfile
 from pathlib import Path
 
 import numpy as np
 
-from socialjax.data.cache import file_checksums
 from socialjax.data.errors import DataError
 from socialjax.data.schema import PARTS, Attributes, Dataset, Provenance, interactions
 from socialjax.data.validate import check
@@ -59,9 +60,11 @@ def read(folder: Path, name: str) -> Dataset:
     """What `write` wrote, checked; its kind is what it was. Raises DataError for a damaged folder or one of another
     data set."""
     try:
-        described = json.loads((folder / DESCRIBED).read_text(encoding="utf-8"))
-        # numpy.load leaves a damaged file open when it is given a name
-        with open(folder / COLUMNS, "rb") as opened, np.load(opened, allow_pickle=False) as file:
+        contents = {
+            name: (folder / name).read_bytes() for name in (COLUMNS, DESCRIBED)
+        }  # once: these have the checksums
+        described = json.loads(contents[DESCRIBED].decode("utf-8"))
+        with np.load(io.BytesIO(contents[COLUMNS]), allow_pickle=False) as file:
             columns = dict(file)
         made = Provenance(**described["provenance"])
         attributes = Attributes(
@@ -87,5 +90,5 @@ def read(folder: Path, name: str) -> Dataset:
     if data.name != name:
         raise DataError(f"{folder} holds data set '{data.name}', not '{name}'; give --data.name {data.name}")
     check(data)
-    sums = file_checksums([folder / COLUMNS, folder / DESCRIBED])
+    sums = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
     return dataclasses.replace(data, provenance=dataclasses.replace(data.provenance, files=made.files | sums))

@@ -140,15 +140,25 @@ def _mapped(path: Path, checksums: dict[str, str]) -> np.ndarray:
     """The array of a .npy file, mapped, never unpickled. Raises DataError when it is damaged."""
     if not path.is_file():
         raise DataError(f"{path} is missing; put the features of all frames there")
+    before = _moment(path)
     with open(path, "rb") as file:
         checksums[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
+        found = np.load(path, mmap_mode="r", allow_pickle=False)
     except Exception as problem:  # NumPy evaluates the header as Python text: damage can raise anything
         raise DataError(
             f"{path}: wanted a NumPy .npy file of numbers, got a damaged or foreign one ({type(problem).__name__}); "
             "save it again with np.save"
         ) from None
+    if _moment(path) != before:
+        raise DataError(f"{path}: the file has changed while its checksum was taken; start again")
+    return found
+
+
+def _moment(path: Path) -> tuple[int, int, int]:
+    """What differs once a file has been written to or replaced."""
+    now = path.stat()
+    return now.st_ino, now.st_size, now.st_mtime_ns
 
 
 def _likes(table: Table, user: np.ndarray, items: Rows, frames: Frames) -> FrameLikes:
