@@ -18,7 +18,7 @@ from typing import Annotated
 import numpy as np
 import tyro
 
-from socialjax.data import as_published, cache, download, leaks, published_features, sources, validate
+from socialjax.data import as_published, cache, download, file_bytes, leaks, published_features, sources, validate
 from socialjax.data.errors import DataError
 from socialjax.data.facts import FACTS, facts
 from socialjax.data.raw.negative_files import read_negatives
@@ -50,7 +50,7 @@ def list_sets() -> int:
 
 
 def fetch(name: Name, features: Features = False) -> int:
-    """Downloads a published set into the cache.
+    """Downloads a published set into the cache; exits 1 when what is there is altered.
 
     Args:
         name: one of the published sets.
@@ -60,13 +60,19 @@ def fetch(name: Name, features: Features = False) -> int:
         raise DataError(f"{name!r} is none of the published sets: {', '.join(PUBLISHED)}")
     entry, folder = PUBLISHED[name], sources.raw_folder(name)
     also = published_features.require(name).optional if features else ()
-    for path in download.fetch(entry, folder, files=entry.files + also):
-        print(f"{path.name:<22} {path.stat().st_size:>12,} bytes, checksum as published")
-    print(f"{name} is in {folder}")
+    download.fetch(entry, folder, files=entry.files + also)
+    there = [
+        file_bytes.read_bytes(path)
+        for path in file_bytes.require(folder, [file.name for file in (*entry.files, *also)])
+    ]
+    published = as_published.compare(entry, there)
+    for file in there:
+        print(f"{file.path.name:<22} {file.path.stat().st_size:>12,} bytes")
+    print(f"{name} is in {folder}, {published}")
     absent = [file.name for file in entry.optional if not (folder / file.name).is_file()]
     if absent:
         print(f"without its features, {' and '.join(absent)}; {published_features.OPTION} takes them")
-    return 0
+    return 1 if as_published.note(published) else 0
 
 
 def check(names: Names, dir: Folder = None, split: leaks.Split = "auto", features: Features = False) -> int:

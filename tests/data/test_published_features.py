@@ -118,7 +118,12 @@ def test_sets_without_published_features_refuse_the_option(name, said):
 def test_fetch_takes_features_when_they_are_asked_for(small, capsys):
     assert command.main(["fetch", "yelp"]) == 0
     assert asked(small) == sorted(SMALL)
-    assert "without its features, user_vector.npy and item_vector.npy" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "without its features, user_vector.npy and item_vector.npy" in out and "raw/yelp, as published" in out
     assert command.main(["fetch", "yelp", "--data.published-features"]) == 0
     assert asked(small) == sorted({*SMALL, *FEATURES})
     assert command.main(["fetch", "lastfm", "--data.published-features"]) == 1
+    with (raw_folder("yelp") / "yelp.links").open("a") as file:
+        file.write("2\t0\t1\n")
+    assert command.main(["fetch", "yelp"]) == 1
+    assert "raw/yelp, altered: yelp.links" in capsys.readouterr().out

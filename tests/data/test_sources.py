@@ -193,7 +193,7 @@ def test_real_sets_have_the_published_counts(places, monkeypatch, tmp_path):
     monkeypatch.setenv("SOCIALJAX_DATA", places)
     for name, entry in PUBLISHED.items():
         data = load(DataSettings(name=name, require_real=True))
-        assert data.provenance.kind == "real"
+        assert (data.provenance.kind, data.provenance.published) == ("real", "as published")
         assert counts(data) == {**counts(data), **entry.counts}
         again = load(DataSettings(name=name, require_real=True))  # now from the prepared columns
         for part, pairs in data.parts().items():

@@ -12,7 +12,7 @@ from socialjax.data import planted
 from socialjax.data.sources import DataSettings
 from socialjax.models import BPR
 from socialjax.models.social.diffnet import DiffNet
-from socialjax.run import curves, execute, measure
+from socialjax.run import curves, execute, measure, shown
 from socialjax.run.execute import main
 from socialjax.run.settings import Definition, EvalSettings, Experiment
 from socialjax.train.settings import TrainSettings
@@ -286,3 +286,10 @@ def test_a_run_on_files_that_have_changed_since_is_refused_by_their_names(comman
         file.write("0\t0\t1\n")
     code, _, error = command("--data.dir", folder, "--workdir", work)
     assert code == 1 and "other settings (data.files: own.rating differs)" in error
+
+
+def test_the_table_of_a_run_on_altered_files_says_so(finished):
+    record = json.loads((finished / "result.json").read_text())
+    assert record["provenance"]["published"] == "" and "small on own (real, ids only)" in shown.table(record, finished)
+    record["provenance"]["published"] = "altered: own.rating"
+    assert "small on own (real, ALTERED: own.rating, ids only)" in shown.table(record, finished)

@@ -36,7 +36,8 @@ class Study:
     summary: what --help says, the docstring of the file. settings: row -> how it is made, in the order of the table; a
     row is called like its model unless that says otherwise. sweeps: name -> (rows, changes of their fields).
     over: the row above which others are shown in per cent. only_with_features: model -> why it has no row on data
-    without features. ids_only: the table is of ids alone, and features of users or items are an error.
+    without features. ids_only: of a table of ids alone, the command
+    that takes features instead; here features of users or items are an error.
     """
 
     name: str
@@ -48,14 +49,14 @@ class Study:
     only_with_features: dict[str, str] = dataclasses.field(default_factory=dict)
     eval: EvalSettings = dataclasses.field(default_factory=EvalSettings)
     reported: tuple[dict, ...] = ()
-    ids_only: bool = False
+    ids_only: str = ""
 
     def refuse_features(self, what: str) -> None:
         """Raises ValueError, which says where `what` is taken, for a table of ids alone."""
         if self.ids_only:
             raise ValueError(
                 f"experiments.{self.name} compares models on ids only, got {what}; "
-                f"python -m experiments.train MODEL --data.name {self.data.name} takes features, one model at a time"
+                f"python -m experiments.{self.ids_only} takes features"
             )
 
 
