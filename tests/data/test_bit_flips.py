@@ -65,20 +65,23 @@ def prepared_files(name):
 
 
 def unnoticed(settings, paths, flips, caplog, rng):
-    """[(file, what was said)] of flips that passed, one flip at a time in one of the files, each as often."""
+    """[(file, error, what was said)] of flips that passed, one flip at a time in one of the files, each as often."""
     whole = sources.load(settings)
     found = []
     for number in range(flips):
         path = paths[number % len(paths)]
         before = flipped(path, rng)
         caplog.clear()
+        data, error = None, ""
         try:
             data = sources.load(settings)
-        except DataError as error:
-            noticed = path.name in str(error)
+        except DataError as problem:
+            error = str(problem)
+        said = any(path.name in each.getMessage() for each in caplog.records if each.levelno == logging.WARNING)
+        if data is None:
+            noticed = said or path.name in error
         else:
             changed = sorted(n for n, sha in whole.provenance.files.items() if data.provenance.files.get(n) != sha)
-            said = any(path.name in each.getMessage() for each in caplog.records if each.levelno == logging.WARNING)
             if path.is_relative_to(cache.cache_folder()):
                 noticed = said and not changed
                 assert_same(data, whole)  # made again from the files
@@ -86,7 +89,7 @@ def unnoticed(settings, paths, flips, caplog, rng):
                 noticed = said and data.provenance.published == f"altered: {path.name}"
             else:  # by the run, which is bound to the checksums
                 noticed = changed == [f"features {path.name}" if path == settings.features else path.name]
-        found += [] if noticed else [(path.name, caplog.text)]
+        found += [] if noticed else [(path.name, error, caplog.text)]
         path.write_bytes(before)
     return found
 
