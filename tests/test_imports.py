@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # What each part may import of ours, besides itself. A name stands for the module and all below it; the longest name
 # that fits a module is its rule. `models` has a rule for each family; the modules beside the families are listed.
-GROUND = ("whole", "stop", "names", "visible", "json_files")  # small modules that know nothing of recommenders
+GROUND = ("whole", "stop", "names", "visible", "json_files", "npz_files")  # small modules that know nothing of recommenders
 CONTRACT = ("ops", "graph", "ranges", "models.protocol", "models.parts", "models.history", "models.bipartite")
 ALLOWED = {
     "socialjax": ("run",),  # the Python interface, imported when called
@@ -23,6 +23,7 @@ ALLOWED = {
     "visible": (),
     "names": ("visible",),
     "json_files": ("visible",),
+    "npz_files": ("visible",),
     "ops": ("graph",),
     "data": (*GROUND, "graph"),
     "data.batches": (*GROUND, "data", "graph", "ops", "models.protocol"),  # makes the Batch of the contract
@@ -33,10 +34,10 @@ ALLOWED = {
     "models.bipartite": ("ops", "graph"),
     "models.<family>": CONTRACT,
     "features": (*GROUND, "data", "ops", "graph", "models.attributes"),
-    "eval": ("ops", "models.protocol", "data.schema"),
+    "eval": ("ops", "visible", "models.protocol", "data.schema"),
     "train": (*GROUND, "eval", "ops", "models.protocol", "data.schema", "data.batches"),
     "train.attributes": (*GROUND, "train", "ops", "models.attributes"),  # not behind the contract of recommenders
-    "explain": (*GROUND, "eval", "graph", "models.protocol", "data.schema"),
+    "explain": (*GROUND, "eval", "graph", "models.protocol", "data.schema", "data.pictures", "data.errors"),
     "robust": ("eval", "graph", "models.protocol", "data.schema"),
     "run": (
         *(*GROUND, "graph", "ranges", "ops", "data", "models"),

@@ -6,7 +6,7 @@ from pathlib import Path
 from socialjax.data.errors import DataError
 from socialjax.data.labelled import LabelledPictures
 from socialjax.data.raw import fashion_ai, fashion_products, picture_table, ut_zap50k
-from socialjax.names import identifier
+from socialjax.names import BadName, identifier
 
 READERS = {"fashion_products": fashion_products.read, "ut_zap50k": ut_zap50k.read, "fashion_ai": fashion_ai.read}
 
@@ -14,9 +14,12 @@ READERS = {"fashion_products": fashion_products.read, "ut_zap50k": ut_zap50k.rea
 def labelled(name: str, folder: str | os.PathLike | None = None) -> LabelledPictures:
     """The set `name`; any other name than those of READERS is a `picture_table` of one's own.
 
-    None of them may be downloaded from here. Raises DataError when no folder has it, BadName for what is no name.
+    None of them may be downloaded from here. Raises DataError when no folder has it, and for what is no name.
     """
-    identifier(name, "a labelled set")
+    try:
+        identifier(name, "a labelled set")
+    except BadName as error:
+        raise DataError(str(error)) from None
     parent = os.environ.get("SOCIALJAX_DATA")
     place = Path(folder) if folder is not None else Path(parent) / name if parent else None
     if place is None or not place.is_dir():

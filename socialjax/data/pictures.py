@@ -1,7 +1,9 @@
 """Pictures from files of any kind as RGB bytes: the one place where foreign image files are decoded (Pillow)."""
 
+import errno
 import io
 import os
+import stat
 from pathlib import Path
 from typing import Literal
 
@@ -9,10 +11,12 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from socialjax.data.errors import DataError
+from socialjax.visible import visible
 
 Fit = Literal["pad", "crop", "stretch"]
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")  # no format that starts another program
 LARGEST = 50_000_000  # pixels
+LARGEST_FILE = 512 << 20  # bytes, before it is decoded
 WHITE = (255, 255, 255)
 
 
@@ -60,12 +64,24 @@ def fitted(picture: Image.Image, size: int, fit: Fit = "pad") -> Image.Image:
     return ImageOps.pad(picture, (size, size), Image.Resampling.BICUBIC, color=WHITE)
 
 
+def plain_bytes(path: Path) -> bytes:
+    """The content of a plain file that is no larger than a picture's may be. Raises OSError for everything else: a pipe
+    would be waited for, and a device has no end."""
+    about = os.stat(path)
+    if not stat.S_ISREG(about.st_mode):
+        raise OSError(errno.EINVAL, "no plain file")
+    if about.st_size > LARGEST_FILE:
+        raise OSError(errno.EFBIG, f"{about.st_size} bytes, where a picture has at most {LARGEST_FILE}")
+    return path.read_bytes()
+
+
 def _bytes(path: Path) -> bytes:
     try:
-        return path.read_bytes()
-    except OSError as problem:
+        return plain_bytes(path)
+    except (OSError, ValueError) as problem:  # a ValueError for a NUL in the name
+        found = getattr(problem, "strerror", None) or problem
         raise DataError(
-            f"{path}: wanted a picture, got {problem.strerror or problem}; put the file there or leave its row out"
+            f"{visible(path)}: wanted a picture, got {found}; put the file there or leave its row out"
         ) from None
 
 

@@ -18,7 +18,7 @@ from socialjax.data.raw.folder import FolderOptions
 from socialjax.data.registry import PUBLISHED, Published
 from socialjax.data.schema import Dataset, no_interactions
 from socialjax.data.split import concatenate
-from socialjax.names import below, identifier
+from socialjax.names import BadName, below, identifier
 
 log = logging.getLogger(__name__)
 Place = Literal["--data.dir", "$SOCIALJAX_DATA", "cache", "download"]
@@ -45,7 +45,10 @@ class DataSettings(FolderOptions):
 
     def __post_init__(self):
         super().__post_init__()
-        identifier(self.name, "a data set (--data.name)")
+        try:
+            identifier(self.name, "a data set (--data.name)")
+        except BadName as error:
+            raise DataError(str(error)) from None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,10 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
+from socialjax.data.errors import DataError
+from socialjax.data.pictures import read_picture
 from socialjax.data.schema import Frames
 from socialjax.explain.keyframes import UserRow, describe_frame
 from socialjax.explain.picture import COLOURS, save
 from socialjax.explain.text import shorten
+from socialjax.names import BadName, below
 
 SHOWN = 8  # frames of a row
 SIDE = 160  # pixels of a picture's longer side
@@ -78,20 +81,12 @@ def faces(frames: Frames, folder: Path | None = None, styles: np.ndarray | None 
 
 def _picture(folder: Path, name: str) -> np.ndarray | None:
     """f32[H, W, 3] of a file inside the folder, made small; None where there is none or none that can be read."""
-    from matplotlib import image
-
-    file = (folder / name).resolve()
-    if not file.is_relative_to(folder.resolve()) or not file.is_file():
-        return None
     try:
-        pixels = np.asarray(image.imread(file))
-    except Exception:  # whatever a library makes of a damaged picture
+        pixels = read_picture(below(folder, name))
+    except (BadName, DataError):
         return None
-    if pixels.ndim == 2:
-        pixels = np.repeat(pixels[:, :, None], 3, axis=2)
     step = max(1, -(-max(pixels.shape[:2]) // SIDE))
-    pixels = pixels[::step, ::step, :3]
-    return pixels.astype(np.float32) / (255.0 if pixels.dtype.kind == "u" else 1.0)
+    return pixels[::step, ::step].astype(np.float32) / 255
 
 
 def _style_colours(styles: np.ndarray) -> Callable[[int], np.ndarray]:

@@ -1,6 +1,7 @@
 """Pictures of every kind become RGB bytes of the size asked for; broken and missing ones are errors that name them."""
 
 import io
+import os
 import pickle
 import tarfile
 
@@ -171,3 +172,51 @@ def test_a_place_that_is_neither_folder_nor_archive_is_refused(tmp_path):
         archive.addfile(tarfile.TarInfo("1.png"))
     with pytest.raises(DataError, match=r"uncompressed tar archive .* unpack it"):
         PictureFiles(tmp_path / "packed.tar.gz")
+
+
+def test_pictures_are_plain_files_of_the_folder(tmp_path):
+    place = tmp_path / "pictures"
+    place.mkdir()
+    (tmp_path / "secret.png").write_bytes(encoded(Image.new("RGB", (2, 2))))
+    (place / "out.png").symlink_to("../secret.png")
+    (place / "zero.png").symlink_to("/dev/zero")
+    os.mkfifo(place / "pipe.png")
+    with open(place / "hole.png", "wb") as hole:
+        hole.truncate(20 << 30)
+    files = PictureFiles(place)
+    for name in ("out.png", "zero.png", "../secret.png", "/etc/passwd", "a\0b", "", ".", ".."):
+        with pytest.raises(DataError, match="wanted the name of a file below this folder"):
+            files.read(name)
+    with pytest.raises(DataError, match=r"'pipe\.png', got no plain file"):
+        files.read("pipe.png")
+    with pytest.raises(DataError, match=r"'hole\.png', got 21474836480 bytes"):
+        files.read("hole.png")
+    assert files.names() == ["hole.png"]
+    for source in (place / "pipe.png", "/dev/zero", place / "hole.png", str(place / "a\0b")):
+        with pytest.raises(DataError, match="wanted a picture, got"):
+            read_picture(source)
+
+
+def member(name, size, kind=tarfile.REGTYPE):
+    info = tarfile.TarInfo(name)
+    info.size, info.type = size, kind
+    return info.tobuf(tarfile.GNU_FORMAT)
+
+
+@pytest.mark.parametrize("size", [-5, 8 << 30, 1 << 60])
+def test_archives_give_only_what_lies_in_them(tmp_path, size):
+    picture = encoded(Image.new("RGB", (2, 2)))
+    padded = picture + bytes(-len(picture) % 512)
+    (tmp_path / "some.tar").write_bytes(member("a.png", len(picture)) + padded + member("b.png", size) + bytes(1024))
+    try:
+        files = PictureFiles(tmp_path / "some.tar")
+    except DataError as error:
+        assert "some.tar" in str(error)
+    else:
+        assert files.names() == ["a.png"] and files.read("a.png").shape == (2, 2, 3)
+
+
+def test_an_archive_that_is_a_pipe_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "pipe.tar")
+    with pytest.raises(DataError, match="no plain file"):
+        PictureFiles(tmp_path / "pipe.tar")

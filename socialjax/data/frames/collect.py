@@ -3,21 +3,25 @@
 import dataclasses
 import json
 import logging
+import os
 import time
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from socialjax import stop
+from socialjax import npz_files, stop
 from socialjax.data.cache import cache_folder, file_checksums, key_of
 from socialjax.data.errors import DataError
 from socialjax.data.frames.extract import DEFAULT, IMAGES, VIDEOS, FrameSettings, KeyFrames, key_frames_of
-from socialjax.data.frames.video import require_av
+from socialjax.data.frames.video import MOST_BYTES, require_av
 from socialjax.data.schema import Provenance
+from socialjax.visible import visible
 from socialjax.whole import whole
 
 log = logging.getLogger(__name__)
+# What one odd file may raise on its way: no signal, no MemoryError, no full disk.
+ODD = (ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, RuntimeError, TypeError, ValueError)
 FORMAT = 1  # raise when the same file and settings would give other frames
 
 
@@ -71,18 +75,20 @@ def frames_of(
     for left in cache.glob(".keeping-*"):  # of a process that was killed
         if time.time() - left.stat().st_mtime > 3600:
             left.unlink(missing_ok=True)
-    items = _items(folder)
-    rows, sources, kept, sums, skipped = [], [], [], {}, {}
+    root, (items, skipped) = folder.resolve(), _items(folder)
+    for name, why in skipped.items():
+        log.warning("skipped %s: %s", name, why)
+    rows, sources, kept, sums = [], [], [], {}
     counts = np.zeros(len(items), np.int64)
     todo = [(item, path) for item, paths in enumerate(items.values()) for path in paths]
     for item, path in tqdm(todo, desc="key frames", unit="file", disable=None if progress else True):
         stop.check()
-        name = path.relative_to(folder).as_posix()
+        name = visible(path.relative_to(folder).as_posix())
         try:
-            sha, at, found = _kept_or_made(path, settings, cache)
+            sha, at, found = _kept_or_made(path, root, settings, cache)
         except DataError as problem:
-            log.warning("skipped %s", problem)
-            skipped[name] = str(problem)
+            skipped[name] = visible(problem)
+            log.warning("skipped %s", skipped[name])
             continue
         rows += [(at_s, len(sources), place) for place, at_s in enumerate(found.time_s)]
         counts[item] += len(found.time_s)
@@ -107,13 +113,17 @@ def frames_of(
     )
 
 
-def _items(folder: Path) -> dict[str, list[Path]]:
-    """{item name: its files}, in order of the names. Raises DataError."""
+def _items(folder: Path) -> tuple[dict[str, list[Path]], dict[str, str]]:
+    """({item name: its files}, {subfolder or file: why it is left out}), in order of the names. Raises DataError."""
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder; wanted one with videos, or with a subfolder of images per item")
     items: dict[str, list[Path]] = {}
+    left_out: dict[str, str] = {}
     for entry in sorted(folder.iterdir()):
         if entry.name.startswith("."):
+            continue
+        if (why := _unusable(entry)) is not None:
+            left_out[visible(entry.name)] = why
             continue
         if entry.is_dir():
             name, files = entry.name, sorted(f for f in entry.iterdir() if f.suffix.lower() in IMAGES | VIDEOS)
@@ -128,16 +138,36 @@ def _items(folder: Path) -> dict[str, list[Path]]:
         items[name] = files
     if not any(items.values()):
         raise DataError(f"{folder}: wanted videos, or subfolders of images, got none; known endings: {_endings()}")
-    return items
+    return items, left_out
+
+
+def _unusable(entry: Path) -> str | None:
+    """Why a file or subfolder can be no item; None when it can."""
+    is_folder = entry.is_dir()
+    if not (is_folder or entry.suffix.lower() in VIDEOS):
+        return None
+    if entry.name != visible(entry.name):
+        return "its name has characters that cannot be shown; rename it"
+    if is_folder and entry.is_symlink():
+        return "it is a link; move the folder itself here"
+    if is_folder and not os.access(entry, os.R_OK | os.X_OK):
+        return "it may not be read; check its permissions"
+    return None
 
 
 def _endings() -> str:
     return ", ".join(sorted(IMAGES | VIDEOS))
 
 
-def _kept_or_made(path: Path, settings: FrameSettings, cache: Path) -> tuple[str, Path, KeyFrames]:
-    """(sha256 of the file, where its key frames are kept, the key frames). Raises DataError."""
+def _kept_or_made(path: Path, root: Path, settings: FrameSettings, cache: Path) -> tuple[str, Path, KeyFrames]:
+    """(sha256 of the file, where its key frames are kept, the key frames). root: the folder, no link.
+
+    Raises DataError for whatever is wrong with this one file; what is wrong elsewhere, as a full disk or a signal, is
+    raised as it is.
+    """
     try:
+        if not path.is_file() or root not in path.resolve().parents:
+            raise DataError(f"{path}: wanted a plain file inside the folder, got none; leave it out, or copy it here")
         sha = file_checksums([path])[path.name]
     except OSError as problem:
         raise DataError(f"{path}: cannot be read ({problem.strerror}); check its permissions") from None
@@ -147,9 +177,17 @@ def _kept_or_made(path: Path, settings: FrameSettings, cache: Path) -> tuple[str
     if at.is_file():
         try:
             return sha, at, _load(at)
-        except Exception as problem:  # zipfile, zlib and NumPy each have their own for a damaged file
+        except (npz_files.NpzError, KeyError) as problem:
             log.warning("%s is damaged and is made anew (%s)", at, type(problem).__name__)
-    found = key_frames_of(path, settings)
+    try:
+        found = key_frames_of(path, settings)
+    except DataError:
+        raise
+    except ODD as problem:  # decoders raise whatever their files make them
+        raise DataError(
+            f"{path}: wanted a video or image, got one that cannot be used ({type(problem).__name__}: {problem}); "
+            "convert it, or leave it out of the folder"
+        ) from None
     _keep(found, at, described)
     return sha, at, found
 
@@ -160,5 +198,5 @@ def _keep(found: KeyFrames, at: Path, described: dict) -> None:
 
 
 def _load(at: Path) -> KeyFrames:
-    with open(at, "rb") as file, np.load(file, allow_pickle=False) as kept:  # np.load leaves a damaged file open
-        return KeyFrames(kept["pictures"], kept["time_s"], kept["position"], bool(kept["only_intra"]))
+    kept = npz_files.read(at, largest=2 * MOST_BYTES)
+    return KeyFrames(kept["pictures"], kept["time_s"], kept["position"], bool(kept["only_intra"]))

@@ -10,7 +10,7 @@ from socialjax.data.frames.choose import key_frames
 from socialjax.data.frames.cuts import CutSettings, find_cuts, steps
 
 IMAGES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
-VIDEOS = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".wmv", ".flv", ".ogv"})
+VIDEOS = frozenset(video.DEMUXERS) - IMAGES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +52,7 @@ def key_frames_of(path: Path, settings: FrameSettings = DEFAULT) -> KeyFrames:
     """The key frames of a video, or the one picture of an image file. Raises DataError as `video.read` does."""
     path = Path(path)
     if path.suffix.lower() in IMAGES:
-        picture = video.read(path, settings.width)
+        picture = video.read(path, settings.width, wanted=np.zeros(1, np.int64))  # of an animation the first
         return KeyFrames(picture.frames[:1], np.zeros(1), np.zeros(1, np.int64), False)
     small = video.read(path, settings.small_width, only_intra=True)
     only_intra = len(small.frames) >= settings.enough_intra * settings.at_most

@@ -8,22 +8,34 @@ What a run was trained on can so be read back, explained and shown, as `--data.d
 """
 
 import dataclasses
-import hashlib
-import io
 import json
-import zipfile
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 
+from socialjax import json_files, npz_files
+from socialjax.data.cache import ChangedError, file_checksums
 from socialjax.data.errors import DataError
 from socialjax.data.schema import PARTS, Attributes, Dataset, Provenance, interactions
 from socialjax.data.validate import check
 from socialjax.whole import whole
 
 COLUMNS, DESCRIBED, PICTURES = "columns.npz", "data.json", "pictures"
+LARGEST = 8 << 30  # bytes of all columns; a million items of 2,048 features each
 CELLS = ("features", "valid", "label", "probability", "boxes", "fallback")
 TABLES = ("item_features", "user_names", "item_names", "item_titles", "item_groups", "item_pictures")
+
+
+class Described(TypedDict):
+    """What data.json holds."""
+
+    name: str
+    num_users: int
+    num_items: int
+    names: tuple[str, ...]
+    classes: tuple[tuple[str, ...], ...]
+    provenance: Provenance
 
 
 def is_here(folder: Path) -> bool:
@@ -60,16 +72,13 @@ def read(folder: Path, name: str) -> Dataset:
     """What `write` wrote, checked; its kind is what it was. Raises DataError for a damaged folder or one of another
     data set."""
     try:
-        contents = {
-            name: (folder / name).read_bytes() for name in (COLUMNS, DESCRIBED)
-        }  # once: these have the checksums
-        described = json.loads(contents[DESCRIBED].decode("utf-8"))
-        with np.load(io.BytesIO(contents[COLUMNS]), allow_pickle=False) as file:
-            columns = dict(file)
-        made = Provenance(**described["provenance"])
+        sums = file_checksums([folder / COLUMNS, folder / DESCRIBED])
+        described = json_files.typed(json_files.read(folder / DESCRIBED), Described)
+        columns = npz_files.read(folder / COLUMNS, largest=LARGEST)
+        made = described["provenance"]
         attributes = Attributes(
-            names=tuple(described["names"]),
-            classes=tuple(map(tuple, described["classes"])),
+            names=described["names"],
+            classes=described["classes"],
             **{cell: columns[f"attribute_{cell}"] for cell in CELLS},
         )
         parts = {part: interactions(columns[f"{part}_user"], columns[f"{part}_item"]) for part in PARTS}
@@ -77,12 +86,12 @@ def read(folder: Path, name: str) -> Dataset:
             name=described["name"],
             num_users=described["num_users"],
             num_items=described["num_items"],
-            provenance=dataclasses.replace(made, repairs=tuple(made.repairs)),
+            provenance=made,
             attributes=attributes,
             **parts,
             **{table: columns.get(table) for table in TABLES},
         )
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as problem:
+    except (OSError, ValueError, KeyError, TypeError) as problem:
         raise DataError(
             f"{folder}: wanted {COLUMNS} and {DESCRIBED} as an experiment wrote them, got files that cannot be read "
             f"({type(problem).__name__}: {str(problem)[:80]}); delete the folder and run the experiment again"
@@ -90,5 +99,6 @@ def read(folder: Path, name: str) -> Dataset:
     if data.name != name:
         raise DataError(f"{folder} holds data set '{data.name}', not '{name}'; give --data.name {data.name}")
     check(data)
-    sums = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    if file_checksums([folder / COLUMNS, folder / DESCRIBED]) != sums:
+        raise ChangedError(f"{folder} was written to while it was read; start again when that has ended")
     return dataclasses.replace(data, provenance=dataclasses.replace(data.provenance, files=made.files | sums))
