@@ -18,6 +18,7 @@ from typing import Any
 import jax
 import orbax.checkpoint as ocp
 
+from socialjax import json_files
 from socialjax.train import digests, shortage, step_folders
 from socialjax.train.processes import is_first, of_first
 
@@ -176,7 +177,7 @@ def read_best(folder: Path, like: Any = None, fingerprint: str | None = None) ->
 def _read_best(folder: Path, step: int, like: Any, fingerprint: str | None) -> tuple[Any, dict]:
     here = folder / str(step)
     on_disk = step_folders.bytes_on_disk(here)
-    notes = _checked(ocp.Checkpointer(ocp.JsonCheckpointHandler()).restore(here / "notes"))
+    notes = _checked(_plain_notes(here / "notes" / "metadata"))
     if fingerprint is not None and notes.get("fingerprint") != fingerprint:
         raise CheckpointError(f"the checkpoint in {folder} belongs to another run than the settings.json of its folder")
     noted = digests.listed_shapes(notes["arrays"], "best")
@@ -187,12 +188,24 @@ def _read_best(folder: Path, step: int, like: Any, fingerprint: str | None) -> t
         )
     step_folders.check_weight(map(digests.dtype_and_sizes, noted.values()), on_disk)
     handler = ocp.StandardCheckpointHandler()
-    _must_be_stored(handler.metadata(here / "best").tree, noted)
+    try:
+        stored = handler.metadata(here / "best").tree
+    except RecursionError:
+        raise digests.Damaged("what it says of its arrays is nested too deeply") from None
+    _must_be_stored(stored, noted)
     best = ocp.Checkpointer(handler).restore(
         here / "best", args=ocp.args.StandardRestore(digests.as_listed(notes["arrays"], "best"))
     )
     digests.check(notes["arrays"], best=best)
     return best, notes
+
+
+def _plain_notes(path: Path) -> Any:
+    """As Orbax reads them, but with limits of size and depth. Raises Damaged for no notes within them."""
+    try:
+        return json_files.read(path, nonfinite=True)
+    except (json_files.JsonError, FileNotFoundError) as error:
+        raise digests.Damaged(f"its notes cannot be read: {error}") from None
 
 
 def _must_be_stored(stored: Any, noted: dict[str, str]) -> None:

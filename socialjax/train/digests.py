@@ -40,7 +40,7 @@ def listed_shapes(arrays: dict[str, list], tree: str) -> dict[str, str]:
     except (AttributeError, TypeError, ValueError):
         raise Damaged("its notes list no arrays") from None
     for name, shape in found.items():
-        if not isinstance(shape, str) or not re.fullmatch(r"[a-z]+[0-9]*\[(\d{1,12}(, \d{1,12})*)?\]", shape):
+        if not isinstance(shape, str) or not re.fullmatch(r"[a-z][a-z0-9_]*\[(\d{1,12}(, \d{1,12})*)?\]", shape):
             raise Damaged(f"its notes say that {name} is {shape!r}")
     return found
 

@@ -115,14 +115,28 @@ def large_notes(step):
     os.truncate(step / "notes" / "metadata", 20 << 30)  # a hole
 
 
-@pytest.mark.parametrize(
-    "odd", [pipe, pipe_for_a_manifest, link, whole_link, large_notes], ids=lambda odd: odd.__name__
-)
+def deep_notes(step):
+    (step / "notes" / "metadata").write_bytes(b"[" * 200_000)
+
+
+def deep_metadata(step):
+    (step / "best" / "_METADATA").write_bytes(b"[" * 200_000)
+
+
+def no_notes(step):
+    (step / "notes" / "metadata").unlink()
+
+
+REFUSED = ("is no plain file", "is no folder", "wanted at most", "notes cannot be read", "nested too deeply")
+ODD = [pipe, pipe_for_a_manifest, link, whole_link, large_notes, deep_notes, deep_metadata, no_notes]
+
+
+@pytest.mark.parametrize("odd", ODD, ids=lambda odd: odd.__name__)
 def test_odd_files_are_refused_unopened(tmp_path, caplog, odd):
     odd(save(tmp_path))
     with caplog.at_level(logging.WARNING), pytest.raises(CheckpointError, match="no readable checkpoint"):
         read_best(tmp_path, LIKE, "ours")
-    assert any(why in said(caplog) for why in ("is no plain file", "is no folder", "wanted at most"))
+    assert any(why in said(caplog) for why in REFUSED)
 
 
 def test_few_of_many_step_folders_are_looked_at(tmp_path, caplog):
