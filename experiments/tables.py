@@ -17,11 +17,13 @@ from typing import Annotated, Literal
 import tyro
 
 from experiments._papers import PAPERS
+from socialjax.run.command import say
 from socialjax.run.report import keep as keeping
 from socialjax.run.report import write
 from socialjax.run.report.finished import finished
 from socialjax.run.report.gather import read
 from socialjax.run.report.searches import keep as kept_search
+from socialjax.visible import visible
 
 KEPT = Path("docs/results")
 Runs = Annotated[tuple[Path, ...], tyro.conf.Positional]
@@ -48,10 +50,10 @@ def keep(runs: Runs, name: str | None = None, kept: Path = KEPT, stand_in: bool 
         replaced = keeping.keep(place)
         size = sum(path.stat().st_size for path in place.folder.iterdir())
         former = ", in place of the former" if replaced else ""
-        print(f"{place.run} -> {place.folder}, {size / 1000:.0f} kB{former}")
+        say(f"{place.run} -> {place.folder}, {size / 1000:.0f} kB{former}")
     for folder, why in found.left_out.items():
-        print(f"left out: {folder}, {why}")
-    print(f"kept: {len(places)}; now make the tables: python -m experiments.tables --paper {'|'.join(PAPERS)}")
+        say(f"left out: {folder}, {why}")
+    say(f"kept: {len(places)}; now make the tables: python -m experiments.tables --paper {'|'.join(PAPERS)}")
     return 0
 
 
@@ -65,7 +67,7 @@ def keep_search(searches: Runs, kept: Path = KEPT) -> int:
     if not searches:
         raise ValueError("keep-search wants folders of finished searches, such as runs/tune/bpr/yelp")
     for folder in searches:
-        print(f"{folder} -> {kept_search(folder, kept)}")
+        say(f"{folder} -> {kept_search(folder, kept)}")
     return 0
 
 
@@ -84,11 +86,11 @@ def check(kept: Path = KEPT) -> int:
     runs = {folder: read(folder) for folder in folders}
     stale = [folder for folder, run in runs.items() if run.is_stale]
     for folder in stale:
-        print(f"STALE {folder}: the code of {runs[folder].model} has changed since; run it again and keep it")
+        say(f"STALE {folder}: the code of {runs[folder].model} has changed since; run it again and keep it")
     for folder, run in runs.items():
         if "code" not in run.record:
-            print(f"unknown {folder}: the run does not say by which code it was made")
-    print(f"kept runs: {len(runs)}, stale: {len(stale)}")
+            say(f"unknown {folder}: the run does not say by which code it was made")
+    say(f"kept runs: {len(runs)}, stale: {len(stale)}")
     return 1 if stale else 0
 
 
@@ -109,9 +111,9 @@ def make(
         update: a page whose generated parts are made anew.
     """
     for path in write.tables(PAPERS[paper], kept, out, datasets):
-        print(path)
+        say(path)
     if update is not None:
-        print(f"{update}: {'changed' if write.page(PAPERS[paper], kept, out, update) else 'as it was'}")
+        say(f"{update}: {'changed' if write.page(PAPERS[paper], kept, out, update) else 'as it was'}")
     return 0
 
 
@@ -130,7 +132,7 @@ def main(arguments: list[str] | None = None) -> int:
             COMMANDS, args=words, prog="python -m experiments.tables", description=__doc__
         )
     except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {visible(error)}", file=sys.stderr)
         return 1
 
 

@@ -2,6 +2,10 @@
 
 from collections.abc import Sequence
 
+from socialjax.visible import visible
+
+OBEYED = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "\\|", "`": "\\`"})
+
 
 def cell(metric: dict | float | None) -> str:
     """`0.3142 ±0.0010`, `0.3142`, or `not available`; metric: a number or {"mean", "ci95"}."""
@@ -19,13 +23,19 @@ def metric_rows(rows: Sequence[tuple[str, dict]], metrics: Sequence[str]) -> lis
 
 
 def text_table(rows: Sequence[Sequence[str]]) -> str:
-    """Columns aligned, a rule below the header."""
+    """Columns aligned, a rule below the header; what is in a cell stays in it."""
+    rows = [[visible(cell) for cell in row] for row in rows]
     widths = [max(len(row[c]) for row in rows) for c in range(len(rows[0]))]
     line = lambda row: "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:]))])  # noqa: E731
     return "\n".join([line(rows[0]).rstrip(), "-" * len(line(rows[0])), *(line(row).rstrip() for row in rows[1:])])
 
 
+def escaped(text: str) -> str:
+    """Text as Markdown shows it and neither Markdown nor HTML obeys it: no tags, cells, links or code; one line."""
+    return visible(text).translate(OBEYED).replace("](", "]\\(")
+
+
 def markdown_table(rows: Sequence[Sequence[str]]) -> str:
     """The same as a Markdown table."""
-    head, *body = ["| " + " | ".join(row) + " |" for row in rows]
+    head, *body = ["| " + " | ".join(map(escaped, row)) + " |" for row in rows]
     return "\n".join([head, "|" + "---|" * len(rows[0]), *body])

@@ -18,6 +18,7 @@ from socialjax.stop import Interrupted
 from socialjax.train import shortage, signals
 from socialjax.train.checkpoint import CheckpointError
 from socialjax.train.loop import Diverged
+from socialjax.visible import visible, visible_lines
 
 log = logging.getLogger(__name__)
 EXPECTED = (DataError, CheckpointError, Diverged, ValueError, OSError)  # told in one line; anything else is a bug
@@ -32,12 +33,29 @@ def started() -> float:
         return time.monotonic()
 
 
+class ShownFormatter(logging.Formatter):
+    """Messages as a terminal may show them: names and errors that stand in them on one line, without escapes."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        if isinstance(record.args, tuple):
+            shown = tuple(visible(arg) if isinstance(arg, BaseException | os.PathLike) else arg for arg in record.args)
+            record = logging.makeLogRecord(record.__dict__ | {"args": shown})
+        return visible_lines(super().format(record))
+
+
+def say(text: object = "", flush: bool = True) -> None:
+    """Prints text that may hold names of strangers: lines stay, what a terminal would obey becomes visible."""
+    print(visible_lines(text), flush=flush)
+
+
 def set_up_logging() -> None:
     """Plain lines on standard error; the libraries' own talk from warnings up.
 
     absl is silent: Orbax logs every failed write with several tracebacks, and then raises it, for us to tell.
     """
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(ShownFormatter("%(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     for noisy in ("absl", "jax", "jax._src", "matplotlib", "orbax", "tensorstore"):
         logging.getLogger(noisy).setLevel(logging.CRITICAL if noisy == "absl" else logging.WARNING)
 
@@ -107,7 +125,7 @@ def _of_memory(error: Exception) -> str:
 def fail(message: str, code: int = 2) -> int:
     """Says what is wrong in one line on standard error; returns the exit code."""
     set_up_logging()
-    log.error("error: %s", " ".join(message.split()))
+    log.error("error: %s", visible(" ".join(message.split())))
     return code
 
 

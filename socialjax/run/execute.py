@@ -17,10 +17,11 @@ from socialjax.eval.significance import mean_interval
 from socialjax.names import KEPT, below, identifier
 from socialjax.run import curves, measure, results, shown, sweep, warm_start
 from socialjax.run.code_digest import code_digest
-from socialjax.run.command import exit_code, read_arguments, set_up_logging, started, variants
+from socialjax.run.command import exit_code, read_arguments, say, set_up_logging, started, variants
 from socialjax.run.lock import only_one
 from socialjax.run.memory import peak_memory_bytes
 from socialjax.run.pictures import attempt
+from socialjax.run.report import result_types
 from socialjax.run.settings import Definition, Experiment
 from socialjax.train.log import MetricsLog
 from socialjax.train.loop import train
@@ -41,7 +42,7 @@ def main(definition: Definition, arguments=None) -> int:
         done = {label: run(definition, each, data, label, began) for label, each in variants(definition, experiment)}
         if experiment.sweep is not None and is_first():
             folder = work_folder(definition, experiment, data, "")
-            print(sweep.summary(experiment.sweep, done, folder), flush=True)
+            say(sweep.summary(experiment.sweep, done, folder), flush=True)
             attempt(
                 folder / f"sweep_{experiment.sweep}.png", lambda path: sweep.draw(path, experiment.sweep, done), True
             )
@@ -80,7 +81,7 @@ def _run_in(folder: Path, definition: Definition, experiment: Experiment, data: 
     if finished is not None:
         _tell("finished before")
         if is_first():
-            print(shown.table(finished, folder), flush=True)
+            say(shown.table(finished, folder), flush=True)
             for seed in experiment.seeds:
                 _curves(definition, data, folder / f"seed_{seed}")
         return finished
@@ -91,7 +92,7 @@ def _run_in(folder: Path, definition: Definition, experiment: Experiment, data: 
     record = _summarise(definition, experiment, data, records, time.monotonic() - began)
     if is_first():
         results.write_json(folder / "result.json", record)
-        print(shown.table(record, folder), flush=True)
+        say(shown.table(record, folder), flush=True)
     return record
 
 
@@ -110,7 +111,7 @@ def work_folder(definition: Definition, experiment: Experiment, data: Dataset, l
 def _finished(folder: Path, experiment: Experiment) -> dict | None:
     """The result of exactly these seeds, if it is there."""
     done = folder / "result.json"
-    record = results.read_json(done) if done.exists() else None
+    record = result_types.check(results.read_json(done), done) if done.exists() else None
     return record if record is not None and record["seeds"] == list(experiment.seeds) else None
 
 
@@ -123,7 +124,7 @@ def _run_seed(definition, experiment, data, folder: Path, seed: int, began: floa
         _tell(f"seed {seed}: finished before, {done}")
         if is_first():
             _curves(definition, data, here)
-        return results.read_json(done)
+        return result_types.check_seed(results.read_json(done), done)
     model, settings, code = experiment.model, results.settings_of(experiment), code_digest(experiment.model)
     side = on_device(model.prepare(data))
     if not model.traits.trains:

@@ -8,7 +8,7 @@ import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import jax
 import numpy as np
@@ -38,6 +38,20 @@ CODE = ("socialjax", "experiments", "pyproject.toml", "constraints.txt")  # what
 VERSIONS = ("socialjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
+class Origin(TypedDict):
+    """What decides figures of the data that a settings.json names."""
+
+    kind: str
+    files: dict[str, str]
+
+
+class Claim(TypedDict):
+    """What every settings.json has, of a run and of a search: all that the command line said, and what the data are."""
+
+    settings: dict
+    data: Origin
+
+
 def plain(value: Any) -> Any:
     """Dataclasses, paths and tuples as JSON has them."""
     if dataclasses.is_dataclass(value):
@@ -64,8 +78,8 @@ def _identity(folder: Path) -> str:
     path = folder / "settings.json"
     if not path.is_file():
         raise ValueError(f"--start-from wants the folder of a finished run, and {folder} has no settings.json")
-    record, result = read_json(path), folder / "result.json"
-    code = read_json(result).get("code") if result.is_file() else None
+    record, result = read_claim(path), folder / "result.json"
+    code = read_code(result) if result.is_file() else None
     return fingerprint({**record["settings"], "code": code}, record["data"], 0)
 
 
@@ -103,7 +117,7 @@ def claim(folder: Path, experiment: Experiment, data: Dataset) -> dict:
     except OSError as error:
         raise _unwritable(folder, error) from error
     if is_used:
-        before = read_json(path)
+        before = read_claim(path)
         old, new = (binding(r["settings"], r["data"]) for r in (before, record))
         changed = [_difference(k, old, new) for k in sorted({*old, *new}) if old.get(k) != new.get(k)]
         if changed:
@@ -174,6 +188,23 @@ def write_json(path: Path, content: Any) -> None:
 def read_json(path: Path) -> Any:
     """Raises ValueError that names the file when it is not JSON within the limits of `json_files`."""
     return json_files.read(path, advice="delete it and start the run again")
+
+
+def read_claim(path: Path) -> dict:
+    """A settings.json. Raises ValueError that names file and field when it is not one."""
+    try:
+        return json_files.typed(read_json(path), Claim)
+    except json_files.WrongType as error:
+        raise ValueError(f"{path} is not the settings file of a run: {error}; choose another --workdir") from None
+
+
+def read_code(path: Path) -> str | None:
+    """By which code a result was made, as its JSON file says; None where it does not say."""
+    record = read_json(path)
+    code = record.get("code") if isinstance(record, dict) else []
+    if not isinstance(code, str | None):
+        raise ValueError(f"{path} does not say in a text by which code it was made; delete it and start the run again")
+    return code
 
 
 def write_per_user(path: Path, users: np.ndarray, per_user: dict[str, np.ndarray]) -> None:

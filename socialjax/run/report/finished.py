@@ -8,6 +8,7 @@ from socialjax.run.study.aside import is_aside
 
 RESULT = "result.json"
 SEED = "seed_"
+DEEPEST = 20  # folders inside one another
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,8 +20,7 @@ class Found:
 
 
 def finished(folders: Sequence[Path]) -> Found:
-    """Every finished run in the folders and at any depth below them; what was put aside and what has not ended is
-    left out.
+    """Every finished run in the folders and below them; links, what was put aside and what has not ended are left out.
 
     Raises ValueError for a name that is no folder and for one below which nothing has finished.
     """
@@ -41,8 +41,12 @@ def finished(folders: Sequence[Path]) -> Found:
     return found
 
 
-def _look(folder: Path, found: Found) -> None:
-    if is_aside(folder):
+def _look(folder: Path, found: Found, depth: int = 0) -> None:
+    if depth and folder.is_symlink():
+        found.left_out[folder] = "a link; name the folder itself to keep what it leads to"
+    elif depth > DEEPEST:
+        found.left_out[folder] = f"more than {DEEPEST} folders deep"
+    elif is_aside(folder):
         found.left_out[folder] = "put aside as out of date"
     elif (folder / RESULT).is_file():
         if folder not in found.runs:
@@ -51,4 +55,4 @@ def _look(folder: Path, found: Found) -> None:
         found.left_out[folder] = f"not finished, {RESULT} is missing"
     else:
         for inside in sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")):
-            _look(inside, found)
+            _look(inside, found, depth + 1)

@@ -9,15 +9,18 @@ from pathlib import Path
 
 import numpy as np
 
-from socialjax import models
+from socialjax import models, npz_files
 from socialjax.data import as_published
 from socialjax.data.raw.additions import FEATURE_FILES
 from socialjax.data.sources import DataSettings
+from socialjax.eval.tables import escaped
+from socialjax.names import KEPT, identifier
 from socialjax.run import results
 from socialjax.run.code_digest import code_digest
-from socialjax.run.report import searches
+from socialjax.run.report import result_types, searches
 from socialjax.run.report.keep import per_user, sha256
 from socialjax.run.report.paper import Paper
+from socialjax.run.report.result_types import check_users
 
 SWEPT = re.compile(r"-(\w+)=")
 PLACES = ("dir", "offline", "require_real")  # where data lies, not what they are
@@ -90,18 +93,38 @@ class Kept:
 
 
 def read(folder: Path) -> Kept:
-    """The kept run in `folder`. Raises ValueError when a file is missing or is not the one that was kept."""
-    record = results.read_json(folder / "result.json")
+    """The kept run in `folder`. Raises ValueError when a file is missing or damaged, when the two are not those that
+    were kept together, and when the metrics of one are not the means over the users of the other."""
     path = folder / "per_user.npz"
-    if not path.is_file() or sha256(path) != record.get("per_user_sha256"):
+    record = result_types.check(results.read_json(folder / "result.json"), folder / "result.json")
+    identifier(folder.name, "a kept run", KEPT)
+    arrays = npz_files.read(path) if path.is_file() else None
+    if arrays is None or "settings_hash" not in record or sha256(path) != record.get("per_user_sha256"):
         raise ValueError(f"{path} is missing or is not the one that belongs to result.json; keep the run again")
-    with np.load(path, allow_pickle=False) as file:
-        return _made(folder.name, record, {key: file[key] for key in file.files})
+    run = _made(folder.name, record, _as_kept(path, arrays, len(record["seeds"])))
+    check_users(record, run.metrics, run.values, folder / "result.json")
+    return run
+
+
+def _as_kept(path: Path, arrays: dict[str, np.ndarray], seeds: int) -> dict[str, np.ndarray]:
+    """The arrays, when they are as `keep.per_user` makes them. Raises ValueError when not."""
+    for of in ("", "cold_") if "cold_users" in arrays else ("",):
+        users, values, metrics = (arrays.get(f"{of}{name}") for name in ("users", "values", "metrics"))
+        if (
+            any(array is None for array in (users, values, metrics))
+            or (users.ndim, metrics.ndim) != (1, 1)
+            or (users.dtype.kind, values.dtype.kind, metrics.dtype.kind) != ("i", "f", "U")
+            or values.shape != (len(users), seeds, len(metrics))
+            or not np.isfinite(values).all()
+            or not (of or len(users))
+        ):
+            raise ValueError(f"{path}: wanted users and their metrics by {seeds} seeds, got others; keep the run again")
+    return arrays
 
 
 def of_run(run: Path, name: str) -> Kept:
     """A finished run that is not kept, as if it were, under that name. Raises ValueError when a file is missing."""
-    record = results.read_json(run / "result.json")
+    record = result_types.check(results.read_json(run / "result.json"), run / "result.json")
     return _made(name, record, per_user(run, record["seeds"]))
 
 
@@ -116,8 +139,8 @@ def _made(name: str, record: dict, arrays: dict[str, np.ndarray]) -> Kept:
 
 
 def folders(kept: Path, dataset: str) -> list[Path]:
-    """The folders of a data set's kept runs."""
-    return sorted(path.parent for path in (kept / dataset).glob("*/result.json"))
+    """The folders of a data set's kept runs. Raises BadName for what is no name of a data set."""
+    return sorted(path.parent for path in (kept / identifier(dataset, "a data set")).glob("*/result.json"))
 
 
 def gather(kept: Path, dataset: str, paper: Paper) -> list[Kept]:
@@ -155,14 +178,14 @@ def references(runs: Sequence[Kept]) -> dict[str, dict[str, float]]:
 def about(runs: Sequence[Kept], label=lambda run: run.name, protocol: str | None = None) -> str:
     """The line below every table: data, protocol, seeds, commits, and which rows are stale."""
     record = runs[0].record
-    kind = "real data" if record["data"] == "real" else f"STAND-IN ({record['data']}: generated, not real data)"
-    kind += altered(record)
+    made = f"STAND-IN ({escaped(record['data'])}: generated, not real data)"
+    kind = ("real data" if record["data"] == "real" else made) + escaped(altered(record))
     features = {run.record["features"] for run in runs}
     said = {("none",): "ids only", ("given",): "with features"}.get(tuple(features), "features where a row says so")
-    commits = ", ".join(dict.fromkeys(_short(run.record["commit"]) for run in runs))
+    commits = ", ".join(dict.fromkeys(escaped(_short(run.record["commit"])) for run in runs))
     many = Counter(span(run.seeds) for run in runs).most_common(1)[0][0]
-    others = "".join(f", {label(run)} {span(run.seeds)}" for run in runs if span(run.seeds) != many)
-    old = [label(run) for run in runs if run.is_stale]
+    others = "".join(f", {escaped(label(run))} {span(run.seeds)}" for run in runs if span(run.seeds) != many)
+    old = [escaped(label(run)) for run in runs if run.is_stale]
     who = "every row" if len(old) == len(runs) else ", ".join(old)
     stale = f" STALE, the model's code has changed since: {who}; run again and keep again." if old else ""
     older = (

@@ -9,16 +9,21 @@ from pathlib import Path
 
 import numpy as np
 
+from socialjax import npz_files
+from socialjax.names import KEPT as KEPT_NAME
+from socialjax.names import below, identifier
 from socialjax.run import results
+from socialjax.run.report import result_types
+from socialjax.run.report.result_types import check_users
+from socialjax.visible import visible
 from socialjax.whole import whole
 
 # Of the table's protocol; what paired tests over users need, and all they need.
 KEPT = tuple(f"{name}@{k}" for name in ("HR", "NDCG") for k in (5, 10, 15))
-PER_USER = "per_user.npz"
+RESULT, PER_USER = "result.json", "per_user.npz"
 # The same of the items that nobody has in training, where a run measured them.
 COLD = "cold_per_user.npz"
 KEPT_COLD = ("HR@10", "NDCG@10")
-NEEDED = ("dataset", "data", "features", "model", "protocol", "seeds", "metrics", "also", "references", "commit")
 # An absolute path anywhere in a text, but no address: its last part may stay.
 PATH = re.compile(r"(?<![\w.:/])/(?:[^\s/:,;'\"]+/)*([^\s/:,;'\"]+)")
 
@@ -37,7 +42,8 @@ def place(run: Path, kept: Path, name: str | None = None, *, stand_in: bool = Fa
 
     NAME is the model, or the folder where it adds to that, with the preset, with `features` if it read some, and with
     the sweep's value, such as `diffnet-dim=16`. Raises ValueError for a run that did not finish or lacks a seed's
-    per-user metrics, for a stand-in and for code that no commit holds, unless they are asked for.
+    per-user metrics, for a result.json that no run wrote and for names that lead elsewhere, and for a stand-in and for
+    code that no commit holds, unless they are asked for.
     """
     record = _finished(run)
     if record["data"] == "stand-in" and not stand_in:
@@ -47,13 +53,11 @@ def place(run: Path, kept: Path, name: str | None = None, *, stand_in: bool = Fa
         raise ValueError(
             f"{run} was made by code that no commit holds ({commit}); commit and run again, or keep it with --dirty-ok"
         )
-    name = name or default_name(run, record)
-    if not re.fullmatch(r"[\w.=,+-]+", name) or name.startswith("."):
-        raise ValueError(f"a kept run is named with letters, digits and . = , + - _, got '{name}'")
+    name = identifier(name or default_name(run, record), "a kept run (--name)", KEPT_NAME)
     for seed in record["seeds"]:
         if not (path := run / f"seed_{seed}" / PER_USER).is_file():
             raise ValueError(f"{path} is missing, without which there are no paired tests; run seed {seed} again")
-    return Place(run, record, kept / dataset_of(record) / name)
+    return Place(run, record, below(kept, dataset_of(record), name))
 
 
 def places(runs: Sequence[Path], kept: Path, name: str | None = None, **allowed: bool) -> list[Place]:
@@ -71,9 +75,13 @@ def places(runs: Sequence[Path], kept: Path, name: str | None = None, **allowed:
 
 
 def keep(one: Place) -> bool:
-    """Copies the run to its place -> whether it replaced another. Raises ValueError for seeds of different users."""
+    """Copies the run to its place -> whether it replaced another.
+
+    Raises ValueError for seeds of different users, and for a result.json whose metrics are not the means over them.
+    """
     run, record, folder = one.run, one.record, one.folder
     arrays = per_user(run, record["seeds"])
+    check_all_users(run, record)
     replaces = (folder / "result.json").exists()
     folder.mkdir(parents=True, exist_ok=True)
     with whole(folder / PER_USER) as temporary:
@@ -140,28 +148,58 @@ def _shortened(value):
     return PATH.sub(r"\1", value) if isinstance(value, str) else value
 
 
+def check_all_users(run: Path, record: dict) -> None:
+    """Compares every metric of the table's protocol with the per-user metrics of its seeds, as `check_users`."""
+    for place, seed in enumerate(record["seeds"]):
+        path = run / f"seed_{seed}" / PER_USER
+        _, columns = _one_seed(path)
+        if missing := sorted(set(record["metrics"]) - set(columns)):
+            raise ValueError(f"{path} lacks {', '.join(missing)}, which {run / RESULT} has; run seed {seed} again")
+        alone = {name: {"values": [found["values"][place]]} for name, found in record["metrics"].items()}
+        values = np.stack([columns[name] for name in alone], axis=1)[:, None]
+        check_users({"seeds": [seed], "metrics": alone}, list(alone), values, run / RESULT)
+
+
 def _finished(run: Path) -> dict:
-    path = run / "result.json"
+    path = run / RESULT
     if not path.is_file():
         raise ValueError(f"{path} is missing: name the folder of a finished run, the one with a folder for each seed")
     record = results.read_json(path)
-    if missing := [key for key in (*NEEDED, "settings", "provenance") if key not in record]:
-        raise ValueError(
-            f"{path} is not the result of a run over seeds, it lacks {', '.join(missing)}; name the run's folder, not "
-            "a seed's"
-        )
-    return record
+    if isinstance(record, dict) and "seed" in record and "seeds" not in record:
+        raise ValueError(f"{path} is the result of one seed; name the run's folder, not a seed's")
+    return result_types.check(record, path)
+
+
+def _one_seed(path: Path) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """users i32[U] and {metric: f16[U]} that `results.write_per_user` wrote. Raises ValueError for another file."""
+    columns = npz_files.read(path)
+    users = columns.pop("users", None)
+    if users is None or users.ndim != 1 or users.dtype.kind not in "iu" or not columns:
+        raise ValueError(f"{path}: wanted the numbers of users and their metrics, got none; run its seed again")
+    if len(users) and (users.min() < 0 or users.max() >= 2**31 or len(np.unique(users)) != len(users)):
+        raise ValueError(f"{path}: wanted each user once, by a number of 0 to 2^31 - 1; run its seed again")
+    for name, column in columns.items():
+        if column.shape != users.shape or column.dtype.kind != "f" or not np.isfinite(column).all():
+            raise ValueError(
+                f"{path}: wanted a number of each of {len(users)} users, got {visible(name)} {column.dtype}"
+                f"{list(column.shape)}, not all of them finite; run its seed again"
+            )
+    return users.astype(np.int32), {name: column.astype(np.float16) for name, column in columns.items()}
 
 
 def _of_seeds(run: Path, seeds: Sequence[int], file_name: str, wanted: tuple[str, ...]) -> dict[str, np.ndarray]:
     """In the order of `per_user`, which compresses best."""
-    users, metrics, found = None, [], []
+    before, metrics, found = None, [], []
     for seed in seeds:
         path = run / f"seed_{seed}" / file_name
-        with np.load(path, allow_pickle=False) as file:
-            metrics = [name for name in wanted if name in file.files]
-            found.append(np.stack([file[name].astype(np.float16) for name in metrics], axis=1))
-            if users is not None and not np.array_equal(users, file["users"]):
-                raise ValueError(f"{path} has other users than the seed before; the seeds ran on other data")
-            users = file["users"].astype(np.int32)
-    return {"users": users, "values": np.stack(found, axis=1), "metrics": np.array(metrics)}
+        users, columns = _one_seed(path)
+        if file_name == PER_USER and not len(users):
+            raise ValueError(f"{path} has no users, so there is nothing to keep; run seed {seed} again")
+        here = [name for name in wanted if name in columns]
+        if not here or (found and here != metrics):
+            raise ValueError(f"{path} has {', '.join(here) or 'none'} of {', '.join(wanted)}; run seed {seed} again")
+        if before is not None and not np.array_equal(users, before):
+            raise ValueError(f"{path} has other users than the seed before; the seeds ran on other data")
+        found.append(np.stack([columns[name] for name in here], axis=1))
+        before, metrics = users, here
+    return {"users": before, "values": np.stack(found, axis=1), "metrics": np.array(metrics)}

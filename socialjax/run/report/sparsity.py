@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from socialjax.eval.significance import mean_interval
-from socialjax.eval.tables import cell
+from socialjax.eval.tables import cell, escaped
 from socialjax.run.report.gather import Kept, main_rows
 from socialjax.run.report.overall import label
 from socialjax.run.report.paper import Paper
@@ -37,7 +37,7 @@ def group_metric(run: Kept, kind: str, group: str, metric: str) -> dict | None:
 
 def heading(kind: str, metric: str) -> str:
     """What stands above a table of groups."""
-    return f"{metric} by {NAMES.get(kind, kind)}"
+    return f"{metric} by {NAMES.get(kind) or escaped(kind)}"
 
 
 def by_sparsity(paper: Paper, runs: Sequence[Kept], kind: str, metric: str) -> list[list[str]]:

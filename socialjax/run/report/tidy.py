@@ -5,8 +5,11 @@ import io
 from collections.abc import Sequence
 
 from socialjax.run.report.gather import Kept, altered, references
+from socialjax.visible import visible
 
 HEAD = "dataset data features model protocol metric k mean ci95 seeds commit settings_hash".split()
+TEXTS = frozenset(HEAD) - {"k", "mean", "ci95"}
+FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # as spreadsheets read them, wide ones too
 METRICS = ("HR", "Recall", "NDCG")
 
 
@@ -30,10 +33,18 @@ def tidy(runs: Sequence[Kept]) -> list[list[str]]:
 
 
 def as_csv(lines: Sequence[Sequence[str]]) -> str:
-    """With its head."""
+    """With its head. Texts that a spreadsheet would take for a formula have a quote before them."""
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([HEAD, *lines])
+    of_texts = [column in TEXTS for column in HEAD]
+    plain = [[cell_text(cell) if is_text else cell for cell, is_text in zip(line, of_texts)] for line in lines]
+    csv.writer(text, lineterminator="\n").writerows([HEAD, *plain])
     return text.getvalue()
+
+
+def cell_text(text: str) -> str:
+    """A text that no spreadsheet computes, on one line."""
+    shown = visible(text)
+    return f"'{shown}" if shown.lstrip().startswith(FORMULA) else shown
 
 
 def _is_wanted(metric: str) -> bool:

@@ -1,8 +1,8 @@
 """One setting varied, all others as in the main run: width, depth."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
-from socialjax.eval.tables import cell
+from socialjax.eval.tables import cell, escaped
 from socialjax.run.report.gather import Kept, main_rows, span
 from socialjax.run.report.paper import Paper
 from socialjax.run.results import binding
@@ -16,18 +16,32 @@ def varied(runs: Sequence[Kept], field: str) -> dict[str, dict]:
     found: dict[str, dict] = {}
     for run in runs:
         if run.swept == field:
-            found.setdefault(run.base, {})[run.record["settings"]["model"][field]] = run
+            found.setdefault(run.base, {})[_value(run, field)] = run
     for run in main_rows(runs):
         if run.name in found and field in run.record["settings"]["model"]:
-            found[run.name][run.record["settings"]["model"][field]] = run
+            found[run.name][_value(run, field)] = run
     return found
+
+
+def _value(run: Kept, field: str) -> Hashable:
+    """Of the field in the run's settings. Raises ValueError for a run that is named after another."""
+    if field not in run.record["settings"]["model"]:
+        raise ValueError(f"{run.name} is named after {field}, which its settings lack; keep it with another --name")
+    value = run.record["settings"]["model"][field]
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _in_order(value: Hashable) -> tuple:
+    """Numbers by size, then what is none by its text."""
+    is_number = isinstance(value, int | float)
+    return not is_number, value if is_number else 0, str(value)
 
 
 def variation(paper: Paper, runs: Sequence[Kept], field: str, metric: str) -> list[list[str]]:
     """A row for each model and a column for each value of the field; seeds stand in every cell."""
     found = varied(runs, field)
     wanted = {value for by in found.values() for value in by} | set(paper.swept.get(field, ()))
-    values = sorted(wanted)
+    values = sorted(wanted, key=_in_order)
     table = [[metric, *(f"{field} {value}" for value in values)]]
     for base, by in found.items():
         first = next(iter(by.values()))
@@ -54,5 +68,5 @@ def other_differences(paper: Paper, runs: Sequence[Kept], field: str) -> str:
         names = {name for one in flat for name in one} - {f"model.{field}"}
         differ = sorted(name for name in names if any(one.get(name) != flat[0].get(name) for one in flat))
         if differ:
-            said.append(f"{paper.label(base, next(iter(by.values())).model)} also in {', '.join(differ)}")
+            said.append(f"{paper.label(base, next(iter(by.values())).model)} also in {escaped(', '.join(differ))}")
     return f"Beside {field}, {'; '.join(said)}." if said else f"Nothing but {field} differs within a row."

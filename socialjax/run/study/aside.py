@@ -41,13 +41,13 @@ def stale(folder: Path, experiment: Experiment, data: Dataset) -> str | None:
     if not any(folder.glob("seed_*/*")):
         return None
     files = [folder / NOTE, folder / "result.json", *sorted(folder.glob("seed_*/result.json"))]
-    codes = {results.read_json(file).get("code", "unknown") for file in files if file.exists()}
+    codes = {results.read_code(file) or "unknown" for file in files if file.exists()}
     if codes != {code_digest(experiment.model)}:
         return "the model's code has changed since"
     path = folder / "settings.json"
     if not path.exists():
         return "settings.json is missing"
-    before = results.read_json(path)
+    before = results.read_claim(path)
     old = results.binding(before["settings"], before["data"])
     new = results.binding(results.plain(results.settings_of(experiment)), data.provenance.as_dict())
     changed = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))

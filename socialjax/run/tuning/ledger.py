@@ -34,7 +34,7 @@ class Ledger:
         record = {"settings": settings, "data": data.provenance.as_dict() | {"name": data.name}, **results.made_with()}
         path = self.folder / "settings.json"
         if path.exists() and any(self.folder.glob("trials/*/*")):
-            before = results.read_json(path)
+            before = results.read_claim(path)
             old, new = (results.binding(r["settings"], r["data"]) for r in (before, record))
             changed = sorted(k for k in {*old, *new} - FREE if old.get(k) != new.get(k))
             if changed:

@@ -56,7 +56,14 @@ def runs(run_home, finished_runs):
     folders["dim=2"] = shutil.copytree(folders["bpr"], run_home / "tables" / "dim=2")
     record = json.loads((folders["dim=2"] / "result.json").read_text())
     settings = record["settings"] | {"model": record["settings"]["model"] | {"dim": 2}}
-    edit(folders["dim=2"] / "result.json", settings=settings, seeds=[0])
+
+    def first(found):
+        values = {metric: of["values"][0] for metric, of in found.items()}
+        return {metric: {"mean": value, "ci95": None, "values": [value]} for metric, value in values.items()}
+
+    also = {protocol: first(found) for protocol, found in record["also"].items()}
+    alone = {"metrics": first(record["metrics"]), "also": also, "groups": record["groups"][:1]}
+    edit(folders["dim=2"] / "result.json", settings=settings, seeds=[0], **alone)
     return folders
 
 
@@ -85,7 +92,7 @@ def test_a_kept_run_is_the_run_without_the_machine_it_ran_on(runs, kept, run_hom
             want = np.mean([seed[metric].astype(np.float64) for seed in seeds], axis=0)
             np.testing.assert_array_equal(one.user_means(metric), want)
             np.testing.assert_array_equal(one.users, seeds[0]["users"])
-            values = before["metrics"][metric]["values"][: len(seeds)]
+            values = before["metrics"][metric]["values"]
             assert want.mean() == pytest.approx(np.mean(values), abs=5e-4)
 
 
@@ -144,7 +151,7 @@ def test_what_is_no_finished_real_committed_run_is_refused(runs, finished_runs, 
         edit(copy / "result.json", commit=commit)
         assert "--dirty-ok" in refused(capsys, "keep", copy, *out)
     edit(copy / "result.json", commit="0123abc")
-    assert "named with letters" in refused(capsys, "keep", copy, "--name", "../x", *out)
+    assert "wanted the name of a kept run" in refused(capsys, "keep", copy, "--name", "../x", *out)
     (copy / "seed_1" / "per_user.npz").unlink()
     assert "run seed 1 again" in refused(capsys, "keep", copy, *out)
     assert not (tmp_path / "kept").exists()
