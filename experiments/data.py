@@ -27,6 +27,7 @@ from socialjax.data.schema import Dataset, counts
 from socialjax.data.sources import DataSettings
 from socialjax.eval import protocol
 from socialjax.run.pictures import blank, save
+from socialjax.visible import visible
 
 Name = Annotated[str, tyro.conf.Positional]
 Folder = Annotated[Path | None, tyro.conf.arg(name="data.dir")]
@@ -100,11 +101,11 @@ def _check_one(settings: DataSettings, split: leaks.Split) -> bool:
         data = sources.load(settings)
         found = leaks.find(data, split) + _negatives(data, settings)
     except validate.OverlapError as error:
-        print(f"{name}: {error}")
+        print(f"{name}: {visible(error)}")
         _print_leaks(name, leaks.find(error.data, split))
         return False
     except DataError as error:
-        print(f"{name}: {error}\n")
+        print(f"{name}: {visible(error)}\n")
         return False
     wanted = FACTS.get(name) or (PUBLISHED[name].counts if name in PUBLISHED else {})
     got = facts(data) if name in FACTS or not wanted else counts(data)
@@ -113,7 +114,7 @@ def _check_one(settings: DataSettings, split: leaks.Split) -> bool:
     print(_title(data))
     print(_table([("", "wanted", "got", ""), *rows], right=(1, 2)))
     for note in (*data.provenance.repairs, *validate.check(data).notes):
-        print(f"note: {note}")
+        print(f"note: {visible(note)}")
     print(f"{name}: {len(wanted)} figures known, {differ} differ")
     if data.provenance.published:
         print(f"{name}: files {data.provenance.published}")
@@ -123,7 +124,7 @@ def _check_one(settings: DataSettings, split: leaks.Split) -> bool:
 
 def _print_leaks(name: str, found: list[leaks.Finding]) -> None:
     for finding in found:
-        print(finding)
+        print(visible(finding))
     print(f"{name}: {len(found) or 'no'} leak{'' if len(found) == 1 else 's'} found\n")
 
 
@@ -165,13 +166,12 @@ def describe(
         print(f"\n{what}: median {np.median(count):g}, mean {count.mean():.1f}, max {count.max():,}")
         print(_histogram(count))
     origin = data.provenance
-    print(
-        f"\nsource   {origin.source}{f' ({origin.published})' if origin.published else ''}\nlicence  {origin.licence}"
-    )
+    published = f" ({visible(origin.published)})" if origin.published else ""
+    print(f"\nsource   {visible(origin.source)}{published}\nlicence  {visible(origin.licence)}")
     for file, checksum in origin.files.items():
-        print(f"file     {file}  sha256 {checksum}")
+        print(f"file     {visible(file)}  sha256 {checksum}")
     for said in origin.repairs:
-        print(f"repair   {said}")
+        print(f"repair   {visible(said)}")
     if out is not None:
         _plot(data, out)
         print(f"plot     {out}")
@@ -265,7 +265,7 @@ def main(arguments: list[str] | None = None) -> int:
             COMMANDS, args=arguments, prog="python -m experiments.data", description=__doc__
         )
     except DataError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {visible(error)}", file=sys.stderr)
         return 1
 
 

@@ -30,7 +30,7 @@ from socialjax.explain.picture import draw
 from socialjax.explain.text import report, stand_in
 from socialjax.models.visual.key_frames import RanksFrames
 from socialjax.names import file_part
-from socialjax.run.command import exit_code, set_up_logging
+from socialjax.run.command import exit_code, say, set_up_logging
 from socialjax.run.results import write_json
 
 
@@ -79,12 +79,12 @@ def explain(of: Arguments) -> None:
     by_attributes = any(record.get("attributes") for record in found)
     if of.gallery is not None and not by_attributes:
         raise ValueError(f"{type(run.model).__name__} weighs no attributes, so there is no gallery; take SAERS")
-    print(report(found, of.shown))
+    say(report(found, of.shown))
     warning = stand_in({"data": run.data.provenance.kind, "data_set": run.data.name})
     pictures = ItemPictures(run, of.pictures, of.data_dir) if by_attributes else None
     if of.gallery is not None:
         gallery_page(of.gallery, run, found, pairs, pictures)
-        print(f"\nthe page is {of.gallery}")
+        say(f"\nthe page is {of.gallery}")
     if of.out is None:
         return
     of.out.mkdir(parents=True, exist_ok=True)
@@ -97,7 +97,7 @@ def explain(of: Arguments) -> None:
         draw(of.out / files[-1], record)
     files += _key_frames(of, run, found)
     files += box_pictures(of.out, run, found, pairs, pictures) if by_attributes else []
-    print(f"\nexplanation.json and {', '.join(files)} are in {of.out}" + (f"\n{warning}" if warning else ""))
+    say(f"\nexplanation.json and {', '.join(files)} are in {of.out}" + (f"\n{warning}" if warning else ""))
 
 
 def _key_frames(of: Arguments, run, found: list[dict]) -> list[str]:

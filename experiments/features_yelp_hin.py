@@ -33,7 +33,7 @@ from socialjax.models.cf.fm import FM
 from socialjax.models.social.diffnet import DiffNet
 from socialjax.models.social.diffnet_pp import DiffNetPP
 from socialjax.run import results
-from socialjax.run.command import exit_code, set_up_logging
+from socialjax.run.command import exit_code, say, set_up_logging
 from socialjax.run.execute import run, work_folder
 from socialjax.run.report import comparisons
 from socialjax.run.report.gather import Kept, of_run
@@ -166,7 +166,7 @@ def main(given=None) -> int:
                 runs.append(of_run(folder, f"{name}-features" if with_features else name))
         if is_first():
             results.write_json(folder.parent / "comparison.json", compared(runs))
-            print(f"{tables(runs)}\nkept in {folder.parent}", flush=True)
+            say(f"{tables(runs)}\nkept in {folder.parent}", flush=True)
 
     return exit_code(act)
 

@@ -24,7 +24,7 @@ from socialjax.data.planted_frames import frames_world
 from socialjax.data.schema import Dataset
 from socialjax.data.sources import DataSettings
 from socialjax.models.visual.frame_table import frame_table
-from socialjax.run.command import exit_code, set_up_logging
+from socialjax.run.command import exit_code, say, set_up_logging
 from socialjax.run.results import write_json
 from socialjax.run.settings import EvalSettings
 from socialjax.run.study import key_frames
@@ -101,12 +101,12 @@ def show(arguments: Arguments) -> list[str]:
     found, failed = compare_on(PLANTED if planted else STUDY, arguments, data)
     frames = key_frames.measured(found, data, style="jifr")
     if frames is None:
-        print(f"\nno table of key frames: '{data.name}' has no likes of frames (test_frames.tsv)")
+        say(f"\nno table of key frames: '{data.name}' has no likes of frames (test_frames.tsv)")
     else:
-        print(key_frames.table(frames, f"{STUDY.name} on {data.name} ({data.provenance.kind})"))
+        say(key_frames.table(frames, f"{STUDY.name} on {data.name} ({data.provenance.kind})"))
         write_json(folder / "key_frames.json", {"dataset": data.name, "data": data.provenance.kind, "rows": frames})
     if planted:
-        print(LOUD)
+        say(LOUD)
     return failed
 
 

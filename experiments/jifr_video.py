@@ -38,7 +38,7 @@ from socialjax.eval import protocol, ranking
 from socialjax.features.frames import frame_features
 from socialjax.models.cf.bpr import BPR
 from socialjax.models.visual.jifr import JIFR
-from socialjax.run.command import exit_code, set_up_logging
+from socialjax.run.command import exit_code, say, set_up_logging
 from socialjax.run.results import write_json
 from socialjax.train.loop import train
 from socialjax.train.settings import TrainSettings
@@ -200,12 +200,12 @@ def main(arguments: list[str] | None = None) -> int:
         write_json(
             folder / "result.json", {"found": found, "seconds": stages.seconds, "data": data.provenance.as_dict()}
         )
-        print(text)
+        say(text)
         log.info("written: %s", folder / "report.md")
         if found["JIFR"]["key frames"]:
             of = found["JIFR"]["key frames"]["metrics"]["NDCG@3"]
             bar = Bar("jifr", "key-frame NDCG@3 above chance", ABOVE_CHANCE, of["mean"] - of["random"])
-            print(bars_table([bar]))
+            say(bars_table([bar]))
             met.append(bar.met)
 
     return exit_code(act) or (0 if all(met) else 1)

@@ -16,8 +16,9 @@ import tyro
 from socialjax import load
 from socialjax.explain.record import records
 from socialjax.explain.text import shorten, stand_in
-from socialjax.run.command import exit_code, set_up_logging
+from socialjax.run.command import exit_code, say, set_up_logging
 from socialjax.run.saved import Ranked, Run
+from socialjax.visible import visible
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,11 +59,11 @@ def recommend(of: Arguments) -> None:
     blocks = [warning] if warning else []
     if of.user:
         for user, found in zip(of.user, run.recommend(of.user, of.k, not of.include_seen)):
-            blocks.append(f"user {user}\n{_with_parts(run, user, found)}")
+            blocks.append(f"user {visible(user)}\n{_with_parts(run, user, found)}")
     else:
         found = run.recommend_new(of.items, of.friends, of.k)
         blocks.append(f"a new user\n{_table(found, [])}")
-    print("\n\n".join(blocks + ([warning] if warning else [])))
+    say("\n\n".join(blocks + ([warning] if warning else [])))
 
 
 def _with_parts(run: Run, user: str, found: list[Ranked]) -> str:
@@ -76,7 +77,7 @@ def _table(found: list[Ranked], parts: list[dict[str, float]]) -> str:
     columns = list(parts[0]) if parts else []
     rows = [["", "item", *(["title"] if titled else []), "score", *columns]]
     for place, ranked in enumerate(found):
-        names = [str(place + 1), str(ranked.item), *([shorten(ranked.title)] if titled else [])]
+        names = [str(place + 1), visible(ranked.item), *([shorten(ranked.title)] if titled else [])]
         rows.append(names + [f"{ranked.score:.3f}"] + [f"{parts[place][column]:+.3f}" for column in columns])
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     texts = {1, 2} if titled else {1}

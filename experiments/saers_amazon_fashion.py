@@ -36,7 +36,7 @@ from socialjax.data.schema import Dataset
 from socialjax.data.sources import DataSettings
 from socialjax.explain.box_sheet import draw_sheet
 from socialjax.features.colour_texture import colour_texture, joined
-from socialjax.run.command import exit_code, set_up_logging
+from socialjax.run.command import exit_code, say, set_up_logging
 from socialjax.run.execute import work_folder
 from socialjax.run.results import write_json
 from socialjax.run.settings import EvalSettings
@@ -173,7 +173,7 @@ def show(chosen: Arguments) -> list[str]:
         {"rows": found, "attributes": judged, "data": data.provenance.as_dict(), "seeds": chosen.seeds},
     )
     what = "report.md and gallery.html are" if "saers" in found else "report.md is"
-    print(f"\n{what} in {folder}\n\n{text}")
+    say(f"\n{what} in {folder}\n\n{text}")
     return failed
 
 

@@ -33,7 +33,7 @@ from socialjax.data.labelled import LabelledPictures
 from socialjax.eval.attributes import accuracies
 from socialjax.features.pretrained import pretrained
 from socialjax.models.attributes.sen import SEN
-from socialjax.run.command import exit_code, set_up_logging
+from socialjax.run.command import exit_code, say, set_up_logging
 from socialjax.run.results import made_with, write_json
 from socialjax.train.attributes import AttributeTraining, predicted, train_attributes
 from socialjax.train.labelled_batches import Resident
@@ -130,7 +130,7 @@ def show(chosen: Arguments) -> dict:
     with whole(folder / "report.md") as temporary:
         temporary.write_text(text)
     draw_sheet(folder / "maps.png", photos, parts["test"], seen)
-    print(text)
+    say(text)
     return found
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from socialjax import stop
+from socialjax import json_files, stop
 from socialjax.data.drawn_pictures import draw
 from socialjax.data.errors import DataError
 from socialjax.data.frames import video
@@ -80,7 +80,7 @@ def _claim(folder: Path, world: FramesWorld, seed: int) -> None:
     wanted = {"made": "picture world", "version": _VERSION, "seed": seed, "sha256": digest.hexdigest()}
     note = folder / "world.json"
     try:
-        there = json.loads(note.read_text()) if note.exists() else None
+        there = json_files.read(note) if note.exists() else None
     except ValueError:
         there = "damaged"
     if there != wanted:

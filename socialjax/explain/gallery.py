@@ -13,6 +13,7 @@ from socialjax.explain.attributes import Profile, caption, in_pixels
 from socialjax.explain.box_picture import BOXES, boxed, colour
 from socialjax.explain.gallery_style import STYLE
 from socialjax.explain.text import stand_in
+from socialjax.visible import visible
 from socialjax.whole import whole
 
 LARGEST = 384  # pixels of a picture's longer side
@@ -72,9 +73,9 @@ def gallery(title: str, sections: Sequence[Section], told: Sequence[str] = ()) -
     warning, kind = stand_in(records[0]), records[0]["data"]
     # What is generated says so wherever one looks: people crop pages.
     made = kind.upper() if warning else ""
-    tag = f' <b class="tag made">{escape(made)}</b>' if made else ""
+    tag = f' <b class="tag made">{_html(made)}</b>' if made else ""
     said = warning or f"Real data: {records[0]['data_set']}"
-    banner = f'<p class="kind {"made" if warning else "real"}">{escape(said)}</p>'
+    banner = f'<p class="kind {"made" if warning else "real"}">{_html(said)}</p>'
     return "\n".join(
         (
             "<!doctype html>",
@@ -84,7 +85,7 @@ def gallery(title: str, sections: Sequence[Section], told: Sequence[str] = ()) -
             # Nothing may be loaded from anywhere, whatever a title holds.
             '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:; '
             "style-src 'unsafe-inline'\">",
-            f"<title>{escape(f'{made}: ' * bool(made) + title)}</title><style>{STYLE}</style></head><body>",
+            f"<title>{_html(f'{made}: ' * bool(made) + title)}</title><style>{STYLE}</style></head><body>",
             banner,
             *_head(title, told),
             *(line for section in sections for line in _section(section, tag)),
@@ -93,17 +94,22 @@ def gallery(title: str, sections: Sequence[Section], told: Sequence[str] = ()) -
     )
 
 
+def _html(text: str) -> str:
+    """Text of a page: no tags, and no control characters, which HTML does not have."""
+    return escape(visible(text))
+
+
 def _head(title: str, told: Sequence[str]):
-    yield f"<header><h1>{escape(title)}</h1>"
-    yield from (f'<p class="told">{escape(line)}</p>' for line in told)
-    terms = "".join(f"<div><dt>{escape(term)}</dt><dd>{escape(means)}</dd></div>" for term, means in LEGEND)
+    yield f"<header><h1>{_html(title)}</h1>"
+    yield from (f'<p class="told">{_html(line)}</p>' for line in told)
+    terms = "".join(f"<div><dt>{_html(term)}</dt><dd>{_html(means)}</dd></div>" for term, means in LEGEND)
     yield f"<details open><summary>How to read this page</summary><dl>{terms}</dl></details></header>"
 
 
 def _section(section: Section, tag: str):
     of = section.profile
     items = f"{of.items} training item" + ("" if of.items == 1 else "s")
-    yield f"<section><h2>User {escape(section.user)}{tag}</h2>"
+    yield f"<section><h2>User {_html(section.user)}{tag}</h2>"
     yield '<div class="user"><div class="profile">'
     yield f"<h3>What this user looks at</h3><p>mean attention over {items}; the mark is what even attention gives</p>"
     largest = max(of.like.max(), of.even.max())
@@ -111,9 +117,9 @@ def _section(section: Section, tag: str):
     for each in of.as_list():
         most = f"on {each['items']} of {of.items}" + (f", most often {each['most']}" if each["most"] else "")
         yield (
-            f'<div class="row"><span class="name">{escape(each["name"])}</span>'
+            f'<div class="row"><span class="name">{_html(each["name"])}</span>'
             f'<span class="number">{each["like"]:.2f}</span>{_bar(each["like"] / reach, "", each["even"] / reach)}'
-            f'<span class="more">{escape(most)}</span></div>'
+            f'<span class="more">{_html(most)}</span></div>'
         )
     yield '</div><div class="cards">'
     for card in section.cards:
@@ -125,16 +131,16 @@ def _card(card: Card):
     record = card.record
     listed = record["attributes"]
     top = _swatch(0, listed[0])
-    yield f'<article>{_picture(card.picture, listed)}<p class="caption">{top}{escape(caption(listed[0]))}</p>'
+    yield f'<article>{_picture(card.picture, listed)}<p class="caption">{top}{_html(caption(listed[0]))}</p>'
     note = f"{card.note}{DOT}" if card.note else ""
     title = str(record["title"])
     number = "" if title == str(record["item"]) else f"{DOT}item\u00a0{record['item']}"
-    yield f'<h4>{escape(title)}</h4><p class="note">{escape(note)}score\u00a0{record["score"]:+.2f}{escape(number)}</p>'
+    yield f'<h4>{_html(title)}</h4><p class="note">{_html(note)}score\u00a0{record["score"]:+.2f}{_html(number)}</p>'
     for rank, each in enumerate(listed):
         more = f"class\u00a0{each['class_probability']:.0%}"
         more += "" if each["affinity"] is None else f"{DOT}affinity\u00a0{each['affinity']:.2f}"
         more += f"{DOT}no region stood out" if each["box_fallback"] else ""
-        name = escape(f"{each['name']}: {each['class_name']}")
+        name = _html(f"{each['name']}: {each['class_name']}")
         yield (
             f'<div class="row"><span class="name">{_swatch(rank, each)}{name}</span>'
             f'<span class="number">{each["like"]:.2f}</span>{_bar(each["like"], colour(rank))}'
@@ -167,7 +173,7 @@ def _picture(picture: np.ndarray, listed: list[dict]) -> str:
         line = 4 if rank == 0 else 2
         shapes.append(f'<rect {place} stroke="#fff" stroke-width="{line + 2}"/>')
         shapes.append(f'<rect {place} stroke="{colour(rank)}" stroke-width="{line}"/>')
-    label = escape(caption(listed[0]))
+    label = _html(caption(listed[0]))
     return f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{label}">{"".join(shapes)}</svg>'
 
 

@@ -1,5 +1,7 @@
 """Explanations to read in a terminal: parts and the strongest elements, each with a bar."""
 
+from socialjax.visible import visible
+
 WIDTH = 32  # characters of the longest bar
 LONGEST = 44  # characters of a name
 SHOWN = 8
@@ -21,25 +23,27 @@ def stand_in(record: dict) -> str:
     """The warning that belongs to data that was generated, empty for real data."""
     if record["data"] == "real":
         return ""
-    return f"{record['data'].upper()}: {record['data_set']} was generated; this says nothing about real users and items"
+    what = f"{record['data'].upper()}: {visible(record['data_set'])} was generated"
+    return f"{what}; this says nothing about real users and items"
 
 
 def heading(record: dict) -> str:
     """Such as `user 5, item 17 "Blue Cafe": score +1.250`."""
     title = "" if str(record["title"]) == str(record["item"]) else f' "{shorten(record["title"])}"'
-    return f"user {record['user']}, item {record['item']}{title}: score {record['score']:+.3f}"
+    pair = f"user {visible(record['user'])}, item {visible(record['item'])}"
+    return f"{pair}{title}: score {record['score']:+.3f}"
 
 
 def shorten(name, longest: int = LONGEST) -> str:
-    """At most `longest` characters."""
-    name = str(name)
+    """Safe to show, and at most `longest` characters."""
+    name = visible(name)
     return name if len(name) <= longest else name[: longest - 3] + "..."
 
 
 def name_of(element: dict, kind: str) -> str:
     """Such as `user 12`, `the user, heard by friends`, or the title of an item."""
     if element["is_user"]:
-        return f"user {element['id']}, whom friends hear"
+        return f"user {visible(element['id'])}, whom friends hear"
     if kind in ("frame", "attribute"):
         return shorten(element["title"])
     titled = kind == "item" and str(element["title"]) != str(element["id"])

@@ -7,6 +7,7 @@ from socialjax.data import as_published
 from socialjax.data.schema import Dataset
 from socialjax.eval.tables import metric_rows, text_table
 from socialjax.models.protocol import Model
+from socialjax.visible import visible
 
 SHOWN = ("HR@5", "HR@10", "HR@15", "NDCG@5", "NDCG@10", "NDCG@15")
 
@@ -56,7 +57,7 @@ def table(record: dict, folder: Path) -> str:
     chosen = "chosen on validation" if record["validation"] else "the last, without validation"
     lines = [
         "",
-        f"{record['experiment']} on {record['dataset']} ({record['data']}{altered}, {features}), "
+        f"{visible(record['experiment'])} on {record['dataset']} ({visible(record['data'] + altered)}, {features}), "
         f"{record['protocol']}, test, epoch {', '.join(map(str, record['epoch']))} {chosen}",
         text_table(metric_rows(rows, metrics)),
     ]

@@ -5,7 +5,7 @@ import sys
 
 import jax
 import pytest
-from tiny import TINY, write_folder
+from tiny import ITEMS, ODD_TITLE, TINY, write_folder
 
 
 @pytest.fixture(scope="session")
@@ -62,6 +62,8 @@ def finished_runs(run_home):
 
     write_folder(run_home / "cafes", "cafes", user=lambda u: f"guest{u}", item=lambda i: f"cafe-{i}")
     write_folder(run_home / "plain", "plain", user=str, item=str, links=False)
+    with (run_home / "plain" / "plain.items").open("a", encoding="utf-8") as titles:
+        titles.write(f"{ITEMS - 1}\t{ODD_TITLE}\n")
     own = lambda name: DataSettings(name=name, dir=run_home / name)  # noqa: E731
     chosen = {
         "diffnet": (DiffNet(dim=4, layers="all", init_std=0.5), own("cafes"), (1, 4)),

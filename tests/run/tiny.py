@@ -3,6 +3,7 @@
 import numpy as np
 
 USERS, ITEMS = 24, 16
+ODD_TITLE = "\x9d0;owned\x9c \u202eevil \x9b31m\u2066"  # a terminal would obey it
 TINY = {"epochs": 2, "batch_size": 64, "evaluate_every": 1, "patience": 0, "quiet": True}
 
 

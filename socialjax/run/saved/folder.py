@@ -32,7 +32,7 @@ def find_seed(folder: Path, seed: int | None) -> tuple[Path, int]:
                 raise ValueError(f"{folder} holds seed {own}, not {seed}; name the folder of the run, {folder.parent}")
             return find_seed(folder.parent, own)
     if not (folder / "settings.json").is_file():
-        inside = sorted(path.parent.name for path in folder.glob("*/settings.json")) if folder.is_dir() else []
+        inside = sorted(path.parent.name for path in folder.glob("*/settings.json"))[:20] if folder.is_dir() else []
         hint = f"; runs inside it: {', '.join(inside)}" if inside else "; name the --workdir of a finished experiment"
         raise ValueError(f"{folder} is no folder of a run: it has no settings.json{hint}")
     finished = sorted(

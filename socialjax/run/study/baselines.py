@@ -14,7 +14,7 @@ from socialjax.data import as_published, sources
 from socialjax.data.schema import Dataset
 from socialjax.eval.tables import metric_rows, text_table
 from socialjax.run import children, results
-from socialjax.run.command import EXPECTED, exit_code, set_up_logging
+from socialjax.run.command import EXPECTED, exit_code, say, set_up_logging
 from socialjax.run.execute import run, work_folder
 from socialjax.run.shown import SHOWN, describe
 from socialjax.run.study.aside import make_room
@@ -59,11 +59,11 @@ def compare_on(study: Study, arguments: Arguments, data: Dataset) -> tuple[dict[
             number = len(found) + len(failed)
             left = (time.monotonic() - began) / number * (len(wanted) - number) / 60
             log.info("== %d of %d models: %s; about %.0f minutes left", number, len(wanted), label, left)
-    print(table(study, {row.label: found[row.label] for row in wanted if row.label in found}), flush=True)
+    say(table(study, {row.label: found[row.label] for row in wanted if row.label in found}), flush=True)
     for label, why in skipped.items():
-        print(f"no row for {label}: {why}", flush=True)
+        say(f"no row for {label}: {why}", flush=True)
     if failed:
-        print(f"failed: {', '.join(failed)}; the same command tries them again", flush=True)
+        say(f"failed: {', '.join(failed)}; the same command tries them again", flush=True)
     return {row.label: row for row in wanted if row.label in found}, failed
 
 

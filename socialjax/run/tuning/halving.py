@@ -16,7 +16,7 @@ from socialjax.data.schema import Dataset
 from socialjax.names import identifier
 from socialjax.run import results
 from socialjax.run.code_digest import code_digest
-from socialjax.run.command import exit_code, set_up_logging
+from socialjax.run.command import exit_code, say, set_up_logging
 from socialjax.run.lock import only_one
 from socialjax.run.pictures import attempt
 from socialjax.run.shown import describe
@@ -33,7 +33,7 @@ MADE_WITH = ("commit", "versions", "device")
 def main(search: Search) -> int:
     """The whole command: the search, its table on standard output. Returns the exit code."""
     set_up_logging()
-    return exit_code(lambda: print(tune(search), flush=True))
+    return exit_code(lambda: say(tune(search), flush=True))
 
 
 def tune(search: Search) -> str:
