@@ -31,6 +31,11 @@ def identifier(name: object, what: str, pattern: re.Pattern = PLAIN) -> str:
     )
 
 
+def as_identifier(text: str) -> str:
+    """Of any text, such as the name of a file, a name that `identifier` takes: what it does not take becomes `_`."""
+    return re.sub(r"[^A-Za-z0-9._+-]", "_", text).lstrip(".-")[:LONGEST] or "_"
+
+
 def below(root: Path, *names: str) -> Path:
     """`root/names...`, which lies below `root` wherever links lead. Raises BadName for what does not."""
     root, path = Path(root), Path(root, *names)

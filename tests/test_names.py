@@ -2,7 +2,7 @@
 
 import pytest
 
-from socialjax.names import KEPT, LONGEST, BadName, below, file_part, identifier
+from socialjax.names import KEPT, LONGEST, BadName, as_identifier, below, file_part, identifier
 
 
 @pytest.mark.parametrize("name", ["yelp", "hasc_fs", "a", "2024", "yelp-stand-in", "v1.0+x", "_private", "x" * LONGEST])
@@ -23,6 +23,12 @@ def test_everything_else_is_refused_in_one_visible_line(name):
         identifier(name, "a data set")
     said = str(refused.value)
     assert said.isprintable() and len(said) < 300
+
+
+@pytest.mark.parametrize("text", ["my likes", "../x", ".hidden", "-rf", "", "...", "ä" * 200, "a/b\n", "\x1b[2J"])
+def test_any_text_can_be_made_a_name(text):
+    assert identifier(as_identifier(text), "a data set")
+    assert as_identifier("my likes") == "my_likes" and as_identifier("films-2.1+x") == "films-2.1+x"
 
 
 def test_names_of_kept_runs_may_say_what_was_swept():

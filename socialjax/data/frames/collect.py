@@ -137,7 +137,8 @@ def _items(folder: Path) -> tuple[dict[str, list[Path]], dict[str, str]]:
             )
         items[name] = files
     if not any(items.values()):
-        raise DataError(f"{folder}: wanted videos, or subfolders of images, got none; known endings: {_endings()}")
+        why = "".join(f"; {name}: {why}" for name, why in list(left_out.items())[:3])
+        raise DataError(f"{folder}: wanted videos, or subfolders of images, got none; known endings: {_endings()}{why}")
     return items, left_out
 
 

@@ -10,6 +10,7 @@ from socialjax.data.errors import DataError
 from socialjax.data.raw.folder_files import read_pairs_table
 from socialjax.data.schema import Dataset, Frames, Interactions, Provenance, no_interactions
 from socialjax.data.validate import repair
+from socialjax.names import as_identifier
 
 
 def read_taken(
@@ -38,7 +39,7 @@ def read_taken(
     said = (f"{absent} items of {Path(path).name} have no file in the folder and no frames",) if absent else ()
     data = repair(
         Dataset(
-            name=Path(path).stem,
+            name=as_identifier(Path(path).stem),
             num_users=len(users),
             num_items=len(items),
             train=of_pairs,

@@ -18,7 +18,7 @@ from socialjax.names import KEPT, identifier
 from socialjax.run import results
 from socialjax.run.code_digest import code_digest
 from socialjax.run.report import result_types, searches
-from socialjax.run.report.keep import per_user, sha256
+from socialjax.run.report.keep import check_all_users, per_user, sha256
 from socialjax.run.report.paper import Paper
 from socialjax.run.report.result_types import check_users
 
@@ -123,8 +123,9 @@ def _as_kept(path: Path, arrays: dict[str, np.ndarray], seeds: int) -> dict[str,
 
 
 def of_run(run: Path, name: str) -> Kept:
-    """A finished run that is not kept, as if it were, under that name. Raises ValueError when a file is missing."""
+    """A finished run that is not kept, as if it were, under that name. Raises ValueError as `keep.keep` does."""
     record = result_types.check(results.read_json(run / "result.json"), run / "result.json")
+    check_all_users(run, record)
     return _made(name, record, per_user(run, record["seeds"]))
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 
-from socialjax.eval.tables import cell
+from socialjax.eval.tables import cell, escaped
 from socialjax.run.report.gather import Kept, main_rows, newest
 from socialjax.run.report.overall import NONE, label
 from socialjax.run.report.paper import Paper
@@ -110,5 +110,5 @@ def swapped(some: Sequence[Line], names: Sequence[str], metric: str = "NDCG@10")
     pairs = [(a, b) for a in places for b in places if sampled[a] > sampled[b] and full[a] < full[b]]
     if not pairs:
         return f"By {metric}, both order all pairs alike."
-    said = "; ".join(f"{some[a].label} above {some[b].label}" for a, b in pairs)
+    said = "; ".join(f"{escaped(some[a].label)} above {escaped(some[b].label)}" for a, b in pairs)
     return f"In the sampled order by {metric}, but the other way round over all items: {said}."
