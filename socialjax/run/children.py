@@ -1,13 +1,21 @@
 """Child processes that share the cores of this machine, each with its log; none outlives the command."""
 
 import contextlib
+import ctypes
 import multiprocessing
 import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+
+from socialjax import stop
+
+PR_SET_PDEATHSIG = 1  # of Linux's prctl
+LAST_LINES, LAST_CHARACTERS = 3, 400
 
 
 def shares(jobs: int) -> list[set[int]]:
@@ -28,17 +36,21 @@ def each(
 
     Gives (name, exit code), negative for a process that a signal ended, as they end, and ("", None) about every second
     between. What they print goes to logs[name]. `function` returns the exit code; it and the arguments are pickled.
-    When the caller stops in between, the children get SIGTERM, and are waited for.
+    When the caller stops in between, or is asked to, the children get SIGTERM, and are waited for. When it ends without
+    a word, the kernel ends them with it. The signals of a terminal reach the caller alone.
     """
     waiting, free = list(tasks), shares(jobs)
     running: dict[str, tuple[BaseProcess, set[int]]] = {}
     fresh = multiprocessing.get_context("spawn")  # a fork would copy JAX's threads' locks
     try:
         while waiting or running:
+            stop.check()
             while waiting and free:
                 name, cores = waiting.pop(0), free.pop(0)
-                child = fresh.Process(target=_begin, args=(function, tasks[name], cores, logs[name]), name=name)
-                child.start()
+                task = function, tasks[name], cores, logs[name], os.getpid()
+                child = fresh.Process(target=_begin, args=task, name=name)
+                with _kept_from({signal.SIGINT, signal.SIGHUP}):
+                    child.start()
                 running[name] = child, cores
             next(iter(running.values()))[0].join(timeout=1.0 if len(running) == 1 else 0.2)
             ended = [name for name, (child, _) in running.items() if child.exitcode is not None]
@@ -51,11 +63,52 @@ def each(
     finally:
         for child, _ in running.values():
             child.terminate()
-        for child, _ in running.values():
-            child.join()
+        try:
+            for child, _ in running.values():
+                child.join()
+        except BaseException:  # not even the wait for them was waited for
+            for child, _ in running.values():
+                child.kill()
+            raise
 
 
-def _begin(function: Callable[..., int], arguments: tuple, cores: set[int], log: Path) -> None:
+def last_lines(log: Path) -> str:
+    """The end of a log, in one line; empty when there is none."""
+    try:
+        lines = [line.strip() for line in log.read_text(errors="replace").splitlines()]
+    except OSError:
+        return ""
+    return " | ".join([line for line in lines if line][-LAST_LINES:])[-LAST_CHARACTERS:]
+
+
+@contextlib.contextmanager
+def _kept_from(signals: set[signal.Signals]) -> Iterator[None]:
+    """What is started meanwhile never gets these signals; this process gets them afterwards."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def end_with(parent: int) -> None:
+    """This process is killed as soon as its parent has ended, however that ended and whatever this one is at."""
+    if sys.platform != "linux" or ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL):
+        threading.Thread(target=_end_after_parent, daemon=True, name="parent").start()
+    if os.getppid() != parent:  # it ended before it was asked about
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _end_after_parent() -> None:
+    """Where the kernel does not: waits for the end of a pipe that the parent holds."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _begin(function: Callable[..., int], arguments: tuple, cores: set[int], log: Path, parent: int) -> None:
+    end_with(parent)
     if cores:
         os.sched_setaffinity(0, cores)  # before JAX looks for devices
     log.parent.mkdir(parents=True, exist_ok=True)

@@ -1,29 +1,72 @@
-"""One run at a time in a folder."""
+"""One run at a time in a folder: whoever makes a work folder makes it here."""
 
 import contextlib
 import fcntl
+import hashlib
+import logging
 import os
+import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from socialjax import stop
+
+log = logging.getLogger(__name__)
+_held: list[tuple[int, int]] = []  # device and inode of the folders that this process holds
+
+
+class Held(ValueError):
+    """Another process holds the folder."""
+
 
 @contextlib.contextmanager
-def only_one(folder: Path) -> Iterator[None]:
+def only_one(folder: Path, waits_for: str = "") -> Iterator[None]:
     """Holds the lock of `folder`, which is made. The system lets go of it when the process ends, however it ends.
 
-    Raises ValueError while another process holds it. A folder that cannot be made or locked (some network file
-    systems) is used without a lock.
+    Raises Held while another process holds it; with `waits_for`, which says what is in there, it waits and says so.
+    Within this process it may be held again. A folder that cannot be made or locked (some network file systems) is used
+    without a lock.
     """
     with contextlib.ExitStack() as closing:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             opened = os.open(folder, os.O_RDONLY)
             closing.callback(os.close, opened)
-            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ValueError(
-                f"another run is at work in {folder}; wait until it has ended, or choose another --workdir"
-            ) from None
+            known = os.fstat(opened)
+            if (known.st_dev, known.st_ino) not in _held:
+                _lock(opened, folder, waits_for)
+                _held.append((known.st_dev, known.st_ino))
+                closing.callback(_held.remove, (known.st_dev, known.st_ino))
         except OSError:
             pass  # one that cannot be written is told of when something is written
         yield
+
+
+@contextlib.contextmanager
+def only_writer(file: Path) -> Iterator[None]:
+    """The same for a file that commands write anew, alone in no folder of its own. Raises Held."""
+    name = hashlib.sha256(str(file.absolute()).encode()).hexdigest()[:16]
+    place = Path(tempfile.gettempdir()) / f"socialjax-{os.getuid()}-{name}"
+    try:
+        with only_one(place):
+            yield
+    except Held:
+        raise Held(f"another run is at work on {file}; wait until it has ended, or name another file") from None
+
+
+def _lock(opened: int, folder: Path, waits_for: str) -> None:
+    is_said = False
+    while True:
+        try:
+            return fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if not waits_for:
+                raise Held(
+                    f"another run is at work in {folder}; wait until it has ended, or choose another folder"
+                ) from None
+        if not is_said:
+            log.warning("another process is at %s in %s; waiting until it has ended", waits_for, folder)
+            is_said = True
+        stop.check()
+        time.sleep(0.2)

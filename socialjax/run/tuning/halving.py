@@ -7,7 +7,6 @@ A search that was stopped, however it was stopped, goes on where it was and ends
 import contextlib
 import logging
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 from socialjax import models
@@ -95,12 +94,12 @@ def halving(search: Search, data: Dataset, ledger: Ledger) -> tuple[list[list[di
             ended = trials.side_by_side(search, ledger, rung, missing)
         else:
             made = made or (trials.bench(data, search.experiments()[0][1]) if missing else None)
-            ended = _one_by_one(search, made, ledger, rung, missing)
+            ended = trials.one_by_one(search, made, ledger, rung, missing)
         with contextlib.closing(ended):
             for record in ended:
                 clock.tell(record)
                 ledger.list_all([*rungs, ledger.records(alive, rung)])
-        rungs.append(ledger.records(alive, rung))
+        rungs.append(complete(ledger, alive, rung))
         _warn(search, rungs)
         goes_on = promoted(rungs[-1], search.keep) if rung + 1 < len(search.rungs) else []
         for trial in set(alive) - set(goes_on):
@@ -110,9 +109,15 @@ def halving(search: Search, data: Dataset, ledger: Ledger) -> tuple[list[list[di
     return rungs, trained
 
 
-def _one_by_one(search, made, ledger: Ledger, rung: int, missing: list[int]) -> Iterator[dict]:
-    for trial in missing:
-        yield trials.run(search, made, ledger, trial, rung)
+def complete(ledger: Ledger, alive: list[int], rung: int) -> list[dict]:
+    """The records of a rung. Raises ValueError when a trial is missing: the best of the others is not the best."""
+    records = ledger.records(alive, rung)
+    if missing := sorted(set(alive) - {record["trial"] for record in records}):
+        raise ValueError(
+            f"rung {rung + 1} has no figures of trial {', '.join(map(str, missing))} in {ledger.folder}, so no trial "
+            "can be called the best; start the same command again"
+        )
+    return records
 
 
 def _warn(search: Search, rungs: list[list[dict]]) -> None:

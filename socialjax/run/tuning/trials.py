@@ -8,7 +8,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from socialjax import models
+from socialjax import models, stop
 from socialjax.data import sources
 from socialjax.data.batches import Resident, on_device, resident
 from socialjax.data.schema import Dataset, no_interactions
@@ -17,7 +17,7 @@ from socialjax.eval.protocol import Candidates
 from socialjax.run import children, results
 from socialjax.run.code_digest import code_digest
 from socialjax.run.command import exit_code, set_up_logging
-from socialjax.run.lock import only_one
+from socialjax.run.lock import Held, only_one
 from socialjax.run.measure import candidates
 from socialjax.run.settings import Experiment
 from socialjax.run.tuning.ledger import Ledger
@@ -112,38 +112,63 @@ def _train(label: str, experiment: Experiment, of: Bench, side, seed: int, epoch
     )
 
 
-def side_by_side(search: Search, ledger: Ledger, rung: int, missing: list[int]) -> Iterator[dict]:
-    """Runs the missing trials of a rung in `search.jobs` processes; their records as they come.
+def one_by_one(search: Search, of: Bench, ledger: Ledger, rung: int, missing: list[int]) -> Iterator[dict]:
+    """Runs the missing trials of a rung in this process; their records as they come. One that another process holds is
+    waited for."""
+    for trial in missing:
+        stop.check()
+        with only_one(ledger.place(trial), waits_for=f"trial {trial}"):
+            record = ledger.read(trial, rung)
+            yield run(search, of, ledger, trial, rung) if record is None else record
 
-    Each process takes the next trial that nobody has. XLA may add up in another order with another number of threads:
-    figures equal those of one process but for rounding. Raises ValueError when a process fails.
+
+def side_by_side(search: Search, ledger: Ledger, rung: int, missing: list[int]) -> Iterator[dict]:
+    """Runs the missing trials of a rung in `search.jobs` processes; their records as they come, all of them.
+
+    Each process takes the next trial that nobody has; what a process of another command has is waited for. XLA may add
+    up in another order with another number of threads: figures equal those of one process but for rounding. Raises
+    ValueError when a process fails.
     """
+    left = list(missing)
+    while left:
+        for record in _by_workers(search, ledger, rung, left):
+            left.remove(record["trial"])
+            yield record
+        for trial in left:  # no worker had it; when it is let go, the next round runs or reads it
+            with only_one(ledger.place(trial), waits_for=f"trial {trial}"):
+                pass
+
+
+def _by_workers(search: Search, ledger: Ledger, rung: int, missing: list[int]) -> Iterator[dict]:
+    """One round of the workers; trials that other processes hold may be missing afterwards."""
     names = [f"worker_{job}" for job in range(min(search.jobs, len(missing)))]
-    tasks = {name: (dataclasses.replace(search, quiet=True), ledger, rung, missing) for name in names}
+    tasks = {name: (dataclasses.replace(search, quiet=True), ledger, rung, tuple(missing)) for name in names}
     logs = {name: ledger.folder / f"{name}.log" for name in names}
-    told: set[int] = set()
+    waiting = list(missing)
     with contextlib.closing(children.each(_work, tasks, logs, len(names))) as events:
         for name, code in events:
-            for trial in missing:
-                if trial not in told and (record := ledger.read(trial, rung)) is not None:
-                    told.add(trial)
+            for trial in tuple(waiting):
+                if (record := ledger.read(trial, rung)) is not None:
+                    waiting.remove(trial)
                     yield record
             if code:
-                raise ValueError(f"{name} ended with exit code {code}; {logs[name]} says why")
+                why = children.last_lines(logs[name])
+                raise ValueError(f"{name} ended with exit code {code}; {logs[name]} says why, at its end: {why}")
 
 
-def _work(search: Search, ledger: Ledger, rung: int, missing: list[int]) -> int:
+def _work(search: Search, ledger: Ledger, rung: int, missing: tuple[int, ...]) -> int:
     """What one of the processes does; its exit code."""
     set_up_logging()
 
     def act():
         made = bench(sources.load(search.data), search.experiments()[0][1])
         for trial in missing:
+            stop.check()
             with contextlib.ExitStack() as held:
                 try:
                     held.enter_context(only_one(ledger.place(trial)))
-                except ValueError:
-                    continue  # another process has it
+                except Held:
+                    continue  # another worker has it, or another command, for which the parent waits
                 if ledger.read(trial, rung) is None:
                     run(search, made, ledger, trial, rung)
 

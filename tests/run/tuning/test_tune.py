@@ -2,9 +2,12 @@
 
 import dataclasses
 import json
+import logging
 import os
 import shutil
 import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -196,6 +199,47 @@ def test_two_processes_find_the_same(search, unbroken, compiled_for_children, tm
     for line, wanted in zip(found, ledger(unbroken[0])[:2], strict=True):
         assert line[METRIC] == pytest.approx(wanted[METRIC], abs=1e-6)
         assert {**line, METRIC: 0, "values": 0} == {**wanted, METRIC: 0, "values": 0}
+
+
+def test_a_trial_that_another_process_has_is_waited_for(search, unbroken, tmp_path, caplog):
+    """The best of the others must not be called the best."""
+    folder = tmp_path / "run"
+    code = "import sys, time; from pathlib import Path; from socialjax.run.lock import only_one\n"
+    code += "with only_one(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
+    other = subprocess.Popen([sys.executable, "-c", code, str(folder / "trials" / "001")], stdout=subprocess.PIPE)
+    assert other.stdout.readline() == b"held\n"
+
+    class EndsIt(logging.Handler):
+        def emit(self, record):
+            if "another process is at trial 1" in record.getMessage():
+                assert halving.results.read_json(folder / "trials" / "000" / "rung_0.json")["trial"] == 0
+                other.kill()
+
+    log, handler = logging.getLogger("socialjax.run.lock"), EndsIt()
+    log.addHandler(handler)
+    try:
+        search(folder)
+    finally:
+        log.removeHandler(handler)
+        other.kill()
+        other.communicate()
+    assert ledger(folder) == ledger(unbroken[0]) and "another process is at trial 1" in caplog.text
+
+
+def test_a_rung_without_all_of_its_trials_has_no_best(unbroken, tmp_path):
+    folder = shutil.copytree(unbroken[0], tmp_path / "run")
+    (folder / "trials" / "001" / "rung_0.json").unlink()
+    with pytest.raises(ValueError, match=r"rung 1 has no figures of trial 1 in .*, so no trial can be called the best"):
+        halving.complete(halving.Ledger(folder), [0, 1, 2], 0)
+
+
+def test_a_worker_that_fails_is_told_with_what_it_said_last(search, tmp_path, compiled_for_children):
+    (tmp_path / "run" / "trials" / "000").mkdir(parents=True)
+    (tmp_path / "run" / "trials" / "000" / "seed_0").write_text("in the way")
+    with pytest.raises(
+        ValueError, match=r"worker_0 ended with exit code 1; .*worker_0.log says why, at its end: .*error: "
+    ):
+        search(tmp_path / "run", jobs=2, trials=1, rungs=(2,))
 
 
 def test_another_search_in_the_folder_is_refused_with_the_difference(search, unbroken):
