@@ -3,6 +3,7 @@
 import sys
 
 if sys.argv[:1] == ["-m"]:  # `python -m experiments.NAME`: its imports take seconds, and what follows sets its own
-    from socialjax.train import signals
+    from socialjax.train import shortage, signals
 
     signals.end_at_once()
+    shortage.told_in_one_line()

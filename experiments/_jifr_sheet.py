@@ -23,15 +23,13 @@ def contact_sheet(
     picture: Callable[[int], np.ndarray],
     world: FramesWorld | None = None,
     style: np.ndarray | None = None,
-) -> bool:
-    """Draws the frames of one item for some users; False, and nothing drawn, when no item has two frames.
+) -> None:
+    """Draws the frames of one item, which `has_frames_to_show`, for some users.
 
     picture: row of data.frames -> u8[h, w, 3]. world, style i32[L]: the planted tastes and the styles of rows.
     """
     item = popular_item(data, style)
     frames = np.arange(data.frames.offsets[item], data.frames.offsets[item + 1])
-    if len(frames) < 2:
-        return False
     users = lovers(world) if world is not None else differing(model, side, state, data, frames)
     scores = likings(model, side, state, users, frames)
     rows = []
@@ -43,7 +41,12 @@ def contact_sheet(
     title = f"{data.describe_item(item)}: its key frame for {len(users)} users"
     styles = () if world is None else STYLES
     sheet.draw(path, title, [picture(row) for row in frames], rows, styles, None if style is None else style[frames])
-    return True
+
+
+def has_frames_to_show(data: Dataset, style: np.ndarray | None = None) -> bool:
+    """Whether the item that would be shown has two frames."""
+    item = popular_item(data, style)
+    return bool(data.frames.offsets[item + 1] - data.frames.offsets[item] >= 2)
 
 
 def popular_item(data: Dataset, style: np.ndarray | None = None) -> int:

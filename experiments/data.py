@@ -247,6 +247,9 @@ def _plot(data: Dataset, out: Path) -> None:
         positive = np.sort(count[count > 0])
         axes.loglog(positive, 1 - np.arange(len(positive)) / len(count), drawstyle="steps-post", label=what)
     axes.set(title=_title(data), xlabel="degree d", ylabel="share with degree >= d")
+    for axis in (axes.xaxis, axes.yaxis):  # 1000, not mathematics, which is not read in pictures with names
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter("")
     axes.legend()
     axes.grid(alpha=0.3)
     out.parent.mkdir(parents=True, exist_ok=True)

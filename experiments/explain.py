@@ -31,6 +31,7 @@ from socialjax.explain.text import report, stand_in
 from socialjax.models.visual.key_frames import RanksFrames
 from socialjax.names import file_part
 from socialjax.run.command import exit_code, say, set_up_logging
+from socialjax.run.lock import only_one
 from socialjax.run.results import write_json
 
 
@@ -87,7 +88,14 @@ def explain(of: Arguments) -> None:
         say(f"\nthe page is {of.gallery}")
     if of.out is None:
         return
-    of.out.mkdir(parents=True, exist_ok=True)
+    with only_one(of.out):
+        files = _write(of, run, found, pairs, pictures)
+    say(f"\nexplanation.json and {', '.join(files)} are in {of.out}" + (f"\n{warning}" if warning else ""))
+
+
+def _write(of: Arguments, run, found: list[dict], pairs, pictures: ItemPictures | None) -> list[str]:
+    """Writes explanation.json and the pictures; the names of the pictures."""
+    by_attributes = pictures is not None
     written = [boxes_in_pixels(r, item, pictures) for r, (_, item) in zip(found, pairs)] if by_attributes else found
     content = {"run": str(run.folder), "seed": run.seed, "data": run.data.provenance.kind, "explanations": written}
     write_json(of.out / "explanation.json", content)
@@ -97,7 +105,7 @@ def explain(of: Arguments) -> None:
         draw(of.out / files[-1], record)
     files += _key_frames(of, run, found)
     files += box_pictures(of.out, run, found, pairs, pictures) if by_attributes else []
-    say(f"\nexplanation.json and {', '.join(files)} are in {of.out}" + (f"\n{warning}" if warning else ""))
+    return files
 
 
 def _key_frames(of: Arguments, run, found: list[dict]) -> list[str]:

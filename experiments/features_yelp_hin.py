@@ -18,6 +18,7 @@ after Holm's correction.
 Expect some minutes a seed and variant on 2 cores.
 """
 
+import contextlib
 import dataclasses
 import logging
 import sys
@@ -35,6 +36,7 @@ from socialjax.models.social.diffnet_pp import DiffNetPP
 from socialjax.run import results
 from socialjax.run.command import exit_code, say, set_up_logging
 from socialjax.run.execute import run, work_folder
+from socialjax.run.lock import only_one
 from socialjax.run.report import comparisons
 from socialjax.run.report.gather import Kept, of_run
 from socialjax.run.report.overall import label
@@ -156,6 +158,8 @@ def main(given=None) -> int:
         join_processes()
         data = sources.load(arguments.data)
         runs = []
+        if is_first():
+            held.enter_context(only_one(work_folder(DEFINITION, next(iter(variants(arguments).values())), data, "")))
         for (name, with_features), experiment in variants(arguments).items():
             where = f"{name},use_features={with_features}"
             folder = work_folder(DEFINITION, experiment, data, where)
@@ -168,7 +172,8 @@ def main(given=None) -> int:
             results.write_json(folder.parent / "comparison.json", compared(runs))
             say(f"{tables(runs)}\nkept in {folder.parent}", flush=True)
 
-    return exit_code(act)
+    with contextlib.ExitStack() as held:
+        return exit_code(act)
 
 
 if __name__ == "__main__":

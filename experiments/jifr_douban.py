@@ -25,6 +25,7 @@ from socialjax.data.schema import Dataset
 from socialjax.data.sources import DataSettings
 from socialjax.models.visual.frame_table import frame_table
 from socialjax.run.command import exit_code, say, set_up_logging
+from socialjax.run.lock import only_one
 from socialjax.run.results import write_json
 from socialjax.run.settings import EvalSettings
 from socialjax.run.study import key_frames
@@ -97,7 +98,12 @@ def show(arguments: Arguments) -> list[str]:
     data = prepared(arguments.data)
     planted = data.provenance.kind == "planted"
     folder = arguments.workdir or Path("runs") / (f"{STUDY.name}-planted" if planted else STUDY.name)
-    arguments = dataclasses.replace(arguments, workdir=folder)
+    with only_one(folder):
+        return _show_in(folder, dataclasses.replace(arguments, workdir=folder), data)
+
+
+def _show_in(folder: Path, arguments: Arguments, data: Dataset) -> list[str]:
+    planted = data.provenance.kind == "planted"
     found, failed = compare_on(PLANTED if planted else STUDY, arguments, data)
     frames = key_frames.measured(found, data, style="jifr")
     if frames is None:

@@ -22,8 +22,9 @@ import numpy as np
 import tyro
 
 from experiments._jifr_report import measured, ranked, report, write_key_frames
-from experiments._jifr_sheet import contact_sheet
+from experiments._jifr_sheet import contact_sheet, has_frames_to_show
 from experiments._planted.bars import Bar, bars_table
+from socialjax import stop
 from socialjax.data import picture_world
 from socialjax.data.batches import on_device, resident
 from socialjax.data.cache import file_checksums, key_of
@@ -39,6 +40,8 @@ from socialjax.features.frames import frame_features
 from socialjax.models.cf.bpr import BPR
 from socialjax.models.visual.jifr import JIFR
 from socialjax.run.command import exit_code, say, set_up_logging
+from socialjax.run.lock import only_one
+from socialjax.run.pictures import attempt
 from socialjax.run.results import write_json
 from socialjax.train.loop import train
 from socialjax.train.settings import TrainSettings
@@ -174,6 +177,38 @@ def fit(name: str, chosen: Arguments, data: Dataset, folder: Path):
     return model, side, ranking.encode(model, trained.params, side)
 
 
+def show(chosen: Arguments, folder: Path) -> list[Bar]:
+    """Every stage, the report, and the sheet; the bars of the made world."""
+    stages = Stages()
+    ready = prepare(chosen, folder, stages)
+    data, found, trained = ready.data, {}, {}
+    for name in MODELS:
+        stop.check()
+        said = f"at most {chosen.train.epochs} epochs of {len(data.train)} pairs"
+        trained[name] = stages.run(name, said, lambda name=name: fit(name, chosen, data, folder))
+        found[name] = measured(*trained[name], data)
+        if name != "JIFR":
+            del trained[name]
+    write_key_frames(folder / "key_frames.tsv", *trained["JIFR"], data)
+    result = {"found": found, "seconds": stages.seconds, "data": data.provenance.as_dict()}
+    write_json(folder / "result.json", result)
+    has_sheet = has_frames_to_show(data, ready.style)
+    text = report(found, ready.told, data, stages.seconds, has_sheet)
+    with whole(folder / "report.md") as temporary:
+        temporary.write_text(text)
+    say(text)
+    log.info("written: %s", folder / "report.md")
+    if has_sheet:
+        of = (*trained["JIFR"], data, ready.pictures, ready.world, ready.style)
+        attempt(folder / "contact_sheet.png", lambda path: contact_sheet(path, *of), anew=True)
+    if not found["JIFR"]["key frames"]:
+        return []
+    of = found["JIFR"]["key frames"]["metrics"]["NDCG@3"]
+    bar = Bar("jifr", "key-frame NDCG@3 above chance", ABOVE_CHANCE, of["mean"] - of["random"])
+    say(bars_table([bar]))
+    return [bar]
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Every stage; 1 when key frames of the made world miss the bar."""
     set_up_logging()
@@ -181,32 +216,8 @@ def main(arguments: list[str] | None = None) -> int:
 
     def act():
         chosen = tyro.cli(Arguments, prog="python -m experiments.jifr_video", args=arguments)
-        folder, stages = chosen.folder(), Stages()
-        folder.mkdir(parents=True, exist_ok=True)
-        ready = prepare(chosen, folder, stages)
-        data, found = ready.data, {}
-        for name in MODELS:
-            said = f"at most {chosen.train.epochs} epochs of {len(data.train)} pairs"
-            trained = stages.run(name, said, lambda name=name: fit(name, chosen, data, folder))
-            found[name] = measured(*trained, data)
-            if name == "JIFR":
-                write_key_frames(folder / "key_frames.tsv", *trained, data)
-                sheet = contact_sheet(
-                    folder / "contact_sheet.png", *trained, data, ready.pictures, ready.world, ready.style
-                )
-        text = report(found, ready.told, data, stages.seconds, sheet)
-        with whole(folder / "report.md") as temporary:
-            temporary.write_text(text)
-        write_json(
-            folder / "result.json", {"found": found, "seconds": stages.seconds, "data": data.provenance.as_dict()}
-        )
-        say(text)
-        log.info("written: %s", folder / "report.md")
-        if found["JIFR"]["key frames"]:
-            of = found["JIFR"]["key frames"]["metrics"]["NDCG@3"]
-            bar = Bar("jifr", "key-frame NDCG@3 above chance", ABOVE_CHANCE, of["mean"] - of["random"])
-            say(bars_table([bar]))
-            met.append(bar.met)
+        with only_one(chosen.folder()):
+            met.extend(bar.met for bar in show(chosen, chosen.folder()))
 
     return exit_code(act) or (0 if all(met) else 1)
 

@@ -16,7 +16,9 @@ import tyro
 
 from experiments._planted import aspects, attributes, frames, garments, influence
 from experiments._planted.bars import Bar, bars_table
+from socialjax import stop
 from socialjax.run.command import exit_code, set_up_logging
+from socialjax.run.lock import only_writer
 from socialjax.run.results import made_with, write_json
 
 # From seeds to bars. HASC has a world of its own, with owners, JIFR two, with frames, and SAERS one of
@@ -52,6 +54,7 @@ def report(of: Arguments) -> bool:
     """Prints and writes every bar; whether all are met."""
     bars: list[Bar] = []
     for name in of.only or MODELS:
+        stop.check()
         bars += MODELS[name](list(of.seeds))
         found = [dataclasses.asdict(bar) | {"met": bar.met} for bar in bars]
         write_json(of.out, {"seeds": list(of.seeds), "bars": found, **made_with()})  # after each: they take long
@@ -66,7 +69,8 @@ def main(words: list[str] | None = None) -> int:
 
     def act():
         of = tyro.cli(Arguments, prog="python -m experiments.planted_all", description=__doc__, args=words)
-        met.append(report(of))
+        with only_writer(of.out):
+            met.append(report(of))
 
     return exit_code(act) or (0 if all(met) else 1)
 

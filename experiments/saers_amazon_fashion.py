@@ -29,7 +29,7 @@ from experiments._attribute_pages import ItemPictures, explained, gallery_page, 
 from experiments._saers_attributes import SMALL_TRAINING, attributes_of, look_of_items, trained
 from experiments._saers_material import Material, made, own, real
 from experiments._saers_report import how_sure, measured, report
-from socialjax import load
+from socialjax import load, stop
 from socialjax.data import sources
 from socialjax.data.raw import attribute_files, picture_table
 from socialjax.data.schema import Dataset
@@ -38,6 +38,8 @@ from socialjax.explain.box_sheet import draw_sheet
 from socialjax.features.colour_texture import colour_texture, joined
 from socialjax.run.command import exit_code, say, set_up_logging
 from socialjax.run.execute import work_folder
+from socialjax.run.lock import only_one
+from socialjax.run.pictures import attempt
 from socialjax.run.results import write_json
 from socialjax.run.settings import EvalSettings
 from socialjax.run.study.baselines import compare_on
@@ -135,11 +137,16 @@ def prepared(chosen: Arguments, folder: Path) -> tuple[Material, Dataset, Datase
 
 def show(chosen: Arguments) -> list[str]:
     """Every stage; the rows that failed."""
+    folder = chosen.workdir or Path("runs") / ("saers_amazon_fashion" + "-planted" * (chosen.data.dir is None))
+    with only_one(folder):
+        return _show_in(folder, chosen)
+
+
+def _show_in(folder: Path, chosen: Arguments) -> list[str]:
     is_made = chosen.data.dir is None
     rows = settings(16 if is_made else 64, chosen.train)
     if strange := [name for name in chosen.only if name not in {*rows, COLOUR}]:
         raise ValueError(f"--only must name some of {', '.join([*rows, COLOUR])}, got {', '.join(strange)}")
-    folder = chosen.workdir or Path("runs") / ("saers_amazon_fashion" + "-planted" * is_made)
     material, data, other, judged = prepared(chosen, folder)
     most = min(NEGATIVES, data.num_items // 2)
     protocol = EvalSettings(
@@ -159,12 +166,11 @@ def show(chosen: Arguments) -> list[str]:
         if chosen.only and not asked:
             continue
         words = Rows(data=each.data, only=asked, seeds=chosen.seeds, workdir=folder)
+        stop.check()
         done, wrong = compare_on(each, words, of)
         failed += wrong
         for label, row in done.items():
             found[label] = measured(work_folder(row.definition, row.experiment, of, row.place), of, material)
-    if "saers" in found:
-        _pages(folder, folder / "saers", judged, material.shown)
     text = report(found, judged, data, LOUD if is_made else "", "saers" in found)
     with whole(folder / "report.md") as temporary:
         temporary.write_text(text)
@@ -172,19 +178,22 @@ def show(chosen: Arguments) -> list[str]:
         folder / "result.json",
         {"rows": found, "attributes": judged, "data": data.provenance.as_dict(), "seeds": chosen.seeds},
     )
-    what = "report.md and gallery.html are" if "saers" in found else "report.md is"
-    say(f"\n{what} in {folder}\n\n{text}")
+    say(f"\nreport.md is in {folder}\n\n{text}")
+    if "saers" in found and attempt(
+        folder / "gallery.html", lambda path: _pages(path, folder / "saers", judged, material.shown), anew=True
+    ):
+        log.info("gallery.html is in %s", folder)
     return failed
 
 
-def _pages(folder: Path, saers: Path, judged: dict, shown: Path | None) -> None:
+def _pages(gallery: Path, saers: Path, judged: dict, shown: Path | None) -> None:
     """The gallery of some users, and a picture of its beginning."""
     run = load(saers)
     pictures = ItemPictures(run, shown, None)
     found, pairs = explained(run, some_users(run), (), 4)
-    users = gallery_page(folder / "gallery.html", run, found, pairs, pictures, how_sure(judged))
+    users = gallery_page(gallery, run, found, pairs, pictures, how_sure(judged))
     title = f"What users look at in what SAERS recommends them, {run.data.name}"
-    draw_sheet(folder / "gallery.png", title, users[:3])
+    attempt(gallery.with_suffix(".png"), lambda path: draw_sheet(path, title, users[:3]), anew=True)
 
 
 def _colours(of: Material) -> np.ndarray:

@@ -27,6 +27,7 @@ from experiments._saers_attributes import looked
 from experiments._sen_photos import Photos, maps_of, on_product
 from experiments._sen_report import missed, report
 from experiments._sen_sheet import draw_sheet
+from socialjax import stop
 from socialjax.data import labelled_sources
 from socialjax.data.cache import key_of
 from socialjax.data.labelled import LabelledPictures
@@ -34,6 +35,8 @@ from socialjax.eval.attributes import accuracies
 from socialjax.features.pretrained import pretrained
 from socialjax.models.attributes.sen import SEN
 from socialjax.run.command import exit_code, say, set_up_logging
+from socialjax.run.lock import only_one
+from socialjax.run.pictures import attempt
 from socialjax.run.results import made_with, write_json
 from socialjax.train.attributes import AttributeTraining, predicted, train_attributes
 from socialjax.train.labelled_batches import Resident
@@ -84,8 +87,13 @@ def attributes_with_labels(labelled: LabelledPictures) -> LabelledPictures:
 
 def show(chosen: Arguments) -> dict:
     """Every stage; the figures."""
-    labelled = attributes_with_labels(labelled_sources.labelled(chosen.labels, chosen.labels_dir))
     folder = chosen.workdir or Path("runs") / f"sen_{chosen.labels}"
+    with only_one(folder):
+        return _show_in(folder, chosen)
+
+
+def _show_in(folder: Path, chosen: Arguments) -> dict:
+    labelled = attributes_with_labels(labelled_sources.labelled(chosen.labels, chosen.labels_dir))
     published = pretrained(chosen.backbone, chosen.weights, classes=0)
     photos = Photos(labelled, chosen.size)
     maps, seconds = maps_of(photos, published)
@@ -104,6 +112,7 @@ def show(chosen: Arguments) -> dict:
         network, variables, batches, validation, chosen.train, chosen.seed, folder / f"sen-{key[:8]}", key
     )
 
+    stop.check()
     test = maps[parts["test"]]
     judged = {
         stage: accuracies(
@@ -129,8 +138,8 @@ def show(chosen: Arguments) -> dict:
     text = report(found, chosen.labels)
     with whole(folder / "report.md") as temporary:
         temporary.write_text(text)
-    draw_sheet(folder / "maps.png", photos, parts["test"], seen)
     say(text)
+    attempt(folder / "maps.png", lambda path: draw_sheet(path, photos, parts["test"], seen), anew=True)
     return found
 
 

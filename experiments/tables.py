@@ -18,6 +18,7 @@ import tyro
 
 from experiments._papers import PAPERS
 from socialjax.run.command import say
+from socialjax.run.lock import only_one
 from socialjax.run.report import keep as keeping
 from socialjax.run.report import write
 from socialjax.run.report.finished import finished
@@ -47,7 +48,8 @@ def keep(runs: Runs, name: str | None = None, kept: Path = KEPT, stand_in: bool 
         raise ValueError(f"--name wants exactly one run, got {len(found.runs)}: {', '.join(map(str, found.runs))}")
     places = keeping.places(found.runs, kept, name, stand_in=stand_in, dirty_ok=dirty_ok)
     for place in places:
-        replaced = keeping.keep(place)
+        with only_one(place.folder):
+            replaced = keeping.keep(place)
         size = sum(path.stat().st_size for path in place.folder.iterdir())
         former = ", in place of the former" if replaced else ""
         say(f"{place.run} -> {place.folder}, {size / 1000:.0f} kB{former}")
@@ -110,10 +112,11 @@ def make(
         datasets: other data sets than the paper's; NAME-stand-in for kept runs on generated data.
         update: a page whose generated parts are made anew.
     """
-    for path in write.tables(PAPERS[paper], kept, out, datasets):
-        say(path)
-    if update is not None:
-        say(f"{update}: {'changed' if write.page(PAPERS[paper], kept, out, update) else 'as it was'}")
+    with only_one(out):
+        for path in write.tables(PAPERS[paper], kept, out, datasets):
+            say(path)
+        if update is not None:
+            say(f"{update}: {'changed' if write.page(PAPERS[paper], kept, out, update) else 'as it was'}")
     return 0
 
 

@@ -12,7 +12,14 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # What each part may import of ours, besides itself. A name stands for the module and all below it; the longest name
 # that fits a module is its rule. `models` has a rule for each family; the modules beside the families are listed.
-GROUND = ("whole", "stop", "names", "visible", "json_files", "npz_files")  # small modules that know nothing of recommenders
+GROUND = (
+    "whole",
+    "stop",
+    "names",
+    "visible",
+    "json_files",
+    "npz_files",
+)  # know nothing of recommenders
 CONTRACT = ("ops", "graph", "ranges", "models.protocol", "models.parts", "models.history", "models.bipartite")
 ALLOWED = {
     "socialjax": ("run",),  # the Python interface, imported when called

@@ -112,14 +112,8 @@ def exit_code(action: Callable[[], None], saves: bool = True) -> int:
         is_memory = shortage.of_memory(error)
         if os.environ.get("SOCIALJAX_TRACEBACK") or not (is_memory or isinstance(error, EXPECTED)):
             raise
-        return fail(_of_memory(error) if is_memory else str(error) or type(error).__name__, code=1)
+        return fail(shortage.sentence(error) if is_memory else str(error) or type(error).__name__, code=1)
     return 0
-
-
-def _of_memory(error: Exception) -> str:
-    if isinstance(error, shortage.NotEnoughMemory):
-        return str(error)
-    return f"not enough memory ({type(error).__name__}: {str(error)[:200]}); {shortage.ADVICE}: it goes on from there"
 
 
 def fail(message: str, code: int = 2) -> int:

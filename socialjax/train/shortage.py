@@ -3,17 +3,41 @@
 import errno
 import os
 import re
+import sys
 from collections.abc import Iterator
 
 ADVICE = "raise the limit or end other programs, then start the same command again"
 # What C++ libraries and the system say, whatever Python class it comes as.
-MEMORY = re.compile(r"RESOURCE_EXHAUSTED|bad_alloc|[Oo]ut of memory|annot allocate memory|can't start new thread")
+MEMORY = re.compile(
+    r"RESOURCE_EXHAUSTED|bad_alloc|[Oo]ut of memory|annot allocate memory|can't start new thread|failed to map segment"
+)
 CODE = re.compile(r"os_error_code='?(\d+)")  # TensorStore's word for errno
 MISSING = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR)
 
 
 class NotEnoughMemory(MemoryError):
     """What there was no memory for, and what to do."""
+
+
+def sentence(error: BaseException) -> str:
+    """What to say of an error of memory."""
+    if isinstance(error, NotEnoughMemory):
+        return str(error)
+    said = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+    return f"not enough memory ({said}); {ADVICE}: it goes on from where it was"
+
+
+def told_in_one_line() -> None:
+    """From now on memory that is missing while a program is imported is told in one line, not with a traceback."""
+    before = sys.excepthook
+
+    def tell(kind, error, trace):
+        if of_memory(error):
+            sys.stderr.write(f"error: {sentence(error)}\n")
+        else:
+            before(kind, error, trace)
+
+    sys.excepthook = tell
 
 
 def of_memory(error: BaseException) -> bool:

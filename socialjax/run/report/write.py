@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from socialjax.run.pictures import attempt
 from socialjax.run.report.figures import drawn
 from socialjax.run.report.gather import folders, gather
 from socialjax.run.report.page import figure_name, update
@@ -40,8 +41,9 @@ def tables(paper: Paper, kept: Path, out: Path, datasets: tuple[str, ...] = ()) 
         if folders(kept, dataset):
             runs = gather(kept, dataset, paper)
             for figure, draw in drawn(runs).items():
-                written.append(out / figure_name(paper, dataset, figure))
-                draw(paper, runs, written[-1])
+                path = out / figure_name(paper, dataset, figure)
+                if attempt(path, lambda path, draw=draw, runs=runs: draw(paper, runs, path), anew=True):
+                    written.append(path)
     return written
 
 

@@ -10,12 +10,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from socialjax import stop
 from socialjax.data import as_published, sources
 from socialjax.data.schema import Dataset
 from socialjax.eval.tables import metric_rows, text_table
 from socialjax.run import children, results
 from socialjax.run.command import EXPECTED, exit_code, say, set_up_logging
 from socialjax.run.execute import run, work_folder
+from socialjax.run.lock import only_one
 from socialjax.run.shown import SHOWN, describe
 from socialjax.run.study.aside import make_room
 from socialjax.run.study.settings import Arguments, Row, Study, read_arguments, rows
@@ -48,8 +50,17 @@ def compare_on(study: Study, arguments: Arguments, data: Dataset) -> tuple[dict[
     failed. Children load the data anew, so `jobs` must be 1 for data that no file holds as they are."""
     log.info("data: %s", describe(data))
     wanted, skipped = rows(study, arguments, data)
+    if not wanted:
+        return _shown(study, wanted, skipped, {}, [])
+    first = wanted[0]
+    with only_one(work_folder(first.definition, first.experiment, data, "")):
+        return _shown(study, wanted, skipped, *_compared(wanted, data, arguments.jobs))
+
+
+def _compared(wanted: list[Row], data: Dataset, jobs: int) -> tuple[dict[str, dict], list[str]]:
+    """(label -> result of those that have finished, labels of those that failed), with a line after each."""
     began, found, failed = time.monotonic(), {}, []
-    with contextlib.closing(_in_waves(wanted, data, arguments.jobs)) as ended:
+    with contextlib.closing(_in_waves(wanted, data, jobs)) as ended:
         for label, record, why in ended:
             if record is None:
                 failed.append(label)
@@ -59,6 +70,13 @@ def compare_on(study: Study, arguments: Arguments, data: Dataset) -> tuple[dict[
             number = len(found) + len(failed)
             left = (time.monotonic() - began) / number * (len(wanted) - number) / 60
             log.info("== %d of %d models: %s; about %.0f minutes left", number, len(wanted), label, left)
+    return found, failed
+
+
+def _shown(
+    study: Study, wanted: list[Row], skipped: dict[str, str], found: dict[str, dict], failed: list[str]
+) -> tuple[dict[str, Row], list[str]]:
+    """Prints the table and what is missing in it."""
     say(table(study, {row.label: found[row.label] for row in wanted if row.label in found}), flush=True)
     for label, why in skipped.items():
         say(f"no row for {label}: {why}", flush=True)
@@ -91,6 +109,7 @@ def _in_waves(wanted: list[Row], data: Dataset, jobs: int) -> Ended:
 
 def _one_by_one(wanted: list[Row], data: Dataset) -> Ended:
     for row in wanted:
+        stop.check()
         record, why = None, ""
         try:
             record = run(row.definition, row.experiment, data, row.place)
@@ -107,7 +126,8 @@ def _side_by_side(wanted: list[Row], folders: dict[str, Path], jobs: int) -> End
             if code == 0:
                 yield label, results.read_json(folders[label] / "result.json"), ""
             elif code is not None:
-                yield label, None, f"exit code {code}; {logs[label]} says why"
+                why = children.last_lines(logs[label])
+                yield label, None, f"exit code {code}; {logs[label]} says why, at its end: {why}"
 
 
 def _child(row: Row) -> int:
