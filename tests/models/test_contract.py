@@ -97,7 +97,7 @@ class Programs:
 
 
 def with_all(data):
-    return worlds.with_attributes(worlds.with_frames(data))
+    return worlds.with_attributes(worlds.with_likes(worlds.with_frames(data)))
 
 
 @functools.cache
@@ -158,6 +158,17 @@ def test_the_order_of_pairs_and_links_in_the_files_changes_nothing(name):
     assert_close(of.scores(of.params, side), of.scores(of.params, of.side), rtol=0)
     if of.model.traits.trains:
         assert_close(of.loss(of.params, side, of.batch), of.loss(of.params, of.side, of.batch), rtol=0)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_held_out_pairs_change_nothing_that_a_model_is_given(name):
+    """Graphs, histories, similarities, tables of frames, attributes and owners, and what negatives are drawn from."""
+    of = programs(name)
+    assert len(of.data.validation) and len(of.data.test) and len(of.data.frame_likes)
+    side, pairs = of.model.prepare(of.data), resident(of.data)
+    for how, other in worlds.held_out_otherwise(of.data).items():
+        worlds.assert_same_leaves(of.model.prepare(other), side, how)
+        worlds.assert_same_leaves(resident(other), pairs, how)
 
 
 def flat(tree) -> np.ndarray:

@@ -9,7 +9,17 @@ import numpy as np
 import pytest
 import twins
 
-from socialjax.data.schema import Attributes, Dataset, Frames, Links, Provenance, interactions, no_interactions
+from socialjax.data.schema import (
+    Attributes,
+    Dataset,
+    FrameLikes,
+    Frames,
+    Interactions,
+    Links,
+    Provenance,
+    interactions,
+    no_interactions,
+)
 from socialjax.models.protocol import Batch
 from socialjax.ops import sample
 
@@ -19,8 +29,12 @@ PLANTED = Provenance("planted", "a test")
 def dataset(
     num_users, num_items, train, links=None, user_features=None, item_features=None, name="small", owners=None
 ) -> Dataset:
-    """train: pairs (user, item); links: pairs (follower, followee) or None; owners: one for each item, or None."""
+    """train: pairs (user, item); links: pairs (follower, followee) or None; owners: one for each item, or None.
+
+    Validation and test hold pairs that are not in train, so that a model which looks at them is another model.
+    """
     train = np.reshape(np.array(train, np.int32), (-1, 2))
+    validation, test = held_out(num_users, num_items, train)
     if links is not None:
         links = Links(*np.reshape(np.array(links, np.int32), (-1, 2)).T.copy())
     return Dataset(
@@ -28,14 +42,24 @@ def dataset(
         num_users=num_users,
         num_items=num_items,
         train=interactions(train[:, 0], train[:, 1]),
-        validation=no_interactions(),
-        test=no_interactions(),
+        validation=validation,
+        test=test,
         provenance=PLANTED,
         links=links,
         user_features=user_features,
         item_features=item_features,
         owners=None if owners is None else np.array(owners, np.int32),
     )
+
+
+def held_out(num_users: int, num_items: int, train: np.ndarray, seed: int = 0) -> tuple[Interactions, Interactions]:
+    """(validation, test) from pairs that are not in train i32[N, 2]: a quarter as many each and two at least, or half
+    of what is left of a tiny world. Users without training pairs and items that nobody took have some too."""
+    taken = np.zeros((num_users, num_items), bool)
+    taken[train[:, 0], train[:, 1]] = True
+    free = np.random.default_rng(seed).permutation(np.argwhere(~taken))
+    size = min(max(len(train) // 4, 2), len(free) // 2)
+    return tuple(interactions(part[:, 0], part[:, 1]) for part in (free[:size], free[size : 2 * size]))
 
 
 # User 2 took one item, 5 nothing and has friends, 6 took items and has no friend, 8 has neither; item 6 is untrained.
@@ -91,6 +115,32 @@ def reordered(data: Dataset, seed: int = 1) -> Dataset:
         order = rng.permutation(len(links))
         links = Links(links.follower[order], links.followee[order])
     return dataclasses.replace(data, train=train, links=links)
+
+
+def with_likes(data: Dataset, number: int = 5, seed: int = 0) -> Dataset:
+    """The same with some frames that users are known to like: the truth of a test, like the test part."""
+    rng = np.random.default_rng(seed)
+    frame = rng.integers(len(data.frames), size=number).astype(np.int32)
+    likes = FrameLikes(rng.integers(data.num_users, size=number).astype(np.int32), data.frames.item[frame], frame)
+    return dataclasses.replace(data, frame_likes=likes)
+
+
+def held_out_otherwise(data: Dataset) -> dict[str, Dataset]:
+    """The same train part, links and features with other held-out pairs (and, with frames, other likes)."""
+    other = held_out(data.num_users, data.num_items, np.stack([data.train.user, data.train.item], axis=1), seed=5)
+    found = {"other pairs": other, "parts exchanged": (data.test, data.validation), "none": (no_interactions(),) * 2}
+    found = {how: dataclasses.replace(data, validation=v, test=t) for how, (v, t) in found.items()}
+    if data.frames is not None:
+        found["other likes"] = with_likes(data, seed=7)
+    return found
+
+
+def assert_same_leaves(ours, theirs, what=""):
+    """Equal structure, static fields included, and every array the same number by number."""
+    assert jax.tree.structure(ours) == jax.tree.structure(theirs)
+    for (path, mine), (_, other) in zip(*(jax.tree_util.tree_leaves_with_path(tree) for tree in (ours, theirs))):
+        assert np.shape(mine) == np.shape(other), (what, jax.tree_util.keystr(path))
+        np.testing.assert_array_equal(mine, other, err_msg=f"{what}: {jax.tree_util.keystr(path)}")
 
 
 def random_params(model, side, seed: int = 0, std: float = 0.4):

@@ -106,6 +106,28 @@ def test_without_a_folder_garments_are_drawn_and_every_row_is_there(tmp_path, mo
     assert "PLANTED" in capsys.readouterr().out
 
 
+def test_attributes_are_learned_from_train_and_stopped_by_validation(tmp_path, monkeypatch):
+    class Seen(Exception):
+        """Ends the call where the network would be trained."""
+
+    given = []
+
+    def noted(network, variables, batches, validation, *rest):
+        given.append((batches.inputs, batches.labels, *validation))
+        raise Seen
+
+    monkeypatch.setattr(_saers_attributes, "train_attributes", noted)
+    monkeypatch.setattr(_saers_attributes, "SMALL_BACKBONE", SmallCNN((8, 8), (4, 2)))
+    of = made(tmp_path / "made", users=8, items=16, purchases=4, pictures=40)
+    with pytest.raises(Seen):
+        _saers_attributes.trained(of, _saers_attributes.SMALL_TRAINING, "small", tmp_path, 0)
+    for number, part in enumerate((0, 1)):
+        rows = np.flatnonzero(of.labelled.part == part)
+        np.testing.assert_array_equal(given[0][2 * number], of.labelled.pixels[rows])
+        np.testing.assert_array_equal(given[0][2 * number + 1], of.labelled.labels[rows])
+    assert set(of.labelled.part) == {0, 1, 2}
+
+
 def test_the_made_material_says_which_classes_are_the_absence_of_a_feature(tmp_path):
     material = made(tmp_path, users=6, items=12, purchases=4, pictures=10)
     assert material.absent["sleeve"] == ("none",) and material.absent["neckline"] == ()

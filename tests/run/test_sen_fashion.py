@@ -70,6 +70,32 @@ def test_photos_come_to_accuracies_maps_and_a_page_and_a_second_time_nothing_is_
     assert {**again, "seconds": 0} == {**found, "seconds": 0}
 
 
+class Seen(Exception):
+    """Ends a command where its network would be trained: what it was given is known then."""
+
+
+def test_the_network_learns_from_train_and_is_stopped_by_validation(shop, tmp_path, monkeypatch):
+    given = []
+
+    def noted(network, variables, batches, validation, *rest):
+        given.append((batches.inputs, batches.labels, *validation))
+        raise Seen
+
+    monkeypatch.setattr(sen_fashion, "train_attributes", noted)
+    with pytest.raises(Seen):
+        sen_fashion.main(shop)
+    labelled = labelled_sources.labelled("mine", tmp_path / "photos")
+    rows = [row for row in range(60) if row % 5 < 3], [row for row in range(60) if row % 5 == 3]
+    colour = labelled.labels[:, [labelled.names.index("colour")]]
+    inputs, labels, held_out, wanted = given[0]
+    np.testing.assert_array_equal(labels, colour[rows[0]])
+    np.testing.assert_array_equal(wanted, colour[rows[1]])
+    assert (colour[rows[1]] != colour[[row + 1 for row in rows[1]]]).any(), "test has other labels"
+    for maps, some in ((inputs, rows[0]), (held_out, rows[1])):  # a colour's cells say which photo it is
+        is_red = maps[..., 1].sum((1, 2)) > maps[..., 0].sum((1, 2))  # how far from white
+        np.testing.assert_array_equal(is_red, [row % 2 == 1 for row in some])
+
+
 def test_maps_are_kept_under_what_the_photos_are(shop, tmp_path):
     labelled = labelled_sources.labelled("mine", tmp_path / "photos")
     photos, mirrored = Photos(labelled, SIDE), Photos(labelled, SIDE, mirror=True)

@@ -66,6 +66,11 @@ def test_recommendations_are_the_best_unseen_items_with_their_ids_and_titles(ope
         assert [ranked.title for ranked in got] == [data.describe_item(i) for i in order]
         assert list(run.item_numbers([ranked.item for ranked in got])) == list(order)
         np.testing.assert_allclose([ranked.score for ranked in got], scores[user, order], atol=1e-5)
+    (every,) = run.recommend(typed, k=data.num_items)  # all that was not taken in training, held-out items with it
+    unseen = np.setdiff1d(np.arange(data.num_items), seen)
+    np.testing.assert_array_equal(np.sort(run.item_numbers([ranked.item for ranked in every])), unseen)
+    held = [np.isin(part.item[part.user == user], unseen) for part in (data.validation, data.test)]
+    assert sum(map(len, held)) > 0 and all(map(np.all, held))
     everything = run.recommend([typed, typed], k=data.num_items, exclude_seen=False)
     assert [len(row) for row in everything] == [data.num_items] * 2
     assert len(run.recommend(typed, k=data.num_items)[0]) == data.num_items - len(seen)
