@@ -135,6 +135,9 @@ def test_seeds_are_added_to_a_finished_run(finished, command, definition, tmp_pa
     record = json.loads((folder / "result.json").read_text())
     assert record["seeds"] == [0, 3] and len(record["metrics"]["HR@10"]["values"]) == 2
     assert (folder / "seed_3" / "result.json").exists()
+    courses = [(folder / f"seed_{seed}" / "metrics.jsonl").read_text().splitlines() for seed in (0, 3)]
+    losses = [[json.loads(line)["loss"] for line in course] for course in courses]
+    assert losses[0] != losses[1], "another seed is another training"
     assert json.loads((folder / "settings.json").read_text())["settings"]["seeds"] == [0, 3]
 
 

@@ -56,6 +56,20 @@ def test_other_settings_in_a_used_folder_are_refused_with_the_difference(tmp_pat
     assert print_of(changed(part, **fields)) != print_of(EXPERIMENT)
 
 
+def test_every_setting_that_decides_figures_is_binding():
+    """All but where things lie, what is shown, and seeds, each of which has a folder of its own."""
+    free = {"seeds", "workdir", "start_from", "preset", "sweep", "train.quiet", "train.save_seconds"}
+    free |= {"data.dir", "data.features", "data.offline", "data.require_real"}
+    every = {"model.name", "start", "data.kind", "data.files"}
+    for part in dataclasses.fields(EXPERIMENT):
+        value = getattr(EXPERIMENT, part.name)
+        nested = dataclasses.fields(value) if dataclasses.is_dataclass(value) else ()
+        every |= {f"{part.name}.{field.name}" for field in nested} or {part.name}
+    assert free <= every
+    binding = results.binding(results.settings_of(EXPERIMENT), DATA.provenance.as_dict())
+    assert set(binding) == every - free
+
+
 def test_other_data_in_a_used_folder_are_refused(tmp_path):
     folder = claimed(tmp_path / "run")
     other = dataclasses.replace(DATA, provenance=dataclasses.replace(DATA.provenance, kind="stand-in"))

@@ -8,9 +8,11 @@ import pytest
 from tiny import TINY, write_folder
 
 from experiments import baselines_flickr, baselines_yelp
-from socialjax.data import planted
+from socialjax.data import planted, sources
 from socialjax.data.sources import DataSettings
 from socialjax.models import MODELS
+from socialjax.models.cf.bpr import BPR
+from socialjax.models.cf.svdpp import SVDpp
 from socialjax.run import execute
 from socialjax.run.settings import EvalSettings
 from socialjax.run.study.baselines import main
@@ -81,6 +83,23 @@ def test_every_model_has_its_row_and_one_that_fails_stops_no_other(command, tmp_
     names = trained(monkeypatch)
     again = command("--workdir", tmp_path / "runs", "--seeds", 0, 1, "--only", "bpr", "diffnet")
     assert again[0] == 0 and again[1].splitlines()[3:8] == table[3:8] and not names
+
+
+def test_a_rows_settings_are_what_is_trained(study, tmp_path):
+    """Of every row, and of every value of a sweep: the model with those fields, the training, the seeds."""
+    data = sources.load(study.data)
+    tuned = TrainSettings(epochs=7, learning_rate=0.3, batch_size=32, patience=5, optimizer="sgd")
+    settings = {"bpr": Setting({"dim": 4, "l2": 0.3}, TRAIN), "other": Setting({"dim": 6}, tuned, model="svdpp")}
+    of = dataclasses.replace(study, settings=settings)
+    arguments = Arguments(study.data, seeds=(3, 5), workdir=tmp_path)
+    found = {row.label: row.experiment for row in rows(of, arguments, data)[0]}
+    assert {label: (each.model, each.train) for label, each in found.items()} == {
+        "bpr": (BPR(dim=4, l2=0.3), TRAIN),
+        "other": (SVDpp(dim=6), tuned),
+    }
+    assert all(each.seeds == (3, 5) and each.eval == study.eval and each.workdir == tmp_path for each in found.values())
+    swept = rows(of, dataclasses.replace(arguments, sweep="dim"), data)[0]
+    assert [row.experiment.model for row in swept] == [BPR(dim=3, l2=0.3), BPR(dim=4, l2=0.3)]
 
 
 def test_the_table_shows_what_is_reported_beside_the_usual_metrics(command, study, tmp_path):

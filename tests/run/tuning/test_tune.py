@@ -17,7 +17,7 @@ from socialjax.data import planted, sources
 from socialjax.data.sources import DataSettings
 from socialjax.models import MODELS
 from socialjax.models.cf.bpr import BPR
-from socialjax.ranges import Choice
+from socialjax.ranges import Choice, LogUniform
 from socialjax.run import results
 from socialjax.run.report import searches
 from socialjax.run.report.paper import Paper
@@ -102,6 +102,34 @@ def test_points_depend_on_their_number_and_the_seed_alone_and_fill_the_space():
     assert np.median([point.model["l2"] for point in many]) == pytest.approx((0.001 * 0.1) ** 0.5, rel=0.15)
     # A model's own settings are drawn apart from the shared ones: every depth meets every loss.
     assert len({(loss, point.model["depth"]) for loss, point in zip(losses, many)}) == 12
+
+
+@pytest.mark.parametrize("name", [name for name, kind in MODELS.items() if kind.search_space or name == "bpr"])
+def test_every_searched_setting_reaches_both_ends_of_its_range_and_goes_its_own_way(name):
+    """Drawn trials differ in every dimension, the learning rate among them, and no two rise and fall together."""
+    known, own = len(space.KNOWN), MODELS[name].search_space
+    drawn = space.points(name, MODELS[name](), known + 64, 0)[known:]
+    found = {"loss": [(p.model["objective"], p.model["negatives"]) for p in drawn]}
+    found |= {
+        field: [{**p.model, **p.training}[field] for p in drawn] for field in (*space.SHARED, *space.TRAINING, *own)
+    }
+    places = {}
+    for field, of in {"loss": space.LOSSES, **space.SHARED, **space.TRAINING, **own}.items():
+        if isinstance(of, Choice):
+            assert set(found[field]) == set(of.values), field
+            assert max(map(found[field].count, of.values)) <= 64 // len(of.values) + 2, field
+            places[field] = [of.values.index(value) for value in found[field]]
+            continue
+        places[field] = np.log(found[field]) if isinstance(of, LogUniform) else np.array(found[field])
+        low, high = np.log([of.low, of.high]) if isinstance(of, LogUniform) else (of.low, of.high)
+        share = (places[field] - low) / (high - low)
+        assert -1e-9 <= share.min() < 0.1 and 0.9 < share.max() <= 1 + 1e-9 and len(set(found[field])) > 20, field
+    alike = np.abs(np.corrcoef(list(places.values())) - np.eye(len(places)))
+    assert alike.max() < 0.5, sorted(places)
+    experiments = Search(MODELS[name](), trials=known + 64).experiments()
+    for point, experiment in experiments:  # and what is drawn is what is trained
+        assert all(getattr(experiment.model, field) == value for field, value in point.model.items())
+        assert all(getattr(experiment.train, field) == value for field, value in point.training.items())
 
 
 def test_a_setting_that_the_model_has_not_is_told(monkeypatch):
