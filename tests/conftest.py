@@ -22,8 +22,9 @@ def pytest_configure(config):
 
     It is set before anything is compiled: the first folder holds for the whole process. Whoever finds a file that
     another worker has half written compiles for itself (the warning of that is ignored in pyproject.toml).
+    SOCIALJAX_TEST_COMPILED names a folder that outlives the tests.
     """
-    shared = getattr(config, "workerinput", {}).get("compiled")
+    shared = getattr(config, "workerinput", {}).get("compiled") or os.environ.get("SOCIALJAX_TEST_COMPILED")
     if shared is None:
         config.compiled = tempfile.TemporaryDirectory(prefix="socialjax-compiled-", ignore_cleanup_errors=True)
         config.add_cleanup(config.compiled.cleanup)
@@ -36,7 +37,7 @@ def pytest_configure(config):
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node):
     """xdist tells its workers where the folder is."""
-    node.workerinput["compiled"] = node.config.compiled.name
+    node.workerinput["compiled"] = jax.config.jax_compilation_cache_dir
 
 
 @pytest.fixture(scope="module")
