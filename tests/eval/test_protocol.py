@@ -69,6 +69,15 @@ def test_strict_rejects_its_part_and_those_before_and_repeats_nothing(data, part
         assert not drawn & set().union(*(items_of(pairs, user) for pairs in parts))
 
 
+def test_the_two_parts_of_a_user_get_lists_of_their_own(data):
+    """Draw by draw they are as different as those of two users."""
+    lists = [candidates(data, parse("sampled50-official", ks=(5,)), part) for part in ("validation", "test")]
+    users = np.intersect1d(*(each.users for each in lists))
+    drawn = [each.negatives[np.searchsorted(each.users, users)] for each in lists]
+    assert len(users) > 1 and np.mean(drawn[0] == drawn[1]) < 0.2
+    assert np.mean(drawn[0] == np.roll(drawn[0], 1, axis=0)) < 0.2
+
+
 @pytest.mark.parametrize("name", ["sampled50-strict", "sampled50-official", "full"])
 def test_validation_lists_do_not_know_the_test_part(data, name):
     moved = dataclasses.replace(data.test, item=(data.test.item + 7) % data.num_items)
