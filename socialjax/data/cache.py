@@ -1,5 +1,6 @@
 """The prepared form of a data set on disk: written once, read in milliseconds, made anew when the raw files change."""
 
+import errno
 import hashlib
 import json
 import logging
@@ -15,6 +16,7 @@ from socialjax.data.schema import Dataset
 from socialjax.names import below, identifier
 
 log = logging.getLogger(__name__)
+MISSING = (FileNotFoundError, NotADirectoryError, IsADirectoryError)  # a file of a prepared set is not there
 FORMAT = 3  # raise when the columns of a prepared set change
 
 
@@ -65,10 +67,10 @@ def prepared(name: str, key: str, make: Callable[[], Dataset], files: Mapping[st
             return data
     except MemoryError:
         raise
-    except PermissionError as error:
-        log.warning("%s cannot be read (%s): the raw files are read instead", folder, error)
-        return _made(make, files)
     except Exception as error:  # whatever protobuf or array_record make of a damaged file
+        if _is_refusal(error):
+            log.warning("%s cannot be read (%s): the raw files are read, and it stays as it is", folder, error)
+            return _made(make, files)
         _put_aside(folder, error)
     data = _made(make, files)
     try:
@@ -104,6 +106,13 @@ def _put_aside(folder: Path, error: Exception) -> None:
     except OSError as problem:
         where = f"it cannot be put aside ({problem.strerror})"
     log.warning("%s is damaged and is prepared anew; %s (%s: %s)", folder, where, type(error).__name__, error)
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Whether it says something of the system (limits, disks, permissions) and nothing of the file."""
+    if isinstance(error, OSError):
+        return not isinstance(error, MISSING)
+    return str(error).startswith("open() failed") and os.strerror(errno.ENOENT) not in str(error)  # array_record's
 
 
 def _keep(builder, data: Dataset, folder: Path) -> None:

@@ -162,6 +162,20 @@ def test_a_damaged_set_is_prepared_anew_with_a_warning(damage, caplog):
     assert_same(cache.prepared("full", "k", lambda: pytest.fail("not kept")), full())
 
 
+def test_a_set_that_the_system_does_not_let_us_read_stays_as_it_is(caplog):
+    """A link to itself is a file that it refuses to root too."""
+    cache.prepared("full", "k", full)
+    (record,) = (cache.cache_folder() / "prepared" / "full" / "k").glob("*-train.array_record*")
+    content = record.read_bytes()
+    record.unlink()
+    record.symlink_to(record.name)
+    assert_same(cache.prepared("full", "k", full), full())
+    assert "cannot be read" in caplog.text and "stays as it is" in caplog.text and "damaged" not in caplog.text
+    record.unlink()
+    record.write_bytes(content)
+    assert_same(cache.prepared("full", "k", lambda: pytest.fail("not kept")), full())
+
+
 def test_a_cache_that_cannot_be_written_is_a_warning(tmp_path, monkeypatch, caplog):
     (tmp_path / "file").write_text("not a folder")
     monkeypatch.setenv("SOCIALJAX_CACHE", str(tmp_path / "file"))
