@@ -12,15 +12,12 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # What each part may import of ours, besides itself. A name stands for the module and all below it; the longest name
 # that fits a module is its rule. `models` has a rule for each family; the modules beside the families are listed.
-GROUND = (
-    "whole",
-    "stop",
-    "names",
-    "visible",
-    "json_files",
-    "npz_files",
-)  # know nothing of recommenders
-CONTRACT = ("ops", "graph", "ranges", "models.protocol", "models.parts", "models.history", "models.bipartite")
+# These know nothing of recommenders.
+GROUND = ("whole", "stop", "names", "visible", "json_files", "npz_files")
+CONTRACT = (
+    *("ops", "graph", "ranges", "models.protocol", "models.parts"),
+    *("models.history", "models.bipartite", "models.weight_penalty"),
+)
 ALLOWED = {
     "socialjax": ("run",),  # the Python interface, imported when called
     "graph": (),
@@ -39,6 +36,7 @@ ALLOWED = {
     "models.parts": ("ops", "graph", "ranges", "models.protocol"),
     "models.history": ("ops", "graph", "models.protocol", "models.parts"),
     "models.bipartite": ("ops", "graph"),
+    "models.weight_penalty": ("models.protocol",),
     "models.<family>": CONTRACT,
     "features": (*GROUND, "data", "ops", "graph", "models.attributes"),
     "eval": ("ops", "visible", "models.protocol", "data.schema"),

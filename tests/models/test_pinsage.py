@@ -54,7 +54,9 @@ def twin(model, data, params):
     if model.normalise_last:
         x = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-6)
     users, items = x[: len(p)], x[len(p) :]
-    return twins.Twin(model, data, users, items, bias), twins.squared(p), twins.squared(q) + bias**2
+    found = twins.Twin(model, data, users, items, bias)
+    found.penalty = model.layer_l2 * sum((part["kernel"] ** 2).sum() for n, part in params.items() if n != "tables")
+    return found, twins.squared(p), twins.squared(q) + bias**2
 
 
 CASES = {
@@ -62,6 +64,7 @@ CASES = {
     "full-neighbour": PinSage(neighbours="all"),
     "three neighbours, one layer": PinSage(num_neighbours=3, depth=1, objective="softmax"),
     "no layer": PinSage(depth=0, objective="bce"),
+    "penalised layers": PinSage(layer_l2=0.3),
     "unit vectors, dropout": PinSage(normalise_last=True, dropout=0.3, objective="squared"),
 }
 
@@ -72,7 +75,7 @@ def test_scores_and_loss_equal_the_equations(name):
 
 
 def test_the_gradient_is_that_of_the_equations():
-    worlds.assert_gradient_equals_twin(PinSage(**SMALL), worlds.small(), twin, rel=1e-3, abs=1e-4)
+    worlds.assert_gradient_equals_twin(PinSage(layer_l2=0.1, **SMALL), worlds.small(), twin, rel=1e-3, abs=1e-4)
 
 
 def without_head(params):

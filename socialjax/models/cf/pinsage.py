@@ -16,6 +16,8 @@ from flax import struct
 
 from socialjax.graph import edges, normalise, symmetrise
 from socialjax.models.parts import FactorModel, Factors
+from socialjax.models.protocol import Batch
+from socialjax.models.weight_penalty import weight_penalty
 from socialjax.ops.propagate import Diffusion, diffusion, propagate
 from socialjax.ops.unit import unit
 from socialjax.ops.walks import visits
@@ -44,14 +46,18 @@ class PinSage(FactorModel):
     pairs join to the node, weighted alike, which tables call "PinSage (full-neighbour)". Walks follow training pairs
     and hang on walk_seed. num_neighbours is 50 in the paper; on Yelp, where a node has 7 edges on average, 50 would be
     2.5 million edges in place of 0.5, most of them to nodes met once.
-    normalise_last: x of unit length as well. Scores are then at most 1 and BPR cannot tell good from better: use
-    softmax with a low temperature.
+    layer_l2: lambda on the squared norm of the weights of all layers. normalise_last: x of unit length as well. Scores
+    are then at most 1 and BPR cannot tell good from better: use softmax with a low temperature.
 
     Layers that are normalised do not add up, so an explanation knows taste and item bias only. A new user is fitted to
     the items' vectors: the layers have no h_0 for a node without a free embedding.
     """
 
-    search_space: ClassVar = {"depth": Choice((1, 2)), "init_std": LogUniform(0.01, 0.3)}
+    search_space: ClassVar = {
+        "depth": Choice((1, 2)),
+        "init_std": LogUniform(0.01, 0.3),
+        "layer_l2": LogUniform(1e-6, 1e-2),
+    }
 
     depth: int = 2
     neighbours: Literal["walks", "all"] = "walks"
@@ -63,9 +69,12 @@ class PinSage(FactorModel):
     normalise_last: bool = False
     l2: float = 0.001
     init_std: float = 0.1
+    layer_l2: float = 0.0
 
     def __post_init__(self):
         super().__post_init__()
+        if not self.layer_l2 >= 0:
+            raise ValueError(f"layer_l2 must be at least 0, got {self.layer_l2}")
         for field in ("num_neighbours", "walks", "walk_length"):
             if getattr(self, field) < 1:
                 raise ValueError(f"{field} must be at least 1, got {getattr(self, field)}")
@@ -91,8 +100,13 @@ class PinSage(FactorModel):
         return self._layers(side).apply({"params": params}, side)
 
     def squared_norms(self, params):
-        """The free embeddings and the item bias; the layers go free."""
+        """The free embeddings and the item bias; of the layers, see `penalty`."""
         return self.table_norms(params["tables"])
+
+    def penalty(self, params, side, state, batch: Batch, rng):
+        """layer_l2 times the squared norm of the weights of all layers: f32[B], None for none."""
+        layers = dict.fromkeys((name for name in params if name != "tables"), self.layer_l2)
+        return weight_penalty(params, layers, batch)
 
 
 class PinSageLayers(nn.Module):

@@ -20,7 +20,7 @@ from socialjax.models.protocol import Batch, Traits
 from socialjax.models.social import diffnet_explain
 from socialjax.models.social.features import FEATURE_LAYERS, check_scale_and_penalties, features_for, released_parts
 from socialjax.models.social.links import friends
-from socialjax.models.social.weight_penalty import weight_penalty
+from socialjax.models.weight_penalty import weight_penalty
 from socialjax.ops.activations import ACTIVATIONS
 from socialjax.ops.propagate import Diffusion, propagate
 from socialjax.ops.segment import segment_max

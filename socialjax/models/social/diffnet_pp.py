@@ -29,8 +29,8 @@ from socialjax.models.social import diffnet_pp_explain
 from socialjax.models.social.diffnet_pp_layers import DiffNetPPLayers, DiffNetPPSide, DiffNetPPState
 from socialjax.models.social.features import FEATURE_LAYERS, check_scale_and_penalties, features_for
 from socialjax.models.social.links import friends
-from socialjax.models.social.weight_penalty import weight_penalty
-from socialjax.ranges import Choice
+from socialjax.models.weight_penalty import weight_penalty
+from socialjax.ranges import Choice, LogUniform
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +48,7 @@ class DiffNetPP(FactorModel):
     """
 
     traits: ClassVar[Traits] = Traits(needs=("links",), uses=("user_features", "item_features"))
-    search_space: ClassVar = {"depth": Choice((1, 2, 3))}
+    search_space: ClassVar = {"depth": Choice((1, 2, 3)), "layer_l2": LogUniform(1e-6, 1e-2)}
 
     depth: int = 2
     variant: Literal["paper", "released"] = "released"
