@@ -5,6 +5,7 @@ from pathlib import Path
 
 from socialjax.data import download, file_bytes
 from socialjax.data.errors import DataError
+from socialjax.data.raw.additions import FEATURE_FILES
 from socialjax.data.registry import PUBLISHED, Published
 
 log = logging.getLogger(__name__)
@@ -54,10 +55,11 @@ def find(entry: Published, folder: Path, cached: Path, offline: bool, limits: do
 
 
 def say_unused(entry: Published, folder: Path) -> None:
-    """Says that features lie in `folder` which are not used, and what takes them."""
-    there = [path.name for file in entry.optional if (path := file_bytes.find(folder, file.name)) is not None]
+    """Says that features lie in `folder` which are not used, and what takes them; also where none are published."""
+    there = [path.name for name in FEATURE_FILES if (path := file_bytes.find(folder, name)) is not None]
+    takes = f"{OPTION} takes them" if entry.optional else "--data.features FILE.npy takes a table of items"
     if there:
-        log.info("%s: %s in %s not used; %s takes them", entry.name, " and ".join(there), folder, OPTION)
+        log.info("%s: %s in %s not used; %s", entry.name, " and ".join(there), folder, takes)
 
 
 def names(entry: Published) -> str:

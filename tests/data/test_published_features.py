@@ -80,6 +80,16 @@ def test_features_that_lie_there_are_not_read_unless_they_are_asked_for(small, t
     assert not small.asked
 
 
+def test_features_that_lie_beside_a_set_without_published_ones_are_not_used_silently(
+    small, tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setitem(PUBLISHED, "yelp", dataclasses.replace(PUBLISHED["yelp"], optional=()))
+    folder = folder_of(tmp_path, (*SMALL, "item_vector.npy"), small)
+    with caplog.at_level(logging.INFO, logger="socialjax"):
+        assert load(DataSettings(name="yelp", dir=folder)).item_features is None
+    assert f"item_vector.npy in {folder} not used; --data.features FILE.npy takes a table of items" in caplog.text
+
+
 def test_features_beside_a_named_folder_come_from_the_cache_or_the_network(small, tmp_path):
     settings = DataSettings(name="yelp", dir=folder_of(tmp_path), published_features=True)
     assert load(settings).user_features.shape == (3, 2)
