@@ -31,7 +31,9 @@ class RemoteFile:
     def id_of(self, content: bytes) -> str:
         """The checksum by which this file is known, of another content."""
         if self.blob is not None:
-            return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+            blob = hashlib.sha1(b"blob %d\0" % len(content), usedforsecurity=False)
+            blob.update(content)
+            return blob.hexdigest()
         return hashlib.sha256(content.replace(b"\r\n", b"\n")).hexdigest()
 
     def is_content_of(self, file: FileBytes) -> bool:
