@@ -42,6 +42,14 @@ def read(path: Path, largest: int = LARGEST, nonfinite: bool = False, advice: st
         raise JsonError(f"{visible(path)} is damaged ({visible(error)})" + (f"; {advice}" if advice else "")) from None
 
 
+def read_lines(path: Path, largest: int = LARGEST, advice: str = "") -> list:
+    """What is in a file of one JSON value a line, as `read` reads one."""
+    try:
+        return [_parsed(line, False) for line in _bytes(Path(path), largest).splitlines()]
+    except ValueError as error:
+        raise JsonError(f"{visible(path)} is damaged ({visible(error)})" + (f"; {advice}" if advice else "")) from None
+
+
 def _bytes(path: Path, largest: int) -> bytes:
     about = os.stat(path)
     if not stat.S_ISREG(about.st_mode):  # a pipe would be waited for

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from socialjax.eval.tables import cell, metric_rows
+from socialjax.eval.tables import cell, escaped, metric_rows
 from socialjax.run.report.gather import Kept, main_rows, references
 from socialjax.run.report.paper import Paper, Reported
 
@@ -55,8 +55,9 @@ def legend(paper: Paper, runs: Sequence[Kept]) -> str:
     for run in main_rows(runs):
         model = run.record["settings"]["model"]
         if "objective" in model:
-            losses.setdefault(f"{model['objective']} with {_negatives(model['negatives'])}", []).append(run)
-            biases.setdefault(model["item_bias"], []).append(run)
+            loss = f"{escaped(model['objective'])} with {_negatives(model.get('negatives'))}"
+            losses.setdefault(loss, []).append(run)
+            biases.setdefault(bool(model.get("item_bias")), []).append(run)
     if not losses:
         return ""
     names = lambda some: ", ".join(paper.label(run.name, run.model) for run in some)  # noqa: E731
@@ -66,7 +67,7 @@ def legend(paper: Paper, runs: Sequence[Kept]) -> str:
 
 
 def _negatives(number: int) -> str:
-    return f"{number} negative{'s' * (number != 1)}"
+    return f"{escaped(number)} negative{'s' * (number != 1)}"
 
 
 def best_of(runs: Sequence[Kept]) -> dict[str, Kept]:

@@ -1,18 +1,46 @@
 """Searches for settings that are kept beside the runs they led to, and what they found."""
 
-import json
 from pathlib import Path
+from typing import TypedDict
 
-from socialjax.eval.tables import cell
+from socialjax import json_files
+from socialjax.eval.tables import cell, escaped
+from socialjax.names import below as below_root
+from socialjax.names import identifier
 from socialjax.run import results
 from socialjax.run.report.keep import without_places
 from socialjax.run.report.paper import Paper
+from socialjax.run.report.result_types import Scalar
 from socialjax.run.tuning.search import Search
 from socialjax.train.settings import METRIC
 
 FOLDER = "search"  # beside the kept runs of a data set: search/MODEL.json
 TRIALS = Search.trials
-NEEDED = ("dataset", "data", "model", "training", "trials", "rungs", "settings", "epoch", METRIC)
+AGAIN = "name another, or search again"
+
+
+class Decided(TypedDict):
+    """The settings of the best trial, as far as they decide its figures."""
+
+    model: dict[str, Scalar | list[Scalar]]
+    train: dict[str, Scalar | list[Scalar]]
+
+
+Trial = TypedDict(
+    "Trial",
+    {
+        "trial": int, "rung": int, "epochs": int, "model": dict[str, Scalar | list[Scalar]],
+        "training": dict[str, Scalar | list[Scalar]], METRIC: float | None, "epoch": list[int] | None, "seconds": float,
+    },
+)  # fmt: skip
+Best = TypedDict(
+    "Best",
+    {
+        "dataset": str, "data": str, "model": dict[str, Scalar | list[Scalar]],
+        "training": dict[str, Scalar | list[Scalar]], "trials": int, "rungs": list[int], "settings": Decided,
+        "epoch": list[int], "commit": str, METRIC: float,
+    },
+)  # fmt: skip
 
 
 def keep(folder: Path, kept: Path) -> Path:
@@ -23,23 +51,41 @@ def keep(folder: Path, kept: Path) -> Path:
     path = folder / "best.json"
     if not path.is_file():
         raise ValueError(f"{path} is missing: name the folder of a search that has finished")
-    record = results.read_json(path)
-    if missing := [key for key in NEEDED if key not in record]:
-        raise ValueError(f"{path} is not what a search leaves, it lacks {', '.join(missing)}")
+    record = _checked(path)
     if record["data"] != "real":
         raise ValueError(f"{folder} searched on data that are {record['data']}, not real; such a search is not kept")
-    lines = [json.loads(line) for line in (folder / "trials.jsonl").read_text().splitlines()]
-    said = ("trial", "rung", "epochs", "model", "training", METRIC, "epoch", "seconds")
-    record = without_places(record) | {"all_trials": [{key: line[key] for key in said} for line in lines]}
-    place = kept / record["dataset"] / FOLDER / f"{record['settings']['model']['name']}.json"
+    listed = folder / "trials.jsonl"
+    try:
+        lines = json_files.typed(json_files.read_lines(listed, advice=AGAIN), list[Trial], "trials")
+    except json_files.WrongType as error:
+        raise ValueError(f"{listed} is not what a search leaves: {error}; {AGAIN}") from None
+    record = without_places(record) | {
+        "all_trials": [{key: line[key] for key in Trial.__annotations__} for line in lines]
+    }
+    place = below_root(kept, record["dataset"], FOLDER, f"{record['settings']['model']['name']}.json")
     place.parent.mkdir(parents=True, exist_ok=True)
     results.write_json(place, record)
     return place
 
 
 def kept_searches(kept: Path, dataset: str) -> dict[str, dict]:
-    """Model -> its kept search on the data set."""
-    return {path.stem: results.read_json(path) for path in sorted((kept / dataset / FOLDER).glob("*.json"))}
+    """Model -> its kept search on the data set. Raises ValueError for a file that is none."""
+    folder = kept / identifier(dataset, "a data set") / FOLDER
+    return {path.stem: _checked(path) for path in sorted(folder.glob("*.json"))}
+
+
+def _checked(path: Path) -> dict:
+    """What a search found, of the types and names that it writes. Raises ValueError that names file and field."""
+    record = json_files.read(path, advice=AGAIN)
+    try:
+        json_files.typed(record, Best)
+        identifier(record["dataset"], "a data set")
+        identifier(record["settings"]["model"].get("name"), "a model")
+        if not record["rungs"] or not record["epoch"]:
+            raise ValueError("rungs and epoch want at least one number")
+    except ValueError as error:
+        raise ValueError(f"{path} is not what a search leaves: {error}; {AGAIN}") from None
+    return record
 
 
 def is_of(search: dict, record: dict) -> bool:
@@ -54,17 +100,19 @@ def found(paper: Paper, some: dict[str, dict]) -> list[list[str]]:
     for model in sorted(some, key=lambda name: paper.place(name, name)):
         record = some[model]
         chosen = dict(record["model"])
-        shared = [f"{chosen.pop('objective')} {chosen.pop('negatives')}", chosen.pop("l2"), chosen.pop("dropout")]
+        loss, negatives, *shared = (chosen.pop(name, "none") for name in ("objective", "negatives", "l2", "dropout"))
+        shared = [f"{loss} {negatives}", *shared]
         own = ", ".join(f"{name} {value}" for name, value in chosen.items())
         epoch = " ".join(map(str, record["epoch"]))
-        row = [cell(record[METRIC]), epoch, record["trials"], *shared, record["training"]["learning_rate"], own]
+        rate = record["training"].get("learning_rate", "none")
+        row = [cell(record[METRIC]), epoch, record["trials"], *shared, rate, own]
         table.append([paper.models.get(model, model), *map(str, row)])
     return table
 
 
 def below(some: dict[str, dict]) -> str:
     """The line below the table: by which commits and on which seeds, and whether one was cut by its last epoch."""
-    commits = ", ".join(dict.fromkeys(record["commit"][:7] for record in some.values()))
+    commits = ", ".join(dict.fromkeys(escaped(record["commit"][:7]) for record in some.values()))
     cut = [name for name, record in some.items() if max(record["epoch"]) >= record["rungs"][-1]]
     said = f" Best at the last epoch allowed, so cut: {', '.join(cut)}." if cut else " No chosen epoch is at its cap."
     return (
