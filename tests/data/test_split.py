@@ -104,11 +104,19 @@ def test_k_core_is_what_taking_away_pairs_one_by_one_leaves(k):
 def test_hold_out_takes_a_share_of_each_user_or_one_each():
     pairs = some_pairs()
     train, validation = split.hold_out_validation(pairs, 0.2, seed=1)
-    assert as_set(train) | as_set(validation) == as_set(pairs)
+    assert as_set(train) | as_set(validation) == as_set(pairs) and not as_set(train) & as_set(validation)
     n, held = np.bincount(pairs.user, minlength=40), np.bincount(validation.user, minlength=40)
     np.testing.assert_array_equal(held, n // 5)
     train, validation = split.hold_out_validation(interactions([0, 0, 1], [1, 2, 3]), 0.2)
     assert (len(validation), set(validation.user.tolist())) == (1, {0})  # too few for a share; user 1 keeps its pair
+
+
+def test_shares_are_the_decimals_that_are_written():
+    """0.29 of 100 pairs are 29: as floating-point numbers, 0.29 x 100 is less."""
+    pairs = interactions(np.zeros(1000, int), np.arange(1000))
+    assert [len(part) for part in split.by_ratio(pairs, (0.29, 0.57))] == [140, 290, 570]
+    assert [len(part) for part in split.by_ratio(pairs, (0.005, 0.003))] == [992, 5, 3]
+    assert len(split.hold_out_validation(pairs, 0.29)[1]) == 290
 
 
 @pytest.mark.parametrize("ratios", [(0.5, 0.5), (-0.1, 0.2), (0.1, float("nan")), (0.1, 0.1, 0.1)])

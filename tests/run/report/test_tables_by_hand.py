@@ -93,6 +93,8 @@ def test_trainings_are_compared_by_the_means_of_their_seeds():
     assert one.trainings.p == pytest.approx(0.155958, rel=1e-5)
     assert one.trainings.high == pytest.approx(0.5 + 12.7062 * 0.125, rel=1e-5)  # t(.975, 1) sqrt(.03125 / 2)
     assert one.p_trainings == pytest.approx(0.155958, rel=1e-5)  # twice that, but NDCG's 0 comes first: 1 x
+    many = kept("fm", hr=((0, 1, 2),) * 4, ndcg=((0,),) * 4, seeds=(0, 1, 2))
+    assert comparisons.against([(many, BASE)])[0].trainings.num_a == 3
     alone = kept("fm", hr=((0,),) * 4, ndcg=((0,),) * 4, seeds=(0,))
     told = comparisons.against([(alone, BASE)])[0]
     assert told.trainings is None and told.p_trainings is None
