@@ -36,6 +36,8 @@ class Arguments:
     """So many may survive, but none that must be killed."""
     timeout: float = 600.0
     """Seconds for the tests of one mutant."""
+    passing: bool = False
+    """The tests have just passed without a mutant, so that they need not run first."""
     workdir: Path = Path("runs/mutants")
     """Where verdicts and compiled programs are kept."""
 
@@ -56,9 +58,8 @@ def main(words: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the tests that run end too
     folder, verdicts = (ROOT / chosen.workdir).absolute(), []
     try:
-        for verdict in run(
-            mutants, ROOT, Kept(folder / "verdicts.json"), folder / "compiled", chosen.jobs, chosen.timeout
-        ):
+        kept, compiled = Kept(folder / "verdicts.json"), folder / "compiled"
+        for verdict in run(mutants, ROOT, kept, compiled, chosen.jobs, chosen.timeout, chosen.passing):
             verdicts.append(verdict)
             print(verdict, flush=True)
     except (Rotten, Broken) as error:
