@@ -6,11 +6,12 @@
 
 The features (user_vector.npy, item_vector.npy, 32 MB) are published at github.com/PeiJieSun/diffnet, folder
 diffnet-tensorflow-v1-python3/data/yelp, and are downloaded when they are not at hand; where they cannot be had, the
-command ends with an error and trains nothing. They were not at hand where these settings were chosen: that was done on
-validation with simulated ones (docs/diffnet.md). `python -m experiments.diffnet_yelp --preset features-32` shows one
-run beside the authors' figures, by their protocol and at their width.
+command ends with an error and trains nothing. They were not at hand where these settings were made, and no row was
+trained to its end: the scale of DiffNet's features was chosen on validation in short runs with simulated ones
+(docs/diffnet.md), all else is the setting for ids only. `python -m experiments.diffnet_yelp --preset features-32` shows
+one run beside the authors' figures, by their protocol and at their width.
 
-Expect on 2 cores: 3 to 5 minutes a seed and row, DiffNet++ 10.
+Expect on 2 cores: 5 minutes a seed and row, DiffNet++ 10 and more (estimated from short runs).
 """
 
 import sys
@@ -22,11 +23,13 @@ from socialjax.train.settings import TrainSettings
 
 TRAIN = TrainSettings(epochs=200, evaluate_every=4, patience=40)
 SOFTMAX = {"objective": "softmax", "negatives": 16, "l2": 0.05, "dropout": 0.6}
-DIFFNET = {**SOFTMAX, "layers": "all", "exclude_target": True}
+DIFFNET = {**SOFTMAX, "layers": "all", "exclude_target": True, "feature_scale": 0.02}
 SETTINGS = {
     "diffnet": Setting(DIFFNET, TRAIN),
     "diffnet-32": Setting({**DIFFNET, "dim": 32}, TRAIN, model="diffnet"),
-    "diffnet-paper": Setting({**DIFFNET, "variant": "paper", "activation": "tanh"}, TRAIN, model="diffnet"),
+    "diffnet-paper": Setting(
+        {**DIFFNET, "variant": "paper", "activation": "tanh", "feature_scale": 0.05}, TRAIN, model="diffnet"
+    ),
     "diffnet-ids": Setting({**DIFFNET, "use_features": False}, TRAIN, model="diffnet"),
     "diffnet_pp": Setting(SOFTMAX, TRAIN),
     "fm": Setting(SOFTMAX, TRAIN),
