@@ -49,7 +49,7 @@ def shop(tmp_path, monkeypatch):
     return [*map(str, [*words, *training, "--hidden", 8, "--dropout", 0.1])]
 
 
-def test_photos_come_to_accuracies_maps_and_a_page_and_a_second_time_nothing_is_trained(shop, tmp_path, capsys):
+def test_photos_come_to_accuracies_maps_and_a_page_and_again_without_training(shop, tmp_path, capsys, monkeypatch):
     assert sen_fashion.main(shop) == 0
     found = json.loads((tmp_path / "run" / "result.json").read_text())
     assert set(found["accuracy"]) == {"colour"}  # the other columns have one class: nothing to learn
@@ -64,7 +64,10 @@ def test_photos_come_to_accuracies_maps_and_a_page_and_a_second_time_nothing_is_
     assert page in capsys.readouterr().out and "| colour | 1.000 | - | 1.000 |" in page
     with Image.open(tmp_path / "run" / "maps.png") as sheet:
         assert sheet.height > 3 * sheet.width  # eight photos, each with one attribute beside it
-    assert sen_fashion.main(shop) == 0
+    with monkeypatch.context() as patch:  # what a result is adorned with costs no result
+        patch.setattr(sen_fashion, "draw_sheet", lambda *_: 1 / 0)
+        assert sen_fashion.main(shop) == 0
+    assert "maps.png could not be made (ZeroDivisionError" in capsys.readouterr().err
     again = json.loads((tmp_path / "run" / "result.json").read_text())
     assert again["seconds"]["training"] == found["seconds"]["training"]
     assert {**again, "seconds": 0} == {**found, "seconds": 0}
