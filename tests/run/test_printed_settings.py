@@ -100,7 +100,7 @@ def test_the_table_of_what_was_found_has_a_line_for_every_row_that_was_searched(
     beside = {"fm"}  # BPR's, whose model it is of ids alone
     assert set(ROWS) == {row for row, of in baselines_yelp.SETTINGS.items() if not of.model} - beside
     assert baselines_yelp.SETTINGS["fm"] == baselines_yelp.SETTINGS["bpr"]
-    assert baselines_flickr.SETTINGS == baselines_yelp.SETTINGS
+    assert baselines_flickr.STUDY.settings == baselines_yelp.STUDY.settings == baselines_yelp.SETTINGS
 
 
 @pytest.mark.parametrize("row", ROWS)

@@ -89,7 +89,13 @@ def change_notes(folder):
     path.write_text(json.dumps(notes | {"best_step": 77}))
 
 
-DAMAGES = [overwrite, truncate, remove_arrays, remove_state, empty_files, change_notes]
+def exchange_arrays(folder):
+    """Whole files, which say nothing wrong of themselves, but those of the step before."""
+    shutil.rmtree(folder / "state")
+    shutil.copytree(folder.parent / str(int(folder.name) - 1) / "state", folder / "state")
+
+
+DAMAGES = [overwrite, truncate, remove_arrays, remove_state, empty_files, change_notes, exchange_arrays]
 
 
 def test_without_a_checkpoint_there_is_nothing_to_restore(tmp_path):
