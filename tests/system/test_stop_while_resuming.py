@@ -45,11 +45,11 @@ def stopped_again_and_again(commands, folder, times, epochs):
     draw, codes, words = random.Random(times), {}, words_of(commands, folder, epochs)
     ready = Ready("experiments.train", folder.parent, commands.environment)
     try:
-        process = ready.start(*words)
+        process, began = ready.start(*words), time.monotonic()
         wait_for(lambda: len(steps(folder)) > 1, lambda: is_alive(process))
+        to_read = time.monotonic() - began  # seconds from the start to the end of reading; measured below
         os.kill(process, signal.SIGTERM)
         assert ready.end()[0] == 143
-        to_read = 2.0  # seconds from the start to the end of reading, as last seen
         for _ in range(times):
             before, process, began = steps(folder), ready.start(*words), time.monotonic()
             moment, has_read = draw.uniform(0, 1.3 * to_read), None
