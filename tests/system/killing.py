@@ -140,7 +140,8 @@ class Ready:
         assert self._process.stdout.readline() == "ready\n"
 
     def start(self, *words) -> int:
-        """The number of the process."""
+        """The number of the process; what the one before it said is forgotten."""
+        self.log.write_text("")
         self._process.stdin.write(json.dumps([list(map(str, words)), str(self.log)]) + "\n")
         self._process.stdin.flush()
         return int(self._process.stdout.readline())
