@@ -12,7 +12,7 @@ Expect on 2 cores: 2 to 3 minutes a seed, seed 0 HR@10 0.328, NDCG@10 0.200 (sam
 0.066).
 Reported with review features, D = 32, sampled1000-official and an epoch chosen on test: 0.3437, 0.2095. These features
 are published in the authors' repository and were not at hand where our figures were made: the scale of the preset
-`features` was chosen in short runs with simulated ones (docs/diffnet.md), and what it reaches is not known.
+`features` was chosen with simulated ones, with which it is as good as ids only (docs/diffnet.md).
 """
 
 import dataclasses

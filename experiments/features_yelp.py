@@ -6,10 +6,10 @@
 
 The features (user_vector.npy, item_vector.npy, 32 MB) are published at github.com/PeiJieSun/diffnet, folder
 diffnet-tensorflow-v1-python3/data/yelp, and are downloaded when they are not at hand; where they cannot be had, the
-command ends with an error and trains nothing. They were not at hand where these settings were made, and no row was
-trained to its end: the scale of DiffNet's features was chosen on validation in short runs with simulated ones
-(docs/diffnet.md), all else is the setting for ids only. `python -m experiments.diffnet_yelp --preset features-32` shows
-one run beside the authors' figures, by their protocol and at their width.
+command ends with an error and trains nothing. They were not at hand where these settings were made: the scale of
+DiffNet's features was chosen on validation with simulated ones (docs/diffnet.md), all else is the setting for ids only.
+`python -m experiments.diffnet_yelp --preset features-32` shows one run beside the authors' figures, by their protocol
+and at their width.
 
 Expect on 2 cores: 5 minutes a seed and row, DiffNet++ 10 and more (estimated from short runs).
 """
