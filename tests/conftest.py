@@ -1,6 +1,7 @@
 """Eight virtual CPU devices, silent broadcasting is an error, warnings are errors (pyproject.toml), quick compiling."""
 
 import os
+import signal
 import tempfile
 
 os.environ["JAX_PLATFORMS"] = os.environ.get("JAX_PLATFORMS", "cpu")
@@ -13,6 +14,7 @@ os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 import jax
 import pytest
 
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored, in the processes that tests start as well
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_default_matmul_precision", "float32")
 

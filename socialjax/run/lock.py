@@ -30,6 +30,8 @@ def only_one(folder: Path, waits_for: str = "") -> Iterator[None]:
     """
     with contextlib.ExitStack() as closing:
         try:
+            made = [place for place in (folder, *folder.parents) if not place.exists()]
+            closing.callback(_remove_empty, made)
             folder.mkdir(parents=True, exist_ok=True)
             opened = os.open(folder, os.O_RDONLY)
             closing.callback(os.close, opened)
@@ -53,6 +55,13 @@ def only_writer(file: Path) -> Iterator[None]:
             yield
     except Held:
         raise Held(f"another run is at work on {file}; wait until it has ended, or name another file") from None
+
+
+def _remove_empty(folders: list[Path]) -> None:
+    """Whoever is refused after the lock was taken leaves no empty folder behind."""
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
 
 
 def _lock(opened: int, folder: Path, waits_for: str) -> None:

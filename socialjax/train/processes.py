@@ -4,12 +4,17 @@ All processes must make the same calls in the same order. Whatever a decision is
 them (clocks, signals, rounding) is exchanged first.
 """
 
+import contextlib
 import os
+import signal
+import threading
+from collections.abc import Iterator
 
 import jax
 import numpy as np
 
 from socialjax import stop
+from socialjax.train.signals import HANDLED
 
 
 def join_processes() -> None:
@@ -20,7 +25,8 @@ def join_processes() -> None:
     if not coordinator or jax.distributed.is_initialized():
         return
     if coordinator == "auto":
-        jax.distributed.initialize()
+        with _own_handlers():
+            jax.distributed.initialize()
         return
     try:
         count, number = (int(os.environ[name]) for name in ("SOCIALJAX_NUM_PROCESSES", "SOCIALJAX_PROCESS_ID"))
@@ -28,7 +34,18 @@ def join_processes() -> None:
         raise ValueError(
             f"with SOCIALJAX_COORDINATOR, SOCIALJAX_NUM_PROCESSES and SOCIALJAX_PROCESS_ID must be numbers: {error}"
         ) from None
-    jax.distributed.initialize(coordinator, num_processes=count, process_id=number)
+    with _own_handlers():
+        jax.distributed.initialize(coordinator, num_processes=count, process_id=number)
+
+
+@contextlib.contextmanager
+def _own_handlers() -> Iterator[None]:
+    """Puts our handlers of signals back: JAX takes SIGTERM for itself when processes join, and tells nobody."""
+    before = {number: signal.getsignal(number) for number in HANDLED}
+    yield
+    for number, handler in before.items():
+        if handler is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(number, handler)
 
 
 def is_first() -> bool:

@@ -145,10 +145,13 @@ def test_a_batch_is_the_sum_of_its_rows_in_any_order(name):
     whole = of.loss(of.params, of.side, of.batch)
     weights = np.diag(of.batch.weight)
     alone = [of.loss(of.params, of.side, of.batch.replace(weight=weight)) for weight in weights]
-    assert_close(jax.tree.map(lambda *parts: sum(parts), *alone), whole, rtol=1e-4, atol=1e-5)
+    # CDL's gradients reach 1e8: what is left of a sum of such numbers is as exact as they are.
+    largest = max(float(np.abs(leaf).max(initial=0.0)) for leaf in jax.tree.leaves(whole))
+    close = {"rtol": 1e-4, "atol": max(1e-5, 1e-8 * largest)}
+    assert_close(jax.tree.map(lambda *parts: sum(parts), *alone), whole, **close)
     order = np.random.default_rng(3).permutation(12)
     turned = jax.tree.map(lambda leaf: leaf[order], of.batch)
-    assert_close(of.loss(of.params, of.side, turned), whole, rtol=1e-4, atol=1e-5)
+    assert_close(of.loss(of.params, of.side, turned), whole, **close)
 
 
 @pytest.mark.parametrize("name", EVERY)

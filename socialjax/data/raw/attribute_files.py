@@ -75,6 +75,8 @@ def read(folder: Path, name: str) -> Dataset:
         sums = file_checksums([folder / COLUMNS, folder / DESCRIBED])
         described = json_files.typed(json_files.read(folder / DESCRIBED), Described)
         columns = npz_files.read(folder / COLUMNS, largest=LARGEST)
+        if file_checksums([folder / COLUMNS, folder / DESCRIBED]) != sums:
+            raise ChangedError(f"{folder} was written to while it was read; start again when that has ended")
         made = described["provenance"]
         attributes = Attributes(
             names=described["names"],
@@ -99,6 +101,4 @@ def read(folder: Path, name: str) -> Dataset:
     if data.name != name:
         raise DataError(f"{folder} holds data set '{data.name}', not '{name}'; give --data.name {data.name}")
     check(data)
-    if file_checksums([folder / COLUMNS, folder / DESCRIBED]) != sums:
-        raise ChangedError(f"{folder} was written to while it was read; start again when that has ended")
     return dataclasses.replace(data, provenance=dataclasses.replace(data.provenance, files=made.files | sums))

@@ -160,12 +160,12 @@ def in_turn(study):
     settings = {
         "svdpp": Setting({"dim": 4}, TRAIN, start="bpr"),
         "bpr": Setting({"dim": 4}, TRAIN),
-        "bpr on": Setting({"dim": 4}, TRAIN, model="bpr", start="bpr"),
+        "bpr-on": Setting({"dim": 4}, TRAIN, model="bpr", start="bpr"),
         "wild": Setting({"dim": 4}, WILD, model="bpr"),
         "lost": Setting({"dim": 4}, TRAIN, model="svdpp", start="wild"),
     }
     sweeps = {"pool": (("svdpp",), ({"exponent": 1.0, "tied": True}, {"exponent": 0.5}))}
-    return dataclasses.replace(study, settings=settings, sweeps=sweeps, over="bpr on")
+    return dataclasses.replace(study, settings=settings, sweeps=sweeps, over="bpr-on")
 
 
 def test_rows_start_from_others_and_are_set_beside_one(in_turn, command, tmp_path):
@@ -174,8 +174,8 @@ def test_rows_start_from_others_and_are_set_beside_one(in_turn, command, tmp_pat
     assert code == 1 and lines["failed: wild, lost; the same command tries them again"]
     assert "lost failed: wild, from which it starts, has failed" in error
     assert "from " + str(tmp_path / "bpr") + ": item_bias, items, users; drawn anew: nothing" in error
-    assert "NDCG@10 over bpr on" in out and "+0.0%" in lines["bpr on"] and "%" not in lines["popularity"]
-    ours, theirs = (json.loads((tmp_path / row / "result.json").read_text()) for row in ("svdpp", "bpr on"))
+    assert "NDCG@10 over bpr-on" in out and "+0.0%" in lines["bpr-on"] and "%" not in lines["popularity"]
+    ours, theirs = (json.loads((tmp_path / row / "result.json").read_text()) for row in ("svdpp", "bpr-on"))
     ratio = ours["metrics"]["NDCG@10"]["mean"] / theirs["metrics"]["NDCG@10"]["mean"] - 1
     assert f"{ratio:+.1%}" in lines["svdpp"]
     assert ours["settings"]["start"] == theirs["settings"]["start"] is not None
@@ -184,7 +184,7 @@ def test_rows_start_from_others_and_are_set_beside_one(in_turn, command, tmp_pat
 def test_a_sweep_of_several_settings_takes_along_what_it_starts_from_and_is_set_beside(in_turn, command, tmp_path):
     code, out, _ = command("--workdir", tmp_path, "--seeds", 0, "--sweep", "pool", of=in_turn)
     labels = [line.split("  ")[0] for line in out.splitlines()[6:]]
-    assert code == 0 and labels == ["bpr", "bpr on", "svdpp exponent=1.0,tied=True", "svdpp exponent=0.5"]
+    assert code == 0 and labels == ["bpr", "bpr-on", "svdpp exponent=1.0,tied=True", "svdpp exponent=0.5"]
     assert (tmp_path / "sweeps" / "svdpp" / "exponent=1.0,tied=True" / "result.json").exists()
     assert (tmp_path / "svdpp" / "result.json").exists()
     code, _, error = command("--workdir", tmp_path, "--sweep", "dim", of=in_turn)
@@ -192,7 +192,7 @@ def test_a_sweep_of_several_settings_takes_along_what_it_starts_from_and_is_set_
 
 
 def test_a_start_whose_code_has_changed_is_made_again_first(in_turn, command, tmp_path):
-    arguments = ("--workdir", tmp_path, "--seeds", 0, "--only", "bpr on")
+    arguments = ("--workdir", tmp_path, "--seeds", 0, "--only", "bpr-on")
     assert command(*arguments, of=in_turn)[0] == 0
     for path in (tmp_path / "bpr" / "result.json", tmp_path / "bpr" / "seed_0" / "result.json"):
         path.write_text(json.dumps({**json.loads(path.read_text()), "code": "0123456789abcdef"}))
