@@ -12,6 +12,7 @@ import pytest
 
 from experiments import diffnet_flickr, diffnet_pp_yelp, diffnet_yelp, tables
 from experiments._papers import DIFFNET, PAPERS
+from socialjax import npz_files
 from socialjax.data import sources
 from socialjax.data.sources import DataSettings
 from socialjax.models.cf.bpr import BPR
@@ -88,7 +89,7 @@ def test_a_kept_run_is_the_run_without_the_machine_it_ran_on(runs, kept, run_hom
         assert after["settings_hash"] == settings_hash(before) == settings_hash(after)
         one = read(kept / "cafes" / name)
         for metric in ("HR@5", "HR@10", "NDCG@5", "NDCG@10"):
-            seeds = [np.load(folder / f"seed_{seed}" / "per_user.npz") for seed in before["seeds"]]
+            seeds = [npz_files.read(folder / f"seed_{seed}" / "per_user.npz") for seed in before["seeds"]]
             want = np.mean([seed[metric].astype(np.float64) for seed in seeds], axis=0)
             np.testing.assert_array_equal(one.user_means(metric), want)
             np.testing.assert_array_equal(one.users, seeds[0]["users"])
