@@ -1,12 +1,14 @@
 """Settings of a model found on validation: the same trials for every model, cut by successive halving.
 
-    python -m experiments.tune bpr --data.name yelp --trials 8
-    python -m experiments.tune diffnet --data.name yelp --trials 8 --model.layers all --jobs 2
+    python -m experiments.tune bpr --data.name yelp
+    python -m experiments.tune diffnet --data.name yelp --model.variant paper --jobs 2
     python -m experiments.tune svdpp --data.name lastfm --rungs 10 30 90 --seeds 0 1
 
-The space is in `socialjax/run/tuning/space.py`. The same command goes on with a search that was stopped; more trials
-add to one that has finished. The test part is taken away before anything is trained.
-Expect on 2 cores, Yelp, 8 trials: 640 epochs at most, about 10 minutes for BPR and 20 for graph models.
+The shared ranges are in `socialjax/run/tuning/space.py`, a model's own in its `search_space`. The same command goes on
+with a search that was stopped; more trials add to one that has finished. The test part is taken away before anything is
+trained.
+Expect 640 epochs for the first rung and up to 1,440 more, which patience cuts: on Yelp and 2 cores a quarter of an hour
+for BPR, half an hour and more for graph models (estimated from the time of an epoch).
 """
 
 import sys
