@@ -10,6 +10,7 @@ import logging
 import os
 import re
 import sys
+import warnings
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
@@ -27,6 +28,7 @@ OURS = ("fingerprint", "arrays", "check")  # what is added to the notes
 MOST_TRIED = 8  # checkpoints looked at in a folder of strangers; ours keeps two
 CLOSED = "Event loop is closed"
 NEVER_ASKED = "exception was never retrieved"
+NEVER_STARTED = r"coroutine 'Store\._get_array_metadatas' was never awaited"
 MISSING = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 ASIDE = "damaged-"  # before the step in the name of a folder in which Orbax does not look
 DAMAGE = (digests.Damaged, ValueError, LookupError, TypeError, AttributeError, EOFError, zlib.error, *MISSING)
@@ -273,7 +275,8 @@ def _reason(error: Exception) -> str:
 
 def _hush_echoes() -> None:
     """Once: the first failure of a read or a write is raised to us; Orbax's other tasks then end as tracebacks that
-    nobody can catch: of its event loop, closed by then, and of tasks whose exceptions were never asked for."""
+    nobody can catch: of its event loop, closed by then, and of tasks whose exceptions were never asked for; what it had
+    not yet started is warned of where it is thrown away."""
     before = sys.unraisablehook
 
     def report(found):
@@ -282,6 +285,7 @@ def _hush_echoes() -> None:
 
     if getattr(before, "__qualname__", "") != report.__qualname__:
         sys.unraisablehook = report
+        warnings.filterwarnings("ignore", NEVER_STARTED, RuntimeWarning)
         logging.getLogger("asyncio").addFilter(_no_echo)
 
 

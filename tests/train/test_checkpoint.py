@@ -1,11 +1,13 @@
 """Checkpoints: damaged ones are noticed and passed over, foreign ones refused, and any number of devices reads them."""
 
 import errno
+import gc
 import json
 import logging
 import re
 import shutil
 import sys
+import warnings
 from types import SimpleNamespace
 
 import jax
@@ -260,6 +262,26 @@ def test_late_answers_to_a_closed_loop_are_hushed_and_nothing_else(monkeypatch, 
     assert [str(found.exc_value) for found in heard] == ["something else"]
     Checkpoints(tmp_path / "three", "ours").close()
     assert sys.unraisablehook is hook, "installed once"
+
+
+def test_reads_that_orbax_never_started_are_hushed_and_nothing_else(monkeypatch, tmp_path):
+    class Store:
+        async def _get_array_metadatas(self):
+            pass
+
+        async def another(self):
+            pass
+
+    for started in (Store._get_array_metadatas, Store.another):
+        started.__qualname__ = started.__qualname__.split(".<locals>.")[1]
+    monkeypatch.setattr(sys, "unraisablehook", lambda found: None)  # not ours: installed anew
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        Checkpoints(tmp_path / "one", "ours").close()
+        Store()._get_array_metadatas()
+        Store().another()
+        gc.collect()
+    assert [str(each.message) for each in warned] == ["coroutine 'Store.another' was never awaited"]
 
 
 def test_the_second_failures_of_a_write_are_hushed_and_nothing_else(tmp_path, caplog):
