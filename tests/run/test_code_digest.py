@@ -1,88 +1,222 @@
-"""The digest of a model's code follows what the model is made of, and nothing else."""
+"""The digest of a model's code follows what the code does, not where it lies or what things are called."""
 
+import ast
 import shutil
+from pathlib import Path
 
 import pytest
 
 from socialjax import models
-from socialjax.run import code_digest
+from socialjax.run.code_digest import ROOT, code_digest, digest
 
-PARTS = "socialjax.models.parts"
+MODEL = '''"""A model."""
+import dataclasses
+import jax.numpy as jnp
+from package.parts import Base, helper
+from package import losses
 
-
-@pytest.fixture
-def copied(tmp_path):
-    """A copy of the package, to be edited: (root, digest of a module in it)."""
-    for part in ("models", "ops", "graph.py"):
-        found = code_digest.ROOT / part
-        place = tmp_path / "socialjax" / part
-        shutil.copytree(found, place) if found.is_dir() else shutil.copy(found, place)
-    root = tmp_path / "socialjax"
-
-    def digest(module):
-        path = root.joinpath(*module.split(".")[1:]).with_suffix(".py")
-        return code_digest.digest.__wrapped__(module, path, root)
-
-    return root, digest
+SCALE = 2.0
+UNUSED = 1
 
 
-def append(path, text):
-    path.write_text(path.read_text() + text)
+@dataclasses.dataclass(frozen=True)
+class Model(Base):
+    """Words."""
+
+    depth: int = 2
+    search_space: dict = dataclasses.field(default_factory=dict)
+
+    def loss(self, values, rng=None):
+        """Words."""
+        total = helper(values, scale=SCALE)
+        if total is None:
+            raise ValueError("no total")
+        return losses.squared(jnp.sum(total)) + sum(each for each in values)
+
+    def explain(self, values):
+        return values
+'''
+PARTS = """class Base:
+    def score(self, values):
+        from .late import weight
+        return weight * values
 
 
-BPR, DIFFNET = "socialjax.models.cf.bpr", "socialjax.models.social.diffnet"
+def helper(values, scale):
+    return values * scale
+"""
+LOSSES = """import jax
+
+
+@jax.custom_vjp
+def squared(x):
+    return x * x
+
+
+def _forward(x):
+    return x * x, x
+
+
+def _backward(x, gradient):
+    return (2 * x * gradient,)
+
+
+squared.defvjp(_forward, _backward)
+
+
+def another(x):
+    return -x
+"""
+FILES = {"model.py": MODEL, "parts.py": PARTS, "losses.py": LOSSES, "late.py": "weight = 3\n", "__init__.py": ""}
+
+
+def of(folder: Path, files: dict[str, str], module: str = "model", name: str = "Model") -> str:
+    """The digest of package.MODULE.NAME where `files` are the package."""
+    root = folder / "package"
+    shutil.rmtree(root, ignore_errors=True)
+    for file, text in files.items():
+        (root / file).parent.mkdir(parents=True, exist_ok=True)
+        (root / file).write_text(text)
+    return digest.__wrapped__(f"package.{module}", name, root.joinpath(*module.split(".")).with_suffix(".py"), root)
+
+
+def edited(*changes: tuple[str, str, str]) -> dict[str, str]:
+    files = dict(FILES)
+    for file, old, new in changes:
+        assert old in files[file]
+        files[file] = files[file].replace(old, new)
+    return files
+
+
+SAME = {
+    "comments, docstrings, layout": [("model.py", '"""Words."""', '"""Other words."""\n\n    # why')],
+    "annotations": [("model.py", "self, values, rng=None)", "self, values: list, rng: int | None = None) -> float")],
+    "local names": [("model.py", "total", "summed"), ("model.py", "each for each in", "value for value in")],
+    "arguments by another name": [("parts.py", "scale", "factor"), ("model.py", "scale=SCALE", "factor=SCALE")],
+    "an argument by its name": [("model.py", "helper(values, scale=SCALE)", "helper(scale=SCALE, values=values)")],
+    "the words of an error": [("model.py", "no total", "nothing came")],
+    "another function": [("losses.py", "return -x", "return +x")],
+    "a constant that nobody reads": [("model.py", "UNUSED = 1", "UNUSED = 2")],
+    "ranges of a search": [("model.py", "default_factory=dict", "default_factory=list")],
+    "explanations": [("model.py", "return values\n", "return -values\n")],
+    "a function by another name": [("parts.py", "helper", "scaled"), ("model.py", "helper", "scaled")],
+    "an import by another name": [("model.py", "jnp.", "np."), ("model.py", "numpy as jnp", "numpy as np")],
+    "a name instead of a module": [
+        ("model.py", "from package import losses", "from .losses import squared as square"),
+        ("model.py", "losses.squared(", "square("),
+    ],
+    "the order of imports": [
+        (
+            "model.py",
+            "from package.parts import Base, helper\nfrom package import losses",
+            "import package.losses as losses\nfrom package.parts import helper, Base",
+        )
+    ],
+}
+OTHER = {
+    "a constant": [("model.py", "SCALE = 2.0", "SCALE = 2.5")],
+    "a default": [("model.py", "depth: int = 2", "depth: int = 3")],
+    "a new field": [("model.py", "depth: int = 2", "depth: int = 2\n    width: int = 1")],
+    "a field by another name": [("model.py", "depth: int", "layers: int")],
+    "a formula": [("parts.py", "values * scale", "values + scale")],
+    "arguments exchanged": [("parts.py", "(values, scale)", "(scale, values)")],
+    "a gradient that is given below": [("losses.py", "2 * x * gradient", "x * gradient")],
+    "who gives the gradient": [("losses.py", "defvjp(_forward, _backward)", "defvjp(_forward, another)")],
+    "a decorator": [("losses.py", "@jax.custom_vjp", "@jax.custom_jvp")],
+    "a base": [("model.py", "class Model(Base)", "class Model")],
+    "what a base does": [("parts.py", "return weight * values", "return weight - values")],
+    "an import within a function": [("late.py", "weight = 3", "weight = 4")],
+    "a function of a library": [("model.py", "jnp.sum", "jnp.mean")],
+    "a condition": [("model.py", "if total is None", "if total is not None")],
+    "the variable that is meant": [("model.py", "for each in values", "for each in total")],
+}
+
+
+@pytest.mark.parametrize("changes", SAME.values(), ids=SAME)
+def test_what_changes_no_figure_does_not_count(tmp_path, changes):
+    assert of(tmp_path, edited(*changes)) == of(tmp_path, FILES)
+
+
+@pytest.mark.parametrize("changes", OTHER.values(), ids=OTHER)
+def test_what_may_change_a_figure_counts(tmp_path, changes):
+    assert of(tmp_path, edited(*changes)) != of(tmp_path, FILES)
+
+
+def test_moves_and_merges_do_not_count(tmp_path):
+    before = of(tmp_path, FILES)
+    moved = edited(
+        ("model.py", "package.parts", "package.deep.pieces"), ("model.py", "package import", "package.deep import")
+    )
+    moved["deep/pieces.py"] = moved.pop("parts.py").replace("from .late", "from ..late")
+    moved["deep/losses.py"], moved["deep/__init__.py"] = moved.pop("losses.py"), ""
+    moved["deep/model.py"] = moved.pop("model.py")
+    assert of(tmp_path, moved, "deep.model") == before
+    merged = edited(("model.py", "from package.parts import Base, helper", "from package.losses import Base, helper"))
+    merged["losses.py"] += merged.pop("parts.py")
+    assert of(tmp_path, merged) == before
+    passed_on = edited(
+        ("model.py", "from package.parts import Base, helper", "from package import Base, helper as helper")
+    )
+    passed_on["__init__.py"] = "from package.parts import Base, helper\n"
+    assert of(tmp_path, passed_on) == before
+    renamed = edited(("model.py", "class Model", "class Renamed"))
+    assert of(tmp_path, renamed, name="Renamed") == before
+
+
+def test_definitions_that_lead_to_each_other_end(tmp_path):
+    circle = {"__init__.py": "", "model.py": "from package.b import g\ndef Model(n):\n    return g(n)\n"}
+    circle["b.py"] = "from package import model\ndef g(n):\n    return model.Model(n - 1) if n else g(n)\n"
+    before = of(tmp_path, circle)
+    circle["b.py"] = circle["b.py"].replace("n - 1", "n - 2")
+    assert of(tmp_path, circle) != before
+    with pytest.raises(ValueError, match="run in a circle"):
+        of(
+            tmp_path,
+            {
+                "__init__.py": "",
+                "model.py": "from package.b import f\ndef Model():\n    f()\n",
+                "b.py": "from package.model import f\n",
+            },
+        )
+
+
+def test_a_module_that_is_handed_on_counts_whole(tmp_path):
+    files = edited(("model.py", "losses.squared(jnp.sum(total))", "getattr(losses, self.name)(total)"))
+    before = of(tmp_path, files)
+    files["losses.py"] = files["losses.py"].replace("return -x", "return +x")
+    assert of(tmp_path, files) != before
 
 
 def test_each_model_has_its_own_digest():
-    found = {name: code_digest.code_digest(kind) for name, kind in models.MODELS.items()}
-    assert len(set(found.values())) == len(found) and all(len(digest) == 16 for digest in found.values())
-    assert code_digest.code_digest(models.MODELS["bpr"]()) == found["bpr"]
+    every = {name: code_digest(kind) for name, kind in models.MODELS.items()}
+    assert len(set(every.values())) == len(every) and all(len(value) == 16 for value in every.values())
+    assert code_digest(models.MODELS["bpr"]()) == every["bpr"]
 
 
-def test_a_copy_elsewhere_has_the_same_digest(copied):
-    assert copied[1](BPR) == code_digest.code_digest(models.MODELS["bpr"])
+def test_every_constant_of_the_losses_is_seen(tmp_path):
+    """In a copy of the package each number of these files is changed in turn: the model that uses it notices."""
+    root = tmp_path / ROOT.name
+    for part in ("models", "ops", "graph.py", "ranges.py"):
+        shutil.copytree(ROOT / part, root / part) if (ROOT / part).is_dir() else shutil.copy(ROOT / part, root / part)
+    kinds = [models.MODELS[name] for name in ("bpr",)]
 
+    def every():
+        files = [root / Path(*kind.__module__.split(".")[1:]).with_suffix(".py") for kind in kinds]
+        return [digest.__wrapped__(kind.__module__, kind.__name__, file, root) for kind, file in zip(kinds, files)]
 
-def test_comments_docstrings_and_layout_do_not_count(copied):
-    root, digest = copied
-    before = digest(BPR)
-    path = root / "models" / "cf" / "bpr.py"
-    text = path.read_text()
-    assert text.startswith('"""') and "    def encode(" in text
-    text = text.replace('"""', '"""Other words. ', 1).replace("    def encode(", "    # why\n\n    def encode(", 1)
-    path.write_text(text)
-    assert digest(BPR) == before
-    append(path, "\n# the end\n")
-    assert digest(BPR) == before
-
-
-@pytest.mark.parametrize(
-    "edited", ["models/cf/bpr.py", "models/parts.py", "ops/losses.py", "ops/sample.py", "graph.py"]
-)
-def test_code_that_the_model_uses_counts(copied, edited):
-    root, digest = copied
-    before = digest(DIFFNET if edited == "graph.py" else BPR)
-    append(root / edited, "\nANOTHER = 1\n")
-    assert digest(DIFFNET if edited == "graph.py" else BPR) != before
-
-
-@pytest.mark.parametrize("edited", ["models/social/diffnet.py", "models/__init__.py", "ops/propagate.py"])
-def test_code_that_the_model_does_not_use_does_not_count(copied, edited):
-    root, digest = copied
-    bpr, diffnet = digest(BPR), digest(DIFFNET)
-    append(root / edited, "\nANOTHER = 1\n")
-    assert digest(BPR) == bpr
-    assert (digest(DIFFNET) != diffnet) == (edited != "models/__init__.py")
-
-
-def test_imports_within_functions_and_relative_ones_are_followed(tmp_path):
-    root = tmp_path / "socialjax"
-    (root / "models" / "cf").mkdir(parents=True)
-    (root / "ops").mkdir()
-    (root / "ops" / "late.py").write_text("A = 1\n")
-    (root / "models" / "beside.py").write_text("def f():\n    import socialjax.ops.late\n")
-    (root / "models" / "cf" / "new.py").write_text("from ..beside import f\nimport numpy\n")
-    digest = lambda: code_digest.digest.__wrapped__("socialjax.models.cf.new", root / "models" / "cf" / "new.py", root)  # noqa: E731
-    before = digest()
-    (root / "ops" / "late.py").write_text("A = 2\n")
-    assert digest() != before
+    before = every()
+    assert before == [code_digest(kind) for kind in kinds], "a copy elsewhere is the same"
+    seen = 0
+    for name in ("losses.py", "pairs.py"):
+        text = (root / "ops" / name).read_text()
+        numbers = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Constant)]
+        for node in (node for node in numbers if type(node.value) in (int, float)):
+            lines = text.splitlines(keepends=True)
+            line = lines[node.lineno - 1].encode()
+            changed = line[: node.col_offset] + b"77" + line[node.end_col_offset :]
+            lines[node.lineno - 1] = changed.decode()
+            (root / "ops" / name).write_text("".join(lines))
+            assert every() != before, f"{name}, line {node.lineno}: {changed.decode()}"
+            seen += 1
+        (root / "ops" / name).write_text(text)
+    assert seen > 8 and every() == before
