@@ -3,6 +3,7 @@
 import os
 import signal
 import tempfile
+from importlib.metadata import version
 
 os.environ["JAX_PLATFORMS"] = os.environ.get("JAX_PLATFORMS", "cpu")
 if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
@@ -10,6 +11,10 @@ if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", "")
 # Compiling takes most of the time, and each program runs briefly. In processes that tests start as well: their bits are
 # compared with ours. Tests in train and system compile as users do; with 0 in this variable, all do.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+# Half the time of compiling. XLA ends a process that gives it a flag it does not know, so these go to the version they
+# were tried with alone.
+if version("jaxlib") == "0.10.2" and "fusion_emitters" not in os.environ["XLA_FLAGS"]:
+    os.environ["XLA_FLAGS"] += " --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
 
 import jax
 import pytest

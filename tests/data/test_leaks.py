@@ -16,7 +16,7 @@ from socialjax.data.schema import Interactions, interactions
 from socialjax.data.split import by_time, concatenate, leave_one_out
 from socialjax.eval import protocol
 
-SEEDS = range(20)
+SEEDS = [*range(4), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(4, 20))]
 
 
 def world(seed):

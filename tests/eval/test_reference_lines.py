@@ -23,6 +23,7 @@ def data(request, real_data):
     return diffnet.read(real_data / request.param, request.param, diffnet.PUBLISHED[request.param])
 
 
+@pytest.mark.slow
 def test_reference_lines_on_published_files(data):
     models = {"popular": Popular(), "friends": Friends()}
     sides = {name: jax.device_put(model.prepare(data)) for name, model in models.items()}

@@ -8,77 +8,27 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import worlds
+from cases import CASES
 
 from socialjax.data import planted
 from socialjax.data.batches import on_device, resident
 from socialjax.models import MODELS, REFERENCES, name_of
 from socialjax.models.attributes.saers import SAERS
 from socialjax.models.cf.bpr import BPR
-from socialjax.models.cf.fm import FM
-from socialjax.models.cf.gcmc import GCMC
-from socialjax.models.cf.lightgcn import LightGCN
-from socialjax.models.cf.lr_gccf import LRGCCF
-from socialjax.models.cf.pinsage import PinSage
-from socialjax.models.cf.svdpp import SVDpp
 from socialjax.models.protocol import Model
-from socialjax.models.social.diffnet import DiffNet
-from socialjax.models.social.diffnet_pp import DiffNetPP
-from socialjax.models.social.hasc import HASC
-from socialjax.models.social.social_lightgcn import SocialLightGCN
-from socialjax.models.visual.acf import ACF
-from socialjax.models.visual.cdl import CDL
 from socialjax.models.visual.jifr import JIFR
-from socialjax.models.visual.vbpr import VBPR
 from socialjax.train.optimizers import make_optimizer
 from socialjax.train.parallel import make_runner
 from socialjax.train.state import new_state
 
-# Every listed model as it comes, and settings that take other paths through the same code.
-CASES = {name: kind() for name, kind in MODELS.items()} | {
-    "bpr, softmax and dropout": BPR(dim=8, objective="softmax", negatives=4, dropout=0.3),
-    "svdpp, tied mean, target kept": SVDpp(dim=8, tied=True, exponent=1.0, exclude_target=False, objective="bce"),
-    "fm, ids only": FM(dim=8, use_features=False),
-    "lightgcn, published, nodes dropped": LightGCN(dim=8, item_bias=False, start="xavier", node_dropout=0.2),
-    "lr_gccf, paper": LRGCCF(dim=8, depth=2, l2_on="free"),
-    "gcmc, left": GCMC(
-        dim=8, norm="left", activation="identity", decoder="dot", objective="softmax", negatives=4, node_dropout=0.3
-    ),
-    "pinsage, all": PinSage(dim=8, neighbours="all", depth=1, objective="bce", dropout=0.2),
-    "diffnet, best on validation": DiffNet(
-        dim=8, layers="all", objective="softmax", negatives=8, l2=0.05, dropout=0.3, exclude_target=True
-    ),
-    "dnpp, paper, directed": DiffNetPP(dim=8, variant="paper", symmetric=False, activation="relu"),
-    # Without the noise, which takes the signs of a vector and so has no derivative where one of them is 0.
-    "social_lightgcn, contrast": SocialLightGCN(
-        dim=8, contrast=0.2, contrast_noise=0.0, node_dropout=0.2, contrast_negatives=5
-    ),
-    "vbpr, balanced, cold by features": VBPR(
-        dim=8, visual_dim=3, cold="features", user_balance=0.5, feature_l2=0.01, objective="softmax", dropout=0.2
-    ),
-    "cdl, pointwise, cold by features": CDL(
-        dim=8, fit="pointwise", unseen=0.1, hidden=6, activation="tanh", cold="features", lambda_n=1.0
-    ),
-    "acf, capped, target kept": ACF(dim=8, history_cap=2, exclude_target=False, item_bias=False, objective="bce"),
-    # Without a mean over all heads each aspect has its own; the maximum of each number hears one element alone.
-    "hasc, max below, heads, content": HASC(
-        dim=8, bottom="max", per_aspect_head=True, normalise_aspects=True, content_map=True, activation="elu"
-    ),
-    "hasc, mean, own past": HASC(
-        dim=8, bottom="avg", top="avg", owner_history=True, objective="softmax", negatives=4, dropout=0.2
-    ),
-    "jifr, mean, few frames": JIFR(dim=8, visual_dim=3, pool="mean", k_max=2, frame_bias=True, dropout=0.2),
-    "jifr, mlp, gate, residual": JIFR(
-        dim=8, visual_dim=3, attn="mlp", fusion="gate", item_visual_residual=True, objective="softmax", negatives=4
-    ),
-    "saers, dot, own maps, free items": SAERS(
-        dim=8, attention="dot", projection="own", free_items=True, cold="learned", dropout=0.2
-    ),
-    "saers, user, classes, semantic alone": SAERS(
-        dim=8, attention="user", regions=False, space="semantic", item_bias=False, objective="softmax", negatives=4
-    ),
-    "diffnet, paper": DiffNet(dim=8, variant="paper", layers="last", activation="tanh"),
-    "diffnet, max, directed": DiffNet(dim=8, pooling="max", symmetric=False, use_features=False, objective="squared"),
-}
+SLOW = pytest.mark.slow
+
+
+def quick(names):
+    """Names for tests, those of settings that take other paths marked slow: every listed model itself is not."""
+    return [name if name in MODELS or name in REFERENCES else pytest.param(name, marks=SLOW) for name in names]
+
+
 TRAINED = {name: model for name, model in CASES.items() if model.traits.trains}
 EVERY = CASES | REFERENCES
 
@@ -129,7 +79,7 @@ def must_add_up(ours, theirs):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=max(1e-5, 1e-8 * largest))
 
 
-@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize("name", quick(TRAINED))
 def test_rows_of_weight_zero_change_nothing(name):
     of = programs(name)
     other = worlds.random_batch(of.data, of.model.negatives, seed=9)
@@ -145,7 +95,7 @@ def test_rows_of_weight_zero_change_nothing(name):
     assert_close(of.loss(of.params, of.side, silent), jax.tree.map(jnp.zeros_like, of.loss(of.params, of.side, silent)))
 
 
-@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize("name", quick(TRAINED))
 def test_a_batch_is_the_sum_of_its_rows_in_any_order(name):
     """So rows do not see each other, and sums over devices are exact."""
     of = programs(name)
@@ -158,7 +108,7 @@ def test_a_batch_is_the_sum_of_its_rows_in_any_order(name):
     must_add_up(of.loss(of.params, of.side, turned), whole)
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", quick(EVERY))
 def test_the_order_of_pairs_and_links_in_the_files_changes_nothing(name):
     of = programs(name)
     side = on_device(of.model.prepare(worlds.reordered(of.data)))
@@ -167,7 +117,7 @@ def test_the_order_of_pairs_and_links_in_the_files_changes_nothing(name):
         assert_close(of.loss(of.params, side, of.batch), of.loss(of.params, of.side, of.batch), rtol=0)
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", quick(EVERY))
 def test_held_out_pairs_change_nothing_that_a_model_is_given(name):
     """Graphs, histories, similarities, tables of frames, attributes and owners, and what negatives are drawn from."""
     of = programs(name)
@@ -189,7 +139,7 @@ def moved(tree, direction: np.ndarray):
     return structure.unflatten([np.float32(leaf + part.reshape(leaf.shape)) for leaf, part in zip(leaves, parts)])
 
 
-@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize("name", quick(TRAINED))
 def test_gradients_are_finite_and_agree_with_differences(name):
     """Along the gradient, and turned away from it at random; no parameter is without a gradient."""
     of = programs(name)
@@ -206,14 +156,14 @@ def test_gradients_are_finite_and_agree_with_differences(name):
         assert difference == pytest.approx(2 * float(gradient @ along), rel=0.02, abs=0.01 * size * step)
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", quick(EVERY))
 def test_isolated_users_and_untrained_items_get_finite_scores(name):
     of = programs(name)
     scores = np.asarray(of.scores(of.params, of.side))
     assert scores.shape == (of.data.num_users, of.data.num_items) and np.isfinite(scores).all()
 
 
-@pytest.mark.parametrize("name", [name for name, model in EVERY.items() if type(model).vectors is not Model.vectors])
+@pytest.mark.parametrize("name", quick(name for name, kind in EVERY.items() if type(kind).vectors is not Model.vectors))
 def test_scores_are_those_of_the_vectors(name):
     of = programs(name)
     state = jax.jit(of.model.encode)(of.params, of.side)
@@ -232,7 +182,7 @@ def test_it_scores_the_same_without_jit_and_from_numpy_arrays(name):
     np.testing.assert_allclose(of.model.score(state, users, items), expected, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", quick(EVERY))
 def test_it_keeps_what_its_traits_promise(name):
     of = programs(name)
     scores = np.asarray(of.scores(of.params, of.side))
@@ -267,7 +217,7 @@ def test_data_without_what_a_model_needs_is_refused_by_name(name):
             model.prepare(dataclasses.replace(data, **{"frames": None, need: None}))  # frames are images too
 
 
-@pytest.mark.parametrize("name", [name for name in EVERY if name not in NEEDY])
+@pytest.mark.parametrize("name", quick(name for name in EVERY if name not in NEEDY))
 def test_data_without_links_and_features_is_enough_for_the_others(name):
     EVERY[name].prepare(worlds.small(links=False))
 
@@ -283,7 +233,7 @@ def trained(model, data, steps, batch_size=128, learning_rate=0.03, seed=0):
     return np.asarray(scores(state.params, runner.side))
 
 
-@pytest.mark.parametrize("name", [name for name in TRAINED if name in MODELS or "diffnet" in name])
+@pytest.mark.parametrize("name", quick(name for name in TRAINED if name in MODELS or "diffnet" in name))
 def test_it_learns_the_checkerboard_exactly(name):
     """Every held-out item of a user's parity stands above every item of the other: NDCG and AUC are 1."""
     data = planted.checkerboard(40, 30, seed=2, links=3)

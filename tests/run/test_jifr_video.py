@@ -59,6 +59,7 @@ def mine(tmp_path, monkeypatch):
     return [*map(str, words), "--train.epochs", "1", "--train.batch-size", "128", "--train.quiet"], tmp_path / "run"
 
 
+@pytest.mark.slow
 def test_a_folder_of_ones_own_gives_items_with_their_key_frames(mine, capsys):
     arguments, folder = mine
     assert jifr_video.main(arguments) == 0

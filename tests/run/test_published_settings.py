@@ -108,6 +108,7 @@ SMALL_EVALUATION = [
 ]
 
 
+@pytest.mark.slow
 def test_the_preset_with_features_shows_the_run_by_the_protocol_of_the_reported_figure(small_yelp, tmp_path, capsys):
     words = ["--preset", "features-32", "--data.dir", str(small_yelp), "--workdir", str(tmp_path / "run")]
     reported = [row | {"protocol": "sampled20-official"} for row in diffnet_yelp.REPORTED]  # there are 60 items only

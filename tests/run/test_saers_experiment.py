@@ -71,6 +71,7 @@ def shop(tmp_path, monkeypatch):
     return [*words, *QUICK, "--sen.region-epochs", "0"]
 
 
+@pytest.mark.slow
 def test_real_pictures_and_labels_come_to_a_table_beside_what_was_reported(shop, tmp_path, capsys):
     assert saers_amazon_fashion.main([*shop, "--only", "saers"]) == 0
     page = (tmp_path / "run" / "report.md").read_text()

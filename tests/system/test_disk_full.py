@@ -2,9 +2,12 @@
 
 import time
 
+import pytest
+
 LIMIT = "40000"  # bytes a file: more than metrics.jsonl takes, less than the arrays of a checkpoint
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_clear_error_and_the_checkpoint_before_it_is_kept(commands, tmp_path):
     folder, wide = tmp_path / "run", ("--model.dim", "128", "--train.epochs", "30")
     process = commands.start(folder, *wide)

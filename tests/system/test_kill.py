@@ -61,7 +61,7 @@ def test_twenty_killed_runs_change_nothing(commands, unbroken, left_behind, tmp_
     assert hits >= 20 and torn >= 3
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_a_signal_saves_exits_with_its_number_and_the_run_goes_on(commands, unbroken, left_behind, tmp_path, number):
     folder = tmp_path / "run"
     process = commands.start(folder)

@@ -142,6 +142,7 @@ def test_a_command_that_is_killed_again_and_again_ends_as_one_that_was_not(comma
         print(f"{name}: {hits} kills in {rounds} runs, exit codes {tally.ends}")
 
 
+@pytest.mark.slow
 def test_a_search_whose_parent_is_killed_ends_with_every_trial(commands, tmp_path):
     """Its workers end with it, even one that was stopped, and the same command finds the best of all trials."""
     command = a_search(commands, tmp_path / "run")

@@ -65,6 +65,7 @@ def test_two_processes_stop_together_resume_and_end_as_one(commands, left_behind
     must_have_equal_parameters(one, two)
 
 
+@pytest.mark.slow
 def test_pmap_over_two_processes_ends_as_one(commands, one, tmp_path):
     two = tmp_path / "two"
     ends = finish(start_two(commands, two, *SETTINGS, "--train.save-seconds", "60", "--train.backend", "pmap"))

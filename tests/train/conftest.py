@@ -1,14 +1,9 @@
-"""A tiny world, and programs compiled with all optimisations."""
+"""A tiny world."""
 
 import pytest
 
 from socialjax.data import planted
 from socialjax.data.batches import resident
-
-
-@pytest.fixture(scope="module", autouse=True)
-def bits_as_for_users(compiled_as_for_users):
-    """What is promised here is bits: that they survive a stop, other devices, another way to spread the work."""
 
 
 @pytest.fixture(scope="session")

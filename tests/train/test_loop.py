@@ -21,6 +21,7 @@ from socialjax.train.loop import Diverged, train
 from socialjax.train.settings import METRIC, TrainSettings
 from socialjax.train.signals import Interrupted
 
+pytestmark = pytest.mark.usefixtures("compiled_as_for_users")  # what is promised here is bits
 MODEL = BPR(dim=4, dropout=0.2, init_std=0.1)
 BATCH = 128
 SETTINGS = TrainSettings(epochs=6, batch_size=BATCH, evaluate_every=2, patience=0, save_seconds=0, quiet=True)
