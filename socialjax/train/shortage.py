@@ -6,7 +6,10 @@ import re
 import sys
 from collections.abc import Iterator
 
+from socialjax import addresses
+
 ADVICE = "raise the limit or end other programs, then start the same command again"
+RUN = 1300 << 20  # bytes of addresses: JAX on 2 cores, and compiling a small model, measured; more cores want more
 # What C++ libraries and the system say, whatever Python class it comes as.
 MEMORY = re.compile(
     r"RESOURCE_EXHAUSTED|bad_alloc|[Oo]ut of memory|annot allocate memory|can't start new thread|failed to map segment"
@@ -25,6 +28,17 @@ def sentence(error: BaseException) -> str:
         return str(error)
     said = " ".join(f"{type(error).__name__}: {error}".split())[:200]
     return f"not enough memory ({said}); {ADVICE}: it goes on from where it was"
+
+
+def check_addresses() -> None:
+    """Raises NotEnoughMemory before JAX starts, where a limit on the address space leaves it too little: XLA ends the
+    process when a thread of its own cannot start."""
+    room = addresses.left()
+    if room is not None and room[0] < RUN:
+        raise NotEnoughMemory(
+            f"not enough memory: JAX wants {RUN >> 20} MB of addresses and more, and {room[0] >> 20} are left of the "
+            f"{room[1] >> 20} MB that ulimit -v allows; {ADVICE}"
+        )
 
 
 def told_in_one_line() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from array_record.python.array_record_module import ArrayRecordReader
 
-from socialjax.data.builders import sealed
+from socialjax.data.builders import sealed, threads
 from socialjax.data.builders.sealed import DamagedError
 from socialjax.data.schema import PARTS, Attributes, Dataset, FrameLikes, Frames, Interactions, Links, Provenance
 
@@ -89,10 +89,12 @@ def read(folder: str | os.PathLike) -> Dataset:
 def read_records(folder: str | os.PathLike) -> tuple[dict[str, dict[str, np.ndarray]], dict]:
     """The records of a folder, {part: {column: array}}, and what `describe` said of them.
 
-    Raises DamagedError. TFDS itself would import the module of any class that features.json names, so the records are
-    decoded by features which are made here and only have to be those that the file describes.
+    Raises DamagedError, and OSError where memory is too tight to read. TFDS itself would import the module of any class
+    that features.json names, so the records are decoded by features which are made here and only have to be those that
+    the file describes.
     """
     folder = Path(folder)
+    threads.check_room()
     names = sealed.check(folder)
     described = json.loads((folder / "metadata.json").read_text())
     features = _features_of(folder / "features.json")
