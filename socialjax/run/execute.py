@@ -125,7 +125,8 @@ def _run_seed(definition, experiment, data, folder: Path, seed: int, began: floa
         if is_first():
             _curves(definition, data, here)
         return result_types.check_seed(results.read_json(done), done)
-    model, settings, code = experiment.model, results.settings_of(experiment), code_digest(experiment.model)
+    model, code = experiment.model, code_digest(experiment.model)
+    settings = results.read_claim(folder / "settings.json")["settings"]  # as they were when the run began
     side = on_device(model.prepare(data))
     if not model.traits.trains:
         raise ValueError(f"{type(model).__name__} does not train; it stands in every table as a reference line")

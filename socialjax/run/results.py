@@ -93,8 +93,35 @@ def binding(settings: dict, data: dict) -> dict:
     return {**kept, "data.kind": data["kind"], "data.files": data["files"]}
 
 
+def complete(settings: dict, defaults: Any = None) -> dict:
+    """Settings as a settings.json has them, with those that came later at their defaults.
+
+    defaults: a dataclass of all settings; without, those of a run of the model that is named. A model that nobody knows
+    has no defaults.
+    """
+    model = settings.get("model")
+    kind = models.MODELS.get(model.get("name")) if isinstance(model, dict) else None
+    if defaults is None:
+        defaults = None if kind is None else Experiment(kind())
+    return settings if kind is None else _filled(settings, plain(defaults))
+
+
+def _filled(settings: dict, defaults: dict) -> dict:
+    missing = {name: value for name, value in defaults.items() if name not in settings}
+    there = {
+        name: _filled(value, defaults[name])
+        if isinstance(value, dict) and isinstance(defaults.get(name), dict)
+        else value
+        for name, value in settings.items()
+    }
+    return missing | there
+
+
 def fingerprint(settings: dict, data: dict, seed: int) -> str:
-    """A hash that is equal for runs that must give equal figures."""
+    """A hash that is equal for runs that must give equal figures.
+
+    A run that goes on is known by the settings that its settings.json has, even when others have come since.
+    """
     text = json.dumps({**binding(settings, data), "seed": seed}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -118,7 +145,7 @@ def claim(folder: Path, experiment: Experiment, data: Dataset) -> dict:
         raise _unwritable(folder, error) from error
     if is_used:
         before = read_claim(path)
-        old, new = (binding(r["settings"], r["data"]) for r in (before, record))
+        old, new = (binding(complete(r["settings"]), r["data"]) for r in (before, record))
         changed = [_difference(k, old, new) for k in sorted({*old, *new}) if old.get(k) != new.get(k)]
         if changed:
             raise ValueError(

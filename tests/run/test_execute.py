@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from tiny import TINY, write_folder
 
+from socialjax import load
 from socialjax.data import planted
 from socialjax.data.sources import DataSettings
 from socialjax.models import BPR
@@ -146,6 +147,22 @@ def test_other_settings_in_a_used_folder_are_refused_with_the_difference(finishe
     assert (code, out) == (1, "")
     assert last_line(error).startswith(f"error: {finished} holds a run with other settings (")
     assert "model.dim: 4 there, 5 now" in error and "train.epochs: 2 there, 9 now" in error
+
+
+def test_a_run_that_was_begun_before_a_setting_was_there_goes_on_and_opens(command, finished, tmp_path):
+    folder = tmp_path / "run"
+    (folder / "seed_0" / "checkpoints").mkdir(parents=True)  # training had begun
+    record = json.loads((finished / "settings.json").read_text())
+    del record["settings"]["train"]["plateau"], record["settings"]["model"]["item_bias"]
+    (folder / "settings.json").write_text(json.dumps(record))
+    assert command("--workdir", str(folder))[0] == 0
+    kept = json.loads((folder / "settings.json").read_text())["settings"]
+    assert "plateau" not in kept["train"] and "item_bias" not in kept["model"]
+    theirs, ours = (json.loads((place / "result.json").read_text())["metrics"] for place in (finished, folder))
+    assert ours == theirs
+    assert len(load(folder).recommend(["0"], 3)) == 1  # its checkpoint is known by the settings that it was begun with
+    code, _, error = command("--workdir", str(folder), "--model.no-item-bias")
+    assert code == 1 and "model.item_bias: True there, False now" in error
 
 
 def test_a_sweep_has_a_folder_for_each_value(command, tmp_path):

@@ -12,7 +12,10 @@ from socialjax.data import planted
 from socialjax.data.sources import DataSettings
 from socialjax.models import BPR
 from socialjax.run import results
+from socialjax.run.code_digest import code_digest
+from socialjax.run.report.keep import settings_hash
 from socialjax.run.settings import EvalSettings, Experiment
+from socialjax.run.study.aside import stale
 from socialjax.train.settings import TrainSettings
 
 EXPERIMENT = Experiment(model=BPR(dim=8), data=DataSettings(name="checkerboard"), train=TrainSettings(epochs=3))
@@ -89,6 +92,40 @@ def test_other_data_in_a_used_folder_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"data.files: features b differs\)"):
         results.claim(tmp_path / "with", EXPERIMENT, features)
     assert len({print_of(EXPERIMENT, data) for data in (DATA, other, files, features)}) == 4
+
+
+def without(folder, part, field):
+    """As if the run in the folder was begun before the field was there."""
+    path = folder / "settings.json"
+    record = json.loads(path.read_text())
+    del record["settings"][part][field]
+    path.write_text(json.dumps(record))
+    return record["settings"]
+
+
+@pytest.mark.parametrize("part, field, other", [("train", "plateau", 7), ("model", "item_bias", False)])
+def test_a_run_from_before_a_setting_goes_on_at_its_default_and_is_the_same_run(tmp_path, part, field, other):
+    folder = claimed(tmp_path / "run")
+    before = without(folder, part, field)
+    data = DATA.provenance.as_dict()
+    results.claim(folder, EXPERIMENT, DATA)
+    assert results.read_claim(folder / "settings.json")["settings"] == before, "checkpoints are known by these"
+    assert results.fingerprint(before, data, 0) != print_of(EXPERIMENT)
+    assert stale(folder, EXPERIMENT, DATA) == "the model's code has changed since", "it does not say by which"
+    results.write_json(folder / "code.json", {"code": code_digest(EXPERIMENT.model)})
+    assert stale(folder, EXPERIMENT, DATA) is None
+    record = {"settings": before, "provenance": data}
+    assert settings_hash(record) == settings_hash({**record, "settings": results.settings_of(EXPERIMENT)})
+    changed_now = changed(part, **{field: other})
+    with pytest.raises(ValueError, match=f"{part}.{field}: (True|60|0|20) there, {other} now"):
+        results.claim(folder, changed_now, DATA)
+    assert stale(folder, changed_now, DATA) == f"other settings ({part}.{field})"
+    assert settings_hash(record) != settings_hash({**record, "settings": results.settings_of(changed_now)})
+
+
+def test_settings_of_a_model_that_nobody_knows_are_left_alone():
+    for settings in ({"model": {"name": "theirs", "dim": 3}}, {"model": 3}, {}):
+        assert results.complete(settings) == settings
 
 
 def test_a_setting_that_came_later_binds_no_run_from_before_at_its_default():

@@ -48,7 +48,7 @@ def stale(folder: Path, experiment: Experiment, data: Dataset) -> str | None:
     if not path.exists():
         return "settings.json is missing"
     before = results.read_claim(path)
-    old = results.binding(before["settings"], before["data"])
+    old = results.binding(results.complete(before["settings"]), before["data"])
     new = results.binding(results.plain(results.settings_of(experiment)), data.provenance.as_dict())
     changed = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
     return f"other settings ({', '.join(changed)})" if changed else None

@@ -35,7 +35,8 @@ class Ledger:
         path = self.folder / "settings.json"
         if path.exists() and any(self.folder.glob("trials/*/*")):
             before = results.read_claim(path)
-            old, new = (results.binding(r["settings"], r["data"]) for r in (before, record))
+            defaults = Search(type(search.model)())
+            old, new = (results.binding(results.complete(r["settings"], defaults), r["data"]) for r in (before, record))
             changed = sorted(k for k in {*old, *new} - FREE if old.get(k) != new.get(k))
             if changed:
                 what = "; ".join(f"{k}: {old.get(k)} there, {new.get(k)} now" for k in changed)
