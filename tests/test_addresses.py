@@ -1,7 +1,6 @@
 """With too little address space a command says so at once, or passes over prepared data: nothing waits or aborts."""
 
 import os
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -41,9 +40,8 @@ def test_threads_that_find_no_room_are_refused_and_no_damage(monkeypatch):
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the limit is Linux's")
 def test_what_is_left_is_the_limit_less_what_is_used():
     script = "import resource; from socialjax import addresses; print(addresses.left(), addresses.of_a_stack())"
-    child = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, text=True, capture_output=True, check=True, preexec_fn=_limit(3000)
-    )
+    command = [*limited(3000), sys.executable, "-c", script]
+    child = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, check=True)
     left, limit = (int(word.strip("(),")) for word in child.stdout.split()[:2])
     assert limit == 3000 * MB and 2500 * MB < left < 3000 * MB
 
@@ -61,18 +59,18 @@ def test_a_run_under_a_limit_ends_with_a_sentence_or_with_its_figures(tmp_path, 
     (tmp_path / "own").mkdir()
     pairs = "".join(f"{user}\t{item}\n" for user in range(30) for item in range(user % 2, 20, 2))
     (tmp_path / "own" / "own.rating").write_text(pairs)
-    command = [*RUN, "--data.dir", str(tmp_path / "own"), "--workdir", str(tmp_path / "run"), "--eval.protocol", "full"]
+    places = ["--data.dir", str(tmp_path / "own"), "--workdir", str(tmp_path / "run")]
+    command = [*limited(limit), *RUN, *places, "--eval.protocol", "full"]
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("JAX_", "XLA_", "SOCIALJAX_"))}
     kept["SOCIALJAX_CACHE"] = str(tmp_path / "cache")
     for _ in range(2):  # the second time there are prepared data, and where it came so far a finished run
-        child = subprocess.run(
-            command, cwd=ROOT, env=kept, text=True, capture_output=True, timeout=120, preexec_fn=_limit(limit)
-        )
+        child = subprocess.run(command, cwd=ROOT, env=kept, text=True, capture_output=True, timeout=120)
         if child.returncode:
             assert child.returncode == 1
             assert "not enough memory" in child.stderr.strip().splitlines()[-1]
     assert limit < 2300 or child.returncode == 0
 
 
-def _limit(megabytes: int):
-    return lambda: resource.setrlimit(resource.RLIMIT_AS, (megabytes * MB,) * 2)
+def limited(megabytes: int) -> list[str]:
+    """How a command begins that has so many MB of addresses. A shell sets the limit: a fork of JAX's threads warns."""
+    return ["bash", "-c", f'ulimit -v {megabytes * 1024}; exec "$@"', "limited"]
