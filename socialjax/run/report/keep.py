@@ -122,9 +122,8 @@ def dataset_of(record: dict) -> str:
 
 
 def settings_hash(record: dict) -> str:
-    """Equal for runs whose settings and data decide equal figures, whatever their seeds; where they ran is no part, nor
-    whether a setting at its default was there to be named."""
-    text = json.dumps(results.binding(results.complete(record["settings"]), record["provenance"]), sort_keys=True)
+    """Equal for runs whose settings and data decide equal figures, whatever their seeds; where they ran is no part."""
+    text = json.dumps(results.binding(record["settings"], record["provenance"]), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
