@@ -6,6 +6,8 @@ Running them all is no part of the suite: `python -m tests.mutants`.
 import collections
 import dataclasses
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,19 @@ def test_every_mutant_fits_the_tree_and_names_tests_that_are_there(mutant):
     mutant.check(ROOT)
     compile(mutant.mutated((ROOT / mutant.file).read_text()), mutant.file, "exec")  # wrong, but no error of syntax
     assert mutant.why
+
+
+def test_every_mutant_rests_on_tests_that_ci_runs():
+    """A test that is marked slow kills nothing there."""
+    named = sorted({test for mutant in MUTANTS for test in mutant.tests})
+    words = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-o", "addopts=", "-m", "not slow", *named]
+    child = subprocess.run(words, cwd=ROOT, text=True, capture_output=True)
+    quick = child.stdout.splitlines()
+    assert child.returncode == 0, child.stdout + child.stderr
+    left_out = [
+        test for test in named if not any(line == test or line.startswith((f"{test}[", f"{test}::")) for line in quick)
+    ]
+    assert left_out == []
 
 
 def test_there_are_enough_of_them_each_of_one_name_and_every_part_has_some():
