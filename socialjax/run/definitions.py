@@ -112,8 +112,11 @@ def _source(tree: ast.Module, module: str, is_package: bool) -> Source:
             source.imports.update(_imported(statement, module, is_package))
             continue
         names = _bound([statement])
-        if not names and not _is_docstring(statement):  # such as f.defvjp(forward, backward)
-            names = {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)} & defined
+        if not isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and not _gives_names(
+            statement
+        ):
+            # such as f.defvjp(forward, backward), TABLE["name"] = f, or a loop that fills TABLE
+            names |= {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)} & defined
         for name in names:
             source.statements.setdefault(name, []).append(statement)
         for node in ast.walk(statement) if isinstance(statement, ast.If | ast.Try | ast.With) else ():
@@ -158,6 +161,13 @@ def _bound(body: list) -> set[str]:
     return names
 
 
+def _gives_names(statement: ast.stmt) -> bool:
+    """Whether it is an assignment to names alone."""
+    targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
+    is_plain = isinstance(statement, ast.Assign | ast.AnnAssign | ast.AugAssign)
+    return is_plain and all(isinstance(target, ast.Name) for target in targets)
+
+
 def _is_docstring(statement: ast.stmt) -> bool:
     value = statement.value if isinstance(statement, ast.Expr) else None
     return isinstance(value, ast.Constant) and isinstance(value.value, str)
@@ -197,13 +207,13 @@ class _Reader:
             return ("=", self.read(node.targets[0]), self.read(node.value))
         return self._plain(node)
 
-    def _plain(self, node: ast.AST, without: tuple[str, ...] = ()) -> tuple:
-        values = ((name, value) for name, value in ast.iter_fields(node) if name not in (*WITHOUT, *without))
+    def _plain(self, node: ast.AST) -> tuple:
+        values = ((name, value) for name, value in ast.iter_fields(node) if name not in WITHOUT)
         kept = ((name, self.read(value)) for name, value in values if value is not None and value != [])
         return (type(node).__name__, *kept)
 
     def _is_silent(self, node: Any) -> bool:
-        """Docstrings, imports, fields that are announced without a value in a function, members that do not count."""
+        """Docstrings, imports and assertions."""
         if isinstance(node, ast.Import | ast.ImportFrom) or (isinstance(node, ast.stmt) and _is_docstring(node)):
             return True
         return isinstance(node, ast.Assert)

@@ -180,6 +180,22 @@ def test_definitions_that_lead_to_each_other_end(tmp_path):
         )
 
 
+@pytest.mark.parametrize(
+    "filled",
+    ["TABLE['k'] = {}", "for k in ('k',):\n    TABLE[k] = {}", "TABLE.update(k={})", "if True:\n    TABLE['k'] = {}"],
+)
+def test_a_table_that_is_filled_after_it_was_made_counts(tmp_path, filled):
+    def digest_of(value):
+        text = FILES["late.py"] + "TABLE = {}\n" + filled.replace("{}", str(value)) + "\n"
+        parts = FILES["parts.py"].replace("from .late import weight", "from .late import TABLE, weight")
+        return of(
+            tmp_path,
+            FILES | {"late.py": text, "parts.py": parts.replace("return weight", "return TABLE['k'] * weight")},
+        )
+
+    assert digest_of(3) != digest_of(4)
+
+
 def test_a_module_that_is_handed_on_counts_whole(tmp_path):
     files = edited(("model.py", "losses.squared(jnp.sum(total))", "getattr(losses, self.name)(total)"))
     before = of(tmp_path, files)
