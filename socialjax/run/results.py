@@ -101,9 +101,7 @@ def complete(settings: dict, defaults: Any = None) -> dict:
     """
     model = settings.get("model")
     kind = models.MODELS.get(model.get("name")) if isinstance(model, dict) else None
-    if defaults is None:
-        defaults = None if kind is None else Experiment(kind())
-    return settings if kind is None else _filled(settings, plain(defaults))
+    return settings if kind is None else _filled(settings, plain(defaults or Experiment(kind())))
 
 
 def _filled(settings: dict, defaults: dict) -> dict:

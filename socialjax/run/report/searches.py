@@ -121,5 +121,6 @@ def below(some: dict[str, dict]) -> str:
 
 
 def _decided(settings: dict) -> dict:
-    parts = {part: settings[part] for part in ("model", "train")}
+    whole = results.complete(settings)  # those from before a setting was there have its default
+    parts = {part: whole[part] for part in ("model", "train")}
     return {name: value for name, value in results.flat(parts) if name not in results.FREE}

@@ -5,7 +5,7 @@ from collections.abc import Hashable, Sequence
 from socialjax.eval.tables import cell, escaped
 from socialjax.run.report.gather import Kept, main_rows, span
 from socialjax.run.report.paper import Paper
-from socialjax.run.results import binding
+from socialjax.run.results import binding, complete
 
 
 def varied(runs: Sequence[Kept], field: str) -> dict[str, dict]:
@@ -64,7 +64,7 @@ def other_differences(paper: Paper, runs: Sequence[Kept], field: str) -> str:
     """In words, what else differs between the runs of a row; the values of a sweep may have been tuned anew."""
     said = []
     for base, by in varied(runs, field).items():
-        flat = [binding(run.record["settings"], run.record["provenance"]) for run in by.values()]
+        flat = [binding(complete(run.record["settings"]), run.record["provenance"]) for run in by.values()]
         names = {name for one in flat for name in one} - {f"model.{field}"}
         differ = sorted(name for name in names if any(one.get(name) != flat[0].get(name) for one in flat))
         if differ:

@@ -208,6 +208,9 @@ def test_variations_hold_the_main_run_and_say_what_else_differs():
     assert table[0] == ["HR@10", "dim 16", "dim 64"]
     assert table[1] == ["DiffNet", "0.2500 ±0.0100 (seeds 0)", "0.5000 ±0.0100 (seeds 0 1)"]
     assert variations.other_differences(PAPER, runs, "dim") == "Nothing but dim differs within a row."
+    main.record["settings"]["model"]["name"] = narrow.record["settings"]["model"]["name"] = "diffnet"
+    main.record["settings"]["model"]["feature_l2"] = 0.0  # the other is from before there was such a setting
+    assert variations.other_differences(PAPER, runs, "dim") == "Nothing but dim differs within a row."
     narrow.record["settings"]["model"]["l2"] = 0.5
     assert variations.other_differences(PAPER, runs, "dim") == "Beside dim, DiffNet also in model.l2."
 
@@ -250,7 +253,11 @@ def test_a_run_with_other_settings_than_the_search_found_is_of_the_older_protoco
     run = kept("bpr", settings=settings | {"seeds": [0, 1]})
     found = {"settings": {"model": dict(settings["model"]), "train": {"epochs": 9, "quiet": False}}}
     assert not dataclasses.replace(run, search=found).is_older, "a progress bar changes no figure"
-    found["settings"]["model"]["l2"] = 0.2
+    found["settings"]["model"]["dropout"] = 0.0
+    assert not dataclasses.replace(run, search=found).is_older, "the run is from before there was such a setting"
+    found["settings"]["model"]["dropout"] = 0.5
+    assert dataclasses.replace(run, search=found).is_older
+    found["settings"]["model"] |= {"dropout": 0.0, "l2": 0.2}
     assert dataclasses.replace(run, search=found).is_older
     assert not dataclasses.replace(run, name="bpr-dim=16", search=found).is_older, "a sweep differs on purpose"
 
