@@ -101,7 +101,7 @@ def exit_code(action: Callable[[], None], saves: bool = True) -> int:
     """
     try:
         with signals.heeded(is_program=True) if saves else contextlib.nullcontext():
-            shortage.check_addresses()
+            shortage.check_address_space()
             action()
     except Interrupted as stopped:
         log.warning("%s", stopped)

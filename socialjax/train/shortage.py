@@ -6,10 +6,10 @@ import re
 import sys
 from collections.abc import Iterator
 
-from socialjax import addresses
+from socialjax import address_space
 
 ADVICE = "raise the limit or end other programs, then start the same command again"
-RUN = 1300 << 20  # bytes of addresses: JAX on 2 cores, and compiling a small model, measured; more cores want more
+RUN = 1300 << 20  # bytes of address space: JAX on 2 cores, and compiling a small model, measured; more cores want more
 # What C++ libraries and the system say, whatever Python class it comes as.
 MEMORY = re.compile(
     r"RESOURCE_EXHAUSTED|bad_alloc|[Oo]ut of memory|annot allocate memory|can't start new thread|failed to map segment"
@@ -30,14 +30,14 @@ def sentence(error: BaseException) -> str:
     return f"not enough memory ({said}); {ADVICE}: it goes on from where it was"
 
 
-def check_addresses() -> None:
+def check_address_space() -> None:
     """Raises NotEnoughMemory before JAX starts, where a limit on the address space leaves it too little: XLA ends the
     process when a thread of its own cannot start."""
-    room = addresses.left()
+    room = address_space.left()
     if room is not None and room[0] < RUN:
         raise NotEnoughMemory(
-            f"not enough memory: JAX wants {RUN >> 20} MB of addresses and more, and {room[0] >> 20} are left of the "
-            f"{room[1] >> 20} MB that ulimit -v allows; {ADVICE}"
+            f"not enough memory: JAX wants {RUN >> 20} MB of address space and more, and {room[0] >> 20} are left of "
+            f"the {room[1] >> 20} MB that ulimit -v allows; {ADVICE}"
         )
 
 

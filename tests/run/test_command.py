@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from socialjax import addresses, stop
+from socialjax import address_space, stop
 from socialjax.data.errors import DataError
 from socialjax.data.sources import DataSettings
 from socialjax.models import BPR
@@ -131,9 +131,9 @@ def test_expected_errors_are_one_line_and_exit_code_1(capsys, error):
 @pytest.mark.parametrize("saves", [True, False])
 def test_what_has_no_room_for_jax_is_not_begun(capsys, monkeypatch, saves):
     """Also what saves nothing, such as recommending from a finished run."""
-    monkeypatch.setattr(addresses, "left", lambda: (900 << 20, 1500 << 20))
+    monkeypatch.setattr(address_space, "left", lambda: (900 << 20, 1500 << 20))
     assert exit_code(lambda: pytest.fail("begun"), saves=saves) == 1
-    assert "JAX wants 1300 MB of addresses and more, and 900 are left of the 1500 MB" in capsys.readouterr().err
+    assert "JAX wants 1300 MB of address space and more, and 900 are left of the 1500 MB" in capsys.readouterr().err
 
 
 def test_anything_else_is_a_bug_and_stays_visible():

@@ -3,22 +3,22 @@
 import errno
 import os
 
-from socialjax import addresses
+from socialjax import address_space
 
 THREADS = 64  # of its one pool, made with the first reader whatever is read
-ARENA = 64 << 20  # bytes of addresses that glibc sets aside for threads' own allocations, for up to 8 a core
+ARENA = 64 << 20  # bytes of address space that glibc sets aside for threads' own allocations, for up to 8 a core
 SLACK = 128 << 20  # an arena is cut from twice its size; measured with 64 threads on 2 cores: 1,502 MB in all
 
 
 def check_room() -> None:
     """Raises OSError (ENOMEM) where a limit on the address space, as of `ulimit -v`, leaves too little for them."""
-    if (room := addresses.left()) is None:
+    if (room := address_space.left()) is None:
         return
     left, limit = room
-    wanted = THREADS * addresses.of_a_stack() + min(THREADS, 8 * (os.cpu_count() or 1)) * ARENA + SLACK
+    wanted = THREADS * address_space.stack_bytes() + min(THREADS, 8 * (os.cpu_count() or 1)) * ARENA + SLACK
     if left < wanted:
         raise OSError(
             errno.ENOMEM,
-            f"array_record's {THREADS} threads want {wanted >> 20} MB of addresses, and {left >> 20} are left of the "
-            f"{limit >> 20} MB that ulimit -v allows",
+            f"array_record's {THREADS} threads want {wanted >> 20} MB of address space, and {left >> 20} are left of "
+            f"the {limit >> 20} MB that ulimit -v allows",
         )

@@ -17,7 +17,7 @@ def left() -> tuple[int, int] | None:
     return max(limit - used, 0), limit
 
 
-def of_a_stack() -> int:
+def stack_bytes() -> int:
     """Bytes that a thread's stack takes."""
     import resource
 

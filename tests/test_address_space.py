@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from socialjax import addresses
+from socialjax import address_space
 from socialjax.data.builders import threads
 from socialjax.train import shortage
 
@@ -20,26 +20,28 @@ RUN = [sys.executable, "-m", "experiments.train", "bpr", "--data.name", "own", "
     "room, enough", [(None, True), ((1299 * MB, 2000 * MB), False), ((1300 * MB, 2000 * MB), True)]
 )
 def test_a_run_starts_only_with_room_for_jax(monkeypatch, room, enough):
-    monkeypatch.setattr(addresses, "left", lambda: room)
+    monkeypatch.setattr(address_space, "left", lambda: room)
     if enough:
-        return shortage.check_addresses()
+        return shortage.check_address_space()
     with pytest.raises(shortage.NotEnoughMemory, match=r"JAX wants 1300 MB .* 1299 are left of the 2000 MB"):
-        shortage.check_addresses()
+        shortage.check_address_space()
 
 
 def test_threads_that_find_no_room_are_refused_and_no_damage(monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
-    monkeypatch.setattr(addresses, "of_a_stack", lambda: 8 * MB)
-    monkeypatch.setattr(addresses, "left", lambda: (1664 * MB, 4000 * MB))
+    monkeypatch.setattr(address_space, "stack_bytes", lambda: 8 * MB)
+    monkeypatch.setattr(address_space, "left", lambda: (1664 * MB, 4000 * MB))
     threads.check_room()
-    monkeypatch.setattr(addresses, "left", lambda: (1664 * MB - 1, 4000 * MB))
-    with pytest.raises(OSError, match="64 threads want 1664 MB of addresses, and 1663 are left of the 4000 MB"):
+    monkeypatch.setattr(address_space, "left", lambda: (1664 * MB - 1, 4000 * MB))
+    with pytest.raises(OSError, match="64 threads want 1664 MB of address space, and 1663 are left of the 4000 MB"):
         threads.check_room()
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the limit is Linux's")
 def test_what_is_left_is_the_limit_less_what_is_used():
-    script = "import resource; from socialjax import addresses; print(addresses.left(), addresses.of_a_stack())"
+    script = (
+        "import resource; from socialjax import address_space; print(address_space.left(), address_space.stack_bytes())"
+    )
     command = [*limited(3000), sys.executable, "-c", script]
     child = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, check=True)
     left, limit = (int(word.strip("(),")) for word in child.stdout.split()[:2])
@@ -72,5 +74,5 @@ def test_a_run_under_a_limit_ends_with_a_sentence_or_with_its_figures(tmp_path, 
 
 
 def limited(megabytes: int) -> list[str]:
-    """How a command begins that has so many MB of addresses. A shell sets the limit: a fork of JAX's threads warns."""
+    """How a command begins that has so many MB of address space. A shell sets it: a fork of JAX's threads warns."""
     return ["bash", "-c", f'ulimit -v {megabytes * 1024}; exec "$@"', "limited"]
