@@ -191,7 +191,7 @@ def show(chosen: Arguments, folder: Path) -> list[Bar]:
             del trained[name]
     write_key_frames(folder / "key_frames.tsv", *trained["JIFR"], data)
     result = {"found": found, "seconds": stages.seconds, "data": data.provenance.as_dict()}
-    write_json(folder / "result.json", result)
+    write_json(folder / "report.json", result)
     has_sheet = has_frames_to_show(data, ready.style)
     text = report(found, ready.told, data, stages.seconds, has_sheet)
     with whole(folder / "report.md") as temporary:

@@ -10,7 +10,7 @@ runs on drawn garments whose attributes, regions and likings are known: it says 
 say nothing about real shoppers.
 
 One attribute network is trained and asked about every item once; then all rows are trained on what it found. The
-workdir holds report.md, result.json, gallery.html, gallery.png and every stage's results: the same command goes on
+workdir holds report.md, report.json, gallery.html, gallery.png and every stage's results: the same command goes on
 where it was stopped. Of the paper two figures are known, from a leaderboard: AUC 0.816 and NDCG@10 0.171 with 500
 negatives.
 
@@ -175,7 +175,7 @@ def _show_in(folder: Path, chosen: Arguments) -> list[str]:
     with whole(folder / "report.md") as temporary:
         temporary.write_text(text)
     write_json(
-        folder / "result.json",
+        folder / "report.json",
         {"rows": found, "attributes": judged, "data": data.provenance.as_dict(), "seeds": chosen.seeds},
     )
     say(f"\nreport.md is in {folder}\n\n{text}")

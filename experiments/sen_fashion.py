@@ -6,7 +6,7 @@
 
 EfficientNet-Lite0 stays as published on ImageNet: its feature maps are computed once and kept in the cache, and the
 branches learn from them. The epochs are chosen on the validation part; the test part is read once, at the end. The
-workdir holds report.md, result.json and maps.png, photos of the test part with maps and boxes (the photos are a
+workdir holds report.md, report.json and maps.png, photos of the test part with maps and boxes (the photos are a
 shop's: not for publication). The same command goes on where it was stopped.
 
 Expect 13 minutes on a busy core for feature maps, once only, then 3 on a quiet one, half of them training:
@@ -134,7 +134,7 @@ def _show_in(folder: Path, chosen: Arguments) -> dict:
         "settings": {"network": repr(network), "training": dataclasses.asdict(chosen.train), "seed": chosen.seed},
         **made_with(),
     }
-    write_json(folder / "result.json", found)
+    write_json(folder / "report.json", found)
     text = report(found, chosen.labels)
     with whole(folder / "report.md") as temporary:
         temporary.write_text(text)

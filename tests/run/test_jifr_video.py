@@ -72,14 +72,14 @@ def test_a_folder_of_ones_own_gives_items_with_their_key_frames(mine, capsys):
         has_none = item in ("film00", "broken")
         assert (frame == "" and liking == "") if has_none else (frame.startswith(f"{item}/") and float(liking) < 99)
     assert (folder / "contact_sheet.png").stat().st_size > 1000
-    found = json.loads((folder / "result.json").read_text())["found"]
+    found = json.loads((folder / "report.json").read_text())["found"]
     assert set(found) == {"JIFR", "BPR"}
     before = (folder / "key_frames.tsv").read_text()
     kept = {path: path.stat().st_mtime_ns for part in ("frames", "features") for path in (folder / part).iterdir()}
     assert jifr_video.main(arguments) == 0
     assert (folder / "key_frames.tsv").read_text() == before, "the trained parameters are read back"
     assert kept == {path: path.stat().st_mtime_ns for path in kept}
-    assert json.loads((folder / "result.json").read_text())["found"] == found
+    assert json.loads((folder / "report.json").read_text())["found"] == found
 
 
 def test_what_cannot_be_done_is_said(mine, tmp_path, capsys):
@@ -97,7 +97,7 @@ def test_what_cannot_be_done_is_said(mine, tmp_path, capsys):
 def test_a_small_world_of_drawn_films_shows_whose_style_is_whose(tmp_path, compiled_as_for_users):
     words = ["--users", "60", "--items", "40", "--workdir", str(tmp_path / "run"), "--train.quiet"]
     assert jifr_video.main(words) == 0, "key-frame NDCG@3 of JIFR is 0.25 above chance"
-    found = json.loads((tmp_path / "run" / "result.json").read_text())["found"]
+    found = json.loads((tmp_path / "run" / "report.json").read_text())["found"]
     for name in ("JIFR", "JIFR_NA"):
         of = found[name]["key frames"]["metrics"]["NDCG@3"]
         assert of["mean"] - of["random"] >= 0.25  # measured 0.34 and 0.33

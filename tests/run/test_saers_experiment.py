@@ -19,6 +19,7 @@ from socialjax.data.garment_pictures import NAMES
 from socialjax.data.planted_garments import garment_world, garments
 from socialjax.data.raw.amazon_fashion import FILE
 from socialjax.models.attributes.small_cnn import SmallCNN
+from socialjax.run.report.finished import finished
 
 pytestmark = [
     pytest.mark.usefixtures("logging_as_before"),
@@ -81,8 +82,9 @@ def test_real_pictures_and_labels_come_to_a_table_beside_what_was_reported(shop,
     (row,) = [line for line in page.splitlines() if line.startswith("| saers ")]
     cells = [cell.strip() for cell in row.split("|")[2:-1]]
     assert cells[4:] == ["0.816", "0.171", "not available", "not available"]
-    kept = json.loads((tmp_path / "run" / "result.json").read_text())
+    kept = json.loads((tmp_path / "run" / "report.json").read_text())
     assert 0 <= kept["rows"]["saers"]["AUC"]["mean"] <= 1 and set(kept["attributes"]["accuracy"]) == set(LEARNED)
+    assert finished([tmp_path / "run"]).runs == [tmp_path / "run" / "saers"]
     assert (tmp_path / "run" / "gallery.png").read_bytes().startswith(b"\x89PNG")
     gallery = (tmp_path / "run" / "gallery.html").read_text()
     assert "Real data: amazon_fashion" in gallery and re.search(r"<h4>A\d+</h4>", gallery)

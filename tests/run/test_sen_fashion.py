@@ -51,7 +51,7 @@ def shop(tmp_path, monkeypatch):
 
 def test_photos_come_to_accuracies_maps_and_a_page_and_again_without_training(shop, tmp_path, capsys, monkeypatch):
     assert sen_fashion.main(shop) == 0
-    found = json.loads((tmp_path / "run" / "result.json").read_text())
+    found = json.loads((tmp_path / "run" / "report.json").read_text())
     assert set(found["accuracy"]) == {"colour"}  # the other columns have one class: nothing to learn
     assert found["accuracy"]["colour"]["accuracy"] == 1 and found["photos"] == {
         "train": 36,
@@ -68,7 +68,7 @@ def test_photos_come_to_accuracies_maps_and_a_page_and_again_without_training(sh
         patch.setattr(sen_fashion, "draw_sheet", lambda *_: 1 / 0)
         assert sen_fashion.main(shop) == 0
     assert "maps.png could not be made (ZeroDivisionError" in capsys.readouterr().err
-    again = json.loads((tmp_path / "run" / "result.json").read_text())
+    again = json.loads((tmp_path / "run" / "report.json").read_text())
     assert again["seconds"]["training"] == found["seconds"]["training"]
     assert {**again, "seconds": 0} == {**found, "seconds": 0}
 

@@ -105,18 +105,18 @@ def of_table(folder, out):
     return without_times(found), rows
 
 
-def of_result(folder, out):
-    """Of experiments that leave one result.json and pictures beside it."""
+def of_report(folder, out):
+    """Of experiments that leave one report.json and pictures beside it."""
     names = {path.name for path in folder.glob("*.*")}
-    return without_times(json.loads((folder / "result.json").read_text())), names
+    return without_times(json.loads((folder / "report.json").read_text())), names
 
 
 KINDS = {
     "tune": (a_search, of_search),
     "baselines": (a_table, of_table),
-    "jifr_video": (films, of_result),
-    "saers_amazon_fashion": (garments, of_result),
-    "sen_fashion": (photos, of_result),
+    "jifr_video": (films, of_report),
+    "saers_amazon_fashion": (garments, of_report),
+    "sen_fashion": (photos, of_report),
 }
 
 

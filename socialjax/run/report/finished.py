@@ -48,7 +48,7 @@ def _look(folder: Path, found: Found, depth: int = 0) -> None:
         found.left_out[folder] = f"more than {DEEPEST} folders deep"
     elif is_aside(folder):
         found.left_out[folder] = "put aside as out of date"
-    elif (folder / RESULT).is_file():
+    elif (folder / RESULT).is_file() and not _is_report(folder):
         if folder not in found.runs:
             found.runs.append(folder)
     elif any(folder.glob(f"{SEED}*/")):
@@ -56,3 +56,8 @@ def _look(folder: Path, found: Found, depth: int = 0) -> None:
     else:
         for inside in sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")):
             _look(inside, found, depth + 1)
+
+
+def _is_report(folder: Path) -> bool:
+    """Whether its result.json sums up runs inside, as experiments of several runs wrote before report.json."""
+    return any(folder.glob(f"*/{RESULT}")) and not any(folder.glob(f"{SEED}*/"))

@@ -99,7 +99,7 @@ def read(folder: Path) -> Kept:
     record = result_types.check(results.read_json(folder / "result.json"), folder / "result.json")
     identifier(folder.name, "a kept run", KEPT)
     arrays = npz_files.read(path) if path.is_file() else None
-    if arrays is None or "settings_hash" not in record or sha256(path) != record.get("per_user_sha256"):
+    if arrays is None or sha256(path) != record.get("per_user_sha256"):
         raise ValueError(f"{path} is missing or is not the one that belongs to result.json; keep the run again")
     run = _made(folder.name, record, _as_kept(path, arrays, len(record["seeds"])))
     check_users(record, run.metrics, run.values, folder / "result.json")

@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -91,7 +90,7 @@ def keep(one: Place) -> bool:
     # Last: its checksum ties the two files together should this be interrupted between them.
     results.write_json(
         folder / "result.json",
-        without_places(record) | {"settings_hash": settings_hash(record), "per_user_sha256": checksum},
+        without_places(record) | {"per_user_sha256": checksum},
     )
     return replaces
 
@@ -119,12 +118,6 @@ def default_name(run: Path, record: dict) -> str:
 def dataset_of(record: dict) -> str:
     """The folder of a run's data set: a stand-in is never beside real data."""
     return record["dataset"] + ("-stand-in" if record["data"] == "stand-in" else "")
-
-
-def settings_hash(record: dict) -> str:
-    """Equal for runs whose settings and data decide equal figures, whatever their seeds; where they ran is no part."""
-    text = json.dumps(results.binding(record["settings"], record["provenance"]), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def without_places(record: dict) -> dict:

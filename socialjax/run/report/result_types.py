@@ -76,7 +76,6 @@ class Result(TypedDict):
     peak_memory_bytes: int
     device: str
     code: NotRequired[str]
-    settings_hash: NotRequired[str]
     per_user_sha256: NotRequired[str]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from socialjax.run.report.gather import Kept, altered, references
 from socialjax.visible import visible
 
-HEAD = "dataset data features model protocol metric k mean ci95 seeds commit settings_hash".split()
+HEAD = "dataset data features model protocol metric k mean ci95 seeds commit".split()
 TEXTS = frozenset(HEAD) - {"k", "mean", "ci95"}
 FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # as spreadsheets read them, wide ones too
 METRICS = ("HR", "Recall", "NDCG")
@@ -19,7 +19,7 @@ def tidy(runs: Sequence[Kept]) -> list[list[str]]:
     for name, metrics in references(runs).items():
         record = runs[0].record
         start = [record["dataset"], record["data"] + altered(record), "none", name, record["protocol"]]
-        found += [[*start, *_at(m), f"{v:.6f}", "", "", "", ""] for m, v in metrics.items() if _is_wanted(m)]
+        found += [[*start, *_at(m), f"{v:.6f}", "", "", ""] for m, v in metrics.items() if _is_wanted(m)]
     for run in runs:
         record = run.record
         end = [" ".join(map(str, run.seeds)), record["commit"][:12] + ("-dirty" if "dirty" in record["commit"] else "")]
@@ -28,7 +28,7 @@ def tidy(runs: Sequence[Kept]) -> list[list[str]]:
             for metric, value in metrics.items():
                 if _is_wanted(metric):
                     width = "" if value["ci95"] is None else f"{value['ci95']:.6f}"
-                    found.append([*start, *_at(metric), f"{value['mean']:.6f}", width, *end, record["settings_hash"]])
+                    found.append([*start, *_at(metric), f"{value['mean']:.6f}", width, *end])
     return found
 
 
