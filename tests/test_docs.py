@@ -1,5 +1,6 @@
 """The documents hold: code runs, links lead somewhere, commands can be typed, the layout is as it is drawn."""
 
+import ast
 import dataclasses
 import functools
 import importlib
@@ -24,6 +25,7 @@ from socialjax.run.command import read_arguments
 from socialjax.run.settings import EvalSettings
 from socialjax.run.study.settings import read_arguments as read_study
 from socialjax.train.settings import TrainSettings
+from tests import layout
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "BUILD.md", ROOT / "launch" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -206,27 +208,14 @@ def test_the_list_of_commands_names_every_one_as_it_can_be_typed():
         parse(wrong, ["keep", "--nowhere"])
 
 
-def layout() -> set[str]:
-    """The files of the tree in architecture.md."""
-    tree = re.search(r"## Layout\n\n```text\n(.*?)```", (ROOT / "docs" / "architecture.md").read_text(), re.S)[1]
-    inside, files = [], set()
-    for line in tree.splitlines():
-        depth, name = (len(line) - len(line.lstrip())) // 2, line.split()[0]
-        inside[depth:] = [name] if name.endswith("/") else []
-        if not name.endswith("/"):
-            files.add("".join(inside) + name)
-    return files
-
-
-def test_the_layout_lists_every_module_and_no_other():
-    there = {
-        str(path.relative_to(ROOT))
-        for part in ("socialjax", "experiments", "benchmarks")
-        for path in (ROOT / part).rglob("*.py")
-        if not path.name.startswith("__")
-    }
-    listed = layout()
-    assert (sorted(there - listed), sorted(listed - there)) == ([], []), "(missing, gone) in docs/architecture.md"
+def test_the_layout_is_that_of_the_docstrings():
+    """After a module was added, moved or renamed: python -m tests.layout --write."""
+    text = layout.PAGE.read_text()
+    assert layout.updated(text) == text
+    for part in layout.PARTS:
+        for path in (ROOT / part).rglob("*.py"):
+            assert path.name == "__main__.py" or f" {path.name} " in text or path.name == "__init__.py", path
+            assert ast.get_docstring(ast.parse(path.read_text())), f"{path} has no docstring"
 
 
 def test_the_contract_on_the_page_names_every_function():

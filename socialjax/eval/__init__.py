@@ -1,0 +1,1 @@
+"""Evaluation: protocols, ranking, metrics, significance."""

@@ -1,0 +1,1 @@
+"""Models of interactions alone, and baselines that do not train."""

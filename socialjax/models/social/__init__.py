@@ -1,0 +1,1 @@
+"""Models that read links between users."""
