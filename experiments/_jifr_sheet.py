@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from socialjax.data.drawn_pictures import STYLES
-from socialjax.data.planted_frames import FramesWorld
 from socialjax.data.schema import Dataset
 from socialjax.run import contact_sheet as sheet
+from socialjax.worlds.drawn_pictures import STYLES
+from socialjax.worlds.frames import FramesWorld
 
 USERS, LIKED = 6, 2  # rows, and pictures of each user's own items
 _LOOKED_AT = 300  # users among whom those with other key frames are sought

@@ -10,14 +10,14 @@ from PIL import Image
 
 from socialjax.data import labelled_sources
 from socialjax.data.errors import DataError
-from socialjax.data.garment_pictures import CLASSES, NAMES, PRESENT
 from socialjax.data.labelled import LabelledPictures
 from socialjax.data.picture_files import PictureFiles
-from socialjax.data.planted_garments import GarmentWorld, garment_world, garments
 from socialjax.data.raw import amazon_fashion, picture_table
 from socialjax.data.raw.attribute_files import PICTURES
 from socialjax.data.schema import Dataset, Interactions
 from socialjax.eval.cold_start import cold_items
+from socialjax.worlds.garment_pictures import CLASSES, NAMES, PRESENT
+from socialjax.worlds.garments import GarmentWorld, garment_world, garments
 
 log = logging.getLogger(__name__)
 Squares = Callable[[np.ndarray], np.ndarray]  # rows i[n] -> u8[n, S, S, 3]

@@ -20,7 +20,6 @@ import sys
 from pathlib import Path
 
 from socialjax.data import sources
-from socialjax.data.planted_frames import frames_world
 from socialjax.data.schema import Dataset
 from socialjax.data.sources import DataSettings
 from socialjax.models.visual.frame_table import frame_table
@@ -32,6 +31,7 @@ from socialjax.run.study import key_frames
 from socialjax.run.study.baselines import compare_on
 from socialjax.run.study.settings import Arguments, Setting, Study, read_arguments
 from socialjax.train.settings import TrainSettings
+from socialjax.worlds.frames import frames_world
 
 log = logging.getLogger(__name__)
 WIDEST = 256  # numbers of a frame

@@ -25,13 +25,11 @@ from experiments._jifr_report import measured, ranked, report, write_key_frames
 from experiments._jifr_sheet import contact_sheet, has_frames_to_show
 from experiments._planted.bars import Bar, bars_table
 from socialjax import stop
-from socialjax.data import picture_world
 from socialjax.data.batches import on_device, resident
 from socialjax.data.cache import file_checksums, key_of
 from socialjax.data.errors import DataError
 from socialjax.data.frames.collect import frames_of
 from socialjax.data.frames.extract import FrameSettings
-from socialjax.data.planted_frames import FramesWorld, frames_world
 from socialjax.data.raw.taken_videos import read_taken
 from socialjax.data.schema import Dataset
 from socialjax.data.validate import check
@@ -46,6 +44,8 @@ from socialjax.run.results import write_json
 from socialjax.train.loop import train
 from socialjax.train.settings import TrainSettings
 from socialjax.whole import whole
+from socialjax.worlds import picture_world
+from socialjax.worlds.frames import FramesWorld, frames_world
 
 log = logging.getLogger(__name__)
 MODELS = {

@@ -18,13 +18,13 @@ import tyro
 from experiments import __main__ as listed
 from experiments import train, tune
 from socialjax import models
-from socialjax.data import planted
 from socialjax.models.protocol import Model
 from socialjax.run import execute
 from socialjax.run.command import read_arguments
 from socialjax.run.settings import EvalSettings
 from socialjax.run.study.settings import read_arguments as read_study
 from socialjax.train.settings import TrainSettings
+from socialjax.worlds import planted
 from tests import layout
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -31,6 +31,7 @@ ALLOWED = {
     "npz_files": ("visible",),
     "ops": ("graph",),
     "data": (*GROUND, "graph"),
+    "worlds": (*GROUND, "data", "graph"),
     "data.batches": (*GROUND, "data", "graph", "ops", "models.protocol"),  # makes the Batch of the contract
     "models": ("ops", "graph", "models"),  # __init__ lists the models
     "models.protocol": ("ranges",),

@@ -16,10 +16,10 @@ from experiments._planted import garments
 from experiments._planted.bars import Bar
 from experiments._saers_attributes import SMALL_TRAINING, attributes_of, trained
 from experiments._saers_material import drawn
-from socialjax.data.planted_garments import GarmentWorld, garment_world
-from socialjax.data.planted_garments import garments as labelled_garments
 from socialjax.data.schema import Attributes
 from socialjax.train.attributes import AttributeTraining
+from socialjax.worlds.garments import GarmentWorld, garment_world
+from socialjax.worlds.garments import garments as labelled_garments
 
 log = logging.getLogger(__name__)
 PICTURES = 4000

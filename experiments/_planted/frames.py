@@ -16,12 +16,12 @@ import numpy as np
 
 from experiments._planted.bars import Bar
 from socialjax.data.batches import on_device, resident
-from socialjax.data.planted_frames import FramesWorld, frames_world
 from socialjax.eval import keyframes, protocol, ranking
 from socialjax.models.visual import jifr_scores
 from socialjax.models.visual.jifr import JIFR
 from socialjax.train.loop import train
 from socialjax.train.settings import TrainSettings
+from socialjax.worlds.frames import FramesWorld, frames_world
 
 LISTS = protocol.parse("sampled100-strict", ks=(10,))
 # All 60 epochs are trained: chosen by validation of items, a model without <u_a, v_i> stops before what it cannot

@@ -14,7 +14,6 @@ import numpy as np
 
 from experiments._planted.bars import Bar
 from socialjax.data.batches import on_device, resident
-from socialjax.data.planted_garments import GarmentWorld, garment_world
 from socialjax.data.schema import Attributes, Dataset
 from socialjax.eval import cold_start, ranking
 from socialjax.explain.deletion import deletion_test
@@ -25,6 +24,7 @@ from socialjax.models.protocol import Model
 from socialjax.models.visual.vbpr import VBPR
 from socialjax.train.loop import train
 from socialjax.train.settings import TrainSettings
+from socialjax.worlds.garments import GarmentWorld, garment_world
 
 # All epochs are trained: one validation item a user is too few to choose one by.
 TRAINING = TrainSettings(epochs=60, batch_size=512, learning_rate=1e-2, quiet=True, save_seconds=1e9)

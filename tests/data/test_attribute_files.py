@@ -7,9 +7,9 @@ import pytest
 
 from socialjax.data import sources
 from socialjax.data.errors import DataError
-from socialjax.data.planted_garments import garment_world
 from socialjax.data.raw import attribute_files
 from socialjax.data.sources import DataSettings
+from socialjax.worlds.garments import garment_world
 
 WORLD = garment_world(seed=0, users=8, items=30, purchases=8, size=32)
 DATA = dataclasses.replace(

@@ -15,7 +15,7 @@ from socialjax.data.frames import collect, video
 from socialjax.data.frames.collect import frames_of
 from socialjax.data.frames.cuts import find_cuts
 from socialjax.data.frames.extract import FrameSettings, key_frames_of
-from socialjax.data.planted_clips import clip
+from socialjax.worlds.clips import clip
 
 needs_av = pytest.mark.skipif(not importlib.util.find_spec("av"), reason='needs PyAV: pip install -e ".[video]"')
 SHORT = dict(num_shots=3, shot=(16, 18))

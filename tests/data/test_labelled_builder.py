@@ -7,8 +7,8 @@ import pytest
 
 from socialjax.data.builders.labelled import LabelledBuilder, read
 from socialjax.data.labelled import LabelledPictures
-from socialjax.data.planted_garments import garments
 from socialjax.data.schema import Provenance
+from socialjax.worlds.garments import garments
 
 FILES = LabelledPictures(
     name="mine",

@@ -10,11 +10,11 @@ from experiments import data as command
 from socialjax.data import leaks, sources, validate
 from socialjax.data.errors import DataError
 from socialjax.data.feature_leaks import explained_columns, item_columns
-from socialjax.data.planted import influence
 from socialjax.data.raw.negative_files import read_negatives
 from socialjax.data.schema import Interactions, interactions
 from socialjax.data.split import by_time, concatenate, leave_one_out
 from socialjax.eval import protocol
+from socialjax.worlds.planted import influence
 
 SEEDS = [*range(4), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(4, 20))]
 

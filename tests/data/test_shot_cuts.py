@@ -9,7 +9,7 @@ import pytest
 from socialjax.data.frames.choose import key_frames, sharpness
 from socialjax.data.frames.cuts import CutSettings, find_cuts
 from socialjax.data.frames.differences import colour_distance, moved_difference, signature
-from socialjax.data.planted_clips import HEIGHT, WIDTH, clip
+from socialjax.worlds.clips import HEIGHT, WIDTH, clip
 
 REAL = {"mov_bbb": [95], "bikes": [30, 76, 137, 187, 242], "cockatoo": []}
 

@@ -5,9 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from socialjax.data.planted_frames import frames_world
 from socialjax.data.schema import FrameLikes, Frames
 from socialjax.eval import frame_controls, keyframes
+from socialjax.worlds.frames import frames_world
 
 
 def ragged(seed=0, users=400, items=30):

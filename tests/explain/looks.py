@@ -4,9 +4,9 @@ import dataclasses
 
 import numpy as np
 
-from socialjax.data.planted_garments import GarmentWorld, garment_world
 from socialjax.data.schema import Dataset
 from socialjax.models.protocol import Explanation, Ragged
+from socialjax.worlds.garments import GarmentWorld, garment_world
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,11 +6,11 @@ import jax
 import numpy as np
 import pytest
 
-from socialjax.data.planted_aspects import aspects
 from socialjax.explain import aspects as population
 from socialjax.explain import picture, text
 from socialjax.explain.record import records
 from socialjax.models.social.hasc import HASC
+from socialjax.worlds.aspects import aspects
 
 
 @functools.cache

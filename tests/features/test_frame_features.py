@@ -13,11 +13,11 @@ from socialjax.data.errors import DataError
 from socialjax.data.frames import video
 from socialjax.data.frames.collect import frames_of
 from socialjax.data.frames.extract import FrameSettings
-from socialjax.data.picture_world import film
 from socialjax.features import frames as module
 from socialjax.features.frames import frame_features
 from socialjax.features.pretrained import PACKAGES, Pretrained
 from socialjax.models.attributes.backbones.pictures import Preparation, prepared
+from socialjax.worlds.picture_world import film
 
 pytestmark = pytest.mark.skipif(not importlib.util.find_spec("av"), reason='needs PyAV: pip install -e ".[video]"')
 SETTINGS = FrameSettings(at_most=3, width=64)

@@ -10,7 +10,6 @@ import pytest
 import worlds
 from cases import CASES
 
-from socialjax.data import planted
 from socialjax.data.batches import on_device, resident
 from socialjax.models import MODELS, REFERENCES, name_of
 from socialjax.models.attributes.saers import SAERS
@@ -20,6 +19,7 @@ from socialjax.models.visual.jifr import JIFR
 from socialjax.train.optimizers import make_optimizer
 from socialjax.train.parallel import make_runner
 from socialjax.train.state import new_state
+from socialjax.worlds import planted
 
 SLOW = pytest.mark.slow
 

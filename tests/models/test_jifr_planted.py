@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from experiments._planted import frames
-from socialjax.data.planted_frames import frames_world
 from socialjax.eval import keyframes
+from socialjax.worlds.frames import frames_world
 
 
 @pytest.mark.slow

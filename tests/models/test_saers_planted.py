@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from experiments._planted import garments
-from socialjax.data.planted_garments import garment_world
 from socialjax.models.attributes.saers import SAERS
+from socialjax.worlds.garments import garment_world
 
 MODEL = SAERS(dim=15, attention="user", space="semantic", item_bias=False)
 OTHERS = np.roll(np.arange(80), 1)

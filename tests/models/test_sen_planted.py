@@ -7,7 +7,7 @@ import pytest
 
 from experiments._planted import attributes
 from experiments._saers_attributes import SMALL_TRAINING
-from socialjax.data.garment_pictures import NAMES
+from socialjax.worlds.garment_pictures import NAMES
 
 QUICK = dataclasses.replace(SMALL_TRAINING, epochs=1, region_epochs=1, quiet=True)
 

@@ -9,7 +9,6 @@ import pytest
 from tiny import TINY, write_folder
 
 from socialjax import load
-from socialjax.data import planted
 from socialjax.data.sources import DataSettings
 from socialjax.models import BPR
 from socialjax.models.social.diffnet import DiffNet
@@ -17,6 +16,7 @@ from socialjax.run import curves, execute, measure, shown
 from socialjax.run.execute import main
 from socialjax.run.settings import Definition, EvalSettings, Experiment
 from socialjax.train.settings import TrainSettings
+from socialjax.worlds import planted
 
 pytestmark = pytest.mark.usefixtures("places")
 

@@ -11,7 +11,6 @@ from tiny import TINY
 
 from experiments import explain
 from socialjax import load
-from socialjax.data.planted_garments import garment_world
 from socialjax.data.raw import attribute_files
 from socialjax.data.sources import DataSettings
 from socialjax.models.attributes.saers import SAERS
@@ -19,6 +18,7 @@ from socialjax.models.cf.bpr import BPR
 from socialjax.run.execute import main
 from socialjax.run.settings import Definition, EvalSettings, Experiment
 from socialjax.train.settings import TrainSettings
+from socialjax.worlds.garments import garment_world
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,6 @@ from tiny import TINY
 
 from experiments import explain
 from socialjax.data import sources
-from socialjax.data.planted_frames import frames_world
 from socialjax.data.sources import DataSettings
 from socialjax.models.cf.bpr import BPR
 from socialjax.models.visual.jifr import JIFR
@@ -18,6 +17,7 @@ from socialjax.run.execute import main
 from socialjax.run.settings import Definition, EvalSettings, Experiment
 from socialjax.train.checkpoint import read_best
 from socialjax.train.settings import TrainSettings
+from socialjax.worlds.frames import frames_world
 
 
 @pytest.fixture(scope="module")

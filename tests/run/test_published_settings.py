@@ -7,13 +7,13 @@ import pytest
 from simulated_features import simulated_features
 
 from experiments import diffnet_flickr, diffnet_pp_yelp, diffnet_yelp, features_yelp
-from socialjax.data import planted
 from socialjax.data.raw import diffnet
 from socialjax.data.registry import PUBLISHED
 from socialjax.models import MODELS
 from socialjax.run import execute, results
 from socialjax.run.command import read_arguments
 from socialjax.run.study import baselines
+from socialjax.worlds import planted
 
 # The released code: squared error over 8 negatives, nothing regularised, no bias, Normal(0, 0.01), both directions.
 RELEASED = {

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from socialjax.data import planted
 from socialjax.data.sources import DataSettings
 from socialjax.models import BPR
 from socialjax.run import results
@@ -16,6 +15,7 @@ from socialjax.run.code_digest import code_digest
 from socialjax.run.settings import EvalSettings, Experiment
 from socialjax.run.study.aside import stale
 from socialjax.train.settings import TrainSettings
+from socialjax.worlds import planted
 
 EXPERIMENT = Experiment(model=BPR(dim=8), data=DataSettings(name="checkerboard"), train=TrainSettings(epochs=3))
 DATA = planted.checkerboard(num_users=12, num_items=8)

@@ -15,11 +15,11 @@ from experiments._saers_attributes import valid_on
 from experiments._saers_material import made, own
 from experiments._saers_report import how_sure, report
 from socialjax.data.errors import DataError
-from socialjax.data.garment_pictures import NAMES
-from socialjax.data.planted_garments import garment_world, garments
 from socialjax.data.raw.amazon_fashion import FILE
 from socialjax.models.attributes.small_cnn import SmallCNN
 from socialjax.run.report.finished import finished
+from socialjax.worlds.garment_pictures import NAMES
+from socialjax.worlds.garments import garment_world, garments
 
 pytestmark = [
     pytest.mark.usefixtures("logging_as_before"),

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from socialjax.data import planted
 from socialjax.models import BPR
 from socialjax.models.social.diffnet import DiffNet
 from socialjax.run import shown
+from socialjax.worlds import planted
 
 DATA = planted.checkerboard(num_users=12, num_items=8, links=3)
 WITH = dataclasses.replace(DATA, item_features=np.ones((8, 2), np.float32))

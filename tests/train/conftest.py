@@ -2,8 +2,8 @@
 
 import pytest
 
-from socialjax.data import planted
 from socialjax.data.batches import resident
+from socialjax.worlds import planted
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ import pytest
 from tiny import TINY, write_folder
 
 from experiments import baselines_flickr, baselines_yelp
-from socialjax.data import planted, sources
+from socialjax.data import sources
 from socialjax.data.sources import DataSettings
 from socialjax.models import MODELS
 from socialjax.models.cf.bpr import BPR
@@ -18,6 +18,7 @@ from socialjax.run.settings import EvalSettings
 from socialjax.run.study.baselines import main
 from socialjax.run.study.settings import Arguments, Setting, Study, rows
 from socialjax.train.settings import TrainSettings
+from socialjax.worlds import planted
 
 pytestmark = pytest.mark.usefixtures("places")
 TRAIN = TrainSettings(**TINY)

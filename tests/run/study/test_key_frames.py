@@ -9,7 +9,6 @@ import pytest
 from tiny import TINY
 
 from experiments import jifr_douban
-from socialjax.data.planted_frames import frames_world
 from socialjax.data.sources import DataSettings
 from socialjax.eval import keyframes
 from socialjax.models.visual.vbpr import VBPR
@@ -20,6 +19,7 @@ from socialjax.run.study.baselines import compare_on
 from socialjax.run.study.settings import Arguments, Setting, Study, rows
 from socialjax.train.checkpoint import CheckpointError, read_best
 from socialjax.train.settings import TrainSettings
+from socialjax.worlds.frames import frames_world
 
 pytestmark = pytest.mark.usefixtures("places")
 SETTINGS = DataSettings(name="douban-frames")

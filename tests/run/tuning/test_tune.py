@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from tiny import write_folder
 
-from socialjax.data import planted, sources
+from socialjax.data import sources
 from socialjax.data.sources import DataSettings
 from socialjax.models import MODELS
 from socialjax.models.cf.bpr import BPR
@@ -27,6 +27,7 @@ from socialjax.run.tuning.search import Search
 from socialjax.train import log
 from socialjax.train.settings import METRIC, TrainSettings
 from socialjax.train.signals import Interrupted
+from socialjax.worlds import planted
 
 
 @pytest.fixture(scope="module")

@@ -175,7 +175,7 @@ def _dataset(name, num_users, num_items, parts, follows, titles) -> Dataset:
         train=columns(parts[0]),
         validation=columns(parts[1]),
         test=columns(parts[2]),
-        provenance=Provenance("planted", f"socialjax.data.planted, {name}", "Apache-2.0"),
+        provenance=Provenance("planted", f"socialjax.worlds.planted, {name}", "Apache-2.0"),
         links=None if follows is None else Links(*np.array(follows, np.int32).T.copy()),
         item_titles=np.array(titles),
     )

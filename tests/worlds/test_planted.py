@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from socialjax.data import planted
 from socialjax.data.schema import pair_keys
+from socialjax.worlds import planted
 
 SEEDS = (0, 1, 2)
 

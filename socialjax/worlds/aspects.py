@@ -110,7 +110,7 @@ def aspects(
         train=train,
         validation=validation,
         test=test,
-        provenance=Provenance("planted", f"socialjax.data.planted_aspects, {name}", "Apache-2.0"),
+        provenance=Provenance("planted", f"socialjax.worlds.aspects, {name}", "Apache-2.0"),
         links=Links(np.repeat(everyone, follows).astype(np.int32), np.concatenate(links).astype(np.int32)),
         user_features=profile,
         item_features=image,

@@ -6,16 +6,16 @@ import importlib.util
 import numpy as np
 import pytest
 
-from socialjax.data import picture_world
-from socialjax.data.drawn_pictures import STYLES, draw
 from socialjax.data.errors import DataError
 from socialjax.data.frames import video
 from socialjax.data.frames.collect import FrameTable, frames_of
 from socialjax.data.frames.cuts import find_cuts
 from socialjax.data.frames.extract import DEFAULT
-from socialjax.data.picture_world import FPS, Found, film, item_name, match, seen, shot_edges, write_films
-from socialjax.data.planted_frames import FramesWorld
 from socialjax.data.schema import Dataset, Frames, Provenance, interactions
+from socialjax.worlds import picture_world
+from socialjax.worlds.drawn_pictures import STYLES, draw
+from socialjax.worlds.frames import FramesWorld
+from socialjax.worlds.picture_world import FPS, Found, film, item_name, match, seen, shot_edges, write_films
 
 needs_av = pytest.mark.skipif(not importlib.util.find_spec("av"), reason='needs PyAV: pip install -e ".[video]"')
 MADE = Provenance("planted", "by hand")

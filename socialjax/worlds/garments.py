@@ -5,9 +5,9 @@ from typing import Literal
 
 import numpy as np
 
-from socialjax.data.garment_pictures import CLASSES, GROUP_OF, GROUPS, NAMES, draw_garments
 from socialjax.data.labelled import UNLABELLED, LabelledPictures
 from socialjax.data.schema import Attributes, Dataset, Interactions, Provenance, interactions
+from socialjax.worlds.garment_pictures import CLASSES, GROUP_OF, GROUPS, NAMES, draw_garments
 
 LIKING, POPULARITY = 3.0, 0.3  # utility of the liked class, deviation of an item's popularity
 COLD = 0.2  # share of the items that are in nobody's training part
@@ -122,7 +122,7 @@ def garment_world(
         train=train,
         validation=validation,
         test=test,
-        provenance=Provenance("planted", f"socialjax.data.planted_garments, {name}, seed {seed}", "Apache-2.0"),
+        provenance=Provenance("planted", f"socialjax.worlds.garments, {name}, seed {seed}", "Apache-2.0"),
         item_titles=np.array([_title(labels) for labels in pictures.labels]),
         item_groups=pictures.groups,
         item_pictures=pictures.ids,
@@ -142,7 +142,7 @@ def _drawn(name: str, rng: np.random.Generator, count: int, size: int, part: np.
         labels=labels,
         part=part,
         ids=np.array([f"garment-{row}.png" for row in range(count)]),
-        provenance=Provenance("planted", "socialjax.data.planted_garments", "Apache-2.0"),
+        provenance=Provenance("planted", "socialjax.worlds.garments", "Apache-2.0"),
         pixels=pixels,
         groups=np.array(GROUPS)[group],
         boxes=boxes,

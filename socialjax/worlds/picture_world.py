@@ -14,13 +14,13 @@ import numpy as np
 from tqdm import tqdm
 
 from socialjax import json_files, stop
-from socialjax.data.drawn_pictures import draw
 from socialjax.data.errors import DataError
 from socialjax.data.frames import video
 from socialjax.data.frames.collect import FrameTable
-from socialjax.data.planted_frames import FramesWorld
 from socialjax.data.schema import Dataset, FrameLikes, Frames, Provenance
 from socialjax.whole import whole
+from socialjax.worlds.drawn_pictures import draw
+from socialjax.worlds.frames import FramesWorld
 
 HEIGHT, WIDTH, FPS = 120, 160, 12
 _SHOT = (10, 14)  # frames, both ends in

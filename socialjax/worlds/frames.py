@@ -84,7 +84,7 @@ def frames_world(
         train=train,
         validation=validation,
         test=test,
-        provenance=Provenance("planted", f"socialjax.data.planted_frames, {name}", "Apache-2.0"),
+        provenance=Provenance("planted", f"socialjax.worlds.frames, {name}", "Apache-2.0"),
         item_titles=np.array([f"item {i}" for i in range(items)]),
         frames=Frames(np.arange(items + 1, dtype=np.int64) * frames, looks),
         frame_likes=_likes(liked, test.user, test.item, frames),

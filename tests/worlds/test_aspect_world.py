@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from socialjax.data import validate
-from socialjax.data.planted_aspects import OWNERS, SOCIAL, UPLOADS, aspects
 from socialjax.data.schema import pair_keys
+from socialjax.worlds.aspects import OWNERS, SOCIAL, UPLOADS, aspects
 
 SEEDS = (0, 1, 2)
 USERS, ITEMS, TOPICS = 600, 2400, 8
