@@ -1,6 +1,6 @@
 """The papers whose tables are made: their data sets, models and the figures reported elsewhere."""
 
-from socialjax.run.report.paper import Paper, Reported
+from socialjax.report.paper import Paper, Reported
 
 DIFFNET = Paper(
     name="diffnet",

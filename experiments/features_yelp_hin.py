@@ -33,14 +33,14 @@ from socialjax.eval.tables import cell, text_table
 from socialjax.models.cf.fm import FM
 from socialjax.models.social.diffnet import DiffNet
 from socialjax.models.social.diffnet_pp import DiffNetPP
+from socialjax.report import comparisons
+from socialjax.report.gather import Kept, of_run
+from socialjax.report.overall import label
+from socialjax.report.paper import Paper
 from socialjax.run import results
 from socialjax.run.command import exit_code, say, set_up_logging
 from socialjax.run.execute import run, work_folder
 from socialjax.run.lock import only_one
-from socialjax.run.report import comparisons
-from socialjax.run.report.gather import Kept, of_run
-from socialjax.run.report.overall import label
-from socialjax.run.report.paper import Paper
 from socialjax.run.settings import Definition, Experiment
 from socialjax.run.study.aside import make_room
 from socialjax.train.processes import is_first, join_processes

@@ -17,13 +17,13 @@ from typing import Annotated, Literal
 import tyro
 
 from experiments._papers import PAPERS
+from socialjax.report import keep as keeping
+from socialjax.report import write
+from socialjax.report.finished import finished
+from socialjax.report.gather import read
+from socialjax.report.searches import keep as kept_search
 from socialjax.run.command import say
 from socialjax.run.lock import only_one
-from socialjax.run.report import keep as keeping
-from socialjax.run.report import write
-from socialjax.run.report.finished import finished
-from socialjax.run.report.gather import read
-from socialjax.run.report.searches import keep as kept_search
 from socialjax.visible import visible
 
 KEPT = Path("docs/results")

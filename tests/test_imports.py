@@ -50,6 +50,7 @@ ALLOWED = {
         *(*GROUND, "graph", "ranges", "ops", "data", "models"),
         *("features", "eval", "train", "explain", "robust"),
     ),
+    "report": (*GROUND, "data", "models", "train", "eval", "run"),
 }
 # Libraries of which a change of mind must cost one place.
 ONLY_IN = {

@@ -15,13 +15,12 @@ from socialjax.data.schema import Dataset
 from socialjax.eval import groups, ranking
 from socialjax.eval.significance import mean_interval
 from socialjax.names import KEPT, below, identifier
-from socialjax.run import curves, measure, results, shown, sweep, warm_start
+from socialjax.run import curves, measure, result_types, results, shown, sweep, warm_start
 from socialjax.run.code_digest import code_digest
 from socialjax.run.command import exit_code, read_arguments, say, set_up_logging, started, variants
 from socialjax.run.lock import only_one
 from socialjax.run.memory import peak_memory_bytes
 from socialjax.run.pictures import attempt
-from socialjax.run.report import result_types
 from socialjax.run.settings import Definition, Experiment
 from socialjax.train.log import MetricsLog
 from socialjax.train.loop import train

@@ -251,49 +251,49 @@ MUTANTS = (
     ),
     Mutant(
         "first-seed-alone",
-        "socialjax/run/report/gather.py",
+        "socialjax/report/gather.py",
         "return self._values_of(metric).mean(axis=1)",
         "return self._values_of(metric)[:, 0]",
-        ("tests/run/report/test_tables_by_hand.py::test_each_user_counts_with_the_mean_over_the_seeds",),
+        ("tests/report/test_tables_by_hand.py::test_each_user_counts_with_the_mean_over_the_seeds",),
         "paired tests are of the first seed",
     ),
     Mutant(
         "holm-by-metric",
-        "socialjax/run/report/comparisons.py",
+        "socialjax/report/comparisons.py",
         "p_users = holm({key: test.p_t for key, test in users.items()})",
         "p_users = {k: v for m in METRICS for k, v in "
         "holm({key: test.p_t for key, test in users.items() if key[1] == m}).items()}",
         (
-            "tests/run/report/test_tables_by_hand.py"
+            "tests/report/test_tables_by_hand.py"
             "::test_paired_tests_are_those_worked_by_hand_and_holm_goes_over_the_whole_table",
         ),
         "Holm's correction is over half of the table",
     ),
     Mutant(
         "trainings-by-one-seed",
-        "socialjax/run/report/comparisons.py",
+        "socialjax/report/comparisons.py",
         "over_trainings(a.seed_means(metric), b.seed_means(metric))",
         "over_trainings(a.seed_means(metric)[:2], b.seed_means(metric)[:2])",
-        ("tests/run/report/test_tables_by_hand.py::test_trainings_are_compared_by_the_means_of_their_seeds",),
+        ("tests/report/test_tables_by_hand.py::test_trainings_are_compared_by_the_means_of_their_seeds",),
         "two of the seeds are taken for all",
     ),
     Mutant(
         "other-baseline",
-        "socialjax/run/report/comparisons.py",
+        "socialjax/report/comparisons.py",
         "[(run, base) for run in mine if run is not base] if base else []",
         "[(run, mine[-1]) for run in mine[:-1]] if base else []",
         (
-            "tests/run/report/test_tables_by_hand.py"
+            "tests/report/test_tables_by_hand.py"
             "::test_paired_tests_are_those_worked_by_hand_and_holm_goes_over_the_whole_table",
         ),
         "the table is against the last row",
     ),
     Mutant(
         "bold-is-worst",
-        "socialjax/run/report/overall.py",
+        "socialjax/report/overall.py",
         'found[metric] = max(having, key=lambda run: run.record["metrics"][metric]["mean"])',
         'found[metric] = min(having, key=lambda run: run.record["metrics"][metric]["mean"])',
-        ("tests/run/report/test_tables_by_hand.py::test_the_best_is_bold_unless_its_code_has_changed",),
+        ("tests/report/test_tables_by_hand.py::test_the_best_is_bold_unless_its_code_has_changed",),
         "the worst model is bold",
     ),
 )

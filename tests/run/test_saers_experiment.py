@@ -17,7 +17,7 @@ from experiments._saers_report import how_sure, report
 from socialjax.data.errors import DataError
 from socialjax.data.raw.amazon_fashion import FILE
 from socialjax.models.attributes.small_cnn import SmallCNN
-from socialjax.run.report.finished import finished
+from socialjax.report.finished import finished
 from socialjax.worlds.garment_pictures import NAMES
 from socialjax.worlds.garments import garment_world, garments
 

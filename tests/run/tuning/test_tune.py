@@ -18,9 +18,9 @@ from socialjax.data.sources import DataSettings
 from socialjax.models import MODELS
 from socialjax.models.cf.bpr import BPR
 from socialjax.ranges import Choice, LogUniform
+from socialjax.report import searches
+from socialjax.report.paper import Paper
 from socialjax.run import results
-from socialjax.run.report import searches
-from socialjax.run.report.paper import Paper
 from socialjax.run.study.settings import Setting
 from socialjax.run.tuning import halving, space, trials
 from socialjax.run.tuning.search import Search

@@ -15,12 +15,12 @@ from socialjax.data.raw.additions import FEATURE_FILES
 from socialjax.data.sources import DataSettings
 from socialjax.eval.tables import escaped
 from socialjax.names import KEPT, identifier
-from socialjax.run import results
+from socialjax.report import searches
+from socialjax.report.keep import check_all_users, per_user, sha256
+from socialjax.report.paper import Paper
+from socialjax.run import result_types, results
 from socialjax.run.code_digest import code_digest
-from socialjax.run.report import result_types, searches
-from socialjax.run.report.keep import check_all_users, per_user, sha256
-from socialjax.run.report.paper import Paper
-from socialjax.run.report.result_types import check_users
+from socialjax.run.result_types import check_users
 
 SWEPT = re.compile(r"-(\w+)=")
 PLACES = ("dir", "offline", "require_real")  # where data lies, not what they are

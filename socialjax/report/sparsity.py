@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from socialjax.eval.significance import mean_interval
 from socialjax.eval.tables import cell, escaped
-from socialjax.run.report.gather import Kept, main_rows
-from socialjax.run.report.overall import label
-from socialjax.run.report.paper import Paper
+from socialjax.report.gather import Kept, main_rows
+from socialjax.report.overall import label
+from socialjax.report.paper import Paper
 
 NAMES = {
     "interactions": "training items of a user",

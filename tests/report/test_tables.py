@@ -17,16 +17,16 @@ from socialjax.data import sources
 from socialjax.data.sources import DataSettings
 from socialjax.models.cf.bpr import BPR
 from socialjax.models.cf.svdpp import SVDpp
+from socialjax.report import write
+from socialjax.report.gather import gather, read
+from socialjax.report.keep import default_name, keep, place
+from socialjax.report.page import part, parts, update
 from socialjax.run.execute import run
-from socialjax.run.report import write
-from socialjax.run.report.gather import gather, read
-from socialjax.run.report.keep import default_name, keep, place
-from socialjax.run.report.page import part, parts, update
 from socialjax.run.settings import Definition, EvalSettings, Experiment
 from socialjax.train.settings import TrainSettings
 
 pytestmark = pytest.mark.usefixtures("places")
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 PAPER = dataclasses.replace(DIFFNET, datasets=("cafes",), swept={"dim": ()})
 
 

@@ -15,8 +15,8 @@ from experiments import tables
 from socialjax import npz_files
 from socialjax.eval.tables import escaped, markdown_table
 from socialjax.npz_files import NpzError
-from socialjax.run.report.keep import sha256
-from socialjax.run.report.tidy import HEAD, as_csv
+from socialjax.report.keep import sha256
+from socialjax.report.tidy import HEAD, as_csv
 
 pytestmark = pytest.mark.usefixtures("places")
 

@@ -7,11 +7,11 @@ import pytest
 
 from experiments import features_yelp_hin as features
 from socialjax.eval.significance import mean_interval
+from socialjax.report.comparisons import METRICS
+from socialjax.report.gather import of_run
 from socialjax.run import results
-from socialjax.run.report.comparisons import METRICS
-from socialjax.run.report.gather import of_run
 
-KEPT = Path(__file__).resolve().parents[3] / "docs" / "results" / "yelp_hin" / "diffnet" / "result.json"
+KEPT = Path(__file__).resolve().parents[2] / "docs" / "results" / "yelp_hin" / "diffnet" / "result.json"
 USERS = np.arange(40, dtype=np.int32)
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from experiments import tables
-from socialjax.run.report import searches
+from socialjax.report import searches
 
 SETTINGS = {"objective": "bpr", "negatives": 1, "l2": 0.1, "dropout": 0.0}
 BEST = {

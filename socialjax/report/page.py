@@ -5,12 +5,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from socialjax.eval.tables import markdown_table
-from socialjax.run.report import comparisons, estimates, orders, searches, sparsity
-from socialjax.run.report.figures import TITLES, drawn
-from socialjax.run.report.gather import Kept, about, gather, main_rows
-from socialjax.run.report.overall import cost, label, legend, notes, overall, reported
-from socialjax.run.report.paper import Paper
-from socialjax.run.report.variations import other_differences, variation, varied_runs
+from socialjax.report import comparisons, estimates, orders, searches, sparsity
+from socialjax.report.figures import TITLES, drawn
+from socialjax.report.gather import Kept, about, gather, main_rows
+from socialjax.report.overall import cost, label, legend, notes, overall, reported
+from socialjax.report.paper import Paper
+from socialjax.report.variations import other_differences, variation, varied_runs
 
 METRICS = ("HR@10", "NDCG@10")
 HEADS = {

@@ -3,8 +3,8 @@
 from collections.abc import Hashable, Sequence
 
 from socialjax.eval.tables import cell, escaped
-from socialjax.run.report.gather import Kept, main_rows, span
-from socialjax.run.report.paper import Paper
+from socialjax.report.gather import Kept, main_rows, span
+from socialjax.report.paper import Paper
 from socialjax.run.results import binding, complete
 
 

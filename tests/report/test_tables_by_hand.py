@@ -8,14 +8,14 @@ import pytest
 from socialjax.models.cf.bpr import BPR
 from socialjax.models.cf.fm import FM
 from socialjax.models.cf.svdpp import SVDpp
+from socialjax.report import comparisons, estimates, gather, orders, sparsity, tidy, variations
+from socialjax.report.figures import spread
+from socialjax.report.gather import Kept, about, span
+from socialjax.report.keep import without_places
+from socialjax.report.overall import best_of, comparable, legend, notes, overall, reported
+from socialjax.report.paper import Paper, Reported
 from socialjax.run.code_digest import code_digest
 from socialjax.run.pictures import blank, save
-from socialjax.run.report import comparisons, estimates, gather, orders, sparsity, tidy, variations
-from socialjax.run.report.figures import spread
-from socialjax.run.report.gather import Kept, about, span
-from socialjax.run.report.keep import without_places
-from socialjax.run.report.overall import best_of, comparable, legend, notes, overall, reported
-from socialjax.run.report.paper import Paper, Reported
 
 PAPER = Paper(
     name="p",

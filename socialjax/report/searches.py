@@ -7,10 +7,10 @@ from socialjax import json_files
 from socialjax.eval.tables import cell, escaped
 from socialjax.names import below as below_root
 from socialjax.names import identifier
+from socialjax.report.keep import without_places
+from socialjax.report.paper import Paper
 from socialjax.run import results
-from socialjax.run.report.keep import without_places
-from socialjax.run.report.paper import Paper
-from socialjax.run.report.result_types import Scalar
+from socialjax.run.result_types import Scalar
 from socialjax.run.tuning.search import Search
 from socialjax.train.settings import METRIC
 

@@ -4,9 +4,9 @@ import dataclasses
 from collections.abc import Sequence
 
 from socialjax.eval.tables import cell, escaped
-from socialjax.run.report.gather import Kept, main_rows, newest
-from socialjax.run.report.overall import NONE, label
-from socialjax.run.report.paper import Paper
+from socialjax.report.gather import Kept, main_rows, newest
+from socialjax.report.overall import NONE, label
+from socialjax.report.paper import Paper
 
 FULL = "full"
 METRICS = ("NDCG@10", "HR@10")

@@ -4,7 +4,7 @@ import csv
 import io
 from collections.abc import Sequence
 
-from socialjax.run.report.gather import Kept, altered, references
+from socialjax.report.gather import Kept, altered, references
 from socialjax.visible import visible
 
 HEAD = "dataset data features model protocol metric k mean ci95 seeds commit".split()

@@ -11,9 +11,8 @@ import numpy as np
 from socialjax import npz_files
 from socialjax.names import KEPT as KEPT_NAME
 from socialjax.names import below, identifier
-from socialjax.run import results
-from socialjax.run.report import result_types
-from socialjax.run.report.result_types import check_users
+from socialjax.run import result_types, results
+from socialjax.run.result_types import check_users
 from socialjax.visible import visible
 from socialjax.whole import whole
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from socialjax.eval.tables import cell, escaped, metric_rows
-from socialjax.run.report.gather import Kept, main_rows, references
-from socialjax.run.report.paper import Paper, Reported
+from socialjax.report.gather import Kept, main_rows, references
+from socialjax.report.paper import Paper, Reported
 
 METRICS = ("HR@5", "HR@10", "HR@15", "NDCG@5", "NDCG@10", "NDCG@15")
 SIDE_BY_SIDE = ("HR@10", "NDCG@10")

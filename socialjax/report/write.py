@@ -3,13 +3,13 @@
 import os
 from pathlib import Path
 
+from socialjax.report.figures import drawn
+from socialjax.report.gather import folders, gather
+from socialjax.report.page import figure_name, update
+from socialjax.report.page import page as page_of
+from socialjax.report.paper import Paper
+from socialjax.report.tidy import as_csv, tidy
 from socialjax.run.pictures import attempt
-from socialjax.run.report.figures import drawn
-from socialjax.run.report.gather import folders, gather
-from socialjax.run.report.page import figure_name, update
-from socialjax.run.report.page import page as page_of
-from socialjax.run.report.paper import Paper
-from socialjax.run.report.tidy import as_csv, tidy
 from socialjax.whole import whole
 
 

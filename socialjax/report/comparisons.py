@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from socialjax.eval.significance import Paired, Trainings, holm, over_trainings, paired
-from socialjax.run.report.gather import Kept, main_rows
-from socialjax.run.report.overall import best_of, comparable, label
-from socialjax.run.report.paper import Paper
+from socialjax.report.gather import Kept, main_rows
+from socialjax.report.overall import best_of, comparable, label
+from socialjax.report.paper import Paper
 
 METRICS = ("HR@10", "NDCG@10")
 BASELINE = "bpr"

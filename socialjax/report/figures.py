@@ -4,12 +4,12 @@ import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from socialjax.report.gather import Kept, about, main_rows, references
+from socialjax.report.orders import FULL, lines, means, protocols, said_tau, tau
+from socialjax.report.overall import label
+from socialjax.report.paper import Paper
+from socialjax.report.sparsity import NAMES, group_metric, group_sizes, kinds
 from socialjax.run.pictures import blank, save
-from socialjax.run.report.gather import Kept, about, main_rows, references
-from socialjax.run.report.orders import FULL, lines, means, protocols, said_tau, tau
-from socialjax.run.report.overall import label
-from socialjax.run.report.paper import Paper
-from socialjax.run.report.sparsity import NAMES, group_metric, group_sizes, kinds
 
 BARS = ("HR@10", "NDCG@10")
 METRIC = "NDCG@10"

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from socialjax.eval.tables import cell, markdown_table
-from socialjax.run.report.orders import FULL, Line, number, said_tau, sets, tau
+from socialjax.report.orders import FULL, Line, number, said_tau, sets, tau
 
 METRIC = "NDCG@10"
 DIRECTION = (
