@@ -8,9 +8,9 @@ import numpy as np
 from PIL import Image
 
 from socialjax.data.errors import DataError
+from socialjax.data.own.attribute_files import PICTURES
 from socialjax.data.picture_files import PictureFiles
 from socialjax.data.pictures import fitted
-from socialjax.data.raw.attribute_files import PICTURES
 from socialjax.explain.attributes import profile, unpadded
 from socialjax.explain.box_picture import draw_boxes
 from socialjax.explain.gallery import Card, Section, write_gallery

@@ -11,10 +11,11 @@ from PIL import Image
 from socialjax.data import labelled_sources
 from socialjax.data.errors import DataError
 from socialjax.data.labelled import LabelledPictures
+from socialjax.data.own.attribute_files import PICTURES
 from socialjax.data.picture_files import PictureFiles
-from socialjax.data.raw import amazon_fashion, picture_table
-from socialjax.data.raw.attribute_files import PICTURES
+from socialjax.data.raw import picture_table
 from socialjax.data.schema import Dataset, Interactions
+from socialjax.data.sets import amazon_fashion
 from socialjax.eval.cold_start import cold_items
 from socialjax.worlds.garment_pictures import CLASSES, NAMES, PRESENT
 from socialjax.worlds.garments import GarmentWorld, garment_world, garments

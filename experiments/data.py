@@ -18,12 +18,13 @@ from typing import Annotated
 import numpy as np
 import tyro
 
-from socialjax.data import as_published, cache, download, file_bytes, leaks, published_features, sources, validate
+from socialjax.data import as_published, cache, download, leaks, published_features, sources, validate
 from socialjax.data.errors import DataError
 from socialjax.data.facts import FACTS, facts
-from socialjax.data.raw.negative_files import read_negatives
-from socialjax.data.registry import PUBLISHED
+from socialjax.data.formats import file_bytes
+from socialjax.data.own.negative_files import read_negatives
 from socialjax.data.schema import Dataset, counts
+from socialjax.data.sets.registry import PUBLISHED
 from socialjax.data.sources import DataSettings
 from socialjax.eval import protocol
 from socialjax.run.pictures import blank, save

@@ -30,7 +30,7 @@ from socialjax.data.cache import file_checksums, key_of
 from socialjax.data.errors import DataError
 from socialjax.data.frames.collect import frames_of
 from socialjax.data.frames.extract import FrameSettings
-from socialjax.data.raw.taken_videos import read_taken
+from socialjax.data.own.taken_videos import read_taken
 from socialjax.data.schema import Dataset
 from socialjax.data.validate import check
 from socialjax.eval import protocol, ranking

@@ -31,7 +31,8 @@ from experiments._saers_material import Material, made, own, real
 from experiments._saers_report import how_sure, measured, report
 from socialjax import load, stop
 from socialjax.data import sources
-from socialjax.data.raw import attribute_files, picture_table
+from socialjax.data.own import attribute_files
+from socialjax.data.raw import picture_table
 from socialjax.data.schema import Dataset
 from socialjax.data.sources import DataSettings
 from socialjax.explain.box_sheet import draw_sheet

@@ -2,8 +2,8 @@
 
 import logging
 
-from socialjax.data.file_bytes import FileBytes
-from socialjax.data.registry import Published
+from socialjax.data.formats.file_bytes import FileBytes
+from socialjax.data.sets.registry import Published
 
 log = logging.getLogger(__name__)
 AS_PUBLISHED, ALTERED = "as published", "altered: "

@@ -3,10 +3,11 @@
 import logging
 from pathlib import Path
 
-from socialjax.data import download, file_bytes
+from socialjax.data import download
 from socialjax.data.errors import DataError
-from socialjax.data.raw.additions import FEATURE_FILES
-from socialjax.data.registry import PUBLISHED, Published
+from socialjax.data.formats import file_bytes
+from socialjax.data.own.additions import FEATURE_FILES
+from socialjax.data.sets.registry import PUBLISHED, Published
 
 log = logging.getLogger(__name__)
 OPTION = "--data.published-features"

@@ -8,7 +8,7 @@ import numpy as np
 
 from socialjax.data.attribute_checks import attribute_notes, check_attributes
 from socialjax.data.errors import DataError
-from socialjax.data.feature_files import require_finite
+from socialjax.data.formats.feature_files import require_finite
 from socialjax.data.frame_checks import check_frames, frame_notes
 from socialjax.data.schema import PARTS, Dataset, Links, counts, pair_keys
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import flax.linen as nn
 
 from socialjax.data.errors import DataError
-from socialjax.data.tensor_files import read_tensors
+from socialjax.data.formats.tensor_files import read_tensors
 from socialjax.models.attributes.backbones import BACKBONES
 from socialjax.models.attributes.backbones.weights import variables_of
 

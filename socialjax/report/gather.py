@@ -11,7 +11,7 @@ import numpy as np
 
 from socialjax import models, npz_files
 from socialjax.data import as_published
-from socialjax.data.raw.additions import FEATURE_FILES
+from socialjax.data.own.additions import FEATURE_FILES
 from socialjax.data.sources import DataSettings
 from socialjax.eval.tables import escaped
 from socialjax.names import KEPT, identifier

@@ -6,8 +6,8 @@ import io
 
 import numpy as np
 
-from socialjax.data.raw import diffnet
-from socialjax.data.registry import PUBLISHED, RemoteFile
+from socialjax.data.sets import diffnet
+from socialjax.data.sets.registry import PUBLISHED, RemoteFile
 
 PATH = "/tree/yelp"
 SMALL = {

@@ -10,7 +10,7 @@ from PIL import Image
 from socialjax.data import validate
 from socialjax.data.errors import DataError
 from socialjax.data.picture_files import PictureFiles
-from socialjax.data.raw.amazon_fashion import FILE, read, write_pictures
+from socialjax.data.sets.amazon_fashion import FILE, read, write_pictures
 
 
 def jpeg(shade):

@@ -7,7 +7,7 @@ import pytest
 
 from socialjax.data import sources
 from socialjax.data.errors import DataError
-from socialjax.data.raw import attribute_files
+from socialjax.data.own import attribute_files
 from socialjax.data.sources import DataSettings
 from socialjax.worlds.garments import garment_world
 

@@ -12,7 +12,7 @@ from web import BODY
 
 from socialjax.data import download
 from socialjax.data.download import DownloadError, Limits, Unreachable
-from socialjax.data.registry import PUBLISHED, RemoteFile
+from socialjax.data.sets.registry import PUBLISHED, RemoteFile
 
 GOOD = RemoteFile("set.rating", text=hashlib.sha256(BODY).hexdigest())
 QUICK = Limits(silence=0.5, total=20, tries=3)

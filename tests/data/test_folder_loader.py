@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from socialjax.data.errors import DataError
-from socialjax.data.raw import folder
-from socialjax.data.raw.folder import FolderOptions
+from socialjax.data.own import folder
+from socialjax.data.own.folder import FolderOptions
 
 PEOPLE = ["zoe", "ann", "Émile", "bob", "o'neil"]
 

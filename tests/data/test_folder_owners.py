@@ -8,8 +8,8 @@ import pytest
 from experiments import data as command
 from socialjax.data import sources
 from socialjax.data.errors import DataError
-from socialjax.data.raw import folder
-from socialjax.data.raw.folder import FolderOptions
+from socialjax.data.own import folder
+from socialjax.data.own.folder import FolderOptions
 from socialjax.data.sources import DataSettings
 
 MADE_BY = {"a1": "ann", "a2": "ann", "b1": "bob", "c1": "lurker"}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from socialjax.data.errors import DataError
-from socialjax.data.raw import frame_files
+from socialjax.data.own import frame_files
 from socialjax.data.sources import DataSettings, load
 
 TEXTS = {

@@ -10,8 +10,8 @@ import pytest
 from socialjax.data import validate
 from socialjax.data.errors import DataError
 from socialjax.data.facts import FACTS, facts
-from socialjax.data.raw import hasc
 from socialjax.data.schema import counts
+from socialjax.data.sets import hasc
 
 TRAIN = {0: {3, 1}, 1: {0}, 2: {1, 4, 0}}
 HELD = {"mymodel_val.npy": {0: 4, 1: 3, 2: 3}, "mymodel_test.npy": {0: 0, 1: 4, 2: 2}}

@@ -12,7 +12,7 @@ from small_yelp import FEATURES, PATH, SMALL, packed, publish
 from experiments import data as command
 from experiments import diffnet_yelp
 from socialjax.data.errors import DataError
-from socialjax.data.registry import PUBLISHED
+from socialjax.data.sets.registry import PUBLISHED
 from socialjax.data.sources import DataSettings, load, raw_folder
 from socialjax.run.command import read_arguments
 

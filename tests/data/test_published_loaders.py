@@ -9,8 +9,8 @@ import pytest
 from socialjax.data import validate
 from socialjax.data.errors import DataError
 from socialjax.data.facts import FACTS, facts
-from socialjax.data.raw import diffnet, filmtrust, lastfm
 from socialjax.data.schema import counts, pair_keys
+from socialjax.data.sets import diffnet, filmtrust, lastfm
 
 
 @pytest.fixture(scope="module", params=["yelp", "flickr"])

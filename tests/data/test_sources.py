@@ -13,8 +13,8 @@ import tyro
 
 from socialjax.data import download, sources
 from socialjax.data.errors import DataError
-from socialjax.data.registry import PUBLISHED
 from socialjax.data.schema import counts
+from socialjax.data.sets.registry import PUBLISHED
 from socialjax.data.sources import DataSettings, load
 
 NOWHERE = ("http://127.0.0.1:9/nothing",)  # the discard port: refused at once
@@ -43,7 +43,7 @@ def write_own(folder, name="mine", users=(0, 1, 2)):
 
 def publish(monkeypatch, folder, name="tiny"):
     """Registers the files of `folder` as a published set of three users."""
-    from socialjax.data.raw import diffnet
+    from socialjax.data.sets import diffnet
 
     read = lambda place, seed: diffnet.read(place, name)  # noqa: E731
     entry = PUBLISHED["yelp"]

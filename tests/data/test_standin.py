@@ -10,8 +10,8 @@ from scipy import sparse
 from socialjax.data import standin, validate
 from socialjax.data.errors import DataError
 from socialjax.data.facts import FACTS, facts, owner_facts
-from socialjax.data.registry import PUBLISHED
 from socialjax.data.schema import counts
+from socialjax.data.sets.registry import PUBLISHED
 from socialjax.data.standin_owners import _most_frequent
 from socialjax.data.standin_shapes import SHAPES, Shape, degrees, fit_split
 

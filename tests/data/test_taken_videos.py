@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from socialjax.data.errors import DataError
-from socialjax.data.raw.taken_videos import read_taken
+from socialjax.data.own.taken_videos import read_taken
 from socialjax.data.schema import Frames, Provenance
 
 MADE = Provenance("real", "key frames", files={"b.mp4": "00"}, repairs=("skipped x.mp4",))

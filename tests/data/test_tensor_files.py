@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from socialjax.data.errors import DataError
-from socialjax.data.raw.torch_files import MAGIC
-from socialjax.data.tensor_files import read_tensors
+from socialjax.data.formats.tensor_files import read_tensors
+from socialjax.data.formats.torch_files import MAGIC
 
 STORAGES = {"f4": "FloatStorage", "f8": "DoubleStorage", "i8": "LongStorage", "f2": "HalfStorage", "u1": "ByteStorage"}
 RNG = np.random.default_rng(0)

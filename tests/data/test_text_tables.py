@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from socialjax.data.errors import DataError
-from socialjax.data.file_bytes import read_bytes
-from socialjax.data.text_tables import read_table
+from socialjax.data.formats.file_bytes import read_bytes
+from socialjax.data.formats.text_tables import read_table
 
 USER, ITEM, TIME = frozenset({"user"}), frozenset({"item"}), frozenset({"time"})
 

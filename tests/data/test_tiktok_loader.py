@@ -5,8 +5,8 @@ import pytest
 
 from socialjax.data import validate
 from socialjax.data.errors import DataError
-from socialjax.data.raw import tiktok
 from socialjax.data.schema import counts
+from socialjax.data.sets import tiktok
 
 USERS, ITEMS = 4, 5
 

@@ -7,8 +7,8 @@ import pytest
 
 from socialjax.data import validate
 from socialjax.data.errors import DataError
-from socialjax.data.raw import yelp_hin
 from socialjax.data.schema import counts, pair_keys
+from socialjax.data.sets import yelp_hin
 
 USERS, ITEMS = 30, 40
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from socialjax.data.errors import DataError
-from socialjax.data.tensor_files import read_tensors
+from socialjax.data.formats.tensor_files import read_tensors
 from socialjax.features.pretrained import packaged, pretrained
 from socialjax.models.attributes.backbones.pictures import prepared
 

@@ -11,7 +11,7 @@ from tiny import TINY
 
 from experiments import explain
 from socialjax import load
-from socialjax.data.raw import attribute_files
+from socialjax.data.own import attribute_files
 from socialjax.data.sources import DataSettings
 from socialjax.models.attributes.saers import SAERS
 from socialjax.models.cf.bpr import BPR

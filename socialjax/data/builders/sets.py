@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from socialjax.data.builders.columns import ColumnsBuilder
-from socialjax.data.raw import folder
-from socialjax.data.registry import PUBLISHED
+from socialjax.data.own import folder
 from socialjax.data.schema import Dataset
+from socialjax.data.sets.registry import PUBLISHED
 
 
 class Yelp(ColumnsBuilder, skip_registration=True):

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from socialjax.data.errors import DataError
-from socialjax.data.file_bytes import read_bytes
+from socialjax.data.formats.file_bytes import read_bytes
 from socialjax.data.labelled import UNLABELLED, LabelledPictures
 from socialjax.data.picture_files import PictureFiles
 

@@ -14,8 +14,8 @@ import numpy as np
 from socialjax.data import split
 from socialjax.data.errors import DataError
 from socialjax.data.labelled import LabelledPictures
+from socialjax.data.own.folder_files import read_pairs_table
 from socialjax.data.raw.fashion_products import PARTS
-from socialjax.data.raw.folder_files import read_pairs_table
 from socialjax.data.raw.label_tables import coded, drawn_parts, finished, read_rows
 from socialjax.data.schema import Dataset, Interactions, Provenance, no_interactions
 from socialjax.data.validate import repair

@@ -9,7 +9,7 @@ import pytest
 import socialjax
 from experiments import explain, recommend
 from socialjax.data import cache
-from socialjax.data.raw.folder import FolderOptions
+from socialjax.data.own.folder import FolderOptions
 from socialjax.run.results import plain
 
 pytestmark = pytest.mark.usefixtures("places")

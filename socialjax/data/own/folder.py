@@ -8,11 +8,11 @@ from typing import Literal
 from socialjax.data import split as splits
 from socialjax.data import validate
 from socialjax.data.errors import DataError
-from socialjax.data.raw import ngcf
-from socialjax.data.raw.additions import stated, with_validation
-from socialjax.data.raw.folder_columns import Choice, read_columns
-from socialjax.data.raw.folder_files import pairs_paths
-from socialjax.data.raw.pairs_files import memory_named
+from socialjax.data.formats.pairs_files import memory_named
+from socialjax.data.own import ngcf
+from socialjax.data.own.additions import stated, with_validation
+from socialjax.data.own.folder_columns import Choice, read_columns
+from socialjax.data.own.folder_files import pairs_paths
 from socialjax.data.schema import Dataset, no_interactions
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from socialjax.data.errors import DataError
-from socialjax.data.file_bytes import find, read_bytes
+from socialjax.data.formats.file_bytes import find, read_bytes
 from socialjax.data.schema import Dataset
 
 

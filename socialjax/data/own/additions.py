@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from socialjax.data.feature_files import parse_features
-from socialjax.data.file_bytes import find, read_bytes
+from socialjax.data.formats.feature_files import parse_features
+from socialjax.data.formats.file_bytes import find, read_bytes
 from socialjax.data.schema import Dataset
 from socialjax.data.split import hold_out_validation
 

@@ -22,10 +22,10 @@ import numpy as np
 
 from socialjax.data import validate
 from socialjax.data.errors import DataError
-from socialjax.data.feature_files import read_header
-from socialjax.data.file_bytes import FileBytes
+from socialjax.data.formats.feature_files import read_header
+from socialjax.data.formats.file_bytes import FileBytes
+from socialjax.data.formats.pickled import Machine, objects_of
 from socialjax.data.pictures import read_picture
-from socialjax.data.raw.pickled import Machine, objects_of
 from socialjax.data.schema import PARTS, Dataset, Interactions, Provenance
 
 FILE = "AmazonFashion6ImgPartitioned.npy"

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from socialjax.data import validate
-from socialjax.data.file_bytes import require
-from socialjax.data.raw.additions import read_features
-from socialjax.data.raw.pairs_files import memory_named, read_links, read_pairs, table_size
+from socialjax.data.formats.file_bytes import require
+from socialjax.data.formats.pairs_files import memory_named, read_links, read_pairs, table_size
+from socialjax.data.own.additions import read_features
 from socialjax.data.schema import Dataset, Provenance
 
 

@@ -5,9 +5,9 @@ import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from socialjax.data.file_bytes import FileBytes
-from socialjax.data.raw import diffnet, filmtrust, hasc, lastfm, tiktok, yelp_hin
+from socialjax.data.formats.file_bytes import FileBytes
 from socialjax.data.schema import Dataset
+from socialjax.data.sets import diffnet, filmtrust, hasc, lastfm, tiktok, yelp_hin
 
 GITHUB = "https://raw.githubusercontent.com"
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from socialjax.data.errors import DataError
-from socialjax.data.file_bytes import find, read_bytes
-from socialjax.data.raw.pairs_files import table_size
+from socialjax.data.formats.file_bytes import find, read_bytes
+from socialjax.data.formats.pairs_files import table_size
+from socialjax.data.formats.text_fields import Fields
+from socialjax.data.formats.text_tables import Table
 from socialjax.data.schema import Dataset, Interactions, Provenance, interactions, no_interactions
-from socialjax.data.text_fields import Fields
-from socialjax.data.text_tables import Table
 from socialjax.data.validate import compare
 
 FILES = {"train": "train.txt", "test": "test.txt", "validation": "val.txt"}

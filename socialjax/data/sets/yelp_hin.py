@@ -20,8 +20,8 @@ from scipy import sparse
 
 from socialjax.data import validate
 from socialjax.data.errors import DataError
-from socialjax.data.file_bytes import require
-from socialjax.data.raw.pairs_files import memory_named, read_links, read_pairs
+from socialjax.data.formats.file_bytes import require
+from socialjax.data.formats.pairs_files import memory_named, read_links, read_pairs
 from socialjax.data.schema import Dataset, Interactions, Provenance
 from socialjax.data.split import DIFFNET_RATIOS, by_ratio
 

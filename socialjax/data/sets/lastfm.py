@@ -7,9 +7,9 @@ Plays (1 to 324,660) stay in the value column; every pair counts as positive.
 from pathlib import Path
 
 from socialjax.data import validate
-from socialjax.data.file_bytes import require
-from socialjax.data.raw.additions import with_validation
-from socialjax.data.raw.pairs_files import memory_named, read_links, read_pairs
+from socialjax.data.formats.file_bytes import require
+from socialjax.data.formats.pairs_files import memory_named, read_links, read_pairs
+from socialjax.data.own.additions import with_validation
 from socialjax.data.schema import Dataset, Provenance, no_interactions
 
 FILES = ("data1.txt", "test1.txt", "trustnetwork.txt")

@@ -13,10 +13,10 @@ import numpy as np
 
 from socialjax.data import validate
 from socialjax.data.errors import DataError
-from socialjax.data.feature_files import read_header
-from socialjax.data.file_bytes import FileBytes, read_bytes, require
-from socialjax.data.raw.pairs_files import memory_named
-from socialjax.data.raw.pickled import read_objects
+from socialjax.data.formats.feature_files import read_header
+from socialjax.data.formats.file_bytes import FileBytes, read_bytes, require
+from socialjax.data.formats.pairs_files import memory_named
+from socialjax.data.formats.pickled import read_objects
 from socialjax.data.schema import Dataset, Links, Provenance, interactions
 
 PARTS = {"train": "mymodel_train.npy", "validation": "mymodel_val.npy", "test": "mymodel_test.npy"}

@@ -6,12 +6,12 @@ from typing import NamedTuple
 import numpy as np
 
 from socialjax.data.errors import DataError
-from socialjax.data.file_bytes import find, read_bytes
-from socialjax.data.raw.additions import FEATURE_FILES, SOCIAL_FILE, read_features
-from socialjax.data.raw.folder_files import PairsTable, read_links_table, read_pairs_table
-from socialjax.data.raw.folder_owners import read_owners
-from socialjax.data.raw.ids import Rows, assign, collect
-from socialjax.data.raw.titles import read_titles
+from socialjax.data.formats.file_bytes import find, read_bytes
+from socialjax.data.formats.ids import Rows, assign, collect
+from socialjax.data.own.additions import FEATURE_FILES, SOCIAL_FILE, read_features
+from socialjax.data.own.folder_files import PairsTable, read_links_table, read_pairs_table
+from socialjax.data.own.folder_owners import read_owners
+from socialjax.data.own.titles import read_titles
 from socialjax.data.schema import Dataset, Interactions, Links, Provenance, interactions, no_interactions, pair_keys
 from socialjax.data.split import k_core as core_of
 from socialjax.data.validate import first_of_each

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from socialjax.data.errors import DataError
-from socialjax.data.file_bytes import read_bytes
+from socialjax.data.formats.file_bytes import read_bytes
+from socialjax.data.formats.text_tables import read_table
 from socialjax.data.schema import Interactions, Links, interactions
-from socialjax.data.text_tables import read_table
 
 
 def read_pairs(path: Path, checksums: dict[str, str], lowest: int = 0) -> Interactions:

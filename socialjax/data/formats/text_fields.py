@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from socialjax.data.errors import DataError
-from socialjax.data.file_bytes import FileBytes
+from socialjax.data.formats.file_bytes import FileBytes
 
 LONGEST_LINE = 65_536
 _NEWLINE, _TAB, _BLANK, _COMMA, _UNIT = b"\n\t ,\x1f"  # _UNIT parts the fields once quotes are taken off

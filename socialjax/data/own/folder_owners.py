@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from socialjax.data.errors import DataError
-from socialjax.data.file_bytes import find
-from socialjax.data.raw.folder_files import read_owners_table
-from socialjax.data.raw.ids import Rows
+from socialjax.data.formats.file_bytes import find
+from socialjax.data.formats.ids import Rows
+from socialjax.data.own.folder_files import read_owners_table
 
 ENDINGS = ("owners", "uploads")
 

@@ -6,9 +6,9 @@ from typing import NamedTuple
 import numpy as np
 
 from socialjax.data.errors import DataError
-from socialjax.data.file_bytes import find, read_bytes
-from socialjax.data.raw.pairs_files import as_float32
-from socialjax.data.text_tables import Table, read_table
+from socialjax.data.formats.file_bytes import find, read_bytes
+from socialjax.data.formats.pairs_files import as_float32
+from socialjax.data.formats.text_tables import Table, read_table
 
 ENDINGS = ("rating", "csv", "tsv", "txt")
 PART_NAMES = {"train": "train", "validation": "val", "test": "test"}

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from socialjax.data import validate
 from socialjax.data.errors import DataError
-from socialjax.data.file_bytes import require
-from socialjax.data.raw.additions import with_validation
-from socialjax.data.raw.pairs_files import memory_named, read_links, read_pairs
+from socialjax.data.formats.file_bytes import require
+from socialjax.data.formats.pairs_files import memory_named, read_links, read_pairs
+from socialjax.data.own.additions import with_validation
 from socialjax.data.schema import Dataset, Provenance, no_interactions
 
 FILES = ("trainset.txt", "testset.txt", "trust.txt")

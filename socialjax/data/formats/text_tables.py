@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from socialjax.data.errors import DataError
-from socialjax.data.file_bytes import FileBytes
-from socialjax.data.text_fields import Fields, cut
+from socialjax.data.formats.file_bytes import FileBytes
+from socialjax.data.formats.text_fields import Fields, cut
 
 LARGEST_ID = 2**31 - 2  # the number of ids is one more and fits an int32 as well
 LONGEST_WORD = 256

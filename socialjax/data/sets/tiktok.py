@@ -13,9 +13,9 @@ import numpy as np
 
 from socialjax.data import validate
 from socialjax.data.errors import DataError
-from socialjax.data.feature_files import parse_features
-from socialjax.data.file_bytes import FileBytes, read_bytes, require
-from socialjax.data.raw.pairs_files import memory_named, read_pairs
+from socialjax.data.formats.feature_files import parse_features
+from socialjax.data.formats.file_bytes import FileBytes, read_bytes, require
+from socialjax.data.formats.pairs_files import memory_named, read_pairs
 from socialjax.data.schema import Dataset, Provenance
 
 PAIRS = ("train.txt", "val.txt", "test.txt")

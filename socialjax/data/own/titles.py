@@ -1,8 +1,8 @@
 """`<name>.items`: what an item is called, one `item id <tab, comma or blank> title` a line."""
 
 from socialjax.data.errors import DataError
-from socialjax.data.file_bytes import FileBytes
-from socialjax.data.text_fields import clean_text
+from socialjax.data.formats.file_bytes import FileBytes
+from socialjax.data.formats.text_fields import clean_text
 
 LONGEST_TITLE = 200  # characters; longer ones are cut, since every entry of an array of text is as wide as the longest
 

@@ -17,11 +17,11 @@ import numpy as np
 
 from socialjax.data import validate
 from socialjax.data.errors import DataError
-from socialjax.data.file_bytes import find, read_bytes, require
-from socialjax.data.raw.ids import Rows, assign, collect
-from socialjax.data.raw.pairs_files import as_float32
+from socialjax.data.formats.file_bytes import find, read_bytes, require
+from socialjax.data.formats.ids import Rows, assign, collect
+from socialjax.data.formats.pairs_files import as_float32
+from socialjax.data.formats.text_tables import Table, read_table
 from socialjax.data.schema import Dataset, FrameLikes, Frames, Provenance, interactions, no_interactions
-from socialjax.data.text_tables import Table, read_table
 
 ITEMS, FRAMES, OWNERS, LIKES = "items.tsv", "frames.npy", "frame_item.npy", "test_frames.tsv"
 PICTURES = "frame_names.txt"

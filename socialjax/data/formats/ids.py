@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from socialjax.data.errors import DataError
-from socialjax.data.text_tables import Table
+from socialjax.data.formats.text_tables import Table
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from socialjax.data.file_bytes import read_bytes
-from socialjax.data.raw.safetensors_files import read_safetensors
-from socialjax.data.raw.torch_files import is_torch, read_torch
+from socialjax.data.formats.file_bytes import read_bytes
+from socialjax.data.formats.safetensors_files import read_safetensors
+from socialjax.data.formats.torch_files import is_torch, read_torch
 
 
 @dataclasses.dataclass(frozen=True)

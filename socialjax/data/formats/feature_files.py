@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 
 from socialjax.data.errors import DataError
-from socialjax.data.file_bytes import FileBytes
+from socialjax.data.formats.file_bytes import FileBytes
 
 
 def parse_features(file: FileBytes, rows: int | None = None) -> np.ndarray:

@@ -1,0 +1,1 @@
+"""File formats: bytes, text tables, arrays, pickles and tensors, each read within limits and never run."""

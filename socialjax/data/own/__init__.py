@@ -1,0 +1,1 @@
+"""Folders of anyone: pairs, links, frames, attributes, videos."""

@@ -1,0 +1,1 @@
+"""The published sets: a reader each, and the list of them all."""
