@@ -22,12 +22,12 @@ import numpy as np
 from benchmarks.children import ALLOCATOR, measured
 from experiments import sen_fashion
 from socialjax.eval.tables import text_table
-from socialjax.models.attributes.backbones import EfficientNetLite0
-from socialjax.models.attributes.grad_aam import locate
-from socialjax.models.attributes.sen import SEN
 from socialjax.run.memory import peak_memory_bytes
-from socialjax.train.attributes import AttributeTraining, train_attributes
-from socialjax.train.labelled_batches import Resident
+from socialjax.vision.backbones import EfficientNetLite0
+from socialjax.vision.grad_aam import locate
+from socialjax.vision.labelled_batches import Resident
+from socialjax.vision.sen import SEN
+from socialjax.vision.training import AttributeTraining, train_attributes
 
 CLASSES = (5, 3, 17, 39, 46, 4, 7)  # of fashion_products
 SIDE, CELLS, CHANNELS = 224, 7, 1280

@@ -13,18 +13,18 @@ import numpy as np
 
 from experiments._saers_material import Material
 from socialjax.data.cache import key_of
-from socialjax.data.labelled import LabelledPictures
 from socialjax.data.schema import Attributes, Dataset
-from socialjax.eval.attributes import accuracies
-from socialjax.eval.regions import regions
-from socialjax.features.maps import feature_maps
-from socialjax.features.pretrained import pretrained
-from socialjax.features.shards import in_shards
-from socialjax.models.attributes.grad_aam import locate
-from socialjax.models.attributes.sen import SEN
-from socialjax.models.attributes.small_cnn import SmallCNN
-from socialjax.train.attributes import AttributeTraining, predicted, train_attributes
-from socialjax.train.labelled_batches import Resident
+from socialjax.vision.accuracy import accuracies
+from socialjax.vision.feature_maps import feature_maps
+from socialjax.vision.grad_aam import locate
+from socialjax.vision.labelled.labelled_pictures import LabelledPictures
+from socialjax.vision.labelled_batches import Resident
+from socialjax.vision.pretrained import pretrained
+from socialjax.vision.regions import regions
+from socialjax.vision.sen import SEN
+from socialjax.vision.shards import in_shards
+from socialjax.vision.small_cnn import SmallCNN
+from socialjax.vision.training import AttributeTraining, predicted, train_attributes
 
 log = logging.getLogger(__name__)
 BATCH, SMALL_BATCH = 64, 32

@@ -8,15 +8,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from socialjax.data import labelled_sources
 from socialjax.data.errors import DataError
-from socialjax.data.labelled import LabelledPictures
 from socialjax.data.own.attribute_files import PICTURES
 from socialjax.data.picture_files import PictureFiles
-from socialjax.data.raw import picture_table
 from socialjax.data.schema import Dataset, Interactions
 from socialjax.data.sets import amazon_fashion
 from socialjax.eval.cold_start import cold_items
+from socialjax.vision.labelled import picture_table, sources
+from socialjax.vision.labelled.labelled_pictures import LabelledPictures
 from socialjax.worlds.garment_pictures import CLASSES, NAMES, PRESENT
 from socialjax.worlds.garments import GarmentWorld, garment_world, garments
 
@@ -87,7 +86,7 @@ def real(source: Path, folder: Path, labels: str, labels_dir: Path | None, size:
     )
     if not (there := data.item_pictures != "").all():
         log.warning("%d items have no picture; their attributes are not valid", int((~there).sum()))
-    labelled = labelled_sources.labelled(labels, labels_dir)
+    labelled = sources.labelled(labels, labels_dir)
     return _by_files(data, files, archive, labelled, size)
 
 

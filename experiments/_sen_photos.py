@@ -8,11 +8,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from socialjax.data.labelled import LabelledPictures
 from socialjax.data.picture_files import PictureFiles
-from socialjax.eval.regions import mass_inside
-from socialjax.features.maps import feature_maps
-from socialjax.features.pretrained import Pretrained
+from socialjax.vision.feature_maps import feature_maps
+from socialjax.vision.labelled.labelled_pictures import LabelledPictures
+from socialjax.vision.pretrained import Pretrained
+from socialjax.vision.regions import mass_inside
 
 WHITE = 240  # a shop's white, with what JPEG makes of it: a pixel with a colour below is product
 

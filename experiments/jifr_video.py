@@ -28,13 +28,10 @@ from socialjax import stop
 from socialjax.data.batches import on_device, resident
 from socialjax.data.cache import file_checksums, key_of
 from socialjax.data.errors import DataError
-from socialjax.data.frames.collect import frames_of
-from socialjax.data.frames.extract import FrameSettings
 from socialjax.data.own.taken_videos import read_taken
 from socialjax.data.schema import Dataset
 from socialjax.data.validate import check
 from socialjax.eval import protocol, ranking
-from socialjax.features.frames import frame_features
 from socialjax.models.cf.bpr import BPR
 from socialjax.models.visual.jifr import JIFR
 from socialjax.run.command import exit_code, say, set_up_logging
@@ -43,6 +40,9 @@ from socialjax.run.pictures import attempt
 from socialjax.run.results import write_json
 from socialjax.train.loop import train
 from socialjax.train.settings import TrainSettings
+from socialjax.vision.frame_features import frame_features
+from socialjax.vision.key_frames.collect import frames_of
+from socialjax.vision.key_frames.extract import FrameSettings
 from socialjax.whole import whole
 from socialjax.worlds import picture_world
 from socialjax.worlds.frames import FramesWorld, frames_world

@@ -32,11 +32,9 @@ from experiments._saers_report import how_sure, measured, report
 from socialjax import load, stop
 from socialjax.data import sources
 from socialjax.data.own import attribute_files
-from socialjax.data.raw import picture_table
 from socialjax.data.schema import Dataset
 from socialjax.data.sources import DataSettings
 from socialjax.explain.box_sheet import draw_sheet
-from socialjax.features.colour_texture import colour_texture, joined
 from socialjax.run.command import exit_code, say, set_up_logging
 from socialjax.run.execute import work_folder
 from socialjax.run.lock import only_one
@@ -46,8 +44,10 @@ from socialjax.run.settings import EvalSettings
 from socialjax.run.study.baselines import compare_on
 from socialjax.run.study.settings import Arguments as Rows
 from socialjax.run.study.settings import Setting, Study
-from socialjax.train.attributes import AttributeTraining
 from socialjax.train.settings import TrainSettings
+from socialjax.vision.colour_texture import colour_texture, joined
+from socialjax.vision.labelled import picture_table
+from socialjax.vision.training import AttributeTraining
 from socialjax.whole import whole
 
 log = logging.getLogger(__name__)

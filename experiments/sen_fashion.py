@@ -28,18 +28,18 @@ from experiments._sen_photos import Photos, maps_of, on_product
 from experiments._sen_report import missed, report
 from experiments._sen_sheet import draw_sheet
 from socialjax import stop
-from socialjax.data import labelled_sources
 from socialjax.data.cache import key_of
-from socialjax.data.labelled import LabelledPictures
-from socialjax.eval.attributes import accuracies
-from socialjax.features.pretrained import pretrained
-from socialjax.models.attributes.sen import SEN
 from socialjax.run.command import exit_code, say, set_up_logging
 from socialjax.run.lock import only_one
 from socialjax.run.pictures import attempt
 from socialjax.run.results import made_with, write_json
-from socialjax.train.attributes import AttributeTraining, predicted, train_attributes
-from socialjax.train.labelled_batches import Resident
+from socialjax.vision.accuracy import accuracies
+from socialjax.vision.labelled import sources
+from socialjax.vision.labelled.labelled_pictures import LabelledPictures
+from socialjax.vision.labelled_batches import Resident
+from socialjax.vision.pretrained import pretrained
+from socialjax.vision.sen import SEN
+from socialjax.vision.training import AttributeTraining, predicted, train_attributes
 from socialjax.whole import whole
 
 log = logging.getLogger(__name__)
@@ -93,7 +93,7 @@ def show(chosen: Arguments) -> dict:
 
 
 def _show_in(folder: Path, chosen: Arguments) -> dict:
-    labelled = attributes_with_labels(labelled_sources.labelled(chosen.labels, chosen.labels_dir))
+    labelled = attributes_with_labels(sources.labelled(chosen.labels, chosen.labels_dir))
     published = pretrained(chosen.backbone, chosen.weights, classes=0)
     photos = Photos(labelled, chosen.size)
     maps, seconds = maps_of(photos, published)

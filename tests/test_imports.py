@@ -31,7 +31,7 @@ ALLOWED = {
     "npz_files": ("visible",),
     "ops": ("graph",),
     "data": (*GROUND, "graph"),
-    "worlds": (*GROUND, "data", "graph"),
+    "worlds": (*GROUND, "data", "graph", "vision"),
     "data.batches": (*GROUND, "data", "graph", "ops", "models.protocol"),  # makes the Batch of the contract
     "models": ("ops", "graph", "models"),  # __init__ lists the models
     "models.protocol": ("ranges",),
@@ -40,15 +40,14 @@ ALLOWED = {
     "models.bipartite": ("ops", "graph"),
     "models.weight_penalty": ("models.protocol",),
     "models.<family>": CONTRACT,
-    "features": (*GROUND, "data", "ops", "graph", "models.attributes"),
+    "vision": (*GROUND, "data", "ops", "train"),
     "eval": ("ops", "visible", "models.protocol", "data.schema"),
     "train": (*GROUND, "eval", "ops", "models.protocol", "data.schema", "data.batches"),
-    "train.attributes": (*GROUND, "train", "ops", "models.attributes"),  # not behind the contract of recommenders
     "explain": (*GROUND, "eval", "graph", "models.protocol", "data.schema", "data.pictures", "data.errors"),
     "robust": ("eval", "graph", "models.protocol", "data.schema"),
     "run": (
         *(*GROUND, "graph", "ranges", "ops", "data", "models"),
-        *("features", "eval", "train", "explain", "robust"),
+        *("vision", "eval", "train", "explain", "robust"),
     ),
     "report": (*GROUND, "data", "models", "train", "eval", "run"),
 }
@@ -57,8 +56,8 @@ ONLY_IN = {
     "orbax": ("train.checkpoint",),
     "tensorflow_datasets": ("data.builders",),
     "array_record": ("data.builders",),
-    "av": ("data.frames.video",),
-    "grain": ("data.picture_stream",),
+    "av": ("vision.key_frames.video",),
+    "grain": ("vision.labelled.picture_stream",),
     "tensorflow": (),
     "torch": (),
     "experiments": (),

@@ -17,7 +17,7 @@ from experiments._planted.bars import Bar
 from experiments._saers_attributes import SMALL_TRAINING, attributes_of, trained
 from experiments._saers_material import drawn
 from socialjax.data.schema import Attributes
-from socialjax.train.attributes import AttributeTraining
+from socialjax.vision.training import AttributeTraining
 from socialjax.worlds.garments import GarmentWorld, garment_world
 from socialjax.worlds.garments import garments as labelled_garments
 

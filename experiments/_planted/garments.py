@@ -17,10 +17,10 @@ from socialjax.data.batches import on_device, resident
 from socialjax.data.schema import Attributes, Dataset
 from socialjax.eval import cold_start, ranking
 from socialjax.explain.deletion import deletion_test
-from socialjax.models.attributes import saers_scores
-from socialjax.models.attributes.saers import SAERS
 from socialjax.models.cf.bpr import BPR
 from socialjax.models.protocol import Model
+from socialjax.models.visual import saers_scores
+from socialjax.models.visual.saers import SAERS
 from socialjax.models.visual.vbpr import VBPR
 from socialjax.train.loop import train
 from socialjax.train.settings import TrainSettings

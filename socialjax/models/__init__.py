@@ -1,6 +1,5 @@
 """The models by name: one line each. `MODELS` is what `python -m experiments.train` and saved runs choose from."""
 
-from socialjax.models.attributes.saers import SAERS
 from socialjax.models.cf.bpr import BPR
 from socialjax.models.cf.fm import FM
 from socialjax.models.cf.gcmc import GCMC
@@ -23,6 +22,7 @@ from socialjax.models.visual.cdl import CDL
 from socialjax.models.visual.deepstyle import DeepStyle
 from socialjax.models.visual.jifr import JIFR
 from socialjax.models.visual.jrl import JRL
+from socialjax.models.visual.saers import SAERS
 from socialjax.models.visual.vbpr import VBPR
 from socialjax.models.visual.vpoi import VPOI
 

@@ -5,8 +5,8 @@ from typing import Literal
 
 import numpy as np
 
-from socialjax.data.labelled import UNLABELLED, LabelledPictures
 from socialjax.data.schema import Attributes, Dataset, Interactions, Provenance, interactions
+from socialjax.vision.labelled.labelled_pictures import UNLABELLED, LabelledPictures
 from socialjax.worlds.garment_pictures import CLASSES, GROUP_OF, GROUPS, NAMES, draw_garments
 
 LIKING, POPULARITY = 3.0, 0.3  # utility of the liked class, deviation of an item's popularity

@@ -15,9 +15,9 @@ from tqdm import tqdm
 
 from socialjax import json_files, stop
 from socialjax.data.errors import DataError
-from socialjax.data.frames import video
-from socialjax.data.frames.collect import FrameTable
 from socialjax.data.schema import Dataset, FrameLikes, Frames, Provenance
+from socialjax.vision.key_frames import video
+from socialjax.vision.key_frames.collect import FrameTable
 from socialjax.whole import whole
 from socialjax.worlds.drawn_pictures import draw
 from socialjax.worlds.frames import FramesWorld

@@ -21,13 +21,13 @@ import worlds
 
 from socialjax.data.batches import on_device, resident
 from socialjax.eval import protocol, ranking
-from socialjax.models.attributes.sen import SEN
-from socialjax.models.attributes.small_cnn import SmallCNN
-from socialjax.train.attributes import AttributeTraining, train_attributes
-from socialjax.train.labelled_batches import Resident
 from socialjax.train.optimizers import make_optimizer
 from socialjax.train.parallel import make_runner
 from socialjax.train.state import new_state
+from socialjax.vision.labelled_batches import Resident
+from socialjax.vision.sen import SEN
+from socialjax.vision.small_cnn import SmallCNN
+from socialjax.vision.training import AttributeTraining, train_attributes
 
 FILE = Path(__file__).resolve().with_name("figures.json")
 ROOT = FILE.parents[2]

@@ -1,7 +1,6 @@
 """Settings of every model that tests of all models run through."""
 
 from socialjax.models import MODELS
-from socialjax.models.attributes.saers import SAERS
 from socialjax.models.cf.bpr import BPR
 from socialjax.models.cf.fm import FM
 from socialjax.models.cf.gcmc import GCMC
@@ -16,6 +15,7 @@ from socialjax.models.social.social_lightgcn import SocialLightGCN
 from socialjax.models.visual.acf import ACF
 from socialjax.models.visual.cdl import CDL
 from socialjax.models.visual.jifr import JIFR
+from socialjax.models.visual.saers import SAERS
 from socialjax.models.visual.vbpr import VBPR
 
 # Every listed model as it comes, and settings that take other paths through the same code.

@@ -12,10 +12,10 @@ from cases import CASES
 
 from socialjax.data.batches import on_device, resident
 from socialjax.models import MODELS, REFERENCES, name_of
-from socialjax.models.attributes.saers import SAERS
 from socialjax.models.cf.bpr import BPR
 from socialjax.models.protocol import Model
 from socialjax.models.visual.jifr import JIFR
+from socialjax.models.visual.saers import SAERS
 from socialjax.train.optimizers import make_optimizer
 from socialjax.train.parallel import make_runner
 from socialjax.train.state import new_state

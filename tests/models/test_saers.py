@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import worlds
 
-from socialjax.models.attributes import saers_scores
-from socialjax.models.attributes.attribute_table import attribute_table, scaled
-from socialjax.models.attributes.saers import SAERS
-from socialjax.models.attributes.saers_attention import evenness, masked_softmax
 from socialjax.models.cf.bpr import BPR
+from socialjax.models.visual import saers_scores
+from socialjax.models.visual.attribute_table import attribute_table, scaled
+from socialjax.models.visual.saers import SAERS
+from socialjax.models.visual.saers_attention import evenness, masked_softmax
 from socialjax.ops import sample
 
 SMALL = {"dim": 4, "attention_dim": 3, "init_std": 0.3}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from experiments._planted import garments
-from socialjax.models.attributes.saers import SAERS
+from socialjax.models.visual.saers import SAERS
 from socialjax.worlds.garments import garment_world
 
 MODEL = SAERS(dim=15, attention="user", space="semantic", item_bias=False)

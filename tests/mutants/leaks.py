@@ -110,7 +110,7 @@ MUTANTS = (
     ),
     Mutant(
         "cold-items-know-test",
-        "socialjax/models/attributes/saers.py",
+        "socialjax/models/visual/saers.py",
         "known = np.bincount(columns.train.item, minlength=columns.num_items) > 0",
         "known = np.bincount(np.append(columns.train.item, columns.test.item), minlength=columns.num_items) > 0",
         given("saers"),
@@ -182,7 +182,7 @@ MUTANTS = (
     ),
     Mutant(
         "labelled-part-shifted",
-        "socialjax/data/labelled.py",
+        "socialjax/vision/labelled/labelled_pictures.py",
         "self.part == PARTS.index(part)",
         "self.part <= PARTS.index(part)",
         ("tests/run/test_sen_fashion.py::test_the_network_learns_from_train_and_is_stopped_by_validation",),

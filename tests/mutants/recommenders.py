@@ -300,7 +300,7 @@ MUTANTS = (
     ),
     Mutant(
         "saers-invalid-attributes",
-        "socialjax/models/attributes/saers_attention.py",
+        "socialjax/models/visual/saers_attention.py",
         "raised = jnp.where(valid, jnp.exp(jnp.where(valid, energy - highest, 0.0)), 0.0)",
         "raised = jnp.exp(jnp.where(valid, energy - highest, 0.0))",
         (f"{MODELS}/test_saers.py::test_attention_is_exactly_0_on_what_an_item_does_not_have_whatever_lies_there",),
@@ -308,7 +308,7 @@ MUTANTS = (
     ),
     Mutant(
         "saers-cold-learned",
-        "socialjax/models/attributes/saers.py",
+        "socialjax/models/visual/saers.py",
         'known = known if self.cold == "features" else np.ones_like(known)',
         "known = np.ones_like(known)",
         (f"{MODELS}/test_saers.py::test_cold_items_are_judged_by_their_look_alone_unless_asked_otherwise",),

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from socialjax.ops import components
+from socialjax.vision import components
 
 boxes_of = jax.jit(components.boxes_of, static_argnums=1)
 

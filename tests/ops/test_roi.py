@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from socialjax.ops import roi
-from socialjax.ops.roi import to_cells
+from socialjax.vision import roi
+from socialjax.vision.roi import to_cells
 
 roi_max = jax.jit(roi.roi_max, static_argnums=2)
 roi_align = jax.jit(roi.roi_align, static_argnums=(2, 3))

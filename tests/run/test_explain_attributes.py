@@ -13,8 +13,8 @@ from experiments import explain
 from socialjax import load
 from socialjax.data.own import attribute_files
 from socialjax.data.sources import DataSettings
-from socialjax.models.attributes.saers import SAERS
 from socialjax.models.cf.bpr import BPR
+from socialjax.models.visual.saers import SAERS
 from socialjax.run.execute import main
 from socialjax.run.settings import Definition, EvalSettings, Experiment
 from socialjax.train.settings import TrainSettings

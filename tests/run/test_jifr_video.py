@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from experiments import jifr_video
-from socialjax.data.frames import video
-from socialjax.features import frames as features
-from socialjax.features.pretrained import Pretrained
+from socialjax.vision import frame_features as features
+from socialjax.vision.key_frames import video
+from socialjax.vision.pretrained import Pretrained
 
 pytestmark = [
     pytest.mark.usefixtures("logging_as_before"),
@@ -24,7 +24,7 @@ def small_backbone():
     """The mean colours of a picture."""
     import flax.linen as nn
 
-    from socialjax.models.attributes.backbones.pictures import Preparation
+    from socialjax.vision.backbones.pictures import Preparation
 
     class Colours(nn.Module):
         preparation = Preparation(size=8, part=1.0, mean=(0.5,) * 3, deviation=(1,) * 3, filter="linear")

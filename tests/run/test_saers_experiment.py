@@ -16,8 +16,8 @@ from experiments._saers_material import made, own
 from experiments._saers_report import how_sure, report
 from socialjax.data.errors import DataError
 from socialjax.data.sets.amazon_fashion import FILE
-from socialjax.models.attributes.small_cnn import SmallCNN
 from socialjax.report.finished import finished
+from socialjax.vision.small_cnn import SmallCNN
 from socialjax.worlds.garment_pictures import NAMES
 from socialjax.worlds.garments import garment_world, garments
 

@@ -10,9 +10,9 @@ from PIL import Image
 from experiments import _sen_photos, sen_fashion
 from experiments._sen_photos import Photos, product
 from experiments._sen_report import BARS, missed
-from socialjax.data import labelled_sources
-from socialjax.features.pretrained import Pretrained
-from socialjax.models.attributes.backbones.pictures import Preparation
+from socialjax.vision.backbones.pictures import Preparation
+from socialjax.vision.labelled import sources
+from socialjax.vision.pretrained import Pretrained
 
 pytestmark = pytest.mark.usefixtures("logging_as_before")
 SIDE = 16
@@ -87,7 +87,7 @@ def test_the_network_learns_from_train_and_is_stopped_by_validation(shop, tmp_pa
     monkeypatch.setattr(sen_fashion, "train_attributes", noted)
     with pytest.raises(Seen):
         sen_fashion.main(shop)
-    labelled = labelled_sources.labelled("mine", tmp_path / "photos")
+    labelled = sources.labelled("mine", tmp_path / "photos")
     rows = [row for row in range(60) if row % 5 < 3], [row for row in range(60) if row % 5 == 3]
     colour = labelled.labels[:, [labelled.names.index("colour")]]
     inputs, labels, held_out, wanted = given[0]
@@ -100,7 +100,7 @@ def test_the_network_learns_from_train_and_is_stopped_by_validation(shop, tmp_pa
 
 
 def test_maps_are_kept_under_what_the_photos_are(shop, tmp_path):
-    labelled = labelled_sources.labelled("mine", tmp_path / "photos")
+    labelled = sources.labelled("mine", tmp_path / "photos")
     photos, mirrored = Photos(labelled, SIDE), Photos(labelled, SIDE, mirror=True)
     np.testing.assert_array_equal(photos[1], mirrored[1][:, ::-1])
     keys = {photos.key, mirrored.key, Photos(labelled, 8).key}

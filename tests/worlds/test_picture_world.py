@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from socialjax.data.errors import DataError
-from socialjax.data.frames import video
-from socialjax.data.frames.collect import FrameTable, frames_of
-from socialjax.data.frames.cuts import find_cuts
-from socialjax.data.frames.extract import DEFAULT
 from socialjax.data.schema import Dataset, Frames, Provenance, interactions
+from socialjax.vision.key_frames import video
+from socialjax.vision.key_frames.collect import FrameTable, frames_of
+from socialjax.vision.key_frames.cuts import find_cuts
+from socialjax.vision.key_frames.extract import DEFAULT
 from socialjax.worlds import picture_world
 from socialjax.worlds.drawn_pictures import STYLES, draw
 from socialjax.worlds.frames import FramesWorld

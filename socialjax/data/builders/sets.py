@@ -1,4 +1,4 @@
-"""The builders, one for each published set and one for anyone's own folder; the files are read by `data/raw`."""
+"""The builders: one for each published set, one for own folders. Files are read by `data/sets` and `data/own`."""
 
 from pathlib import Path
 

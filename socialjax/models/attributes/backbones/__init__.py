@@ -1,7 +1,0 @@
-"""Convolutional networks that turn images into vectors, with the weights that others published."""
-
-from socialjax.models.attributes.backbones.efficientnet import EfficientNetLite0
-from socialjax.models.attributes.backbones.resnet import ResNet50
-from socialjax.models.attributes.backbones.vgg import VGG16
-
-BACKBONES = {"vgg16": VGG16, "resnet50": ResNet50, "efficientnet_lite0": EfficientNetLite0}

@@ -1,0 +1,181 @@
+"""SAERS: recommendation explained by the regions of semantic attributes (Hou, Wu, Chen, Li, Zheng, Liu: Explainable
+Fashion Recommendation, IJCAI 2019). The paper's equations are a reconstruction; where it could differ is a field."""
+
+import dataclasses
+from typing import ClassVar, Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from socialjax.models.parts import FactorModel, Factors
+from socialjax.models.protocol import Batch, Model, Traits
+from socialjax.models.visual import saers_explain, saers_scores
+from socialjax.models.visual.attribute_table import AttributeTable, attribute_table, scaled
+from socialjax.models.visual.saers_attention import Looks, evenness
+from socialjax.ops import losses, sample
+
+USERS = ("users", "attribute_users", "free_users")  # the parameters that are vectors of users
+
+
+@struct.dataclass
+class SAERSSide:
+    """attributes of the items; images f32[I, G] of mean length 1, or None; known f32[I] is 0 for items that are to be
+    judged by their look alone."""
+
+    attributes: AttributeTable
+    images: jax.Array | None
+    known: jax.Array
+    num_users: int = struct.field(pytree_node=False)
+
+
+@struct.dataclass
+class SAERSState(Factors):
+    """Factors of what is a dot product: users [p, gamma] and items [W_g g, q], those of both that the model has, maybe
+    none. attribute_users t f32[U, D], looks and attention (parameters) of the semantic term, None without it."""
+
+    attribute_users: jax.Array | None
+    looks: Looks | None
+    attention: dict | None
+
+
+@dataclasses.dataclass(frozen=True)
+class SAERS(FactorModel):
+    """For attributes k of item i, with the vectors f_ik of their regions, and its picture as a whole, g_i:
+
+        h_ik = W_f f_ik                                               the attribute in the semantic space
+        e_uik = w . tanh(W_u t_u + W_a h_ik + b)                      additive attention
+        a_uik = softmax over the valid attributes of e_uik
+        s = b_i + p_u . (W_g g_i) + t_u . sum over k of a_uik h_ik
+
+    An item has no free vector, so that one nobody took yet lacks nothing; without a valid attribute it has no semantic
+    term. g_i are the item's features; without any there is no global term.
+
+    attention: `additive` as above, `dot` t_u . h_ik, `user` w_k . t_u whatever the item looks like, `uniform` all valid
+    attributes alike. attention_dim: of w, 0 takes dim. attention_scale: deviation of W_u, W_a and w (w_k) at the start;
+    small ones stay uniform for long, which `attention_entropy` in the log shows. space: `global` and `semantic` leave
+    the other term away. regions: vectors of regions, or the class of each attribute alone. projection: one W_f for all
+    attributes, `shared`, or each its `own`. free_items: gamma_u . q_i as well. cold: what b_i and q_i of items without
+    training pairs are, 0 (`features`), or `learned` as all others, from being drawn as negatives.
+
+    l2 is on p, t, gamma, q and b_i; feature_l2 on W_g, W_f and the attention, once in the mean of a batch.
+    """
+
+    traits: ClassVar[Traits] = Traits(needs=("attributes",), uses=("item_features",))
+    watched: ClassVar[tuple[str, ...]] = ("attention_entropy",)
+
+    attention: Literal["additive", "dot", "user", "uniform"] = "additive"
+    attention_dim: int = 0
+    attention_scale: float = 0.5
+    space: Literal["both", "global", "semantic"] = "both"
+    regions: bool = True
+    projection: Literal["shared", "own"] = "shared"
+    free_items: bool = False
+    cold: Literal["features", "learned"] = "features"
+    l2: float = 1e-3
+    feature_l2: float = 1e-4
+
+    vectors = Model.vectors  # attention makes a score that is no product of two vectors
+
+    def __post_init__(self):
+        super().__post_init__()
+        for field in ("attention_dim", "attention_scale", "feature_l2"):
+            if not getattr(self, field) >= 0:
+                raise ValueError(f"{field} must be at least 0, got {getattr(self, field)}")
+
+    def prepare(self, columns) -> SAERSSide:
+        self.check(columns)
+        if self.space == "global" and columns.item_features is None:
+            raise ValueError(
+                f"SAERS with space global needs item_features, which data set '{columns.name}' does not have; add them "
+                "or choose space semantic"
+            )
+        known = np.bincount(columns.train.item, minlength=columns.num_items) > 0
+        known = known if self.cold == "features" else np.ones_like(known)
+        images = None if columns.item_features is None else scaled(columns.item_features)
+        return SAERSSide(attribute_table(columns, self.regions), images, known.astype(np.float32), columns.num_users)
+
+    def init(self, rng, side: SAERSSide):
+        """p, t, gamma and q from `start`, b_i and b from 0, W_f and W_g from LeCun's distribution, attention from
+        `attention_scale`."""
+        num_items, num_attributes, width = side.attributes.features.shape
+        shape, params = (side.num_users, self.dim), {}
+        key = lambda number: jax.random.fold_in(rng, number)  # noqa: E731
+        linear = nn.initializers.lecun_normal(batch_axis=(0,)) if self.projection == "own" else _LECUN
+        if self.space != "semantic" and side.images is not None:
+            params["users"] = self.initializer(key(0), shape)
+            params["projection"] = _LECUN(key(1), (side.images.shape[1], self.dim))
+        if self.space != "global":
+            params["attribute_users"] = self.initializer(key(2), shape)
+            own = (num_attributes,) if self.projection == "own" else ()
+            params["attribute_projection"] = linear(key(3), (*own, width, self.dim))
+            start, hidden = nn.initializers.normal(self.attention_scale), self.attention_dim or self.dim
+            if self.attention == "additive":
+                shapes = {"users": (self.dim, hidden), "looks": (self.dim, hidden), "out": (hidden,)}
+                drawn = {name: start(key(4 + n), shape) for n, (name, shape) in enumerate(shapes.items())}
+                params["attention"] = drawn | {"bias": jnp.zeros(hidden)}
+            elif self.attention == "user":
+                params["attention"] = {"attributes": start(key(4), (num_attributes, self.dim))}
+        if self.free_items:
+            params["free_users"] = self.initializer(key(7), shape)
+            params["items"] = self.initializer(key(8), (num_items, self.dim))
+        return params | ({"item_bias": jnp.zeros(num_items)} if self.item_bias else {})
+
+    def encode(self, params, side: SAERSSide) -> SAERSState:
+        params, known = jax.tree.map(jnp.asarray, params), jnp.asarray(side.known)
+        users, items = [jnp.zeros((side.num_users, 0))], [jnp.zeros((known.shape[0], 0))]
+        if "users" in params:
+            users.append(params["users"])
+            items.append(saers_scores.project(side.images, params["projection"]))
+        if "free_users" in params:
+            users.append(params["free_users"])
+            items.append(params["items"] * known[:, None])
+        semantic = "attribute_users" in params
+        return SAERSState(
+            users=jnp.concatenate(users, axis=1),
+            items=jnp.concatenate(items, axis=1),
+            item_bias=params["item_bias"] * known if self.item_bias else jnp.zeros_like(known),
+            attribute_users=params.get("attribute_users"),
+            looks=saers_scores.looks_of(self, params, side) if semantic else None,
+            attention=params.get("attention"),
+        )
+
+    def score(self, state: SAERSState, users, items):
+        users, items = jnp.asarray(users), jnp.asarray(items)
+        total = super().score(state, users, items) if state.users.shape[1] else state.item_bias[items]
+        return total if state.looks is None else total + saers_scores.semantic(self, state, users, items)
+
+    def loss(self, params, side: SAERSSide, batch: Batch, rng):
+        """As any of the house, with `attention_entropy` beside the objective: of the items that were taken, by the
+        entropy of attributes that all count alike."""
+        candidates = jnp.concatenate([batch.items[:, None], batch.negatives], axis=1)
+        names = [name for name in USERS if name in params]
+        users = jnp.concatenate([jnp.asarray(params[name])[batch.users] for name in names], axis=1)
+        users = jnp.split(sample.dropout(rng, users, batch.rows, self.dropout), len(names), axis=1)
+        scores, attended, looks = saers_scores.training(self, params, side, dict(zip(names, users)), candidates)
+        loss = losses.objective(self.objective, scores[:, 0], scores[:, 1:], self.temperature)
+        user_norms, item_norms = self.squared_norms(params)
+        item_norms = item_norms + jnp.zeros(side.known.shape)  # a number where items have nothing of their own
+        norms = user_norms[batch.users] + item_norms[batch.items] + jnp.mean(item_norms[batch.negatives], axis=1)
+        shared = [params[name] for name in ("projection", "attribute_projection", "attention") if name in params]
+        norms = self.l2 * norms + self.feature_l2 * sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(shared))
+        even = jnp.ones(scores.shape[0]) if attended is None else evenness(attended.share[:, 0], looks.valid[:, 0])
+        added = lambda values: jnp.sum(batch.weight * values)  # noqa: E731
+        metrics = {"objective": added(loss), "attention_entropy": added(jax.lax.stop_gradient(even))}
+        return (added(loss + norms), jnp.sum(batch.weight)), metrics
+
+    def squared_norms(self, params):
+        """p, t and gamma of the user; q and b_i of the item."""
+        squares = lambda name: jnp.sum(jnp.asarray(params[name]) ** 2, axis=1)  # noqa: E731
+        users = sum(squares(name) for name in USERS if name in params)
+        items = squares("items") if self.free_items else 0.0
+        return users, items + (jnp.asarray(params["item_bias"]) ** 2 if self.item_bias else 0.0)
+
+    def explain(self, state: SAERSState, side: SAERSSide, users, items):
+        """Parts `global`, `semantic`, `taste` and `item_bias`; elements `attributes`. See `saers_explain.explain`."""
+        return saers_explain.explain(self, state, side, users, items)
+
+
+_LECUN = nn.initializers.lecun_normal()

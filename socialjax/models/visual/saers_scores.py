@@ -1,0 +1,83 @@
+"""SAERS's scores: of the batch in training, and of any pairs afterwards."""
+
+import jax
+import jax.numpy as jnp
+
+from socialjax.models.visual.saers_attention import EXACT, Attended, Looks, of_all, of_candidates, turn
+from socialjax.ops.pairs import candidate_scores
+
+NUMBERS_AT_ONCE = 1 << 23  # of the largest array in scoring: 32 MiB
+CACHED = 1 << 19  # of energies that are added up in many passes
+
+
+def project(table: jax.Array, weights: jax.Array, rows: jax.Array | None = None) -> jax.Array:
+    """table f32[I, ..., F] times weights f32[F, D], or [K, F, D] for table [I, K, F]: f32[I, ..., D]; of the given rows
+    i32[B, C], [B, C, ..., D]. Whichever are fewer are projected, the rows or the whole table."""
+    table = jnp.asarray(table)
+    letters = "...kf,kfd->...kd" if jnp.ndim(weights) == 3 else "...f,fd->...d"
+    times = lambda rows: jnp.einsum(letters, rows, weights, precision=EXACT)  # noqa: E731
+    if rows is None:
+        return times(table)
+    return times(table[rows]) if rows.size < table.shape[0] else times(table)[rows]
+
+
+def looks_of(model, params, side, rows: jax.Array | None = None) -> Looks:
+    """The attributes of all items, or of items i32[B, C], in the semantic space."""
+    vectors = project(side.attributes.features, params["attribute_projection"], rows)
+    keys = project(vectors, params["attention"]["looks"]) if model.attention == "additive" else None
+    valid = jnp.asarray(side.attributes.valid)
+    return Looks(vectors, keys, valid if rows is None else valid[rows])
+
+
+def training(
+    model, params, side, users: dict, candidates: jax.Array
+) -> tuple[jax.Array, Attended | None, Looks | None]:
+    """Scores of candidates i32[B, C] for the rows' user vectors f32[B, D] by name -> (f32[B, C], what each attribute
+    had of it, the attributes)."""
+    known = jnp.asarray(side.known)[candidates]
+    total, attended, looks = jnp.zeros(candidates.shape), None, None
+    if "users" in users:
+        seen = project(side.images, params["projection"], candidates)
+        total = total + jnp.einsum("bd,bcd->bc", users["users"], seen)
+    if "free_users" in users:
+        total = total + known * candidate_scores(users["free_users"], params["items"], candidates)
+    if "item_bias" in params:
+        total = total + known * params["item_bias"][candidates]
+    if "attribute_users" in users:
+        looks = looks_of(model, params, side, candidates)
+        attended = of_candidates(model.attention, params.get("attention"), users["attribute_users"], looks)
+        total = total + attended.sum()
+    return total, attended, looks
+
+
+def semantic(model, state, users: jax.Array, items: jax.Array) -> jax.Array:
+    """t_u . s_ui of users i32[B] with items i32[B, C] -> f32[B, C], in blocks of users.
+
+    Where as many items are asked for as there are, all are scored for each user and the candidates taken from them.
+    """
+    num_items, num_attributes = state.looks.valid.shape
+    by_pair, tables = items.shape[1] < num_items, (state.looks.vectors, state.looks.keys)
+    turned, at_once, a_user = None, NUMBERS_AT_ONCE, num_items * num_attributes
+    if by_pair:
+        a_user = items.shape[1] * num_attributes * max(table.shape[2] for table in tables if table is not None)
+    elif state.looks.keys is not None:
+        turned, at_once = turn(state.looks.keys), CACHED
+    height = max(1, min(users.shape[0], at_once // a_user))
+
+    def block(part):
+        users, items = part
+        t = state.attribute_users[users]
+        if by_pair:
+            return of_candidates(model.attention, state.attention, t, state.looks.at(items)).sum()
+        total = of_all(model.attention, state.attention, t, state.looks, turned).sum()
+        return jnp.take_along_axis(total, items, axis=1)
+
+    parts = [jnp.pad(a, [(0, -users.shape[0] % height), *[(0, 0)] * (a.ndim - 1)]) for a in (users, items)]
+    parts = [a.reshape(-1, height, *a.shape[1:]) for a in parts]
+    return jax.lax.map(block, tuple(parts)).reshape(-1, items.shape[1])[: users.shape[0]]
+
+
+def attended(model, state, users: jax.Array, items: jax.Array) -> Attended:
+    """What each attribute has of users i32[B] with items i32[B, C]."""
+    t = state.attribute_users[jnp.asarray(users)]
+    return of_candidates(model.attention, state.attention, t, state.looks.at(jnp.asarray(items)))

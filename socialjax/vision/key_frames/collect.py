@@ -1,0 +1,203 @@
+"""The frames of every item from a folder of videos and images: each file worked once, kept, and taken up again."""
+
+import dataclasses
+import json
+import logging
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from socialjax import npz_files, stop
+from socialjax.data.cache import cache_folder, file_checksums, key_of
+from socialjax.data.errors import DataError
+from socialjax.data.schema import Provenance
+from socialjax.visible import visible
+from socialjax.vision.key_frames.extract import DEFAULT, IMAGES, VIDEOS, FrameSettings, KeyFrames, key_frames_of
+from socialjax.vision.key_frames.video import MOST_BYTES, require_av
+from socialjax.whole import whole
+
+log = logging.getLogger(__name__)
+# What one odd file may raise on its way: no signal, no MemoryError, no full disk.
+ODD = (ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, RuntimeError, TypeError, ValueError)
+FORMAT = 1  # raise when the same file and settings would give other frames
+
+
+@dataclasses.dataclass(frozen=True)
+class FrameTable:
+    """Frames of items as columns; those of item i are the rows offsets[i] to offsets[i + 1].
+
+    item_names str[I]; offsets i64[I + 1]; time_s f64[L], in the source; source i32[L], into `sources`, the files
+    relative to the folder; place i32[L], the row in the file `kept[source]`. An item may have no frames.
+    skipped: {file: why} of what could not be used. settings: how the frames were chosen.
+    """
+
+    item_names: np.ndarray
+    offsets: np.ndarray
+    time_s: np.ndarray
+    source: np.ndarray
+    place: np.ndarray
+    sources: tuple[str, ...]
+    kept: tuple[Path, ...]
+    skipped: dict[str, str]
+    settings: FrameSettings
+    provenance: Provenance
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def pictures(self, source: int) -> np.ndarray:
+        """u8[k, h, w, 3], the key frames of a source in the order of their rows."""
+        return _load(self.kept[source]).pictures
+
+    def picture(self, row: int) -> np.ndarray:
+        """u8[h, w, 3] of one row."""
+        return self.pictures(self.source[row])[self.place[row]]
+
+
+def frames_of(
+    folder: Path, settings: FrameSettings = DEFAULT, cache: Path | None = None, progress: bool = True
+) -> FrameTable:
+    """Items are the videos of `folder` and its subfolders; a subfolder's item has the frames of all files in it.
+
+    An item is named like its video without the ending, or like its subfolder. Files are worked in the order of their
+    names, and each result is kept in `cache` ($SOCIALJAX_CACHE/frames) under the file's sha256 and the settings, so
+    that a run which was stopped goes on with the file it was at. A file that cannot be used is skipped, with a warning
+    and a line in the table; its item stays. Items may have fewer or more than `at_most` frames: the limit is a file's.
+    Raises DataError for a folder without such files, for one where all are damaged, and for two items of one name.
+    """
+    require_av()  # before the first file: without it every one would be called damaged
+    folder = Path(folder)
+    cache = Path(cache) if cache is not None else cache_folder() / "frames"
+    cache.mkdir(parents=True, exist_ok=True)
+    for left in cache.glob(".keeping-*"):  # of a process that was killed
+        if time.time() - left.stat().st_mtime > 3600:
+            left.unlink(missing_ok=True)
+    root, (items, skipped) = folder.resolve(), _items(folder)
+    for name, why in skipped.items():
+        log.warning("skipped %s: %s", name, why)
+    rows, sources, kept, sums = [], [], [], {}
+    counts = np.zeros(len(items), np.int64)
+    todo = [(item, path) for item, paths in enumerate(items.values()) for path in paths]
+    for item, path in tqdm(todo, desc="key frames", unit="file", disable=None if progress else True):
+        stop.check()
+        name = visible(path.relative_to(folder).as_posix())
+        try:
+            sha, at, found = _kept_or_made(path, root, settings, cache)
+        except DataError as problem:
+            skipped[name] = visible(problem)
+            log.warning("skipped %s", skipped[name])
+            continue
+        rows += [(at_s, len(sources), place) for place, at_s in enumerate(found.time_s)]
+        counts[item] += len(found.time_s)
+        sources.append(name)
+        kept.append(at)
+        sums[name] = sha
+    if not sources:
+        raise DataError(f"{folder}: none of {len(todo)} files can be used; the first: {next(iter(skipped.values()))}")
+    time_s, source, place = zip(*rows)
+    repairs = tuple(f"skipped {name}" for name in skipped)
+    return FrameTable(
+        item_names=np.array(list(items)),
+        offsets=np.concatenate([[0], np.cumsum(counts)]),
+        time_s=np.array(time_s, np.float64),
+        source=np.array(source, np.int32),
+        place=np.array(place, np.int32),
+        sources=tuple(sources),
+        kept=tuple(kept),
+        skipped=skipped,
+        settings=settings,
+        provenance=Provenance("real", f"key frames of the files in {folder.name}", files=sums, repairs=repairs),
+    )
+
+
+def _items(folder: Path) -> tuple[dict[str, list[Path]], dict[str, str]]:
+    """({item name: its files}, {subfolder or file: why it is left out}), in order of the names. Raises DataError."""
+    if not folder.is_dir():
+        raise DataError(f"{folder} is not a folder; wanted one with videos, or with a subfolder of images per item")
+    items: dict[str, list[Path]] = {}
+    left_out: dict[str, str] = {}
+    for entry in sorted(folder.iterdir()):
+        if entry.name.startswith("."):
+            continue
+        if (why := _unusable(entry)) is not None:
+            left_out[visible(entry.name)] = why
+            continue
+        if entry.is_dir():
+            name, files = entry.name, sorted(f for f in entry.iterdir() if f.suffix.lower() in IMAGES | VIDEOS)
+        elif entry.suffix.lower() in VIDEOS:
+            name, files = entry.stem, [entry]
+        else:
+            continue
+        if name in items:
+            raise DataError(
+                f"{folder}: two items are named {name!r}; rename {entry.name}, or move both into one subfolder"
+            )
+        items[name] = files
+    if not any(items.values()):
+        why = "".join(f"; {name}: {why}" for name, why in list(left_out.items())[:3])
+        raise DataError(f"{folder}: wanted videos, or subfolders of images, got none; known endings: {_endings()}{why}")
+    return items, left_out
+
+
+def _unusable(entry: Path) -> str | None:
+    """Why a file or subfolder can be no item; None when it can."""
+    is_folder = entry.is_dir()
+    if not (is_folder or entry.suffix.lower() in VIDEOS):
+        return None
+    if entry.name != visible(entry.name):
+        return "its name has characters that cannot be shown; rename it"
+    if is_folder and entry.is_symlink():
+        return "it is a link; move the folder itself here"
+    if is_folder and not os.access(entry, os.R_OK | os.X_OK):
+        return "it may not be read; check its permissions"
+    return None
+
+
+def _endings() -> str:
+    return ", ".join(sorted(IMAGES | VIDEOS))
+
+
+def _kept_or_made(path: Path, root: Path, settings: FrameSettings, cache: Path) -> tuple[str, Path, KeyFrames]:
+    """(sha256 of the file, where its key frames are kept, the key frames). root: the folder, no link.
+
+    Raises DataError for whatever is wrong with this one file; what is wrong elsewhere, as a full disk or a signal, is
+    raised as it is.
+    """
+    try:
+        if not path.is_file() or root not in path.resolve().parents:
+            raise DataError(f"{path}: wanted a plain file inside the folder, got none; leave it out, or copy it here")
+        sha = file_checksums([path])[path.name]
+    except OSError as problem:
+        raise DataError(f"{path}: cannot be read ({problem.strerror}); check its permissions") from None
+    is_image = path.suffix.lower() in IMAGES
+    described = {"frames": FORMAT, "file": sha, "is_image": is_image, "settings": dataclasses.asdict(settings)}
+    at = cache / f"{key_of('frames', **described)}.npz"
+    if at.is_file():
+        try:
+            return sha, at, _load(at)
+        except (npz_files.NpzError, KeyError) as problem:
+            log.warning("%s is damaged and is made anew (%s)", at, type(problem).__name__)
+    try:
+        found = key_frames_of(path, settings)
+    except DataError:
+        raise
+    except ODD as problem:  # decoders raise whatever their files make them
+        raise DataError(
+            f"{path}: wanted a video or image, got one that cannot be used ({type(problem).__name__}: {problem}); "
+            "convert it, or leave it out of the folder"
+        ) from None
+    _keep(found, at, described)
+    return sha, at, found
+
+
+def _keep(found: KeyFrames, at: Path, described: dict) -> None:
+    with whole(at) as temporary:
+        np.savez(temporary, **dataclasses.asdict(found), provenance=json.dumps(described, sort_keys=True))
+
+
+def _load(at: Path) -> KeyFrames:
+    kept = npz_files.read(at, largest=2 * MOST_BYTES)
+    return KeyFrames(kept["pictures"], kept["time_s"], kept["position"], bool(kept["only_intra"]))

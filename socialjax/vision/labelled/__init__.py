@@ -1,0 +1,1 @@
+"""Pictures with labelled attributes: readers, parts, batches from files."""

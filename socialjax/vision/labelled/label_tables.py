@@ -1,0 +1,112 @@
+"""What tables of labelled pictures have in common: rows of a csv file, classes out of texts, parts by chance."""
+
+import csv
+import dataclasses
+import hashlib
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from socialjax.data.errors import DataError
+from socialjax.data.formats.file_bytes import read_bytes
+from socialjax.data.picture_files import PictureFiles
+from socialjax.vision.labelled.labelled_pictures import UNLABELLED, LabelledPictures
+
+LARGEST = 256 << 20  # bytes of a table
+RATIOS = (0.1, 0.1)  # validation, test, of sets without parts of their own
+
+
+@dataclasses.dataclass(frozen=True)
+class Rows:
+    """A csv file as columns of stripped text, with the line on which each row ends, and the file's sha256."""
+
+    path: Path
+    columns: dict[str, list[str]]
+    line: list[int]
+    sha256: str
+
+    def __len__(self) -> int:
+        return len(self.line)
+
+    def error(self, row: int, wanted: str, came: str, advice: str) -> DataError:
+        return DataError(f"{self.path}, line {self.line[row]}: wanted {wanted}, got {came[:60]!r}; {advice}")
+
+
+def read_rows(path: Path, names: Sequence[str], header: bool = True) -> Rows:
+    """The columns called `names`, and all others where there is a header; without one, `names` are all there are.
+
+    Raises DataError for a file that is no UTF-8, lacks columns, has only a header, or has a row of another length.
+    """
+    file = read_bytes(path, LARGEST)
+    try:
+        reader = csv.reader(io.StringIO(file.data.decode("utf-8-sig"), newline=""), strict=True)
+        rows = [(reader.line_num, [field.strip() for field in row]) for row in reader if row]
+    except UnicodeDecodeError as problem:
+        raise DataError(
+            f"{path}: wanted UTF-8 text, got byte {problem.object[problem.start]:#x}; save it as UTF-8"
+        ) from None
+    except csv.Error as problem:
+        raise DataError(
+            f"{path}, line {reader.line_num}: wanted fields parted by commas, {problem}; correct it"
+        ) from None
+    found = rows.pop(0)[1] if header and rows else list(names)
+    lacks = [name for name in names if name not in found]
+    if lacks or len(set(found)) != len(found):
+        raise DataError(
+            f"{path}, line 1: wanted a header with the columns {', '.join(names)}, each once, got "
+            f"{', '.join(found)[:200]}; name the columns so"
+        )
+    if not rows:
+        raise DataError(f"{path}: wanted rows, got none; copy or download it again")
+    for line, row in rows:
+        if len(row) != len(found):
+            raise DataError(
+                f"{path}, line {line}: wanted {len(found)} fields, got {len(row)}; quote fields with commas"
+            )
+    columns = {name: [row[place] for _, row in rows] for place, name in enumerate(found)}
+    return Rows(Path(path), columns, [line for line, _ in rows], file.sha256)
+
+
+def coded(texts: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Texts as classes i16[N] in the order of their names, "" as unlabelled; and the names."""
+    classes = tuple(sorted(set(texts) - {""}))
+    place = {text: row for row, text in enumerate(classes)} | {"": UNLABELLED}
+    return np.array([place[text] for text in texts], np.int16), classes
+
+
+def drawn_parts(ids: Sequence[str], seed: int = 0, ratios: tuple[float, float] = RATIOS) -> np.ndarray:
+    """Parts u8[N] by a hash of (seed, id): a picture keeps its part whatever other pictures there are.
+
+    ratios: the shares of validation and test.
+    """
+    digests = (hashlib.sha256(f"{seed}:{name}".encode()).digest() for name in ids)
+    chance = np.array([int.from_bytes(digest[:6], "big") for digest in digests], np.float64) / 2**48
+    return np.where(chance < ratios[0], 1, np.where(chance < sum(ratios), 2, 0)).astype(np.uint8)
+
+
+def finished(pictures: LabelledPictures) -> LabelledPictures:
+    """Without the rows whose picture is missing, as the provenance then says; it also names the groups that have no
+    labelled attribute at all: nothing can be learned from their pictures, which stay.
+
+    Raises DataError when no picture is there, and when a class has no name.
+    """
+    files = PictureFiles(pictures.folder)
+    missing = set(files.missing(pictures.files.tolist()))
+    kept = np.array([name not in missing for name in pictures.files.tolist()], bool)
+    if not kept.any():
+        raise DataError(
+            f"{pictures.folder}: wanted the pictures of {pictures.name}, such as {pictures.files[0]}, got none "
+            f"of {len(kept)}; unpack them there, or correct the path"
+        )
+    said = []
+    if missing:
+        said.append(f"{(~kept).sum()} rows without a picture are left out, such as {pictures.files[~kept][0]!s}")
+        pictures = pictures.take(np.flatnonzero(kept))
+    if pictures.groups is not None:
+        labelled = (pictures.labels != UNLABELLED).any(axis=1)
+        for group in sorted(set(pictures.groups.tolist()) - set(pictures.groups[labelled].tolist())):
+            said.append(f"group {group!r} has no labelled attribute: {(pictures.groups == group).sum()} pictures")
+    provenance = dataclasses.replace(pictures.provenance, repairs=(*pictures.provenance.repairs, *said))
+    return dataclasses.replace(pictures, provenance=provenance)

@@ -1,0 +1,115 @@
+"""Anyone's own pictures with labels: `pictures.csv`, the pictures, and perhaps who took which of them.
+
+`pictures.csv` has a header. Column `image` is the file, below the folder or in `images.tar`; `id`, `title`, `group` and
+`split` (train, val, test) are optional; every other column is an attribute, blank where nobody looked.
+`interactions.csv`, optional, has a line `user, item` and perhaps value and time, as in a folder of one's own; items are
+called by their `id`, or by their file where there is none.
+"""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from socialjax.data import split
+from socialjax.data.errors import DataError
+from socialjax.data.own.folder_files import read_pairs_table
+from socialjax.data.schema import Dataset, Interactions, Provenance, no_interactions
+from socialjax.data.validate import repair
+from socialjax.vision.labelled.fashion_products import PARTS
+from socialjax.vision.labelled.label_tables import coded, drawn_parts, finished, read_rows
+from socialjax.vision.labelled.labelled_pictures import LabelledPictures
+
+TABLE, PAIRS, ARCHIVE = "pictures.csv", "interactions.csv", "images.tar"
+NOT_ATTRIBUTES = ("image", "id", "title", "group", "split")
+
+
+def is_here(folder: Path) -> bool:
+    """Whether a folder has this form."""
+    return (Path(folder) / TABLE).is_file()
+
+
+def read(folder: Path, name: str | None = None, seed: int = 0) -> LabelledPictures:
+    """The labelled pictures, in the order of the table. Without a column `split` a tenth is validation, a tenth test.
+
+    Raises DataError for a table without attributes, an id or image that stands twice, another part than these, and as
+    `label_tables` does.
+    """
+    folder = Path(folder)
+    rows = read_rows(folder / TABLE, ("image",))
+    attributes = tuple(name for name in rows.columns if name not in NOT_ATTRIBUTES)
+    if not attributes:
+        raise DataError(f"{rows.path}, line 1: wanted a column for each attribute, got none; add neckline, sleeve, ...")
+    ids = rows.columns.get("id", rows.columns["image"])
+    for kind, column in (("id", ids), ("image", rows.columns["image"])):
+        first: dict[str, int] = {}
+        for row, text in enumerate(column):
+            if not text or first.setdefault(text, row) != row:
+                raise rows.error(row, f"{kind}s that are not blank and stand once", text, "drop the row or correct it")
+    parts = rows.columns.get("split")
+    for row, part in enumerate(parts or ()):
+        if part not in PARTS:
+            raise rows.error(row, "the part train, val or test", part, "correct the column split")
+    labels, classes = zip(*(coded(rows.columns[attribute]) for attribute in attributes))
+    archive = folder / ARCHIVE
+    groups = rows.columns.get("group")
+    return finished(
+        LabelledPictures(
+            name=name or folder.name,
+            names=attributes,
+            classes=classes,
+            labels=np.stack(labels, axis=1),
+            part=drawn_parts(ids, seed) if parts is None else np.array([PARTS[part] for part in parts], np.uint8),
+            ids=np.array(ids),
+            provenance=Provenance("real", str(folder), files={TABLE: rows.sha256}),
+            folder=str(archive if archive.is_file() else folder),
+            files=np.array(rows.columns["image"]),
+            groups=None if groups is None else np.array(groups),
+        )
+    )
+
+
+def read_taken(folder: Path, pictures: LabelledPictures, ratios=split.DIFFNET_RATIOS, seed: int = 0) -> Dataset:
+    """Who took which, split for each user by `ratios` (validation, test). Items are the pictures, in their order: the
+    first len(pictures) items; those that `interactions.csv` alone names follow and have no picture, as the provenance
+    says. Raises DataError when no item of it has a picture, and as `split` and the readers do.
+    """
+    path = Path(folder) / PAIRS
+    checksums: dict[str, str] = {}
+    pairs = read_pairs_table(path, checksums)
+    users, user = np.unique(np.char.decode(pairs.table.words(pairs.user, "user"), "utf-8"), return_inverse=True)
+    given = np.char.decode(pairs.table.words(pairs.item, "item"), "utf-8")
+    known = np.isin(given, pictures.ids)
+    if not known.any():
+        raise DataError(
+            f"{path}: wanted items called like the pictures, such as {pictures.ids[0]}, got {given[0]} and no other "
+            "that is; write their ids"
+        )
+    others = np.unique(given[~known])
+    items = np.concatenate([pictures.ids, others])
+    place = {name: number for number, name in enumerate(items.tolist())}
+    item = np.array([place[name] for name in given.tolist()], np.int32)
+    said = (f"{len(others)} items have no picture, such as {others[0]}",) if len(others) else ()
+    none = np.full(len(others), "")
+    data = repair(
+        Dataset(
+            name=pictures.name,
+            num_users=len(users),
+            num_items=len(items),
+            train=Interactions(user.astype(np.int32), item, pairs.value, pairs.time),
+            validation=no_interactions(),
+            test=no_interactions(),
+            provenance=Provenance(
+                "real",
+                pictures.provenance.source,
+                files=pictures.provenance.files | checksums,
+                repairs=(*pictures.provenance.repairs, *pairs.stated, *said),
+            ),
+            user_names=users,
+            item_names=items,
+            item_pictures=np.concatenate([pictures.files, none]),
+            item_groups=None if pictures.groups is None else np.concatenate([pictures.groups, none]),
+        )
+    )
+    train, validation, test = split.by_ratio(data.train, ratios, seed)
+    return dataclasses.replace(data, train=train, validation=validation, test=test)

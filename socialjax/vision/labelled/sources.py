@@ -1,0 +1,31 @@
+"""Where labelled pictures come from, by name: a named folder, else $SOCIALJAX_DATA/NAME."""
+
+import os
+from pathlib import Path
+
+from socialjax.data.errors import DataError
+from socialjax.names import BadName, identifier
+from socialjax.vision.labelled import fashion_ai, fashion_products, picture_table, ut_zap50k
+from socialjax.vision.labelled.labelled_pictures import LabelledPictures
+
+READERS = {"fashion_products": fashion_products.read, "ut_zap50k": ut_zap50k.read, "fashion_ai": fashion_ai.read}
+
+
+def labelled(name: str, folder: str | os.PathLike | None = None) -> LabelledPictures:
+    """The set `name`; any other name than those of READERS is a `picture_table` of one's own.
+
+    None of them may be downloaded from here. Raises DataError when no folder has it, and for what is no name.
+    """
+    try:
+        identifier(name, "a labelled set")
+    except BadName as error:
+        raise DataError(str(error)) from None
+    parent = os.environ.get("SOCIALJAX_DATA")
+    place = Path(folder) if folder is not None else Path(parent) / name if parent else None
+    if place is None or not place.is_dir():
+        raise DataError(
+            f"wanted a folder with {name}, got {place or 'none, and SOCIALJAX_DATA is not set'}; name the folder, or "
+            f"put the files into $SOCIALJAX_DATA/{name}; known are {', '.join(READERS)} and any folder with "
+            f"{picture_table.TABLE} (docs/data.md)"
+        )
+    return READERS.get(name, lambda place: picture_table.read(place, name))(place)
