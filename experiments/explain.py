@@ -15,7 +15,8 @@ from typing import Annotated
 
 import tyro
 
-from experiments._attribute_pages import (
+from socialjax import load
+from socialjax.explain.attribute_pages import (
     ItemPictures,
     box_pictures,
     boxes_in_pixels,
@@ -23,7 +24,6 @@ from experiments._attribute_pages import (
     gallery_page,
     some_users,
 )
-from socialjax import load
 from socialjax.explain.case_picture import draw_case_study, faces
 from socialjax.explain.keyframes import case_study
 from socialjax.explain.picture import draw

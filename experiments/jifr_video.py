@@ -21,9 +21,6 @@ from pathlib import Path
 import numpy as np
 import tyro
 
-from experiments._jifr_report import measured, ranked, report, write_key_frames
-from experiments._jifr_sheet import contact_sheet, has_frames_to_show
-from experiments._planted.bars import Bar, bars_table
 from socialjax import stop
 from socialjax.data.batches import on_device, resident
 from socialjax.data.cache import file_checksums, key_of
@@ -34,6 +31,8 @@ from socialjax.data.validate import check
 from socialjax.eval import protocol, ranking
 from socialjax.models.cf.bpr import BPR
 from socialjax.models.visual.jifr import JIFR
+from socialjax.report.jifr_page import measured, ranked, report, write_key_frames
+from socialjax.report.jifr_sheet import contact_sheet, has_frames_to_show
 from socialjax.run.command import exit_code, say, set_up_logging
 from socialjax.run.lock import only_one
 from socialjax.run.pictures import attempt
@@ -45,6 +44,7 @@ from socialjax.vision.key_frames.collect import frames_of
 from socialjax.vision.key_frames.extract import FrameSettings
 from socialjax.whole import whole
 from socialjax.worlds import picture_world
+from socialjax.worlds.bars.bars import Bar, bars_table
 from socialjax.worlds.frames import FramesWorld, frames_world
 
 log = logging.getLogger(__name__)

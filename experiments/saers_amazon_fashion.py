@@ -25,16 +25,14 @@ from pathlib import Path
 import numpy as np
 import tyro
 
-from experiments._attribute_pages import ItemPictures, explained, gallery_page, some_users
-from experiments._saers_attributes import SMALL_TRAINING, attributes_of, look_of_items, trained
-from experiments._saers_material import Material, made, own, real
-from experiments._saers_report import how_sure, measured, report
 from socialjax import load, stop
 from socialjax.data import sources
 from socialjax.data.own import attribute_files
 from socialjax.data.schema import Dataset
 from socialjax.data.sources import DataSettings
+from socialjax.explain.attribute_pages import ItemPictures, explained, gallery_page, some_users
 from socialjax.explain.box_sheet import draw_sheet
+from socialjax.report.saers_page import how_sure, measured, report
 from socialjax.run.command import exit_code, say, set_up_logging
 from socialjax.run.execute import work_folder
 from socialjax.run.lock import only_one
@@ -45,10 +43,13 @@ from socialjax.run.study.baselines import compare_on
 from socialjax.run.study.settings import Arguments as Rows
 from socialjax.run.study.settings import Setting, Study
 from socialjax.train.settings import TrainSettings
+from socialjax.vision.catalogue import Material, own, real
+from socialjax.vision.catalogue_attributes import SMALL_TRAINING, attributes_of, look_of_items, trained
 from socialjax.vision.colour_texture import colour_texture, joined
 from socialjax.vision.labelled import picture_table
 from socialjax.vision.training import AttributeTraining
 from socialjax.whole import whole
+from socialjax.worlds.garment_catalogue import made
 
 log = logging.getLogger(__name__)
 LOUD = "PLANTED: drawn garments in place of Amazon Fashion; these figures say nothing about real shoppers"

@@ -23,19 +23,19 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 
-from experiments._saers_attributes import looked
-from experiments._sen_photos import Photos, maps_of, on_product
-from experiments._sen_report import missed, report
-from experiments._sen_sheet import draw_sheet
 from socialjax import stop
 from socialjax.data.cache import key_of
+from socialjax.report.sen_page import missed, report
+from socialjax.report.sen_sheet import draw_sheet
 from socialjax.run.command import exit_code, say, set_up_logging
 from socialjax.run.lock import only_one
 from socialjax.run.pictures import attempt
 from socialjax.run.results import made_with, write_json
 from socialjax.vision.accuracy import accuracies
+from socialjax.vision.catalogue_attributes import looked
 from socialjax.vision.labelled import sources
 from socialjax.vision.labelled.labelled_pictures import LabelledPictures
+from socialjax.vision.labelled.photos import Photos, maps_of, on_product
 from socialjax.vision.labelled_batches import Resident
 from socialjax.vision.pretrained import pretrained
 from socialjax.vision.sen import SEN

@@ -16,11 +16,11 @@ from typing import Annotated, Literal
 
 import tyro
 
-from experiments._papers import PAPERS
 from socialjax.report import keep as keeping
 from socialjax.report import write
 from socialjax.report.finished import finished
 from socialjax.report.gather import read
+from socialjax.report.papers import PAPERS
 from socialjax.report.searches import keep as kept_search
 from socialjax.run.command import say
 from socialjax.run.lock import only_one

@@ -32,6 +32,7 @@ ALLOWED = {
     "ops": ("graph",),
     "data": (*GROUND, "graph"),
     "worlds": (*GROUND, "data", "graph", "vision"),
+    "worlds.bars": (*("data", "ops", "models", "vision", "train", "eval", "explain"), "worlds"),
     "data.batches": (*GROUND, "data", "graph", "ops", "models.protocol"),  # makes the Batch of the contract
     "models": ("ops", "graph", "models"),  # __init__ lists the models
     "models.protocol": ("ranges",),
@@ -40,16 +41,16 @@ ALLOWED = {
     "models.bipartite": ("ops", "graph"),
     "models.weight_penalty": ("models.protocol",),
     "models.<family>": CONTRACT,
-    "vision": (*GROUND, "data", "ops", "train"),
+    "vision": (*GROUND, "data", "ops", "train", "eval"),
     "eval": ("ops", "visible", "models.protocol", "data.schema"),
     "train": (*GROUND, "eval", "ops", "models.protocol", "data.schema", "data.batches"),
-    "explain": (*GROUND, "eval", "graph", "models.protocol", "data.schema", "data.pictures", "data.errors"),
+    "explain": (*GROUND, "data", "eval", "graph", "models.protocol"),
     "robust": ("eval", "graph", "models.protocol", "data.schema"),
     "run": (
         *(*GROUND, "graph", "ranges", "ops", "data", "models"),
         *("vision", "eval", "train", "explain", "robust"),
     ),
-    "report": (*GROUND, "data", "models", "train", "eval", "run"),
+    "report": (*GROUND, "data", "models", "vision", "train", "eval", "explain", "run", "worlds"),
 }
 # Libraries of which a change of mind must cost one place.
 ONLY_IN = {

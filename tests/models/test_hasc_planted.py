@@ -2,7 +2,7 @@
 
 import pytest
 
-from experiments._planted import aspects
+from socialjax.worlds.bars import aspects
 
 
 @pytest.mark.slow

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from experiments._planted import frames
 from socialjax.eval import keyframes
+from socialjax.worlds.bars import frames
 from socialjax.worlds.frames import frames_world
 
 

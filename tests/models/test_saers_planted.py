@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from experiments._planted import garments
 from socialjax.models.visual.saers import SAERS
+from socialjax.worlds.bars import garments
 from socialjax.worlds.garments import garment_world
 
 MODEL = SAERS(dim=15, attention="user", space="semantic", item_bias=False)

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from experiments import diffnet_flickr, diffnet_pp_yelp, diffnet_yelp, tables
-from experiments._papers import DIFFNET, PAPERS
 from socialjax import npz_files
 from socialjax.data import sources
 from socialjax.data.sources import DataSettings
@@ -21,6 +20,7 @@ from socialjax.report import write
 from socialjax.report.gather import gather, read
 from socialjax.report.keep import default_name, keep, place
 from socialjax.report.page import part, parts, update
+from socialjax.report.papers import DIFFNET, PAPERS
 from socialjax.run.execute import run
 from socialjax.run.settings import Definition, EvalSettings, Experiment
 from socialjax.train.settings import TrainSettings

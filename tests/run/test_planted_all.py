@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from experiments import planted_all
-from experiments._planted import influence
-from experiments._planted.bars import Bar
+from socialjax.worlds.bars import influence
+from socialjax.worlds.bars.bars import Bar
 
 
 def command(monkeypatch, tmp_path, figure, *words):

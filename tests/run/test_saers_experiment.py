@@ -10,14 +10,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import _saers_attributes, saers_amazon_fashion
-from experiments._saers_attributes import valid_on
-from experiments._saers_material import made, own
-from experiments._saers_report import how_sure, report
+from experiments import saers_amazon_fashion
 from socialjax.data.errors import DataError
 from socialjax.data.sets.amazon_fashion import FILE
 from socialjax.report.finished import finished
+from socialjax.report.saers_page import how_sure, report
+from socialjax.vision import catalogue_attributes
+from socialjax.vision.catalogue import own
+from socialjax.vision.catalogue_attributes import valid_on
 from socialjax.vision.small_cnn import SmallCNN
+from socialjax.worlds.garment_catalogue import made
 from socialjax.worlds.garment_pictures import NAMES
 from socialjax.worlds.garments import garment_world, garments
 
@@ -32,7 +34,7 @@ LEARNED = ("neckline", "toe")  # of real pictures; one of either group, so that 
 def shop(tmp_path, monkeypatch):
     """DVBPR's file of a drawn shop and labelled pictures of its kind; the arguments."""
     monkeypatch.setenv("SOCIALJAX_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(_saers_attributes, "SMALL_BACKBONE", SmallCNN((8, 8), (4, 2)))  # compiled in half the time
+    monkeypatch.setattr(catalogue_attributes, "SMALL_BACKBONE", SmallCNN((8, 8), (4, 2)))  # compiled in half the time
     world = garment_world(seed=4, users=12, items=24, purchases=8, size=64)
 
     def jpeg(pixels):
@@ -119,11 +121,11 @@ def test_attributes_are_learned_from_train_and_stopped_by_validation(tmp_path, m
         given.append((batches.inputs, batches.labels, *validation))
         raise Seen
 
-    monkeypatch.setattr(_saers_attributes, "train_attributes", noted)
-    monkeypatch.setattr(_saers_attributes, "SMALL_BACKBONE", SmallCNN((8, 8), (4, 2)))
+    monkeypatch.setattr(catalogue_attributes, "train_attributes", noted)
+    monkeypatch.setattr(catalogue_attributes, "SMALL_BACKBONE", SmallCNN((8, 8), (4, 2)))
     of = made(tmp_path / "made", users=8, items=16, purchases=4, pictures=40)
     with pytest.raises(Seen):
-        _saers_attributes.trained(of, _saers_attributes.SMALL_TRAINING, "small", tmp_path, 0)
+        catalogue_attributes.trained(of, catalogue_attributes.SMALL_TRAINING, "small", tmp_path, 0)
     for number, part in enumerate((0, 1)):
         rows = np.flatnonzero(of.labelled.part == part)
         np.testing.assert_array_equal(given[0][2 * number], of.labelled.pixels[rows])

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import _sen_photos, sen_fashion
-from experiments._sen_photos import Photos, product
-from experiments._sen_report import BARS, missed
+from experiments import sen_fashion
+from socialjax.report.sen_page import BARS, missed
 from socialjax.vision.backbones.pictures import Preparation
-from socialjax.vision.labelled import sources
+from socialjax.vision.labelled import photos, sources
+from socialjax.vision.labelled.photos import Photos, product
 from socialjax.vision.pretrained import Pretrained
 
 pytestmark = pytest.mark.usefixtures("logging_as_before")
@@ -119,7 +119,7 @@ def test_mass_on_the_product_counts_maps_that_are_there():
     photo[:, :2] = 0
     maps = np.zeros((2, 1, 2, 2), np.float32)
     maps[0, 0, 0] = (3, 1)
-    found = _sen_photos.on_product({5: photo, 9: photo}, np.array([5, 9]), maps, ["toe"])
+    found = photos.on_product({5: photo, 9: photo}, np.array([5, 9]), maps, ["toe"])
     assert found == {"toe": {"empty": 1, "mass": 0.75, "even": 0.5, "others": 0.75}}
 
 

@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from experiments._planted import attributes
-from experiments._saers_attributes import SMALL_TRAINING
+from socialjax.vision.catalogue_attributes import SMALL_TRAINING
+from socialjax.worlds.bars import attributes
 from socialjax.worlds.garment_pictures import NAMES
 
 QUICK = dataclasses.replace(SMALL_TRAINING, epochs=1, region_epochs=1, quiet=True)

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments._sen_photos import Photos
 from socialjax.explain.picture import save
+from socialjax.vision.labelled.photos import Photos
 
 PHOTOS = 8
 WRONG = "#a00"

@@ -10,11 +10,11 @@ import dataclasses
 import jax.numpy as jnp
 import numpy as np
 
-from experiments._planted.bars import Bar, fitted
 from socialjax.eval import protocol, ranking
 from socialjax.models.social.hasc import HASC, HASCState
 from socialjax.train.settings import TrainSettings
 from socialjax.worlds.aspects import AspectWorld, aspects
+from socialjax.worlds.bars.bars import Bar, fitted
 
 LISTS = protocol.parse("sampled100-strict", ks=(10,))
 TRAINING = TrainSettings(

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from experiments._saers_material import Material
 from socialjax import load
 from socialjax.data.schema import Dataset
 from socialjax.eval.cold_start import evaluate
 from socialjax.eval.significance import mean_interval
 from socialjax.run.results import read_json
+from socialjax.vision.catalogue import Material
 
 FIGURES = ("AUC", "NDCG@10", "cold AUC", "cold NDCG@10")
 # A public leaderboard that quotes the paper; its tables could not be read.

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from socialjax import json_files
 from socialjax.data.errors import DataError
 from socialjax.data.own.attribute_files import PICTURES
 from socialjax.data.picture_files import PictureFiles
@@ -15,7 +16,6 @@ from socialjax.explain.attributes import profile, unpadded
 from socialjax.explain.box_picture import draw_boxes
 from socialjax.explain.gallery import Card, Section, write_gallery
 from socialjax.explain.record import records
-from socialjax.run.results import read_json
 
 log = logging.getLogger(__name__)
 SIDE = 320  # pixels; boxes are parts of the square that the attribute network was shown, and so it is here
@@ -144,6 +144,8 @@ def _known_as(data, user: int, item: int) -> str:
 
 def _place_of(run, data_dir: Path | None) -> Path | None:
     """Pictures inside the folder of the data that the run was trained on, or where that is now."""
-    folder = data_dir or read_json(run.folder / "settings.json")["settings"]["data"].get("dir")
+    folder = data_dir or json_files.read(run.folder / "settings.json", advice="start the run again")["settings"][
+        "data"
+    ].get("dir")
     inside = Path(folder) / PICTURES if folder else None
     return inside if inside is not None and inside.is_dir() else None

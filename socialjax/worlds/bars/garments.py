@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments._planted.bars import Bar
 from socialjax.data.batches import on_device, resident
 from socialjax.data.schema import Attributes, Dataset
 from socialjax.eval import cold_start, ranking
@@ -24,6 +23,7 @@ from socialjax.models.visual.saers import SAERS
 from socialjax.models.visual.vbpr import VBPR
 from socialjax.train.loop import train
 from socialjax.train.settings import TrainSettings
+from socialjax.worlds.bars.bars import Bar
 from socialjax.worlds.garments import GarmentWorld, garment_world
 
 # All epochs are trained: one validation item a user is too few to choose one by.

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments._planted import garments
-from experiments._planted.bars import Bar
-from experiments._saers_attributes import SMALL_TRAINING, attributes_of, trained
-from experiments._saers_material import drawn
 from socialjax.data.schema import Attributes
+from socialjax.vision.catalogue_attributes import SMALL_TRAINING, attributes_of, trained
 from socialjax.vision.training import AttributeTraining
+from socialjax.worlds.bars import garments
+from socialjax.worlds.bars.bars import Bar
+from socialjax.worlds.garment_catalogue import drawn
 from socialjax.worlds.garments import GarmentWorld, garment_world
 from socialjax.worlds.garments import garments as labelled_garments
 

@@ -1,4 +1,4 @@
-"""Attributes of items for SAERS's experiment: an attribute network trained on labelled pictures, judged on those it has
+"""Attributes of a catalogue's items: an attribute network trained on labelled pictures, judged on those it has
 not seen, and asked about each item."""
 
 import dataclasses
@@ -11,10 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments._saers_material import Material
 from socialjax.data.cache import key_of
 from socialjax.data.schema import Attributes, Dataset
 from socialjax.vision.accuracy import accuracies
+from socialjax.vision.catalogue import Material
 from socialjax.vision.feature_maps import feature_maps
 from socialjax.vision.grad_aam import locate
 from socialjax.vision.labelled.labelled_pictures import LabelledPictures

@@ -1,4 +1,4 @@
-"""What SAERS's experiment starts from: who bought what, a picture of each item, and other pictures with labels."""
+"""A catalogue to learn attributes of: who bought what, a picture of each item, and other pictures with labels."""
 
 import dataclasses
 import logging
@@ -6,18 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from socialjax.data.errors import DataError
-from socialjax.data.own.attribute_files import PICTURES
 from socialjax.data.picture_files import PictureFiles
 from socialjax.data.schema import Dataset, Interactions
 from socialjax.data.sets import amazon_fashion
 from socialjax.eval.cold_start import cold_items
 from socialjax.vision.labelled import picture_table, sources
 from socialjax.vision.labelled.labelled_pictures import LabelledPictures
-from socialjax.worlds.garment_pictures import CLASSES, NAMES, PRESENT
-from socialjax.worlds.garments import GarmentWorld, garment_world, garments
 
 log = logging.getLogger(__name__)
 Squares = Callable[[np.ndarray], np.ndarray]  # rows i[n] -> u8[n, S, S, 3]
@@ -37,32 +33,6 @@ class Material:
     learned: Squares
     absent: dict[str, tuple[str, ...]]
     shown: Path | None = None
-
-
-def made(folder: Path, users: int, items: int, purchases: int, pictures: int, seed: int = 0) -> Material:
-    """The drawn world of garments. Its items' pictures are written into the folder, for explanations."""
-    world = garment_world(seed, users, items, purchases)
-    (folder / PICTURES).mkdir(parents=True, exist_ok=True)
-    for name, picture in zip(world.data.item_pictures, world.pictures.pixels):
-        Image.fromarray(picture).save(folder / PICTURES / str(name))
-    return drawn(world, garments(seed + 1, pictures))
-
-
-def drawn(world: GarmentWorld, labelled: LabelledPictures) -> Material:
-    """A world of garments, and others to learn attributes from."""
-    absent = {
-        name: tuple(each for each, there in zip(of, present) if not there)
-        for name, of, present in zip(NAMES, CLASSES, PRESENT)
-    }
-    return Material(
-        data=world.data,
-        cold_test=world.cold_test,
-        cold=world.cold,
-        items=lambda rows: world.pictures.pixels[rows],
-        labelled=labelled,
-        learned=lambda rows: labelled.pixels[rows],
-        absent=absent,
-    )
 
 
 def real(source: Path, folder: Path, labels: str, labels_dir: Path | None, size: int = 224) -> Material:

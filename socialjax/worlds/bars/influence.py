@@ -4,7 +4,6 @@ import dataclasses
 
 import numpy as np
 
-from experiments._planted.bars import Bar, fitted
 from socialjax.eval import protocol, ranking
 from socialjax.models.cf.bpr import BPR
 from socialjax.models.cf.fm import FM
@@ -23,6 +22,7 @@ from socialjax.models.social.soreg import SoReg
 from socialjax.models.social.trust_svd import TrustSVD
 from socialjax.train.settings import TrainSettings
 from socialjax.worlds import planted
+from socialjax.worlds.bars.bars import Bar, fitted
 
 FULL = protocol.parse("full", ks=(10,))
 TRAINING = TrainSettings(

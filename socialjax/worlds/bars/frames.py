@@ -14,13 +14,13 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments._planted.bars import Bar
 from socialjax.data.batches import on_device, resident
 from socialjax.eval import keyframes, protocol, ranking
 from socialjax.models.visual import jifr_scores
 from socialjax.models.visual.jifr import JIFR
 from socialjax.train.loop import train
 from socialjax.train.settings import TrainSettings
+from socialjax.worlds.bars.bars import Bar
 from socialjax.worlds.frames import FramesWorld, frames_world
 
 LISTS = protocol.parse("sampled100-strict", ks=(10,))
