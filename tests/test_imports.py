@@ -19,7 +19,8 @@ CONTRACT = (
     *("models.history", "models.bipartite", "models.weight_penalty"),
 )
 ALLOWED = {
-    "socialjax": ("run",),  # the Python interface, imported when called
+    "socialjax": ("recommender",),  # the Python interface, imported when called
+    "recommender": (*GROUND, "data", "models.protocol", "eval", "run"),
     "graph": (),
     "ranges": (),
     "whole": (),
@@ -50,7 +51,7 @@ ALLOWED = {
         *(*GROUND, "graph", "ranges", "ops", "data", "models"),
         *("vision", "eval", "train", "explain", "robust"),
     ),
-    "report": (*GROUND, "data", "models", "vision", "train", "eval", "explain", "run", "worlds"),
+    "report": (*GROUND, "recommender", "data", "models", "vision", "train", "eval", "explain", "run", "worlds"),
 }
 # Libraries of which a change of mind must cost one place.
 ONLY_IN = {

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from socialjax import load
 from socialjax.data.schema import Dataset
 from socialjax.eval.cold_start import evaluate
 from socialjax.eval.significance import mean_interval
+from socialjax.recommender import load
 from socialjax.run.results import read_json
 from socialjax.vision.catalogue import Material
 

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from socialjax.models.protocol import Params
-from socialjax.run.saved.folder import find_seed
+from socialjax.run.saved import find_seed
 from socialjax.train.checkpoint import CheckpointError, read_best
 
 log = logging.getLogger(__name__)

@@ -215,10 +215,10 @@ MUTANTS = (
     ),
     Mutant(
         "recommend-hides-test",
-        "socialjax/run/saved/run.py",
+        "socialjax/recommender.py",
         "        seen = self.data.train if exclude_seen else None\n",
         "        seen = self.data.test if exclude_seen else None\n",
-        ("tests/run/saved/test_saved.py::test_recommendations_are_the_best_unseen_items_with_their_ids_and_titles",),
+        ("tests/test_recommender.py::test_recommendations_are_the_best_unseen_items_with_their_ids_and_titles",),
         "recommendations hide the held-out items and show the taken ones",
     ),
     Mutant(

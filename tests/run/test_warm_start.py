@@ -10,7 +10,7 @@ from socialjax.data import sources
 from socialjax.models.cf.bpr import BPR
 from socialjax.models.cf.svdpp import SVDpp
 from socialjax.run.execute import run
-from socialjax.run.saved.folder import read_settings
+from socialjax.run.saved import read_settings
 from socialjax.run.settings import Definition, EvalSettings, Experiment
 from socialjax.run.warm_start import from_run, taken_over
 from socialjax.train.checkpoint import CheckpointError, read_best

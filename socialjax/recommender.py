@@ -1,6 +1,7 @@
 """A finished run, ready to be asked: what to recommend, to whom, how alike items are, and why."""
 
 import dataclasses
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from socialjax.data.batches import on_device
 from socialjax.data.schema import Dataset
 from socialjax.eval import ranking
 from socialjax.models.protocol import Explanation, Model
-from socialjax.run.saved import names
-from socialjax.run.saved.folder import blamed_on, find_seed, read_data, read_parameters, read_result, read_settings
+from socialjax.run.saved import blamed_on, find_seed, read_data, read_parameters, read_result, read_settings
+
+EXAMPLES = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,12 +94,12 @@ class Run:
 
     def user_numbers(self, users) -> np.ndarray:
         """Row numbers i32[N] of users as people type them."""
-        return names.numbers("user", users, self.data.user_names, self.data.num_users, self.data.name)
+        return _numbers("user", users, self.data.user_names, self.data.num_users, self.data.name)
 
     def item_numbers(self, items) -> np.ndarray:
         """Row numbers i32[N] of items as people type them: ids, or titles that one item alone has."""
         data = self.data
-        return names.numbers("item", items, data.item_names, data.num_items, data.name, data.item_titles)
+        return _numbers("item", items, data.item_names, data.num_items, data.name, data.item_titles)
 
     def _one_item(self, item) -> int:
         found = self.item_numbers(item)
@@ -120,7 +122,7 @@ class Run:
         return self._ranked(order, scores[order])
 
     def _ranked(self, items, scores) -> list[Ranked]:
-        typed = lambda item: names.typed(item, self.data.item_names)  # noqa: E731
+        typed = lambda item: _typed(item, self.data.item_names)  # noqa: E731
         return [Ranked(typed(i), self.data.describe_item(i), float(score)) for i, score in zip(items, scores)]
 
 
@@ -138,3 +140,42 @@ def load(folder: Path | str, seed: int | None = None, data_dir: Path | str | Non
         side = on_device(model.prepare(data))
     params = jax.tree.map(jnp.asarray, read_parameters(model, side, record, folder, seed))
     return Run(folder, seed, model, data, result, side, ranking.encode(model, params, side))
+
+
+def _listed(values) -> list:
+    """One value or several -> a list."""
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        return [values]
+    return list(values)
+
+
+def _numbers(kind: str, values, names: np.ndarray | None, size: int, data: str, titles=None) -> np.ndarray:
+    """Row numbers i32[N] of ids: those of the file where it has names (U[size]), else the row numbers themselves.
+
+    kind: `user` or `item`; data: name of the data set. titles: U[size] or None; what is no id is looked up there.
+    Raises ValueError for what is not there, with the range or examples of the ids that are, and for a title of several.
+    """
+    found = [_number(kind, str(value).strip(), names, size, data, titles) for value in _listed(values)]
+    return np.array(found, np.int32)
+
+
+def _number(kind: str, text: str, names: np.ndarray | None, size: int, data: str, titles: np.ndarray | None) -> int:
+    if names is None and text.isdecimal() and int(text) < size:
+        return int(text)
+    places = [] if names is None else np.flatnonzero(names == text)
+    if not len(places) and titles is not None and text:  # an item without a title has an empty one
+        places = np.flatnonzero(titles == text)
+        if len(places) > 1:
+            some = ", ".join(str(_typed(place, names)) for place in places)
+            raise ValueError(f"data set '{data}' has {len(places)} {kind}s titled '{text}'; name one by its id: {some}")
+    if len(places):
+        return int(places[0])
+    if names is None:
+        raise ValueError(f"data set '{data}' has no {kind} '{text}'; its {kind}s are the numbers 0 to {size - 1}")
+    some = ", ".join(map(str, names[:EXAMPLES]))
+    raise ValueError(f"data set '{data}' has no {kind} '{text}'; its {size} {kind}s are called {some}, ...")
+
+
+def _typed(number: int, names: np.ndarray | None) -> int | str:
+    """The id under which `_numbers` finds that row."""
+    return int(number) if names is None else str(names[number])
