@@ -6,7 +6,7 @@
     python -m experiments.baselines_flickr --jobs 2               # two models at a time, a core each
 
 The same command goes on with what was stopped, reads what has finished, and runs a model again whose code or settings
-have changed since. The settings are those of Yelp, nothing was searched here; `python -m experiments.tune MODEL
+have changed since. The settings are those of Yelp, nothing was searched here; `python -m socialjax tune MODEL
 --data.name flickr` would find each model's own, on validation alone.
 Expect on 2 cores: 5 to 9 hours; 3 to 10 minutes a seed and model, 20 for PinSage and DiffNet++.
 """

@@ -6,7 +6,7 @@
     python -m experiments.baselines_yelp --jobs 2                 # two models at a time, a core each
 
 The same command goes on with what was stopped, reads what has finished, and runs a model again whose code or settings
-have changed since. Each model's settings were searched with `python -m experiments.tune MODEL --data.name yelp`, 8
+have changed since. Each model's settings were searched with `python -m socialjax tune MODEL --data.name yelp`, 8
 trials each on validation alone. One row more, marked so, was searched longer, by hand, on validation too.
 Expect on 2 cores: 3 to 5 hours; matrix factorisation takes 2 minutes a seed, graph models 2 to 8.
 """

@@ -22,7 +22,7 @@ from socialjax.run.study.baselines import main
 from socialjax.run.study.settings import Setting, Study
 from socialjax.train.settings import TrainSettings
 
-LOSS = {"dim": 15, "objective": "softmax", "negatives": 32, "l2": 0.04, "dropout": 0.2}  # of `experiments.tune bpr`
+LOSS = {"dim": 15, "objective": "softmax", "negatives": 32, "l2": 0.04, "dropout": 0.2}  # of `socialjax tune bpr`
 TRAIN = TrainSettings(epochs=80, batch_size=8192, evaluate_every=2, patience=16)
 FURTHER = TrainSettings(epochs=16, batch_size=8192, evaluate_every=2, patience=0)
 MECHANISMS = ("avg", "max", "att")

@@ -13,7 +13,7 @@ from socialjax.train import shortage
 
 ROOT = Path(__file__).resolve().parents[1]
 MB = 1 << 20
-RUN = [sys.executable, "-m", "experiments.train", "bpr", "--data.name", "own", "--train.epochs", "1", "--train.quiet"]
+RUN = [sys.executable, "-m", "socialjax", "train", "bpr", "--data.name", "own", "--train.epochs", "1", "--train.quiet"]
 
 
 @pytest.mark.parametrize(

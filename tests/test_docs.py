@@ -1,10 +1,12 @@
 """The documents hold: code runs, links lead somewhere, commands can be typed, the layout is as it is drawn."""
 
 import ast
+import contextlib
 import dataclasses
 import functools
 import importlib
 import importlib.util
+import io
 import re
 import shlex
 import sys
@@ -16,8 +18,9 @@ import pytest
 import tyro
 
 from experiments import __main__ as listed
-from experiments import train, tune
+from socialjax import __main__ as commands_of_the_library
 from socialjax import models
+from socialjax.commands import train, tune
 from socialjax.models.protocol import Model
 from socialjax.run import execute
 from socialjax.run.command import read_arguments
@@ -31,7 +34,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "BUILD.md", ROOT / "launch" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 PAGES = [page for page in PAGES if page.exists()]
 FILE_BLOCK = re.compile(r"^`([\w/]+\.py)`:\n\n```(python|diff)\n(.*?)^```", re.M | re.S)
-COMMAND = re.compile(r"-m ((?:experiments|benchmarks)(?:\.\w+)?)((?: [^\s`|#)]+)*)")
+COMMAND = re.compile(r"-m (socialjax \w+|(?:experiments|benchmarks)(?:\.\w+)?)((?: [^\s`|#)]+)*)")
 SOURCE = re.compile(r"`((?:socialjax|tests|experiments|benchmarks|launch|docs)/[\w/.]+\.(?:py|sh|md))`")
 
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -48,6 +51,7 @@ def commands(page: Path) -> set[tuple[str, str]]:
     for line in page.read_text().splitlines():
         # What follows two blanks is a remark; a shell's redirections and options before -m do not matter.
         for module, arguments in COMMAND.findall(re.sub(r"(?<=\S) {2,}.*", "", line)):
+            module = module.replace("socialjax ", "socialjax.commands.")
             if not module.split(".")[-1].isupper():
                 found.add((module, arguments.strip().rstrip(".,;:")))
     return found
@@ -196,14 +200,29 @@ def parse(module, words: list[str]) -> None:
         tyro.cli(module.Arguments, args=[word for word in words if word != "social_bpr"])  # of add_a_model.md
 
 
+def commands_listed() -> str:
+    """What `python -m socialjax` prints."""
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        assert commands_of_the_library.run(["--help"]) == 0
+    return printed.getvalue()
+
+
 def test_the_list_of_commands_names_every_one_as_it_can_be_typed():
-    entries = re.findall(r"^python -m (experiments\.\w+)(.*)\n    (.+)$", listed.listing(), re.M)
-    there = {f"experiments.{path.stem}" for path in (ROOT / "experiments").glob("[a-z]*.py")}
+    text = listed.listing().replace("-m experiments.", "-m experiments ") + "\n" + commands_listed()
+    entries = [
+        (f"{of}.{name}".replace("socialjax.", "socialjax.commands."), words, said)
+        for of, name, words, said in re.findall(r"^python -m (experiments|socialjax) (\w+)(.*)\n    (.+)$", text, re.M)
+    ]
+    there = {
+        f"{of}.{path.stem}"
+        for of in ("experiments", "socialjax.commands")
+        for path in (ROOT / of.replace(".", "/")).glob("[a-z]*.py")
+    }
     assert {module for module, _, _ in entries} == there
     for module, words, said in entries:
         parse(importlib.import_module(module), shlex.split(words))
         assert said.endswith("."), module
-    wrong = importlib.import_module("experiments.tables")
+    wrong = importlib.import_module("socialjax.commands.tables")
     with pytest.raises(SystemExit):
         parse(wrong, ["keep", "--nowhere"])
 

@@ -51,6 +51,8 @@ ALLOWED = {
         *(*GROUND, "graph", "ranges", "ops", "data", "models"),
         *("vision", "eval", "train", "explain", "robust"),
     ),
+    "commands": (*(*GROUND, "data", "models", "vision", "eval", "explain", "recommender", "run", "report"),),
+    "__main__": ("commands", "train"),
     "report": (*GROUND, "recommender", "data", "models", "vision", "train", "eval", "explain", "run", "worlds"),
 }
 # Libraries of which a change of mind must cost one place.
@@ -67,7 +69,7 @@ ONLY_IN = {
     "launch": (),
     "tests": (),
 }
-MAY_PRINT = ("run", "train.log")
+MAY_PRINT = ("commands", "__main__", "run", "train.log")
 
 
 def is_within(name, part):

@@ -1,6 +1,6 @@
 """Facts of a social data set that say whether it is the one the papers used: `facts(data)` beside `FACTS[name]`.
 
-Computed once from the released files; `python -m experiments.data check yelp flickr yelp_hin` compares.
+Computed once from the released files; `python -m socialjax data check yelp flickr yelp_hin` compares.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""Explanations by attributes of a finished run as pictures and as a page: `experiments.explain` writes them."""
+"""Explanations by attributes of a finished run as pictures and as a page: `socialjax explain` writes them."""
 
 import logging
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The models by name: one line each. `MODELS` is what `python -m experiments.train` and saved runs choose from."""
+"""The models by name: one line each. `MODELS` is what `python -m socialjax train` and saved runs choose from."""
 
 from socialjax.models.cf.bpr import BPR
 from socialjax.models.cf.fm import FM

@@ -48,7 +48,7 @@ def page(paper: Paper, runs: Sequence[Kept], dataset: str) -> str:
     """All parts of a data set, with headings."""
     blocks = [
         f"# {paper.title}: {dataset}",
-        f"Made by `python -m experiments.tables --paper {paper.name}`; not by hand.",
+        f"Made by `python -m socialjax tables --paper {paper.name}`; not by hand.",
     ]
     for name in parts(paper):
         blocks += [f"## {HEADS.get(name, f'Varying {name}')}", part(paper, runs, dataset, name)]

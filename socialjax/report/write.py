@@ -30,7 +30,7 @@ def tables(paper: Paper, kept: Path, out: Path, datasets: tuple[str, ...] = ()) 
     if not content:
         raise ValueError(
             f"{kept} holds no runs on {', '.join(datasets or paper.datasets)}; keep some with "
-            "`python -m experiments.tables keep RUNFOLDER`"
+            "`python -m socialjax tables keep RUNFOLDER`"
         )
     out.mkdir(parents=True, exist_ok=True)
     written = []

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from small_yelp import FEATURES, PATH, SMALL
 
-from experiments import data as command
+from socialjax.commands import data as command
 from socialjax.data import sources
 from socialjax.data.sources import DataSettings
 from socialjax.run.shown import describe

@@ -5,7 +5,7 @@ import gzip
 import numpy as np
 import pytest
 
-from experiments import data as command
+from socialjax.commands import data as command
 from socialjax.data import sources
 from socialjax.data.errors import DataError
 from socialjax.data.own import folder

@@ -6,7 +6,7 @@ import os
 import numpy as np
 import pytest
 
-from experiments import data as command
+from socialjax.commands import data as command
 from socialjax.data import leaks, sources, validate
 from socialjax.data.errors import DataError
 from socialjax.data.feature_leaks import explained_columns, item_columns

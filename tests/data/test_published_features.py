@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from small_yelp import FEATURES, PATH, SMALL, packed, publish
 
-from experiments import data as command
 from experiments import diffnet_yelp
+from socialjax.commands import data as command
 from socialjax.data.errors import DataError
 from socialjax.data.sets.registry import PUBLISHED
 from socialjax.data.sources import DataSettings, load, raw_folder

@@ -32,7 +32,7 @@ from socialjax.vision.training import AttributeTraining, train_attributes
 FILE = Path(__file__).resolve().with_name("figures.json")
 ROOT = FILE.parents[2]
 STEPS, BATCH = 7, 16
-REAL = {  # data: model and settings of `experiments.train`; each takes a minute or two on a core
+REAL = {  # data: model and settings of `socialjax train`; each takes a minute or two on a core
     "yelp": ["diffnet", "--model.layers", "all", "--model.objective", "softmax", "--model.negatives", "16"],
     "hasc_fs": ["hasc", "--model.dim", "15", "--eval.protocol", "sampled100-strict"],
     "tiktok": ["vbpr", "--model.dim", "32", "--eval.protocol", "full"],
@@ -123,7 +123,7 @@ def _real(data: str, command: list[str]) -> dict[str, list[float]]:
     with tempfile.TemporaryDirectory() as folder:
         short = ["--train.epochs", "2", "--train.quiet", "--seeds", "0", "--workdir", folder]
         subprocess.run(
-            [sys.executable, "-m", "experiments.train", *command, "--data.name", data, *short],
+            [sys.executable, "-m", "socialjax", "train", *command, "--data.name", data, *short],
             cwd=ROOT,
             check=True,
             stdout=subprocess.DEVNULL,

@@ -11,8 +11,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from experiments import tables
 from socialjax import npz_files
+from socialjax.commands import tables
 from socialjax.eval.tables import escaped, markdown_table
 from socialjax.npz_files import NpzError
 from socialjax.report.keep import sha256

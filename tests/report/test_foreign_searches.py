@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from experiments import tables
+from socialjax.commands import tables
 from socialjax.report import searches
 
 SETTINGS = {"objective": "bpr", "negatives": 1, "l2": 0.1, "dropout": 0.0}

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments import diffnet_flickr, diffnet_pp_yelp, diffnet_yelp, tables
+from experiments import diffnet_flickr, diffnet_pp_yelp, diffnet_yelp
 from socialjax import npz_files
+from socialjax.commands import tables
 from socialjax.data import sources
 from socialjax.data.sources import DataSettings
 from socialjax.models.cf.bpr import BPR
@@ -289,7 +290,7 @@ def test_a_page_is_made_anew_between_its_marks_and_nowhere_else(kept):
 
 def test_without_kept_runs_the_command_says_how_to_keep_some(tmp_path, capsys):
     said = refused(capsys, "check", "--kept", tmp_path)
-    assert f"{tmp_path} holds no kept runs;" in said and "experiments.tables keep RUN" in said
+    assert f"{tmp_path} holds no kept runs;" in said and "socialjax tables keep RUN" in said
     said = refused(capsys, "--paper", "diffnet", "--kept", tmp_path, "--out", tmp_path)
     assert "holds no runs on yelp, flickr, yelp_hin; keep some with" in said
 
@@ -305,7 +306,7 @@ def test_what_an_experiment_reports_its_table_reports_too(experiment):
 
 
 def test_the_committed_tables_are_made_of_the_committed_results():
-    """After a run was kept, or a model's code changed: python -m experiments.tables --paper diffnet --update PAGE."""
+    """After a run was kept, or a model's code changed: python -m socialjax tables --paper diffnet --update PAGE."""
     results, page = ROOT / "docs" / "results", ROOT / "docs" / "results.md"
     for paper in PAPERS.values():
         text = page.read_text()

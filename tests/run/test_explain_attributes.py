@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 from tiny import TINY
 
-from experiments import explain
 from socialjax import load
+from socialjax.commands import explain
 from socialjax.data.own import attribute_files
 from socialjax.data.sources import DataSettings
 from socialjax.models.cf.bpr import BPR

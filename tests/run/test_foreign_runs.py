@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 import socialjax
-from experiments import explain, recommend
+from socialjax.commands import explain, recommend
 from socialjax.data import cache
 from socialjax.data.own.folder import FolderOptions
 from socialjax.run.results import plain

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tiny import TINY
 
-from experiments import explain
+from socialjax.commands import explain
 from socialjax.data import sources
 from socialjax.data.sources import DataSettings
 from socialjax.models.cf.bpr import BPR

@@ -6,7 +6,8 @@ import sys
 import pytest
 from tiny import write_folder
 
-from experiments import jifr_douban, jifr_video, planted_all, saers_amazon_fashion, sen_fashion, tables
+from experiments import jifr_douban, jifr_video, planted_all, saers_amazon_fashion, sen_fashion
+from socialjax.commands import tables
 from socialjax.data.sources import DataSettings
 from socialjax.models.cf.bpr import BPR
 from socialjax.run.study import baselines

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from tiny import ITEMS, ODD_TITLE
 
-from experiments import explain, recommend
-from experiments.data import main as data_command
+from socialjax.commands import explain, recommend
+from socialjax.commands.data import main as data_command
 from socialjax.eval.tables import text_table
 from socialjax.explain.text import heading, name_of, report
 from socialjax.run.command import fail, say, set_up_logging

@@ -117,7 +117,7 @@ if __name__ == "__main__":
         if (child := os.fork()) == 0:
             opened = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
             os.dup2(opened, 1), os.dup2(opened, 2)
-            sys.exit(command.run(words))
+            sys.exit(command.main(words))
         print(child, flush=True)
         print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """

@@ -34,7 +34,7 @@ if __name__ == "__main__":
 
 
 def a_search(commands, folder):
-    words = ["-m", "experiments.tune", "bpr", "--data.name", "tiny", "--data.dir", commands.data, "--workdir", folder]
+    words = ["-m", "socialjax", "tune", "bpr", "--data.name", "tiny", "--data.dir", commands.data, "--workdir", folder]
     words += ["--trials", "3", "--rungs", "8", "16", "--evaluate-every", "1", "--protocol", "full", "--jobs", "2"]
     return Command([*words, "--save-seconds", "0", "--patience", "0"], commands.environment)
 

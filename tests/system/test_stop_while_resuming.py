@@ -43,7 +43,7 @@ def stopped_again_and_again(commands, folder, times, epochs):
     The moments are drawn from the start of the command to some epochs after it has read its checkpoint.
     """
     draw, codes, words = random.Random(times), {}, words_of(commands, folder, epochs)
-    ready = Ready("experiments.train", folder.parent, commands.environment)
+    ready = Ready("socialjax.commands.train", folder.parent, commands.environment)
     try:
         process, began = ready.start(*words), time.monotonic()
         wait_for(lambda: len(steps(folder)) > 1, lambda: is_alive(process))
@@ -97,7 +97,7 @@ def test_a_hundred_moments_while_a_run_goes_on_change_nothing(commands, left_beh
 def test_too_little_memory_is_said_and_costs_no_checkpoint(commands, tmp_path, share):
     """A limit on the address space, as a share of what the run has."""
     folder = tmp_path / "run"
-    words = ["-m", "experiments.train", *words_of(commands, folder, 200)]
+    words = ["-m", "socialjax", "train", *words_of(commands, folder, 200)]
     process = Command(words, commands.environment).start()
     wait_for(lambda: len(steps(folder)) > 1, lambda: process.poll() is None)
     with open(f"/proc/{process.pid}/status") as status:

@@ -96,7 +96,7 @@ def test_a_hang_up_that_nohup_keeps_away_stays_away():
 @pytest.mark.parametrize("number", HANDLED)
 def test_a_signal_while_a_command_is_imported_is_one_line(number):
     process = subprocess.Popen(
-        [sys.executable, "-m", "experiments.tune", "--help"],
+        [sys.executable, "-m", "socialjax", "tune", "--help"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
     )  # fmt: skip
     maps = Path(f"/proc/{process.pid}/maps")

@@ -108,7 +108,7 @@ def read_arguments(study: Study, words: list[str] | None) -> Arguments:
     if found.data.name != study.data.name:
         raise ValueError(
             f"experiments.{study.name} is about {study.data.name}, got --data.name {found.data.name}; "
-            f"python -m experiments.train MODEL --data.name {found.data.name} takes any data"
+            f"python -m socialjax train MODEL --data.name {found.data.name} takes any data"
         )
     if found.data.published_features:
         study.refuse_features("--data.published-features")

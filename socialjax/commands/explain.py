@@ -1,15 +1,14 @@
 """Why a finished run scores items as it does: own vector, own history and each friend at each layer, adding up.
 
-    python -m experiments.explain runs/diffnet_yelp/yelp --user 17 --item 345
-    python -m experiments.explain runs/diffnet_yelp/yelp --user 17 --k 3 --out why     the top items; JSON and pictures
-    python -m experiments.explain runs/jifr/films --user 17 --user 4 --item 345 --out why    key frames of both users
-    python -m experiments.explain runs/saers/garments --k 6 --gallery page.html    what some users look at, as a page
+    python -m socialjax explain runs/diffnet_yelp/yelp --user 17 --item 345
+    python -m socialjax explain runs/diffnet_yelp/yelp --user 17 --k 3 --out why     the top items; JSON and pictures
+    python -m socialjax explain runs/jifr/films --user 17 --user 4 --item 345 --out why    key frames of both users
+    python -m socialjax explain runs/saers/garments --k 6 --gallery page.html    what some users look at, as a page
 
 CPU, a few seconds. Shares are exact where the model is a sum, and marked as estimates where it is not.
 """
 
 import dataclasses
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -65,7 +64,7 @@ class Arguments:
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command line -> exit status."""
     set_up_logging()
-    chosen = tyro.cli(Arguments, prog="python -m experiments.explain", args=arguments)
+    chosen = tyro.cli(Arguments, prog="python -m socialjax explain", args=arguments)
     return exit_code(lambda: explain(chosen), saves=False)
 
 
@@ -123,7 +122,3 @@ def _key_frames(of: Arguments, run, found: list[dict]) -> list[str]:
         files.append(f"key_frames_item_{file_part(item)}.png")
         draw_case_study(of.out / files[-1], rows, run.data.frames, face, title)
     return files
-
-
-if __name__ == "__main__":
-    sys.exit(main())

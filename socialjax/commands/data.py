@@ -1,9 +1,9 @@
 """Data sets at hand: what there is, whether it is the published one, what it looks like, and how to get it.
 
-    python -m experiments.data list
-    python -m experiments.data fetch yelp
-    python -m experiments.data check yelp flickr      exits 1 when a file or figure differs or the test part leaks
-    python -m experiments.data describe yelp --out yelp.png
+    python -m socialjax data list
+    python -m socialjax data fetch yelp
+    python -m socialjax data check yelp flickr      exits 1 when a file or figure differs or the test part leaks
+    python -m socialjax data describe yelp --out yelp.png
 
 CPU, seconds. Files are searched in --data.dir, $SOCIALJAX_DATA/<name>, and the cache.
 """
@@ -266,12 +266,8 @@ def main(arguments: list[str] | None = None) -> int:
     logging.getLogger("socialjax").setLevel(logging.INFO)
     try:
         return tyro.extras.subcommand_cli_from_dict(
-            COMMANDS, args=arguments, prog="python -m experiments.data", description=__doc__
+            COMMANDS, args=arguments, prog="python -m socialjax data", description=__doc__
         )
     except DataError as error:
         print(f"error: {visible(error)}", file=sys.stderr)
         return 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

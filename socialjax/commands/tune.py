@@ -1,8 +1,8 @@
 """Settings of a model found on validation: the same trials for every model, cut by successive halving.
 
-    python -m experiments.tune bpr --data.name yelp
-    python -m experiments.tune diffnet --data.name yelp --model.variant paper --jobs 2
-    python -m experiments.tune svdpp --data.name lastfm --rungs 10 30 90 --seeds 0 1
+    python -m socialjax tune bpr --data.name yelp
+    python -m socialjax tune diffnet --data.name yelp --model.variant paper --jobs 2
+    python -m socialjax tune svdpp --data.name lastfm --rungs 10 30 90 --seeds 0 1
 
 The shared ranges are in `socialjax/run/tuning/space.py`, a model's own in its `search_space`. The same command goes on
 with a search that was stopped; more trials add to one that has finished. The test part is taken away before anything is
@@ -11,21 +11,19 @@ Expect 640 epochs for the first rung and up to 1,440 more, which patience cuts: 
 for BPR, half an hour and more for graph models (estimated from the time of an epoch).
 """
 
-import sys
-
 import tyro
 
 from socialjax.models import MODELS
 from socialjax.run.command import fail
-from socialjax.run.tuning.halving import main
+from socialjax.run.tuning.halving import main as run_search
 from socialjax.run.tuning.search import Search
 
 
-def run(arguments: list[str]) -> int:
-    """Exit code of `experiments.tune` with these arguments."""
+def main(arguments: list[str]) -> int:
+    """Exit code of `socialjax tune` with these arguments."""
     names = ", ".join(MODELS)
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(f"{__doc__}\nmodels: {names}\n`python -m experiments.tune MODEL --help` lists the settings of one.")
+        print(f"{__doc__}\nmodels: {names}\n`python -m socialjax tune MODEL --help` lists the settings of one.")
         return 0 if arguments else 2
     if arguments[0] not in MODELS:
         return fail(f"no model is called '{arguments[0]}'; there are {names}")
@@ -33,12 +31,8 @@ def run(arguments: list[str]) -> int:
     try:
         default = Search(model())
         search = tyro.cli(
-            Search[model], prog=f"python -m experiments.tune {arguments[0]}", default=default, args=arguments[1:]
+            Search[model], prog=f"python -m socialjax tune {arguments[0]}", default=default, args=arguments[1:]
         )
     except ValueError as error:
         return fail(str(error), code=1)
-    return main(search)
-
-
-if __name__ == "__main__":
-    sys.exit(run(sys.argv[1:]))
+    return run_search(search)

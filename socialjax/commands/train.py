@@ -1,15 +1,13 @@
 """Any model on any data.
 
-python -m experiments.train bpr --data.name yelp
-python -m experiments.train diffnet --data.name mine --data.dir ~/mine
-python -m experiments.train svdpp --data.name lastfm --data.validation none --train.epochs 50
+python -m socialjax train bpr --data.name yelp
+python -m socialjax train diffnet --data.name mine --data.dir ~/mine
+python -m socialjax train svdpp --data.name lastfm --data.validation none --train.epochs 50
 """
-
-import sys
 
 from socialjax.models import MODELS
 from socialjax.run.command import fail
-from socialjax.run.execute import main
+from socialjax.run.execute import main as run_experiment
 from socialjax.run.settings import Definition, EvalSettings, Experiment
 
 
@@ -21,20 +19,16 @@ def definition(model: str) -> Definition:
         default=Experiment(
             model=MODELS[model](), eval=EvalSettings(protocol="full", also=(), validation_protocol="full")
         ),
-        command=f"python -m experiments.train {model}",
+        command=f"python -m socialjax train {model}",
     )
 
 
-def run(arguments: list[str]) -> int:
-    """Exit code of `experiments.train` with these arguments."""
+def main(arguments: list[str]) -> int:
+    """Exit code of `socialjax train` with these arguments."""
     names = ", ".join(MODELS)
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(f"{__doc__}\nmodels: {names}\n`python -m experiments.train MODEL --help` lists the settings of one.")
+        print(f"{__doc__}\nmodels: {names}\n`python -m socialjax train MODEL --help` lists the settings of one.")
         return 0 if arguments else 2
     if arguments[0] not in MODELS:
         return fail(f"no model is called '{arguments[0]}'; there are {names}")
-    return main(definition(arguments[0]), arguments[1:])
-
-
-if __name__ == "__main__":
-    sys.exit(run(sys.argv[1:]))
+    return run_experiment(definition(arguments[0]), arguments[1:])

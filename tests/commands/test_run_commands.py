@@ -1,4 +1,4 @@
-"""`python -m experiments.recommend` and `python -m experiments.explain` on finished runs."""
+"""`python -m socialjax recommend` and `python -m socialjax explain` on finished runs."""
 
 import json
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments import explain, recommend
+from socialjax.commands import explain, recommend
 
 pytestmark = pytest.mark.usefixtures("places", "logging_as_before")
 ROOT = Path(__file__).resolve().parents[2]
@@ -146,7 +146,7 @@ def test_the_command_runs_as_a_process_on_one_device(finished_runs):
     environment = {**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)}
     environment.pop("XLA_FLAGS", None)
     done = subprocess.run(
-        [sys.executable, "-m", "experiments.recommend", str(finished_runs["diffnet"]), "--user", "guest3", "--k", "2"],
+        [sys.executable, "-m", "socialjax", "recommend", str(finished_runs["diffnet"]), "--user", "guest3", "--k", "2"],
         cwd=ROOT,
         env=environment,
         capture_output=True,

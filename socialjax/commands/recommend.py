@@ -1,13 +1,12 @@
 """What a finished run recommends, and from which part of the model each score comes.
 
-    python -m experiments.recommend runs/diffnet_yelp/yelp --user 17 --k 10
-    python -m experiments.recommend runs/diffnet_yelp/yelp --items 3 5 --friends 17     a new user, without training
+    python -m socialjax recommend runs/diffnet_yelp/yelp --user 17 --k 10
+    python -m socialjax recommend runs/diffnet_yelp/yelp --items 3 5 --friends 17     a new user, without training
 
-CPU, a few seconds. Users and items are named by the ids of their files. `experiments.explain` says more.
+CPU, a few seconds. Users and items are named by the ids of their files. `socialjax explain` says more.
 """
 
 import dataclasses
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -46,7 +45,7 @@ class Arguments:
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command line -> exit status."""
     set_up_logging()
-    chosen = tyro.cli(Arguments, prog="python -m experiments.recommend", args=arguments)
+    chosen = tyro.cli(Arguments, prog="python -m socialjax recommend", args=arguments)
     return exit_code(lambda: recommend(chosen), saves=False)
 
 
@@ -83,7 +82,3 @@ def _table(found: list[Ranked], parts: list[dict[str, float]]) -> str:
     texts = {1, 2} if titled else {1}
     align = lambda c, text: text.ljust(widths[c]) if c in texts else text.rjust(widths[c])  # noqa: E731
     return "\n".join("  ".join(align(c, text) for c, text in enumerate(row)).rstrip() for row in rows)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,11 +1,11 @@
 """A paper's tables from kept runs: keep finished runs, see which are older than their code, make tables and figures.
 
-    python -m experiments.tables keep runs/baselines_yelp           every finished run in it, sweeps too
-    python -m experiments.tables keep runs/diffnet_yelp/yelp --name diffnet-mine
-    python -m experiments.tables keep-search runs/tune/bpr/yelp     what a search for settings found
-    python -m experiments.tables check                              exits 1 when a kept run is stale
-    python -m experiments.tables --paper diffnet                    Markdown, CSV, PNG in docs/results
-    python -m experiments.tables --paper diffnet --update docs/results.md
+    python -m socialjax tables keep runs/baselines_yelp           every finished run in it, sweeps too
+    python -m socialjax tables keep runs/diffnet_yelp/yelp --name diffnet-mine
+    python -m socialjax tables keep-search runs/tune/bpr/yelp     what a search for settings found
+    python -m socialjax tables check                              exits 1 when a kept run is stale
+    python -m socialjax tables --paper diffnet                    Markdown, CSV, PNG in docs/results
+    python -m socialjax tables --paper diffnet --update docs/results.md
 
 Expect seconds on a CPU. A run is stale when the code of its model has changed since; train it again and keep it again.
 """
@@ -55,7 +55,7 @@ def keep(runs: Runs, name: str | None = None, kept: Path = KEPT, stand_in: bool 
         say(f"{place.run} -> {place.folder}, {size / 1000:.0f} kB{former}")
     for folder, why in found.left_out.items():
         say(f"left out: {folder}, {why}")
-    say(f"kept: {len(places)}; now make the tables: python -m experiments.tables --paper {'|'.join(PAPERS)}")
+    say(f"kept: {len(places)}; now make the tables: python -m socialjax tables --paper {'|'.join(PAPERS)}")
     return 0
 
 
@@ -63,7 +63,7 @@ def keep_search(searches: Runs, kept: Path = KEPT) -> int:
     """Copies what finished searches found, with all their trials, to KEPT/DATASET/search/MODEL.json.
 
     Args:
-        searches: folders of `experiments.tune`, such as runs/tune/bpr/yelp.
+        searches: folders of `socialjax tune`, such as runs/tune/bpr/yelp.
         kept: where results are kept.
     """
     if not searches:
@@ -83,7 +83,7 @@ def check(kept: Path = KEPT) -> int:
     if not folders:
         raise ValueError(
             f"{kept} holds no kept runs; start from the repository's root, name another folder with --kept, or keep "
-            "some with `python -m experiments.tables keep RUN`"
+            "some with `python -m socialjax tables keep RUN`"
         )
     runs = {folder: read(folder) for folder in folders}
     stale = [folder for folder, run in runs.items() if run.is_stale]
@@ -132,12 +132,8 @@ def main(arguments: list[str] | None = None) -> int:
         words = ["make", *words]
     try:
         return tyro.extras.subcommand_cli_from_dict(
-            COMMANDS, args=words, prog="python -m experiments.tables", description=__doc__
+            COMMANDS, args=words, prog="python -m socialjax tables", description=__doc__
         )
     except (ValueError, OSError) as error:
         print(f"error: {visible(error)}", file=sys.stderr)
         return 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,4 +1,4 @@
-"""`python -m experiments.data`: what it prints and how it ends."""
+"""`python -m socialjax data`: what it prints and how it ends."""
 
 import os
 import subprocess
@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from experiments import data as command
+from socialjax.commands import data as command
 
 
 @pytest.fixture(autouse=True)
@@ -110,7 +110,7 @@ def test_the_histogram_counts_everybody_once():
 def test_trouble_is_one_line_without_traceback(tmp_path):
     environment = {**os.environ, "SOCIALJAX_CACHE": str(tmp_path)}
     done = subprocess.run(
-        [sys.executable, "-m", "experiments.data", "fetch", "nosuch"], capture_output=True, text=True, env=environment
+        [sys.executable, "-m", "socialjax", "data", "fetch", "nosuch"], capture_output=True, text=True, env=environment
     )
     assert done.returncode == 1 and done.stdout == ""
     assert (

@@ -1,0 +1,32 @@
+"""What people type: `python -m socialjax NAME`, or `socialjax NAME`; each command is a module with a `main`."""
+
+import ast
+import re
+from pathlib import Path
+
+NAMES = ("train", "tune", "data", "tables", "recommend", "explain")
+
+
+def listing(folder: Path, names: tuple[str, ...], command: str) -> str:
+    """One entry per module of `folder`: what is typed, the first line of its docstring, and the sentence that starts
+    with `Expect`. command: what is typed before a name.
+
+    Modules are read and not imported: a listing takes no time.
+    """
+    entries = []
+    for name in names:
+        text = ast.get_docstring(ast.parse((folder / f"{name}.py").read_text())) or ""
+        entries.append("\n    ".join([_typed(command + name, text), *_said(text)]))
+    return "\n".join([*entries, "", "Each says more with --help."])
+
+
+def _typed(command: str, text: str) -> str:
+    """The first command of a docstring, without its remark; a command that needs no words stands alone."""
+    found = re.search(rf"^ *({re.escape(command)}\b.*?)(?: {{2,}}.*)?$", text, re.M)
+    return found[1] if found else command
+
+
+def _said(text: str) -> list[str]:
+    """The first line, and the lines of the sentence that starts with `Expect`."""
+    expected = re.search(r"^Expect\b.*?\.(?=\s|\Z)", text, re.M | re.S)
+    return [text.partition("\n")[0], *(expected[0].splitlines() if expected else ())]
