@@ -24,7 +24,7 @@ STUDY = Study(
     data=DataSettings(name="flickr"),
     settings=SETTINGS,
     sweeps=SWEEPS,
-    ids_only="train MODEL --data.name flickr",
+    ids_only="socialjax train MODEL --data.name flickr",
     only_with_features={"fm": "a factorisation machine of ids alone is bpr"},
 )
 

@@ -55,7 +55,7 @@ STUDY = Study(
     data=DataSettings(name="yelp"),
     settings=SETTINGS,
     sweeps=SWEEPS,
-    ids_only="features_yelp",
+    ids_only="experiments.features_yelp",
     only_with_features={"fm": "a factorisation machine of ids alone is bpr"},
 )
 

@@ -36,8 +36,8 @@ class Study:
     summary: what --help says, the docstring of the file. settings: row -> how it is made, in the order of the table; a
     row is called like its model unless that says otherwise. sweeps: name -> (rows, changes of their fields).
     over: the row above which others are shown in per cent. only_with_features: model -> why it has no row on data
-    without features. ids_only: of a table of ids alone, the command
-    that takes features instead; here features of users or items are an error.
+    without features. ids_only: of a table of ids alone, what `python -m`
+    runs that takes features instead; here features of users or items are an error.
     """
 
     name: str
@@ -55,8 +55,7 @@ class Study:
         """Raises ValueError, which says where `what` is taken, for a table of ids alone."""
         if self.ids_only:
             raise ValueError(
-                f"experiments.{self.name} compares models on ids only, got {what}; "
-                f"python -m experiments.{self.ids_only} takes features"
+                f"{self.name} compares models on ids only, got {what}; python -m {self.ids_only} takes features"
             )
 
 
@@ -114,9 +113,18 @@ def read_arguments(study: Study, words: list[str] | None) -> Arguments:
         study.refuse_features("--data.published-features")
     if found.data.features is not None:
         study.refuse_features("--data.features")
-    if found.sweep is not None and found.sweep not in study.sweeps:
-        raise ValueError(f"--sweep must be one of {', '.join(study.sweeps) or 'none'}, got {found.sweep}")
+    check(study, found)
     return found
+
+
+def check(study: Study, arguments: Arguments) -> tuple[str, ...]:
+    """The names of the rows that there are. Raises ValueError for a sweep or a row that is not in the table."""
+    if arguments.sweep is not None and arguments.sweep not in study.sweeps:
+        raise ValueError(f"--sweep must be one of {', '.join(study.sweeps) or 'none'}, got {arguments.sweep}")
+    names = tuple(study.settings) if arguments.sweep is None else study.sweeps[arguments.sweep][0]
+    if strange := [name for name in arguments.only if name not in names]:
+        raise ValueError(f"--only must name some of {', '.join(names)}, got {', '.join(strange)}")
+    return names
 
 
 def rows(study: Study, arguments: Arguments, data: Dataset) -> tuple[list[Row], dict[str, str]]:
@@ -127,9 +135,7 @@ def rows(study: Study, arguments: Arguments, data: Dataset) -> tuple[list[Row], 
     for table in ("user_features", "item_features"):
         if getattr(data, table) is not None:
             study.refuse_features(f"data with {table}")
-    names = study.settings if arguments.sweep is None else study.sweeps[arguments.sweep][0]
-    if strange := [name for name in arguments.only if name not in names]:
-        raise ValueError(f"--only must name some of {', '.join(names)}, got {', '.join(strange)}")
+    names = check(study, arguments)
     chosen = [name for name in names if name in arguments.only or not arguments.only]
     found, skipped = {}, {}
 

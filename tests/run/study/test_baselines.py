@@ -241,13 +241,11 @@ def test_the_tables_of_the_paper_hold_every_model_of_its_data_with_settings_that
 
 @pytest.mark.parametrize("study", [baselines_yelp.STUDY, baselines_flickr.STUDY], ids=lambda study: study.name)
 def test_tables_of_ids_alone_refuse_features_and_say_who_takes_them(study, call):
-    commands = {"yelp": "features_yelp", "flickr": "train MODEL --data.name flickr"}
-    where = f"python -m experiments.{commands[study.data.name]} takes features"
+    commands = {"yelp": "experiments.features_yelp", "flickr": "socialjax train MODEL --data.name flickr"}
+    where = f"python -m {commands[study.data.name]} takes features"
     for option in (["--data.published-features"], ["--data.features", "look.npy"]):
         code, _, error = call(main, study, *option)
-        assert code == 1 and error.startswith(
-            f"error: experiments.{study.name} compares models on ids only, got {option[0]}"
-        )
+        assert code == 1 and error.startswith(f"error: {study.name} compares models on ids only, got {option[0]}")
         assert where in error
     data = planted.checkerboard(links=3)
     for table, size in (("user_features", data.num_users), ("item_features", data.num_items)):
