@@ -20,7 +20,7 @@ import tyro
 
 from socialjax.data import as_published, cache, download, leaks, published_features, sources, validate
 from socialjax.data.errors import DataError
-from socialjax.data.facts import FACTS, facts
+from socialjax.data.facts import facts
 from socialjax.data.formats import file_bytes
 from socialjax.data.own.negative_files import read_negatives
 from socialjax.data.schema import Dataset, counts
@@ -108,8 +108,8 @@ def _check_one(settings: DataSettings, split: leaks.Split) -> bool:
     except DataError as error:
         print(f"{name}: {visible(error)}\n")
         return False
-    wanted = FACTS.get(name) or (PUBLISHED[name].counts if name in PUBLISHED else {})
-    got = facts(data) if name in FACTS or not wanted else counts(data)
+    wanted = PUBLISHED[name].facts if name in PUBLISHED else {}
+    got = facts(data)
     rows = [(key, _say(wanted.get(key, "")), _say(got.get(key)), _verdict(key, wanted, got)) for key in wanted or got]
     differ = sum(row[-1] == "differs" for row in rows)
     print(_title(data))

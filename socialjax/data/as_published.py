@@ -3,7 +3,7 @@
 import logging
 
 from socialjax.data.formats.file_bytes import FileBytes
-from socialjax.data.sets.registry import Published
+from socialjax.data.sets.published import Published
 
 log = logging.getLogger(__name__)
 AS_PUBLISHED, ALTERED = "as published", "altered: "

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from socialjax import stop
 from socialjax.data.errors import DataError
-from socialjax.data.sets.registry import Published, RemoteFile
+from socialjax.data.sets.published import Published, RemoteFile
 
 log = logging.getLogger(__name__)
 CHUNK = 1 << 16

@@ -7,7 +7,8 @@ from socialjax.data import download
 from socialjax.data.errors import DataError
 from socialjax.data.formats import file_bytes
 from socialjax.data.own.additions import FEATURE_FILES
-from socialjax.data.sets.registry import PUBLISHED, Published
+from socialjax.data.sets.published import Published
+from socialjax.data.sets.registry import PUBLISHED
 
 log = logging.getLogger(__name__)
 OPTION = "--data.published-features"

@@ -17,7 +17,8 @@ from socialjax.data.own import additions, attribute_files, frame_files, ngcf
 from socialjax.data.own import folder as own
 from socialjax.data.own.folder import FolderOptions
 from socialjax.data.schema import Dataset, no_interactions
-from socialjax.data.sets.registry import PUBLISHED, Published
+from socialjax.data.sets.published import Published
+from socialjax.data.sets.registry import PUBLISHED
 from socialjax.data.split import concatenate
 from socialjax.names import BadName, below, identifier
 

@@ -12,9 +12,10 @@ import numpy as np
 
 from socialjax.data.errors import DataError
 from socialjax.data.schema import Dataset, Interactions, Links, Provenance, interactions
+from socialjax.data.sets.registry import SHAPES
 from socialjax.data.split import by_ratio, leave_one_out
 from socialjax.data.standin_owners import owners
-from socialjax.data.standin_shapes import SHAPES, Shape, degrees, fit_split
+from socialjax.data.standin_shapes import Shape, degrees, fit_split
 
 VERSION = 1  # raise when the same seed gives other columns
 

@@ -1,5 +1,6 @@
 """`python -m socialjax data`: what it prints and how it ends."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -53,9 +54,9 @@ def test_check_passes_on_the_real_files(real, capsys):
 
 
 def test_check_exits_1_and_shows_what_differs(real, monkeypatch, capsys):
-    monkeypatch.setitem(
-        command.FACTS, "filmtrust", {"users": 1642, "reciprocated links": 7, "social degree": (1, 2, 3)}
-    )
+    facts = {"users": 1642, "reciprocated links": 7, "social degree": (1, 2, 3)}
+    entry = dataclasses.replace(command.PUBLISHED["filmtrust"], facts=facts)
+    monkeypatch.setitem(command.PUBLISHED, "filmtrust", entry)
     assert command.main(["check", "filmtrust"]) == 1
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["users", "1,642", "1,642", "ok"] in lines

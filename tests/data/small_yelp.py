@@ -7,7 +7,8 @@ import io
 import numpy as np
 
 from socialjax.data.sets import diffnet
-from socialjax.data.sets.registry import PUBLISHED, RemoteFile
+from socialjax.data.sets.published import RemoteFile
+from socialjax.data.sets.registry import PUBLISHED
 
 PATH = "/tree/yelp"
 SMALL = {
@@ -38,7 +39,7 @@ def publish(server, monkeypatch, files, users, items):
         entry = dataclasses.replace(
             entry,
             files=tuple(RemoteFile(name, text=hashlib.sha256(text).hexdigest()) for name, text in files.items()),
-            counts={},
+            facts={},
             read=lambda folder, seed: diffnet.read(folder, "yelp", None, users, items, features=False),
         )
     monkeypatch.setitem(PUBLISHED, "yelp", entry)

@@ -9,9 +9,10 @@ import pytest
 
 from socialjax.data import validate
 from socialjax.data.errors import DataError
-from socialjax.data.facts import FACTS, facts
+from socialjax.data.facts import facts
 from socialjax.data.schema import counts
-from socialjax.data.sets import hasc
+from socialjax.data.sets import hasc_fs as hasc
+from socialjax.data.sets.published import names
 
 TRAIN = {0: {3, 1}, 1: {0}, 2: {1, 4, 0}}
 HELD = {"mymodel_val.npy": {0: 4, 1: 3, 2: 3}, "mymodel_test.npy": {0: 0, 1: 4, 2: 2}}
@@ -51,7 +52,7 @@ def test_favourites_owners_and_follows_are_those_of_the_files(folder):
     assert data.owners.tolist() == OWNERS and data.owners.dtype == np.int32
     assert list(zip(data.links.follower, data.links.followee)) == [(0, 1), (0, 2), (1, 0), (2, 1)]
     assert data.provenance.repairs == ("1 duplicate links dropped, the first of each kept",)
-    assert sorted(data.provenance.files) == sorted(hasc.FILES)
+    assert sorted(data.provenance.files) == sorted(names(hasc.FILES))
     validate.check(data)
     with pytest.raises(DataError, match="'hasc_fs' is not the published one"):
         hasc.read(folder)
@@ -59,7 +60,7 @@ def test_favourites_owners_and_follows_are_those_of_the_files(folder):
 
 def test_packed_files_give_the_same(folder):
     whole = hasc.read_files(folder)
-    for name in hasc.FILES:
+    for name in names(hasc.FILES):
         (folder / f"{name}.gz").write_bytes(gzip.compress((folder / name).read_bytes()))
         (folder / name).unlink()
     np.testing.assert_array_equal(hasc.read_files(folder).train.item, whole.train.item)
@@ -76,7 +77,7 @@ class Hostile:
         return os.system, (self.command,)
 
 
-@pytest.mark.parametrize("name", [name for name in hasc.FILES if name != "ups_user.npy"])
+@pytest.mark.parametrize("name", [name for name in names(hasc.FILES) if name != "ups_user.npy"])
 def test_a_hostile_file_is_refused_and_nothing_of_it_runs(folder, name):
     save(folder, name, lists([Hostile(f"touch '{folder}/it ran'")] * 3))
     with pytest.raises(DataError, match=rf"{name}: wanted a pickle of .* got posix\.system; nothing of it was run"):
@@ -124,7 +125,7 @@ def test_each_fault_names_the_file_and_what_is_wrong(folder, message):
 
 
 def test_a_file_that_is_cut_is_a_data_error(folder):
-    for name in hasc.FILES:
+    for name in names(hasc.FILES):
         whole = (folder / name).read_bytes()
         (folder / name).write_bytes(whole[:-3])
         with pytest.raises(DataError, match=name.replace(".", r"\.")):
@@ -134,10 +135,10 @@ def test_a_file_that_is_cut_is_a_data_error(folder):
 
 def test_the_published_files_are_as_published(real_data):
     data = hasc.read(real_data / "hasc_fs")
-    assert counts(data) == hasc.PUBLISHED and data.provenance.kind == "real"
+    assert counts(data) == hasc.SET.counts and data.provenance.kind == "real"
     assert data.provenance.repairs == ("1 duplicate links dropped, the first of each kept",)
     found = facts(data)
-    assert {key: found[key] for key in FACTS["hasc_fs"]} == FACTS["hasc_fs"]
+    assert {key: found[key] for key in hasc.FACTS} == hasc.FACTS
     for held in (data.validation, data.test):
         assert (np.bincount(held.user) == 1).all()
     # By the specification: follows per user at least 5, median 38, at most 178; 22.8 % of them mutual.

@@ -49,7 +49,7 @@ def publish(monkeypatch, folder, name="tiny"):
     entry = PUBLISHED["yelp"]
     files = tuple(dataclasses.replace(file, name=file.name.replace("yelp", name)) for file in entry.files)
     files = tuple(dataclasses.replace(file, text=download.content_id(folder / file.name, file)) for file in files)
-    entry = dataclasses.replace(entry, name=name, files=files, optional=(), read=read, counts={})
+    entry = dataclasses.replace(entry, name=name, files=files, optional=(), read=read, facts={})
     monkeypatch.setitem(PUBLISHED, name, entry)
     return entry
 

@@ -9,11 +9,11 @@ from scipy import sparse
 
 from socialjax.data import standin, validate
 from socialjax.data.errors import DataError
-from socialjax.data.facts import FACTS, facts, owner_facts
+from socialjax.data.facts import facts, owner_facts
 from socialjax.data.schema import counts
-from socialjax.data.sets.registry import PUBLISHED
+from socialjax.data.sets.registry import PUBLISHED, SHAPES
 from socialjax.data.standin_owners import _most_frequent
-from socialjax.data.standin_shapes import SHAPES, Shape, degrees, fit_split
+from socialjax.data.standin_shapes import Shape, degrees, fit_split
 
 SMALL = Shape(
     users=600, items=900, train=10000, validation=440, test=1100, links=6000, reciprocated=2400,
@@ -43,7 +43,7 @@ def test_counts_are_the_published_ones(name, yelp, hasc):
 
 
 def test_degrees_are_shaped_as_the_published_ones(yelp):
-    got, wanted = facts(yelp), FACTS["yelp"]
+    got, wanted = facts(yelp), PUBLISHED["yelp"].facts
     exact = "users without rating", "items without rating", "users without links", "reciprocated links", "self links"
     for key in (*exact, "undirected links", "users as DiffNet splits, %"):
         assert got[key] == wanted[key], key
@@ -63,7 +63,7 @@ def hasc():
 
 
 def test_owners_have_the_published_numbers_of_uploads_and_take_none_of_their_own_items(hasc):
-    got, wanted = owner_facts(hasc), FACTS["hasc_fs"]
+    got, wanted = owner_facts(hasc), PUBLISHED["hasc_fs"].facts
     for key in ("items without owner", "users without uploads", "pairs on own items"):
         assert got[key] == wanted[key], key
     assert got["uploads per user"][:2] == wanted["uploads per user"][:2]

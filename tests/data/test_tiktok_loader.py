@@ -61,7 +61,7 @@ def test_wrong_rows_nan_and_missing_files_are_errors(folder):
 
 def test_the_published_files_are_as_published(real_data):
     data = tiktok.read(real_data / "tiktok")
-    assert counts(data) == tiktok.PUBLISHED and data.item_features.shape == (6_710, 256)
+    assert counts(data) == tiktok.SET.counts and data.item_features.shape == (6_710, 256)
     users = {part: len(np.unique(pairs.user)) for part, pairs in data.parts().items()}
     items = {part: len(np.unique(pairs.item)) for part, pairs in data.parts().items()}
     assert users == {"train": 9_298, "validation": 3_051, "test": 6_130}

@@ -129,7 +129,7 @@ def test_packed_files_are_read_and_others_refused(folder):
 
 def test_the_published_files_are_as_published(real_data):
     data = yelp_hin.read(real_data / "yelp_hin")
-    assert counts(data) == yelp_hin.PUBLISHED and data.provenance.kind == "real"
+    assert counts(data) == yelp_hin.SET.counts and data.provenance.kind == "real"
     validate.check(data)
     links = set(zip(data.links.follower.tolist(), data.links.followee.tolist()))
     assert all((b, a) in links for a, b in links)

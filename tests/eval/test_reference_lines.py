@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from socialjax.data.sets import diffnet
+from socialjax.data.sets.registry import PUBLISHED
 from socialjax.eval import groups, ranking
 from socialjax.eval.protocol import candidates, parse
 from socialjax.models.cf.reference import Friends, Popular
@@ -20,7 +20,7 @@ USERS_BY_ITEMS = {"yelp": [2807, 4938, 2162, 585, 130], "flickr": [503, 1647, 16
 
 @pytest.fixture(scope="module", params=["yelp", "flickr"])
 def data(request, real_data):
-    return diffnet.read(real_data / request.param, request.param, diffnet.PUBLISHED[request.param])
+    return PUBLISHED[request.param].read(real_data / request.param, 0)
 
 
 @pytest.mark.slow

@@ -98,7 +98,7 @@ def small_yelp(tmp_path, places, logging_as_before, monkeypatch):
     for name, table in zip(("user_vector", "item_vector"), simulated_features(made, 4, 5)):
         np.save(folder / f"{name}.npy", table)
     read = lambda folder, seed: diffnet.read(folder, "yelp", None, 40, 60, features=False)  # noqa: E731
-    monkeypatch.setitem(PUBLISHED, "yelp", dataclasses.replace(PUBLISHED["yelp"], counts={}, read=read))
+    monkeypatch.setitem(PUBLISHED, "yelp", dataclasses.replace(PUBLISHED["yelp"], read=read))
     return folder
 
 

@@ -20,28 +20,6 @@ def files(name: str) -> tuple[str, ...]:
     return (*(f"{name}.{part}.rating" for part in ("train", "val", "test")), f"{name}.links")
 
 
-FILES = {name: files(name) for name in ("yelp", "flickr")}
-PUBLISHED = {
-    "yelp": {"users": 17_237, "items": 38_342, "train": 185_869, "validation": 3_497, "test": 18_579, "links": 143_765},
-    "flickr": {
-        "users": 8_358,
-        "items": 82_120,
-        "train": 282_444,
-        "validation": 13_006,
-        "test": 32_365,
-        "links": 187_273,
-    },
-}
-SOURCES = {
-    "yelp": "github.com/PeiJieSun/diffnet, diffnet-tensorflow-v1-python3/data/yelp (Wu et al., SIGIR 2019)",
-    "flickr": "github.com/yanzhenxing123/DiffNet-SP, data/flickr (Wu et al., SIGIR 2019 and TKDE 2019)",
-}
-LICENCES = {
-    "yelp": "repository MIT; records under the Yelp Dataset Challenge's terms, academic use",
-    "flickr": "repository Apache-2.0; records of Flickr and NUS-WIDE, research use",
-}
-
-
 def read(
     folder: Path,
     name: str,
@@ -49,11 +27,14 @@ def read(
     num_users: int | None = None,
     num_items: int | None = None,
     features: bool = True,
+    source: str = "",
+    licence: str = "not stated",
 ) -> Dataset:
     """The columns of `folder`, kind `real`, repaired and checked.
 
-    published: counts to compare with (`PUBLISHED[name]`), which give the sizes too. Sizes that nobody gives are the
+    published: counts to compare with, which give the sizes too. Sizes that nobody gives are the
     rows of the feature tables, else the largest id plus one. features: whether feature tables that lie there are read.
+    source, licence: what provenance says; by default the folder, and that nothing is stated.
     Raises DataError.
     """
     folder = Path(folder)
@@ -78,7 +59,7 @@ def read(
             train=train,
             validation=validation,
             test=test,
-            provenance=Provenance("real", SOURCES.get(name, str(folder)), LICENCES.get(name, "not stated"), checksums),
+            provenance=Provenance("real", source or str(folder), licence, checksums),
             links=links,
             user_features=user_features,
             item_features=item_features,

@@ -17,27 +17,62 @@ from socialjax.data.formats.feature_files import parse_features
 from socialjax.data.formats.file_bytes import FileBytes, read_bytes, require
 from socialjax.data.formats.pairs_files import memory_named, read_pairs
 from socialjax.data.schema import Dataset, Provenance
+from socialjax.data.sets.published import Published, RemoteFile, counts_of, github, names
 
 PAIRS = ("train.txt", "val.txt", "test.txt")
 FEATURES = ("image_feat.npy", "audio_feat.npy")
-FILES = (*PAIRS, *FEATURES)
-OPTIONAL_FILES: tuple[str, ...] = ()
+FILES = (
+    RemoteFile("train.txt", "f09aa464293f377fe635b1d02c6a8ed0a56d4e2ba0806723e63525d44639d6ae"),
+    RemoteFile("val.txt", "36dfc9c8d82315c63ce754a32321f8957ec2d6a62996df9c9ad605281103db83"),
+    RemoteFile("test.txt", "eed1ebd20b52d70ef708ae9a887c625c58df1727ff78be0b870fdb45993553f2"),
+    RemoteFile("image_feat.npy", blob="27ac000dc2feaefdfa06d238d588793dd8ea80ba"),
+    RemoteFile("audio_feat.npy", blob="1d0671948dfc54756f5f20a0dbc3026e40f74452"),
+)
 # The paper counts 9,319 users; its matrices have 9,308 rows.
-PUBLISHED = {"users": 9_308, "items": 6_710, "train": 59_541, "validation": 3_051, "test": 6_130, "links": 0}
+FACTS: dict[str, object] = {
+    "users": 9_308,
+    "items": 6_710,
+    "train": 59_541,
+    "validation": 3_051,
+    "test": 6_130,
+    "links": 0,
+    "all pairs": 68_722,
+    "pairs in two parts": 0,
+    "duplicate pairs": 0,
+    "users as DiffNet splits, %": 1.35,
+    "users in train": 9_298,
+    "users in validation": 3_051,
+    "users in test": 6_130,
+    "validation users not in test": 3_051,
+    "test users not in train": 5,
+    "users without rating": 0,
+    "items without rating": 0,
+    "items in train": 6_245,
+    "items with one train pair": 1_733,
+    "cold test pairs": 449,
+    "train items per user": (2, 6.4, 603),
+    "train users per item": (3, 8.9, 315),
+    "test items per user": (1, 1.0, 1),
+    "users with one test item": 6_130,
+    "users with over 10 test items": 0,
+    "users by train items": (9_205, 0, 0, 0, 103),
+    "test users by train items": (6_061, 0, 0, 0, 69),
+}
+COUNTS = counts_of(FACTS)
 SOURCE = "github.com/HKUDS/DiffMM, Datasets/tiktok (Jiang et al., ACM MM 2024), splits written as text"
 LICENCE = "none stated; TikTok challenge data, research use"
 
 
 def read(folder: Path, seed: int = 0) -> Dataset:
     """The columns of `folder`. Raises DataError when they are not as published. seed: of no use, the split is given."""
-    data = read_files(folder, PUBLISHED["users"], PUBLISHED["items"])
-    validate.check(data, PUBLISHED)
+    data = read_files(folder, COUNTS["users"], COUNTS["items"])
+    validate.check(data, COUNTS)
     return data
 
 
 def read_files(folder: Path, num_users: int, num_items: int) -> Dataset:
     """As `read`, of files of this format and any size; item_features f32[num_items, Fv + Fa]."""
-    paths = require(folder, FILES)
+    paths = require(folder, names(FILES))
     checksums: dict[str, str] = {}
     with memory_named(folder):
         train, validation, test = (read_pairs(path, checksums) for path in paths[: len(PAIRS)])
@@ -65,3 +100,15 @@ def _scaled(file: FileBytes, rows: int, checksums: dict[str, str]) -> np.ndarray
     if not length:
         raise DataError(f"{file.path}: wanted features, got zeros alone; fetch the file again")
     return (table / length).astype(np.float32)
+
+
+SET = Published(
+    name="tiktok",
+    about="Short videos with visual and acoustic features (DiffMM, ACM MM 2024); its splits as text",
+    addresses=github("HKUDS/DiffMM", "Datasets/tiktok", "main"),
+    files=FILES,
+    read=read,
+    source=SOURCE,
+    licence=LICENCE,
+    facts=FACTS,
+)

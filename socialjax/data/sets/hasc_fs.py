@@ -18,20 +18,81 @@ from socialjax.data.formats.file_bytes import FileBytes, read_bytes, require
 from socialjax.data.formats.pairs_files import memory_named
 from socialjax.data.formats.pickled import read_objects
 from socialjax.data.schema import Dataset, Links, Provenance, interactions
+from socialjax.data.sets.published import Published, RemoteFile, counts_of, github, names
+from socialjax.data.standin_shapes import Shape
 
 PARTS = {"train": "mymodel_train.npy", "validation": "mymodel_val.npy", "test": "mymodel_test.npy"}
 OWNERS, UPLOADS, FOLLOWS = "ups_user.npy", "user_ups.npy", "user_follow.npy"
-FILES = (*PARTS.values(), OWNERS, UPLOADS, FOLLOWS)
-OPTIONAL_FILES: tuple[str, ...] = ()
+FILES = (
+    RemoteFile("mymodel_train.npy", blob="ffbd06dc1b06888d9d68b9dba773cf5981bcd16b"),
+    RemoteFile("mymodel_val.npy", blob="d0b43ff79223560e8d3a4b7ad277bb2465dad17e"),
+    RemoteFile("mymodel_test.npy", blob="f1b5f0952d87e29937b02f8c0068a98b9f083c3f"),
+    RemoteFile("ups_user.npy", blob="28ba671b294eecda3eb1b561d3285d877fac703a"),
+    RemoteFile("user_ups.npy", blob="fcf9b75f938b215326f718675fd737d7564e5611"),
+    RemoteFile("user_follow.npy", blob="a172c97908d94d396128afcdad7b4ad17f848b33"),
+)
 # 184,991 follows stand in the file, one of them twice.
-PUBLISHED = {
+FACTS: dict[str, object] = {
     "users": 4_418,
     "items": 31_460,
     "train": 752_948,
     "validation": 4_418,
     "test": 4_418,
     "links": 184_990,
+    "all pairs": 761_784,
+    "pairs in two parts": 0,
+    "duplicate pairs": 0,
+    "users as DiffNet splits, %": 0.0,
+    "users in train": 4_418,
+    "users in validation": 4_418,
+    "users in test": 4_418,
+    "validation users not in test": 0,
+    "test users not in train": 0,
+    "users without rating": 0,
+    "items without rating": 0,
+    "items in train": 31_460,
+    "items with one train pair": 0,
+    "cold test pairs": 0,
+    "train items per user": (75, 170.4, 5_343),
+    "train users per item": (18, 23.9, 440),
+    "test items per user": (1, 1.0, 1),
+    "users with one test item": 4_418,
+    "users with over 10 test items": 0,
+    "users by train items": (0, 429, 677, 878, 2_434),
+    "test users by train items": (0, 429, 677, 878, 2_434),
+    "duplicate links": 0,
+    "self links": 0,
+    "reciprocated links": 42_150,
+    "undirected links": 163_915,
+    "symmetrised entries": 327_830,
+    "users without links": 0,
+    "users without outgoing": 0,
+    "users without incoming": 36,
+    "social degree": (59, 74.2, 1_555),
+    "users of social degree 1": 0,
+    "components": 1,
+    "largest component": 4_418,
+    "test pairs friends had, %": 66.4,
+    "users by social degree": (0, 9, 124, 621, 1_692, 1_972),
+    "test users by social degree": (0, 9, 124, 621, 1_692, 1_972),
+    "items without owner": 0,
+    "users without uploads": 0,
+    "uploads per user": (3, 7.1, 279),
+    "pairs on own items": 0,
+    "pairs on items of followees, %": 24.6,
 }
+# fmt: off
+SHAPE = Shape.of(
+    FACTS,
+    user=(10, 11, 13, 18, 27, 41, 56, 77, 107, 149, 227, 406, 653, 1041, 1478, 1836, 2914, 5345),
+    item=(10, 10, 10, 11, 12, 13, 15, 18, 21, 25, 32, 45, 59, 81, 101, 121, 189, 446),
+    out=(5, 8, 11, 15, 21, 27, 32, 38, 44, 51, 60, 74, 87, 104, 115, 123, 148, 178),
+    into=(0, 1, 3, 5, 9, 12, 17, 22, 29, 40, 58, 97, 149, 231, 320, 375, 503, 1552),
+    social=0.29, mutual=0.21, diffnet_split=False, one_held_out=True,
+    uploads=(1, 1, 1, 1, 1, 1, 2, 3, 3, 5, 8, 16, 28, 49, 71, 98, 193, 279), famous=0.53, admired=0.9,
+)
+# fmt: on
+COUNTS = counts_of(FACTS)
 SOURCE = "github.com/newlei/HASC, data (Wu et al., TKDE 2019)"
 LICENCE = "none stated; crawled from Flickr, research use"
 
@@ -39,7 +100,7 @@ LICENCE = "none stated; crawled from Flickr, research use"
 def read(folder: Path, seed: int = 0) -> Dataset:
     """The columns of `folder`. Raises DataError when they are not as published. seed: of no use, the split is given."""
     data = read_files(folder)
-    validate.check(data, PUBLISHED)
+    validate.check(data, COUNTS)
     return data
 
 
@@ -49,7 +110,7 @@ def read_files(folder: Path) -> Dataset:
     Raises DataError for an image without an owner, an owner or a followee that is no user, uploads that contradict
     the owners, and whatever `raw.pickled` refuses.
     """
-    files = dict(zip(FILES, map(read_bytes, require(folder, FILES))))
+    files = dict(zip(names(FILES), map(read_bytes, require(folder, names(FILES)))))
     with memory_named(folder):
         followees = _lists(files[FOLLOWS])
         owners = _integers(files[OWNERS])
@@ -135,3 +196,16 @@ def _same_owners(file: FileBytes, owners: np.ndarray, users: int) -> None:
 
 def _wrong(file: FileBytes, wanted: str, got: str) -> DataError:
     return DataError(f"{file.path}: wanted {wanted}, got {got}; correct the file or fetch it again")
+
+
+SET = Published(
+    name="hasc_fs",
+    about="HASC's small set of Flickr: favourites, owners of images, directed follows (TKDE 2019)",
+    addresses=github("newlei/HASC", "data", "master", "main"),
+    files=FILES,
+    read=read,
+    source=SOURCE,
+    licence=LICENCE,
+    facts=FACTS,
+    shape=SHAPE,
+)
