@@ -13,7 +13,7 @@ import worlds
 from socialjax.data.schema import Links
 from socialjax.graph import edges, pad
 from socialjax.models.cf.bpr import BPR
-from socialjax.models.social import hasc_attention
+from socialjax.models.social import hasc_layers
 from socialjax.models.social.hasc import HASC, TABLE_UP_TO
 from socialjax.ops.propagate import diffusion
 from socialjax.run.warm_start import taken_over
@@ -276,7 +276,7 @@ def test_padding_and_the_order_of_edges_change_no_logit():
     order = rng.permutation(23)
     turned = edges(graph.senders[order], graph.receivers[order], 6, 5)
     found = [
-        hasc_attention.edge_logits("relu", diffusion(each), mine, theirs, head)
+        hasc_layers.edge_logits("relu", diffusion(each), mine, theirs, head)
         for each in (graph, turned, pad(graph, 16), pad(turned, 40))
     ]
     for other in found[1:]:
@@ -297,7 +297,7 @@ def test_edge_logits_and_their_gradient_are_those_of_the_plain_expression(activa
         phi = {"relu": lambda z: jnp.maximum(z, 0), "elu": lambda z: jnp.where(z > 0, z, jnp.expm1(z))}[activation]
         return jnp.sum(phi(mine[graph.receivers] + theirs[graph.senders]) * head[None, :], axis=1)
 
-    ours, pull = jax.vjp(lambda *args: hasc_attention.edge_logits(activation, graph, *args), *arrays)
+    ours, pull = jax.vjp(lambda *args: hasc_layers.edge_logits(activation, graph, *args), *arrays)
     expected, plain_pull = jax.vjp(plain, *arrays)
     np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=1e-5)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), pull(g), plain_pull(g))
@@ -329,10 +329,10 @@ def test_what_is_masked_has_no_gradient():
 def test_hard_weights_have_the_gradient_of_the_soft_ones():
     logits = jnp.array([[0.5, 2.0, -1.0], [1.0, 1.0, 3.0], [0.0, 0.0, 0.0]])
     there = jnp.array([[True, True, True], [True, True, False], [False, False, False]])
-    soft = lambda z: hasc_attention.masked_softmax(z, there)  # noqa: E731
-    np.testing.assert_array_equal(hasc_attention.hard(soft(logits)), [[0, 1, 0], [1, 0, 0], [0, 0, 0]])
+    soft = lambda z: hasc_layers.masked_softmax(z, there)  # noqa: E731
+    np.testing.assert_array_equal(hasc_layers.hard(soft(logits)), [[0, 1, 0], [1, 0, 0], [0, 0, 0]])
     towards = jnp.array([[1.0, 2.0, 3.0]] * 3)
-    of_hard = jax.grad(lambda z: jnp.sum(hasc_attention.hard(soft(z)) * towards))(logits)
+    of_hard = jax.grad(lambda z: jnp.sum(hasc_layers.hard(soft(z)) * towards))(logits)
     np.testing.assert_allclose(of_hard, jax.grad(lambda z: jnp.sum(soft(z) * towards))(logits), rtol=1e-6)
     assert np.isfinite(of_hard).all() and not of_hard[2].any() and of_hard[1, 2] == 0
 

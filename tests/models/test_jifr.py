@@ -13,8 +13,7 @@ from socialjax.data.schema import Frames
 from socialjax.models.cf.bpr import BPR
 from socialjax.models.visual import jifr_scores
 from socialjax.models.visual.frame_groups import some
-from socialjax.models.visual.jifr import JIFR
-from socialjax.models.visual.jifr_explain import favourite_frames
+from socialjax.models.visual.jifr import JIFR, favourite_frames
 from socialjax.models.visual.vbpr import VBPR
 from socialjax.ops import sample
 

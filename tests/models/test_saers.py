@@ -11,9 +11,8 @@ import worlds
 
 from socialjax.models.cf.bpr import BPR
 from socialjax.models.visual import saers_scores
-from socialjax.models.visual.attribute_table import attribute_table, scaled
 from socialjax.models.visual.saers import SAERS
-from socialjax.models.visual.saers_attention import evenness, masked_softmax
+from socialjax.models.visual.saers_attention import attribute_table, evenness, masked_softmax, scaled
 from socialjax.ops import sample
 
 SMALL = {"dim": 4, "attention_dim": 3, "init_std": 0.3}

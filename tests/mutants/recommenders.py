@@ -31,7 +31,7 @@ MUTANTS = (
     ),
     Mutant(
         "links-turned",
-        "socialjax/models/social/links.py",
+        "socialjax/models/social/similarity.py",
         "edges(columns.links.followee, columns.links.follower, n, n)",
         "edges(columns.links.follower, columns.links.followee, n, n)",
         (f"{MODELS}/test_diffnet.py::test_directed_links_are_heard_by_the_follower_alone",),
@@ -180,7 +180,7 @@ MUTANTS = (
     ),
     Mutant(
         "diffnet-pp-mix",
-        "socialjax/models/social/diffnet_pp_layers.py",
+        "socialjax/models/social/diffnet_pp.py",
         "gates = jax.nn.softmax(jnp.stack(logits, axis=1), axis=1)",
         "gates = jax.nn.softmax(jnp.stack(logits[::-1], axis=1), axis=1)",
         twin("diffnet_pp"),
@@ -260,7 +260,7 @@ MUTANTS = (
     ),
     Mutant(
         "hasc-owner-of-nobody",
-        "socialjax/models/social/hasc_side.py",
+        "socialjax/models/social/hasc_layers.py",
         "owner=np.where(owner < 0, n, owner).astype(np.int32)",
         "owner=np.maximum(owner, 0).astype(np.int32)",
         twin("hasc"),
@@ -276,7 +276,7 @@ MUTANTS = (
     ),
     Mutant(
         "hasc-softmax-of-absent",
-        "socialjax/models/social/hasc_attention.py",
+        "socialjax/models/social/hasc_layers.py",
         "raised = jnp.where(there, jnp.exp(jnp.where(there, logits - top, 0.0)), 0.0)",
         "raised = jnp.exp(jnp.where(there, logits - top, 0.0))",
         twin("hasc"),
@@ -359,7 +359,7 @@ MUTANTS = (
     ),
     Mutant(
         "explanation-of-one-step",
-        "socialjax/models/social/diffnet_explain.py",
+        "socialjax/models/social/diffnet.py",
         "        for _ in range(k - 1):\n",
         "        for _ in range(k - 2):\n",
         (f"{MODELS}/test_explain_models.py::test_friends_shares_are_the_entries_of_dense_matrix_powers",),

@@ -19,8 +19,7 @@ from socialjax.graph import distinct
 from socialjax.models.history import taken_items
 from socialjax.models.parts import FactorModel, Factors, pair_dot
 from socialjax.models.protocol import Model, Ragged, Traits
-from socialjax.models.social.links import link_edges
-from socialjax.models.social.similarity import cosine
+from socialjax.models.social.similarity import cosine, link_edges
 from socialjax.ops import lookup
 from socialjax.ops.pairs import candidate_scores
 from socialjax.ranges import Choice

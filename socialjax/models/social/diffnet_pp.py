@@ -20,17 +20,218 @@ The loss is no part of the variant: `objective="squared", negatives=8, l2=0.0, i
 import dataclasses
 from typing import ClassVar, Literal
 
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
 import numpy as np
+from flax import struct
 
-from socialjax.models.bipartite import bipartite
-from socialjax.models.parts import FactorModel
-from socialjax.models.protocol import Batch, Traits
-from socialjax.models.social import diffnet_pp_explain
-from socialjax.models.social.diffnet_pp_layers import DiffNetPPLayers, DiffNetPPSide, DiffNetPPState
-from socialjax.models.social.features import FEATURE_LAYERS, check_scale_and_penalties, features_for
-from socialjax.models.social.links import friends
+from socialjax.models.bipartite import Bipartite, bipartite
+from socialjax.models.history import elements
+from socialjax.models.parts import FactorModel, Factors, pair_dot
+from socialjax.models.protocol import Batch, Explanation, Traits
+from socialjax.models.social.diffnet import NUMPY_ACTIVATIONS
+from socialjax.models.social.features import (
+    FEATURE_LAYERS,
+    check_scale_and_penalties,
+    features_for,
+    glorot,
+    released_parts,
+)
+from socialjax.models.social.similarity import friends
 from socialjax.models.weight_penalty import weight_penalty
+from socialjax.ops.activations import ACTIVATIONS
+from socialjax.ops.propagate import Diffusion, propagate
+from socialjax.ops.rows import row_sums
+from socialjax.ops.segment import segment_softmax
 from socialjax.ranges import Choice, LogUniform
+
+KEEP = {"paper": (1.0, 1.0), "released": (0.5, 0.5)}  # of u^k and of what was heard, in u^{k+1}
+OFFSETS = {"friends": 0.3, "history": 0.7}  # added to the weights of friends and items in the released code
+
+
+@struct.dataclass
+class DiffNetPPSide:
+    """social: edges friend -> user; graph: users and items; features f32[U, F], f32[I, F] or None.
+
+    Edges are sorted by receiver and sender whatever the files' order, as z_e of the `released` form needs.
+    """
+
+    social: Diffusion
+    graph: Bipartite
+    user_features: jax.Array | None
+    item_features: jax.Array | None
+
+
+@struct.dataclass
+class DiffNetPPState(Factors):
+    """Factors, concatenated over layers, with what they are made of.
+
+    layers f32[K + 1, U, D] and item_layers f32[K + 1, I, D]: u^0..u^K, v^0..v^K. blocks: what the vectors have beside
+    them (`released`), name -> (f32[U, D], f32[I, D]): `free` embeddings and, where both exist, `features`. attention:
+    for each layer friends f32[E], history f32[E'] and gates f32[U, 2] between the two. weights: parameters that the
+    attention of a new user takes.
+    """
+
+    layers: jax.Array
+    item_layers: jax.Array
+    blocks: dict
+    attention: tuple
+    weights: dict
+
+
+def first_layer(model) -> int:
+    """The first layer that is part of the vectors: the released code leaves u^0 out, unless there is no other."""
+    return 0 if model.variant == "paper" or not model.depth else 1
+
+
+class DiffNetPPLayers(nn.Module):
+    """settings: a `DiffNetPP`."""
+
+    settings: FactorModel
+    num_users: int
+    num_items: int
+
+    @nn.compact
+    def __call__(self, side: DiffNetPPSide) -> DiffNetPPState:
+        of = self.settings
+        free = of.tables(self.num_users, self.num_items, name="tables")()
+        users, items, blocks = self.start(*free[:2], side)
+        layers, item_layers, attention = [users], [items], []
+        step, weights = self.paper() if of.variant == "paper" else self.released()
+        for k in range(of.depth):
+            users, items, heard = step(k, side, users, items)
+            layers, item_layers, attention = [*layers, users], [*item_layers, items], [*attention, heard]
+        chosen = slice(first_layer(of), None)
+        vectors = [
+            jnp.concatenate([*each[chosen], *(block[end] for block in blocks.values())], axis=1)
+            for end, each in enumerate((layers, item_layers))
+        ]
+        every = jnp.stack(layers), jnp.stack(item_layers)
+        return DiffNetPPState(*vectors, free[2], *every, blocks, tuple(attention), weights())
+
+    def start(self, users, items, side: DiffNetPPSide):
+        """Free embeddings and features -> u^0, v^0 and the further blocks of the vectors; no features, no layer."""
+        of, (x, y) = self.settings, (side.user_features, side.item_features)
+        if of.variant == "paper":
+            act = ACTIVATIONS[of.activation]
+            if x is not None:
+                users = act(nn.Dense(of.dim, name="fuse_users")(jnp.concatenate([users, x], axis=1)))
+            if y is not None:
+                items = act(nn.Dense(of.dim, name="fuse_items")(jnp.concatenate([items, y], axis=1)))
+            return users, items, {}
+        x, y = released_parts(of, side)
+        blocks = {"free": (users, items)} if of.depth else {}
+        if of.depth and x is not None and y is not None:
+            blocks["features"] = x, y
+        return users if x is None else users + x, items if y is None else items + y, blocks
+
+    def paper(self):
+        """The step of a layer, whose MLPs are those of all layers, and what gives the weights of a new user."""
+        of = self.settings
+        mlps = {name: PairMLP(of.attention_dim, of.activation, name=name) for name in ("friends", "history", "takers")}
+        gate = PairMLP(of.attention_dim, of.activation, name="gate")
+        keep, mix = KEEP["paper"]
+
+        def hear(name, edges: Diffusion, receivers, senders):
+            if not edges.senders.size:
+                return jnp.zeros_like(receivers), jnp.zeros(0)
+            mine, theirs = mlps[name].projected(receivers, senders)
+            logits = mlps[name].judged(mine[edges.receivers], theirs[edges.senders])
+            share = segment_softmax(logits, edges.receivers, edges.num_receivers)
+            return propagate(edges, senders, share), share
+
+        def step(k, side: DiffNetPPSide, users, items):
+            friends, to_friends = hear("friends", side.social, users, users)
+            history, to_history = hear("history", side.graph.to_users, users, items)
+            takers, _ = hear("takers", side.graph.to_items, items, users)
+            logits = [gate.judged(*gate.projected(users, heard)) for heard in (friends, history)]
+            gates = jax.nn.softmax(jnp.stack(logits, axis=1), axis=1)
+            users = keep * users + mix * (gates[:, :1] * friends + gates[:, 1:] * history)
+            return users, items + takers, {"friends": to_friends, "history": to_history, "gates": gates}
+
+        def weights():
+            present = {**mlps, "gate": gate} if of.depth else {}
+            return {
+                name: mlp.variables["params"] for name, mlp in present.items() if mlp.has_variable("params", "head")
+            }
+
+        return step, weights
+
+    def released(self):
+        """The same, with modules of each layer's own."""
+        gates_of, (keep, mix) = {}, KEEP["released"]
+
+        def hear(name, k, edges: Diffusion, senders, std=1.0):
+            if not edges.senders.size:
+                return jnp.zeros((edges.num_receivers, senders.shape[1])), jnp.zeros(0)
+            share = EdgeNumbers(std, name=f"{name}_{k}")(edges)
+            return propagate(edges, senders, share), share
+
+        def step(k, side: DiffNetPPSide, users, items):
+            friends, to_friends = hear("friends", k, side.social, users)
+            history, to_history = hear("history", k, side.graph.to_users, items)
+            takers, _ = hear("takers", k, side.graph.to_items, users, std=0.01 if k == 1 else 1.0)
+            raised = []
+            for name, heard in (("friends", friends), ("history", history)):
+                gates_of[f"{name}_{k}"] = gate = Gate(name=f"gate_{name}_{k}")
+                raised.append(gate(users, heard) + OFFSETS[name])
+            gates = jnp.stack(raised, axis=1) / (raised[0] + raised[1])[:, None]
+            users = keep * users + mix * (gates[:, :1] * friends + gates[:, 1:] * history)
+            own, others = (Gate(name=f"gate_{name}_{k}")(v) + 1.0 for name, v in (("items", items), ("takers", takers)))
+            items = (own / (own + others))[:, None] * items + (others / (own + others))[:, None] * takers
+            return users, items, {"friends": to_friends, "history": to_history, "gates": gates}
+
+        return step, lambda: {name: gate.variables["params"] for name, gate in gates_of.items()}
+
+
+class PairMLP(nn.Module):
+    """h . act(W_1 a + W_2 b + c), in two halves. A bias of the output would fall out of the softmax."""
+
+    width: int
+    activation: str
+
+    def setup(self):
+        self.first = nn.Dense(self.width)
+        self.second = nn.Dense(self.width, use_bias=False)
+        self.head = self.param("head", nn.initializers.lecun_normal(), (self.width, 1))
+
+    def projected(self, first, second):
+        """f32[N, D], f32[M, D] -> W_1 a + c f32[N, A], W_2 b f32[M, A]."""
+        return self.first(first), self.second(second)
+
+    def judged(self, first, second):
+        """f32[E, A] twice, projected and gathered -> f32[E]."""
+        return row_sums(ACTIVATIONS[self.activation](first + second) * self.head[:, 0][None, :])
+
+
+class EdgeNumbers(nn.Module):
+    """softmax of exp(sigmoid(w z_e + b)) over the edges of a receiver, with a free z_e for every edge.
+
+    The exponents lie in (1, e): two shares of one receiver differ by a factor of 5.6 at most.
+    """
+
+    std: float
+
+    @nn.compact
+    def __call__(self, edges: Diffusion):
+        z = self.param("z", nn.initializers.normal(self.std), (edges.senders.shape[0],))
+        squeezed = nn.sigmoid(nn.Dense(1, kernel_init=glorot(), name="squeeze")(z[:, None])[:, 0])
+        return segment_softmax(jnp.exp(squeezed), edges.receivers, edges.num_receivers)
+
+
+class Gate(nn.Module):
+    """exp(leaky(dense(tanh(dense([a, ..]))))) with one hidden number. The first dense is one layer in our parts."""
+
+    @nn.compact
+    def __call__(self, *nodes):
+        """f32[N, D] each -> f32[N]."""
+        width = nodes[0].shape[1]
+        start = glorot((width + 1) / (len(nodes) * width + 1))
+        hidden = sum(
+            nn.Dense(1, use_bias=not n, kernel_init=start, name=f"from_{n}")(values) for n, values in enumerate(nodes)
+        )
+        return jnp.exp(nn.leaky_relu(nn.Dense(1, kernel_init=glorot(), name="out")(jnp.tanh(hidden)), 0.2))[:, 0]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,7 +292,92 @@ class DiffNetPP(FactorModel):
         return weight_penalty(params, strengths, batch)
 
     def explain(self, state: DiffNetPPState, side: DiffNetPPSide, users, items):
-        return diffnet_pp_explain.explain(self, state, side, users, items)
+        return explain(self, state, side, users, items)
 
     def new_user(self, state: DiffNetPPState, side: DiffNetPPSide, items: np.ndarray, friends: np.ndarray):
-        return diffnet_pp_explain.new_user(self, state, side, items, friends)
+        return new_user(self, state, side, items, friends)
+
+
+def explain(model, state, side, users, items) -> Explanation:
+    """Parts `own_vector`, u^0 through all layers; `friends_layer_1`, `history_layer_1`, ...: what was heard in that
+    layer, carried on through the later ones; `features`, where they are a block of the vectors; `item_bias`. Elements:
+    friends and items behind each of these, with their attention as weight, the gate included.
+    """
+    users, items = np.asarray(users, np.int32), np.asarray(items, np.int32)
+    layers, towards = np.asarray(state.layers), np.asarray(state.item_layers)[:, items]
+    keep, mix = KEEP[model.variant]
+    through = sum(keep**k * towards[k] for k in range(first_layer(model), model.depth + 1))
+    parts, found = {"own_vector": pair_dot(layers[0][users], through)}, {}
+    for name, block in state.blocks.items():
+        part = pair_dot(np.asarray(block[0])[users], np.asarray(block[1])[items])
+        name = "own_vector" if name == "free" else name
+        parts[name] = parts.get(name, 0) + part
+    for k, attention in enumerate(state.attention):
+        onwards = mix * sum(keep ** (later - k - 1) * towards[later] for later in range(k + 1, model.depth + 1))
+        gates = np.asarray(attention["gates"])[users]
+        sides = (("friends", side.social, layers), ("history", side.graph.to_users, np.asarray(state.item_layers)))
+        for column, (name, edges, said) in enumerate(sides):
+            gate = gates[:, column]
+            weighed = edges.replace(weight=attention[name])
+            heard = elements(weighed, said[k], users, gate[:, None] * onwards)
+            ends = np.concatenate([[0.0], np.cumsum(heard.contribution, dtype=np.float64)])[heard.offsets]
+            parts[f"{name}_layer_{k + 1}"] = np.diff(ends).astype(np.float32)
+            weight = heard.weight * np.repeat(gate, np.diff(heard.offsets))
+            found[f"{name}_layer_{k + 1}"] = type(heard)(heard.offsets, heard.ids, weight, heard.contribution)
+    return model.explained(state, users, items, parts, found)
+
+
+def new_user(model, state, side, items, friends) -> np.ndarray:
+    """Vector f32[.] of a user who was not trained: layers from those of the friends and the items.
+
+    The start is 0, in the paper's form with user features the mean start, as in DiffNet. The released form has no
+    z_e for new edges: all are alike. To the others the user says nothing yet.
+    """
+    layers, item_layers = np.asarray(state.layers), np.asarray(state.item_layers)
+    mine = [np.zeros(layers.shape[2], np.float32)]
+    if side.user_features is not None and model.variant == "paper":
+        mine = [layers[0].mean(axis=0)]
+    keep, mix = KEEP[model.variant]
+    for k in range(model.depth):
+        heard, logits = [], []
+        for name, said in (("friends", layers[k][friends]), ("history", item_layers[k][items])):
+            total = np.zeros_like(mine[0])
+            if len(said):
+                total = _attention(model, state, name, mine[-1], said) @ said
+            heard.append(total)
+            if model.variant == "paper":
+                logits.append(_judged(model, state.weights["gate"], mine[-1], total[None, :])[0])
+            else:
+                logits.append(_raised(state.weights[f"{name}_{k}"], mine[-1], total) + OFFSETS[name])
+        gates = _softmax(np.array(logits)) if model.variant == "paper" else np.array(logits) / sum(logits)
+        mine.append(keep * mine[-1] + mix * (gates[0] * heard[0] + gates[1] * heard[1]))
+    chosen = mine[first_layer(model) :]
+    rest = np.zeros(state.users.shape[1] - len(chosen) * len(mine[0]))
+    return np.concatenate([*chosen, rest]).astype(np.float32)
+
+
+def _attention(model, state, name, own, said) -> np.ndarray:
+    """Shares f64[N] of what was said, f32[N, D]."""
+    if model.variant == "paper" and name in state.weights:
+        return _softmax(_judged(model, state.weights[name], own, said))
+    return np.full(len(said), 1 / len(said))
+
+
+def _judged(model, weights, own, others) -> np.ndarray:
+    """`PairMLP` of one node f32[D] and others f32[N, D]: f64[N]."""
+    first = own @ np.asarray(weights["first"]["kernel"]) + np.asarray(weights["first"]["bias"])
+    hidden = first[None, :] + others @ np.asarray(weights["second"]["kernel"])
+    return NUMPY_ACTIVATIONS[model.activation][0](hidden) @ np.asarray(weights["head"])[:, 0]
+
+
+def _raised(weights, own, heard) -> float:
+    """`Gate` of a user and what was heard, f32[D] both."""
+    dense = lambda name, values: values @ np.asarray(weights[name]["kernel"])[:, 0]  # noqa: E731
+    hidden = np.tanh(dense("from_0", own) + weights["from_0"]["bias"][0] + dense("from_1", heard))
+    out = dense("out", np.array([hidden])) + weights["out"]["bias"][0]
+    return float(np.exp(out if out > 0 else 0.2 * out))
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    raised = np.exp(logits - logits.max())
+    return raised / raised.sum()

@@ -3,6 +3,9 @@
 import numpy as np
 from scipy import sparse
 
+from socialjax.graph import Edges, Normalisation, edges, normalise, symmetrise
+from socialjax.ops.propagate import Diffusion, diffusion
+
 _AT_ONCE = 1 << 18  # links whose users' items are compared at once
 
 
@@ -19,3 +22,19 @@ def cosine(taken: sparse.csr_array, left: np.ndarray, right: np.ndarray) -> np.n
     count = np.diff(taken.indptr).astype(np.float64)
     both = np.sqrt(count[left] * count[right])
     return (np.concatenate([np.zeros(0), *common]) / np.maximum(both, 1.0)).astype(np.float32)
+
+
+def link_edges(columns, symmetric: bool = True) -> Edges:
+    """Edges friend -> user of weight 1; columns: a data set with links. symmetric: see `friends`."""
+    n = columns.num_users
+    links = edges(columns.links.followee, columns.links.follower, n, n)
+    return symmetrise(links) if symmetric else links
+
+
+def friends(columns, symmetric: bool = True, how: Normalisation = "mean") -> Diffusion:
+    """Edges friend -> user weighted by `how`; columns: a data set with links.
+
+    symmetric: a link counts in both directions, once, without self links (DiffNet's loader); False keeps the file's
+    direction: a user hears whom they follow.
+    """
+    return diffusion(normalise(link_edges(columns, symmetric), how))

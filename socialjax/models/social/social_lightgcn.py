@@ -18,7 +18,7 @@ from socialjax.models.history import elements
 from socialjax.models.parts import FactorModel, Factors, pair_dot
 from socialjax.models.protocol import Batch, Traits
 from socialjax.models.social.contrast import contrast
-from socialjax.models.social.links import friends
+from socialjax.models.social.similarity import friends
 from socialjax.ops import sample
 from socialjax.ops.propagate import Diffusion, propagate
 from socialjax.ranges import Choice, LogUniform, Uniform

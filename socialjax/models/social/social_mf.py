@@ -13,7 +13,7 @@ from flax import struct
 
 from socialjax.models.parts import FactorModel, Factors
 from socialjax.models.protocol import Batch, Traits
-from socialjax.models.social.links import friends
+from socialjax.models.social.similarity import friends
 from socialjax.ops import sample
 from socialjax.ops.propagate import Diffusion, propagate
 from socialjax.ranges import LogUniform

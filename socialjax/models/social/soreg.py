@@ -11,8 +11,7 @@ import numpy as np
 
 from socialjax.graph import edges
 from socialjax.models.history import taken_items
-from socialjax.models.social.links import link_edges
-from socialjax.models.social.similarity import cosine
+from socialjax.models.social.similarity import cosine, link_edges
 from socialjax.models.social.social_mf import SocialMF, SocialMFSide, social_side
 from socialjax.ops.propagate import diffusion, propagate
 from socialjax.ranges import LogUniform

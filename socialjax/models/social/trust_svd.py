@@ -15,7 +15,7 @@ from flax import struct
 from socialjax.models.history import History, elements, history, pool, without_target
 from socialjax.models.parts import FactorModel, Factors, pair_dot
 from socialjax.models.protocol import Batch, Traits
-from socialjax.models.social.links import friends
+from socialjax.models.social.similarity import friends
 from socialjax.ops import sample
 from socialjax.ranges import LogUniform
 

@@ -4,6 +4,7 @@ Deep Learning, KDD 2015)."""
 import dataclasses
 from typing import ClassVar, Literal
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,11 +12,34 @@ from flax import struct
 
 from socialjax.models.parts import FactorModel, Factors, pair_dot
 from socialjax.models.protocol import Batch, Traits
-from socialjax.models.visual.autoencoder import Autoencoder
 from socialjax.models.visual.images import FrameImages, frame_images, item_images, needed
 from socialjax.models.visual.key_frames import RanksFrames
 from socialjax.ops import sample
+from socialjax.ops.activations import ACTIVATIONS
 from socialjax.ops.rows import row_sums
+
+
+class Autoencoder(nn.Module):
+    """Layers [width, hidden, dim, hidden, width]; the hidden ones are activated, code and reconstruction are linear."""
+
+    width: int
+    hidden: int
+    dim: int
+    activation: str
+
+    def setup(self):
+        dense = lambda size: nn.Dense(size, kernel_init=nn.initializers.xavier_uniform())  # noqa: E731
+        self.into_hidden, self.into_code = dense(self.hidden), dense(self.dim)
+        self.out_hidden, self.out_image = dense(self.hidden), dense(self.width)
+
+    def encode(self, images: jax.Array) -> jax.Array:
+        """f32[..., width] -> f32[..., dim]."""
+        return self.into_code(ACTIVATIONS[self.activation](self.into_hidden(images)))
+
+    def __call__(self, images: jax.Array) -> jax.Array:
+        """Encoded and decoded again: f32[..., width]."""
+        return self.out_image(ACTIVATIONS[self.activation](self.out_hidden(self.encode(images))))
+
 
 ITEMS, MASKED = 21, 22  # counters that keep the draws of items and of masked numbers apart
 PUBLISHED_WIDTH = 8000  # words of the vocabulary for which published values of lambda_n were searched
