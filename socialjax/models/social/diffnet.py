@@ -3,6 +3,12 @@
 Two forms. `paper`: fusion layers over [feature, free embedding] and a layer with weights in each step of diffusion
 (Eq. 1-6). `released`: what the authors' code does: features are added after a shared layer and diffusion is a plain
 mean. The code sums the layers that the paper drops, so `layers` is a field of its own.
+
+DiffNet on the host, for a few pairs: why they got their scores, and the vector of a user who was not trained.
+
+The released form is a sum: layer k is A_S^k H0, so a friend's share is an entry of A_S^k times <h0_b, v_i>, and with
+max pooling each number of a layer comes from one friend; both are exact. The paper's form has weights and activations
+between the layers; there a user's share is gradient times input, which is a first-order estimate.
 """
 
 import dataclasses

@@ -15,6 +15,17 @@ Three sets of edges speak in each layer: friends to users, items to the users wh
 | dense layers start from | LeCun's normal distribution | Glorot's uniform one, TensorFlow's default |
 
 The loss is no part of the variant: `objective="squared", negatives=8, l2=0.0, item_bias=False` make it the authors'.
+
+The layers of DiffNet++, in both forms.
+
+An attention MLP over both ends of an edge is taken apart: W [a, b] = W_1 a + W_2 b, so nodes are projected to a few
+numbers first and only those are gathered; no array of edges is as wide as an embedding.
+
+DiffNet++ on the host, for a few pairs: why they got their scores, and the vector of a user who was not trained.
+
+Given what friends and items said in each layer, and the attention they got, a user's vectors are sums: u^{k+1} =
+keep u^k + mix (gate of friends * their share-weighted sum + gate of items * theirs). So the score falls into the user's
+start and what each friend and item said in each layer, exactly.
 """
 
 import dataclasses

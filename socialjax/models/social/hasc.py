@@ -3,6 +3,10 @@
 Wu, Chen, Hong, Fu, Xie, Wang: A Hierarchical Attention Model for Social Contextual Image Recommendation, TKDE 2019.
 This is the model of the paper's figure. The released script computes another one: in training the social sum repeats
 the user's own q_a, bottom weights are no softmax, and all rows of a batch share one gamma.
+
+Why HASC scores pairs as it does, on the host: what each aspect, each upload and each followee adds (section 10).
+
+Contributions, not weights, say what counts: a large gamma on a short vector adds nothing.
 """
 
 import dataclasses

@@ -1,4 +1,12 @@
-"""The tables and networks of HASC, and the contexts they make once for all users."""
+"""The tables and networks of HASC, and the contexts they make once for all users.
+
+The fixed data of HASC: who uploaded what, who follows whom, who made each image, and what attention is told.
+
+The attention networks of HASC: a bottom one over the edges of each user, a top one over a user's three aspects.
+
+Every first layer is linear in what it is told, so its terms are made once for each node and only gathered over edges:
+an edge costs H numbers, whatever the width of the inputs.
+"""
 
 import functools
 from typing import Any

@@ -1,4 +1,7 @@
-"""How alike linked users are by what they took: the weights of social regularisation and of friends' influence."""
+"""How alike linked users are by what they took: the weights of social regularisation and of friends' influence.
+
+The social graph as social models hear it: edges from a friend to the user who listens.
+"""
 
 import numpy as np
 from scipy import sparse

@@ -1,5 +1,11 @@
 """ACF: what a user took counts by attention (Chen, Zhang, He, Nie, Liu, Chua: Attentive Collaborative Filtering, SIGIR
-2017)."""
+2017).
+
+ACF's attention to components and items, and its history without one item.
+
+Every network over several vectors is taken apart: W [u, v] = W_u u + W_v v, so users, items and components are
+projected to a few numbers first and only those are gathered; no array of edges is as wide as an embedding or a feature.
+"""
 
 import dataclasses
 from typing import ClassVar

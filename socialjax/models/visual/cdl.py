@@ -1,5 +1,8 @@
 """CDL: item vectors tied to the code of an autoencoder that reads the items' images (Wang, Wang, Yeung: Collaborative
-Deep Learning, KDD 2015)."""
+Deep Learning, KDD 2015).
+
+An autoencoder of two layers each way, whose code and reconstruction may be any numbers.
+"""
 
 import dataclasses
 from typing import ClassVar, Literal

@@ -1,5 +1,8 @@
 """JIFR: the item and its key frame (Wu, Chen, Yang, Hong, Ge, Xie, Wang: Personalized Multimedia Item and Key Frame
-Recommendation, IJCAI 2019). The method's equations are a reconstruction; where the paper could differ is a field."""
+Recommendation, IJCAI 2019). The method's equations are a reconstruction; where the paper could differ is a field.
+
+Why JIFR scores pairs as it does and which frames speak for it, on the host (section 8).
+"""
 
 import dataclasses
 import math

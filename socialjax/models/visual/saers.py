@@ -1,5 +1,8 @@
 """SAERS: recommendation explained by the regions of semantic attributes (Hou, Wu, Chen, Li, Zheng, Liu: Explainable
-Fashion Recommendation, IJCAI 2019). The paper's equations are a reconstruction; where it could differ is a field."""
+Fashion Recommendation, IJCAI 2019). The paper's equations are a reconstruction; where it could differ is a field.
+
+Why SAERS scores pairs as it does: which attributes speak for an item, on the host (section 12).
+"""
 
 import dataclasses
 from typing import ClassVar, Literal

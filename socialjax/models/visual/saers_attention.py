@@ -1,4 +1,7 @@
-"""Fine-grained preferences attention: how much of an item's attributes counts for whom (SAERS, section 8)."""
+"""Fine-grained preferences attention: how much of an item's attributes counts for whom (SAERS, section 8).
+
+What attribute models are given of the items: one vector for each attribute, and the picture as a whole (NumPy).
+"""
 
 from typing import Any, NamedTuple
 
