@@ -51,12 +51,18 @@ class Tally:
 
 
 def broken_again_and_again(
-    command: Command, kills: int, signals: Sequence[signal.Signals], longest: Callable[[], float], seed: int = 0
+    command: Command,
+    kills: int,
+    signals: Sequence[signal.Signals],
+    longest: Callable[[], float],
+    seed: int = 0,
+    ends_with: int = 0,
 ) -> tuple[Tally, str]:
     """Starts the command, breaks it at a moment drawn from 0 to longest() seconds, and so on; then lets it finish.
 
     A start that finishes before its moment counts no kill, and ends the breaking. -> the tally, and what the last start
     printed. SIGTERM and SIGINT must end in 128 and their number, or in that of a process that has no handler yet.
+    ends_with: the exit code of a start that finishes; 1 where a bar is missed.
     """
     draw, tally = random.Random(seed), Tally()
     while tally.hits < kills:
@@ -64,20 +70,20 @@ def broken_again_and_again(
         moment = draw.uniform(0, longest())
         try:
             out, error = process.communicate(timeout=moment)
-            assert process.returncode == 0, error
+            assert process.returncode == ends_with, error
             break
         except subprocess.TimeoutExpired:
             children = offspring(process.pid)
             process.send_signal(number)
             out, error = process.communicate(timeout=300)
-        tally.hits += process.returncode != 0
+        tally.hits += process.returncode != ends_with
         tally.ends[process.returncode] = tally.ends.get(process.returncode, 0) + 1
-        allowed = {0, -number} if number == signal.SIGKILL else {0, -number, 128 + number}
+        allowed = {ends_with, -number} | (set() if number == signal.SIGKILL else {128 + number})
         assert process.returncode in allowed, (number, process.returncode, error)
         assert number == signal.SIGKILL or "Traceback" not in error, error
         tally.outlived += alive_after(children, 10)
     code, out, error = command.run()
-    assert code == 0, error
+    assert code == ends_with, error
     return tally, out
 
 

@@ -129,13 +129,14 @@ def test_a_command_that_is_killed_again_and_again_ends_as_one_that_was_not(comma
     make, figures = KINDS[name]
     began = time.monotonic()
     code, out, error = make(commands, tmp_path / "unbroken").run()
-    assert code == 0, error
+    assert code == ("MISSED" in out), error  # a few epochs may miss the bar of jifr_video
     took = time.monotonic() - began
     wanted = figures(tmp_path / "unbroken", out)
     kills, hits, rounds = number_of(20), 0, 0
     while hits < kills:  # each round breaks a new run until it has finished
         folder = tmp_path / f"broken-{rounds}"
-        tally, out = broken_again_and_again(make(commands, folder), kills - hits, numbers, lambda: 0.8 * took, rounds)
+        command = make(commands, folder)
+        tally, out = broken_again_and_again(command, kills - hits, numbers, lambda: 0.8 * took, rounds, code)
         assert not tally.outlived
         assert figures(folder, out) == wanted, (rounds, tally)
         hits, rounds = hits + tally.hits, rounds + 1
