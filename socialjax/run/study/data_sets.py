@@ -13,8 +13,9 @@ import tyro
 
 from socialjax import stop
 from socialjax.data.errors import DataError
+from socialjax.data.schema import Dataset
 from socialjax.data.sources import DataSettings, load
-from socialjax.eval.tables import text_table
+from socialjax.eval.tables import metric_rows, text_table
 from socialjax.names import identifier
 from socialjax.run.command import exit_code, say, set_up_logging
 from socialjax.run.execute import work_folder
@@ -109,22 +110,17 @@ def compare(studies: Mapping[str, Study], arguments: Arguments) -> list[str]:
     return failed
 
 
-def _result(row: Row, data) -> dict:
+def _result(row: Row, data: Dataset) -> dict:
     return read_json(work_folder(row.definition, row.experiment, data, row.place) / "result.json")
 
 
 def _beside(found: dict[str, dict[str, dict]], kinds: dict[str, str]) -> str:
     """A line a row, a column a set: mean and 95 % interval over seeds."""
     labels = list(dict.fromkeys(label for results in found.values() for label in results))
-    cells = [["", *(name + kinds[name] for name in found)]]
-    for label in labels:
-        cells.append([label, *(_cell(results.get(label)) for results in found.values())])
+    columns = {name + kinds[name]: results for name, results in found.items()}
+    figures = [
+        (label, {head: results[label]["metrics"][METRIC] for head, results in columns.items() if label in results})
+        for label in labels
+    ]
     protocols = sorted({record["protocol"] for results in found.values() for record in results.values()})
-    return f"\n{METRIC}, {', '.join(protocols)}, test\n{text_table(cells)}"
-
-
-def _cell(record: dict | None) -> str:
-    if record is None:
-        return "-"
-    figure = record["metrics"][METRIC]
-    return f"{figure['mean']:.4f}" + ("" if figure["ci95"] is None else f" ± {figure['ci95']:.4f}")
+    return f"\n{METRIC}, {', '.join(protocols)}, test\n{text_table(metric_rows(figures, list(columns)))}"

@@ -72,7 +72,7 @@ def test_each_set_is_trained_once_and_all_stand_beside_each_other(command, train
         figures = [
             read_json(tmp_path / "w" / name / label / "result.json")["metrics"]["NDCG@10"] for name in ("two", "one")
         ]
-        assert line.split() == [label, *(w for f in figures for w in (f"{f['mean']:.4f}", "±", f"{f['ci95']:.4f}"))]
+        assert line.split() == [label, *(w for f in figures for w in (f"{f['mean']:.4f}", f"±{f['ci95']:.4f}"))]
     trainings.clear()
     again = command("--data", "two", "one", "--seeds", "0", "1", "--workdir", str(tmp_path / "w"))
     assert again[0] == 0 and trainings == [] and again[1] == out
