@@ -1,13 +1,14 @@
-"""Every model on every published set of users, items and links, ids only, D = 64.
+"""Every model on published sets of users, items and links, ids only, D = 64: the table of baselines of each.
 
     python -m experiments.baselines --data yelp flickr lastfm filmtrust     # all models, seeds 0-4
     python -m experiments.baselines --data lastfm filmtrust --only bpr lightgcn social_lightgcn
     python -m experiments.baselines --data yelp flickr --sweep depth        # K = 0..3; also dim
 
 `baselines_yelp` and `baselines_flickr` are the tables of one set: what they have finished is read here, and the other
-way round. The same command goes on with what was stopped. Settings were searched on validation, those of Last.fm and
-FilmTrust are Yelp's.
-Expect on 2 cores: 3 to 5 hours for Yelp, 5 to 9 for Flickr, under one for Last.fm and FilmTrust together.
+way round. The same command goes on with what was stopped. Settings were searched on Yelp's validation part; the other
+sets have none of their own yet.
+Expect on 2 cores: 3 to 5 hours for Yelp, 5 to 9 for Flickr, less for Last.fm and FilmTrust, a quarter and a sixth
+of Yelp's pairs.
 """
 
 import dataclasses
