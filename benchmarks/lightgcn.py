@@ -23,9 +23,8 @@ from socialjax.data.batches import on_device, resident, steps_per_epoch
 from socialjax.data.schema import Dataset, Provenance, interactions, no_interactions
 from socialjax.eval.tables import text_table
 from socialjax.run.memory import peak_memory_bytes
-from socialjax.train.optimizers import make_optimizer
 from socialjax.train.parallel import make_runner
-from socialjax.train.state import new_state
+from socialjax.train.step import make_optimizer, new_state
 
 USERS, ITEMS, TRAIN_PAIRS, TEST_PAIRS = 29_858, 40_981, 810_128, 217_242
 LEAST, MOST_OF_USERS, MOST_OF_ITEMS = 10, 1_000, 1_700  # a 10-core; the tails of the check-ins that it was made from

@@ -23,9 +23,8 @@ from socialjax.eval.tables import text_table
 from socialjax.models import MODELS
 from socialjax.models.protocol import Model
 from socialjax.run.memory import peak_memory_bytes
-from socialjax.train.optimizers import make_optimizer
 from socialjax.train.parallel import make_runner
-from socialjax.train.state import new_state
+from socialjax.train.step import make_optimizer, new_state
 
 CALLS = 8
 CASES = {  # name -> (model, batch, negatives, steps in a call)

@@ -36,13 +36,13 @@ from socialjax.models.social.diffnet_pp import DiffNetPP
 from socialjax.report import comparisons
 from socialjax.report.gather import Kept, of_run
 from socialjax.report.overall import label
-from socialjax.report.paper import Paper
+from socialjax.report.papers import Paper
 from socialjax.run import results
 from socialjax.run.command import exit_code, say, set_up_logging
 from socialjax.run.execute import run, work_folder
 from socialjax.run.lock import only_one
 from socialjax.run.settings import Definition, Experiment
-from socialjax.run.study.aside import make_room
+from socialjax.run.study.baselines import make_room
 from socialjax.train.processes import is_first, join_processes
 from socialjax.train.settings import TrainSettings
 

@@ -31,8 +31,7 @@ from socialjax.data.validate import check
 from socialjax.eval import protocol, ranking
 from socialjax.models.cf.bpr import BPR
 from socialjax.models.visual.jifr import JIFR
-from socialjax.report.jifr_page import measured, ranked, report, write_key_frames
-from socialjax.report.jifr_sheet import contact_sheet, has_frames_to_show
+from socialjax.report.jifr import contact_sheet, has_frames_to_show, measured, ranked, report, write_key_frames
 from socialjax.run.command import exit_code, say, set_up_logging
 from socialjax.run.lock import only_one
 from socialjax.run.pictures import attempt
@@ -40,8 +39,7 @@ from socialjax.run.results import write_json
 from socialjax.train.loop import train
 from socialjax.train.settings import TrainSettings
 from socialjax.vision.frame_features import frame_features
-from socialjax.vision.key_frames.collect import frames_of
-from socialjax.vision.key_frames.extract import FrameSettings
+from socialjax.vision.key_frames.collect import FrameSettings, frames_of
 from socialjax.whole import whole
 from socialjax.worlds import picture_world
 from socialjax.worlds.bars.bars import Bar, bars_table

@@ -49,7 +49,7 @@ from socialjax.vision.colour_texture import colour_texture, joined
 from socialjax.vision.labelled import picture_table
 from socialjax.vision.training import AttributeTraining
 from socialjax.whole import whole
-from socialjax.worlds.garment_catalogue import made
+from socialjax.worlds.garments import made
 
 log = logging.getLogger(__name__)
 LOUD = "PLANTED: drawn garments in place of Amazon Fashion; these figures say nothing about real shoppers"

@@ -22,7 +22,7 @@ from socialjax.data import as_published, cache, download, leaks, published_featu
 from socialjax.data.errors import DataError
 from socialjax.data.facts import facts
 from socialjax.data.formats import file_bytes
-from socialjax.data.own.negative_files import read_negatives
+from socialjax.data.own.additions import read_negatives
 from socialjax.data.schema import Dataset, counts
 from socialjax.data.sets.registry import PUBLISHED
 from socialjax.data.sources import DataSettings

@@ -23,11 +23,10 @@ from socialjax.explain.attribute_pages import (
     gallery_page,
     some_users,
 )
-from socialjax.explain.case_picture import draw_case_study, faces
-from socialjax.explain.keyframes import case_study
+from socialjax.explain.keyframes import case_study, draw_case_study, faces
 from socialjax.explain.picture import draw
 from socialjax.explain.text import report, stand_in
-from socialjax.models.visual.key_frames import RanksFrames
+from socialjax.models.visual.frame_table import RanksFrames
 from socialjax.names import file_part
 from socialjax.run.command import exit_code, say, set_up_logging
 from socialjax.run.lock import only_one

@@ -18,8 +18,7 @@ import tyro
 
 from socialjax.report import keep as keeping
 from socialjax.report import write
-from socialjax.report.finished import finished
-from socialjax.report.gather import read
+from socialjax.report.gather import finished, read
 from socialjax.report.papers import PAPERS
 from socialjax.report.searches import keep as kept_search
 from socialjax.run.command import say

@@ -15,8 +15,7 @@ import numpy as np
 
 from socialjax.data.schema import Dataset, Interactions
 from socialjax.eval import negatives, protocol, ranking
-from socialjax.eval.metrics import Counts, per_user
-from socialjax.eval.rows import Rows, joined, rows_of
+from socialjax.eval.metrics import Counts, Rows, joined, per_user, rows_of
 from socialjax.models.protocol import Model, State
 
 COLD_BELOW = 5  # training pairs, as VBPR has it

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from socialjax.data.schema import Dataset, Links
-from socialjax.eval.metrics import Result
-from socialjax.eval.rows import rows_of
+from socialjax.eval.metrics import Result, rows_of
 
 BOUNDS = (0, 8, 16, 32, 64)  # half-open groups [0, 8), [8, 16), ..., [64, inf): DiffNet
 FINE_BOUNDS = (0, 4, 8, 16, 32, 64)  # DiffNet++

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from socialjax.eval.rows import Rows
+from socialjax.eval.metrics import Rows
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _CHUNK = 1 << 16  # draws at a time: the working arrays stay in the second-level cache

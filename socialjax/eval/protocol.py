@@ -8,7 +8,7 @@ import numpy as np
 
 from socialjax.data.schema import PARTS, Dataset
 from socialjax.eval import negatives
-from socialjax.eval.rows import Rows, rows_of
+from socialjax.eval.metrics import Rows, rows_of
 
 Part = Literal["validation", "test"]
 KS = (5, 10, 15, 20, 50)

@@ -1,17 +1,80 @@
 """Ranking on the device, in blocks of users: where the positives stand, and the best items."""
 
+import dataclasses
 import functools
+from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from socialjax.data.schema import Interactions
-from socialjax.eval import blocks
-from socialjax.eval.metrics import Counts, Positives, Result, per_user
+from socialjax.eval.metrics import Counts, Positives, Result, Rows, joined, per_user, rows_of
 from socialjax.eval.protocol import Candidates
-from socialjax.eval.rows import Rows, joined, rows_of
 from socialjax.models.protocol import Model, Params, Side, State
+
+BLOCK = 256  # users per matrix product
+BLOCKS_PER_CALL = 16
+TABLE_LIMIT = 1 << 26  # scores held at once: a large catalogue makes the blocks smaller
+
+
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """Rows start..stop - 1 of the work in blocks of `block` rows."""
+
+    start: int
+    stop: int
+    block: int
+
+    @property
+    def rows(self) -> slice:
+        return slice(self.start, self.stop)
+
+    @property
+    def num_blocks(self) -> np.int32:
+        """Blocks that hold a row."""
+        return np.int32(-(-(self.stop - self.start) // self.block))
+
+    def blocks(self, values: np.ndarray) -> np.ndarray:
+        """This call's rows [R, ...] -> [BLOCKS_PER_CALL, block, ...], filled up with zeros."""
+        out = np.zeros((BLOCKS_PER_CALL * self.block, *values.shape[1:]), values.dtype)
+        out[: len(values)] = values
+        return out.reshape(BLOCKS_PER_CALL, self.block, *values.shape[1:])
+
+    def unblocked(self, values: np.ndarray) -> np.ndarray:
+        """[BLOCKS_PER_CALL, block, ...] -> this call's rows [R, ...]."""
+        return values.reshape(-1, *values.shape[2:])[: self.stop - self.start]
+
+    def cells(self, rows: Rows, num_items: int, width: int) -> np.ndarray:
+        """This call's ragged rows as cells `row * num_items + item` of their block's table of scores.
+
+        -> i32[BLOCKS_PER_CALL, width]; what is left over lies outside the table on purpose.
+        """
+        block, row = np.divmod(rows.owners(), self.block)
+        starts = rows.offsets[np.minimum(np.arange(BLOCKS_PER_CALL) * self.block, len(rows))]
+        out = np.full((BLOCKS_PER_CALL, width), self.block * num_items, np.int32)
+        out[block, np.arange(len(row)) - starts[block]] = row * num_items + rows.items
+        return out
+
+
+def calls(num_rows: int, num_items: int) -> Iterator[Call]:
+    """All rows, in order."""
+    block = _block(num_items)
+    for start in range(0, num_rows, BLOCKS_PER_CALL * block):
+        yield Call(start, min(start + BLOCKS_PER_CALL * block, num_rows), block)
+
+
+def cells_width(lengths: np.ndarray, num_items: int) -> int:
+    """Room for the entries of any block, a power of two: lengths i64[R] of the ragged rows in their order."""
+    if not len(lengths):
+        return 1
+    most = int(np.add.reduceat(lengths, np.arange(0, len(lengths), _block(num_items))).max())
+    return 1 << max(most - 1, 0).bit_length()
+
+
+def _block(num_items: int) -> int:
+    return max(1, min(BLOCK, TABLE_LIMIT // num_items))
+
 
 WIDTH = 16  # positives per row; a user with more takes several rows
 PAIRS_AT_ONCE = 1 << 19  # for models that are no dot product, which may hold a vector for each pair
@@ -42,12 +105,12 @@ def count(model: Model, state: State, candidates: Candidates) -> Counts:
     owner, places, held = _pieces(lists)
     if negatives is None:
         hidden = joined(candidates.masked, lists)
-        width = blocks.cells_width(hidden.lengths()[owner], num_items)
+        width = cells_width(hidden.lengths()[owner], num_items)
         num_negatives = num_items - hidden.lengths()
     else:
         num_negatives = np.full(len(candidates), negatives.shape[1])
     columns = [np.empty(len(lists.items), dtype) for dtype in (np.float32, np.int32, np.int32)]
-    for call in blocks.calls(len(owner), num_items):
+    for call in calls(len(owner), num_items):
         mine, is_held = owner[call.rows], held[call.rows]
         users = call.blocks(candidates.users[mine])
         positives = call.blocks(lists.items[places[call.rows]])
@@ -77,9 +140,9 @@ def top_k(model: Model, state: State, users, k: int, num_items: int, exclude: In
     taken = () if exclude is None else (exclude,)
     num_users = max((int(ids.max(initial=-1)) + 1 for ids in (users, *(part.user for part in taken))), default=0)
     hidden = rows_of(taken, num_users, num_items).take(users)
-    width = blocks.cells_width(hidden.lengths(), num_items)
+    width = cells_width(hidden.lengths(), num_items)
     items, scores = np.empty((len(users), k), np.int32), np.empty((len(users), k), np.float32)
-    for call in blocks.calls(len(users), num_items):
+    for call in calls(len(users), num_items):
         rows = np.arange(call.start, call.stop)
         cells = call.cells(hidden.take(rows), num_items, width)
         found = _best(model, state, num_items, k, call.num_blocks, call.blocks(users[rows]), cells)

@@ -10,8 +10,7 @@ from PIL import Image
 from socialjax import json_files
 from socialjax.data.errors import DataError
 from socialjax.data.own.attribute_files import PICTURES
-from socialjax.data.picture_files import PictureFiles
-from socialjax.data.pictures import fitted
+from socialjax.data.picture_files import PictureFiles, fitted
 from socialjax.explain.attributes import profile, unpadded
 from socialjax.explain.box_picture import draw_boxes
 from socialjax.explain.gallery import Card, Section, write_gallery

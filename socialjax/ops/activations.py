@@ -1,6 +1,8 @@
 """Activations that models offer by name."""
 
 import flax.linen as nn
+import jax
+import jax.numpy as jnp
 
 ACTIVATIONS = {
     "identity": lambda x: x,
@@ -9,3 +11,8 @@ ACTIVATIONS = {
     "sigmoid": nn.sigmoid,
     "tanh": nn.tanh,
 }
+
+
+def unit(vectors: jax.Array) -> jax.Array:
+    """Rows of vectors f32[N, D] at length 1; a row of zeros stays, with a finite gradient."""
+    return vectors * jax.lax.rsqrt(jnp.maximum(jnp.sum(vectors**2, axis=1, keepdims=True), 1e-12))

@@ -7,7 +7,7 @@ more in page faults than in arithmetic. On GPU and TPU the plain product is righ
 import jax
 import jax.numpy as jnp
 
-from socialjax.ops.rows import row_sums
+from socialjax.ops.lookup import row_sums
 
 BLOCK = 256  # rows
 

@@ -14,7 +14,7 @@ import numpy as np
 from flax import struct
 
 from socialjax.graph import Edges, sort_by_receiver
-from socialjax.ops.rows import row_sums
+from socialjax.ops.lookup import row_sums
 
 WIDTH = 4  # edges in a bundle: 2, 4 and 8 measured; 4 is best on graphs with a median degree of 3 to 5
 BLOCK = 4096  # bundles in a block of the scan

@@ -2,14 +2,142 @@
 against none."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 
 import numpy as np
 
 from socialjax.eval.significance import Paired, Trainings, holm, over_trainings, paired
-from socialjax.report.gather import Kept, main_rows
+from socialjax.eval.tables import cell, escaped, markdown_table
+from socialjax.report.figures import FULL, Line, number, said_tau, sets, tau
+from socialjax.report.gather import Kept, main_rows, span
 from socialjax.report.overall import best_of, comparable, label
-from socialjax.report.paper import Paper
+from socialjax.report.papers import Paper
+from socialjax.run.results import binding, complete
+
+
+def varied(runs: Sequence[Kept], field: str) -> dict[str, dict]:
+    """Main run's name -> value of the field -> the run that has it; only runs of which the field was varied.
+
+    `diffnet-dim=16` varies `diffnet`, whose own width is one more value.
+    """
+    found: dict[str, dict] = {}
+    for run in runs:
+        if run.swept == field:
+            found.setdefault(run.base, {})[_value(run, field)] = run
+    for run in main_rows(runs):
+        if run.name in found and field in run.record["settings"]["model"]:
+            found[run.name][_value(run, field)] = run
+    return found
+
+
+def _value(run: Kept, field: str) -> Hashable:
+    """Of the field in the run's settings. Raises ValueError for a run that is named after another."""
+    if field not in run.record["settings"]["model"]:
+        raise ValueError(f"{run.name} is named after {field}, which its settings lack; keep it with another --name")
+    value = run.record["settings"]["model"][field]
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _in_order(value: Hashable) -> tuple:
+    """Numbers by size, then what is none by its text."""
+    is_number = isinstance(value, int | float)
+    return not is_number, value if is_number else 0, str(value)
+
+
+def variation(paper: Paper, runs: Sequence[Kept], field: str, metric: str) -> list[list[str]]:
+    """A row for each model and a column for each value of the field; seeds stand in every cell."""
+    found = varied(runs, field)
+    wanted = {value for by in found.values() for value in by} | set(paper.swept.get(field, ()))
+    values = sorted(wanted, key=_in_order)
+    table = [[metric, *(f"{field} {value}" for value in values)]]
+    for base, by in found.items():
+        first = next(iter(by.values()))
+        cells = [
+            f"{cell(by[value].record['metrics'].get(metric))} (seeds {span(by[value].seeds)})"
+            if value in by
+            else cell(None)
+            for value in values
+        ]
+        table.append([paper.label(base, first.model), *cells])
+    return table
+
+
+def varied_runs(runs: Sequence[Kept], field: str) -> list[Kept]:
+    """All runs that stand in the table of that field."""
+    return [run for by in varied(runs, field).values() for run in by.values()]
+
+
+def other_differences(paper: Paper, runs: Sequence[Kept], field: str) -> str:
+    """In words, what else differs between the runs of a row; the values of a sweep may have been tuned anew."""
+    said = []
+    for base, by in varied(runs, field).items():
+        flat = [binding(complete(run.record["settings"]), run.record["provenance"]) for run in by.values()]
+        names = {name for one in flat for name in one} - {f"model.{field}"}
+        differ = sorted(name for name in names if any(one.get(name) != flat[0].get(name) for one in flat))
+        if differ:
+            said.append(f"{paper.label(base, next(iter(by.values())).model)} also in {escaped(', '.join(differ))}")
+    return f"Beside {field}, {'; '.join(said)}." if said else f"Nothing but {field} differs within a row."
+
+
+METRIC = "NDCG@10"
+DIRECTION = (
+    "The estimate takes all ranks to be equally likely beforehand, but models put positives near the top more often: "
+    "it is too low for most. The two metrics differ in scale, so that its small error does not say that it orders "
+    "models better."
+)
+
+
+def estimated(some: Sequence[Line]) -> dict[str, list[Line]]:
+    """Sampled protocol -> the lines that have an estimate of the full metric from it, and the full metric."""
+    found: dict[str, list[Line]] = {}
+    for line in some:
+        for protocol, metrics in line.estimates.items():
+            if METRIC in metrics and METRIC in line.metrics.get(FULL, {}):
+                found.setdefault(protocol, []).append(line)
+    return found
+
+
+def estimates(some: Sequence[Line], protocol: str) -> list[list[str]]:
+    """The sampled metric read as if it were the full one, the estimate, the full metric, and both errors."""
+    table = [["", f"{METRIC} {protocol}", "estimate of full", FULL, "error of the naive reading", "of the estimate"]]
+    for line in some:
+        naive, guess, full = three(line, protocol)
+        errors = [f"{number(found) - number(full):+.4f}" for found in (naive, guess)]
+        table.append([line.label, cell(naive), cell(guess), cell(full), *errors])
+    return table
+
+
+def summary(some: Sequence[Line], protocol: str) -> str:
+    """Mean absolute errors, the direction of the estimate's and Kendall's taus, in words; of all lines, and of the
+    trained models apart."""
+    said = []
+    for of, those in sets(some).items():
+        naive, guess, full = (np.array([*map(number, x)]) for x in zip(*(three(line, protocol) for line in those)))
+        errors = [float(np.abs(found - full).mean()) for found in (naive, guess)]
+        taus = [said_tau(tau(found.tolist(), full.tolist())) for found in (naive, guess)]
+        low, short = int((guess < full).sum()), (full - guess).mean() / full.mean()
+        said.append(
+            f"Over {of}: mean absolute error of the naive reading {errors[0]:.4f}, of the estimate {errors[1]:.4f}, "
+            f"which is too low on {low} of {len(full)} and in the mean by {short:.0%} of the full metric; Kendall's "
+            f"tau with the order by `full` {taus[0]} and {taus[1]}."
+        )
+    return " ".join(said)
+
+
+def three(line: Line, protocol: str) -> tuple:
+    """(naive, estimate, full) of one line."""
+    return line.metrics[protocol][METRIC], line.estimates[protocol][METRIC], line.metrics[FULL][METRIC]
+
+
+def blocks(some: Sequence[Line], below: Callable[[str], str]) -> Iterator[str]:
+    """A table and its reading for each sampled protocol. below: protocols -> the line below a table."""
+    found = estimated(some)
+    for protocol, mine in found.items():
+        yield markdown_table(estimates(mine, protocol))
+        yield f"{below(f'{protocol}, {FULL}')} {summary(mine, protocol)} {DIRECTION}"
+    if not found:
+        yield "No kept run has estimates."
+
 
 METRICS = ("HR@10", "NDCG@10")
 BASELINE = "bpr"

@@ -1,7 +1,9 @@
 """Kept runs, read back and checked: whole, measured alike, in the order of the paper, marked when they are stale."""
 
+import csv
 import dataclasses
 import functools
+import io
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -17,10 +19,69 @@ from socialjax.eval.tables import escaped
 from socialjax.names import KEPT, identifier
 from socialjax.report import searches
 from socialjax.report.keep import check_all_users, per_user, sha256
-from socialjax.report.paper import Paper
+from socialjax.report.papers import Paper
 from socialjax.run import result_types, results
-from socialjax.run.code_digest import code_digest
+from socialjax.run.definitions import code_digest
 from socialjax.run.result_types import check_users
+from socialjax.run.study.baselines import is_aside
+from socialjax.visible import visible
+
+RESULT = "result.json"
+SEED = "seed_"
+DEEPEST = 20  # folders inside one another
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """runs: folders of finished runs, in the order given, each once. left_out: folder -> why it is none of them."""
+
+    runs: list[Path]
+    left_out: dict[Path, str]
+
+
+def finished(folders: Sequence[Path]) -> Found:
+    """Every finished run in the folders and below them; links, what was put aside and what has not ended are left out.
+
+    Raises ValueError for a name that is no folder and for one below which nothing has finished.
+    """
+    found = Found([], {})
+    for folder in folders:
+        if not folder.is_dir():
+            raise ValueError(f"{folder} is no folder; name folders of finished runs, or a folder that holds some")
+        before = len(found.runs), len(found.left_out)
+        _look(folder, found)
+        if (len(found.runs), len(found.left_out)) == before and folder not in found.runs:
+            raise ValueError(
+                f"{folder} holds no finished run, neither {RESULT} nor a folder with one; name the folder of a run, "
+                "the one with a folder for each seed, or a folder that holds such folders"
+            )
+    if not found.runs:
+        why = "; ".join(f"{folder}: {why}" for folder, why in found.left_out.items())
+        raise ValueError(f"there is no finished run among them ({why}); run the same command again to finish one")
+    return found
+
+
+def _look(folder: Path, found: Found, depth: int = 0) -> None:
+    if depth and folder.is_symlink():
+        found.left_out[folder] = "a link; name the folder itself to keep what it leads to"
+    elif depth > DEEPEST:
+        found.left_out[folder] = f"more than {DEEPEST} folders deep"
+    elif is_aside(folder):
+        found.left_out[folder] = "put aside as out of date"
+    elif (folder / RESULT).is_file() and not _is_report(folder):
+        if folder not in found.runs:
+            found.runs.append(folder)
+    elif any(folder.glob(f"{SEED}*/")):
+        found.left_out[folder] = f"not finished, {RESULT} is missing"
+    else:
+        for inside in sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")):
+            _look(inside, found, depth + 1)
+
+
+def _is_report(folder: Path) -> bool:
+    """Whether its result.json sums up runs inside, as experiments of several runs wrote before report.json."""
+    return any(folder.glob(f"*/{RESULT}")) and not any(folder.glob(f"{SEED}*/"))
+
 
 SWEPT = re.compile(r"-(\w+)=")
 PLACES = ("dir", "offline", "require_real")  # where data lies, not what they are
@@ -225,3 +286,52 @@ def _measured(run: Kept) -> dict:
     popularity = {k: round(v, 6) for k, v in lines.get("popularity", {}).items() if k in run.metrics}
     files = {name: sha for name, sha in data["files"].items() if name.removesuffix(".gz") not in FEATURE_FILES}
     return measured | {"data kind": data["kind"], "data files": files, "the popularity line": popularity}
+
+
+HEAD = "dataset data features model protocol metric k mean ci95 seeds commit".split()
+TEXTS = frozenset(HEAD) - {"k", "mean", "ci95"}
+FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # as spreadsheets read them, wide ones too
+METRICS = ("HR", "Recall", "NDCG")
+
+
+def tidy(runs: Sequence[Kept]) -> list[list[str]]:
+    """Lines of a data set's runs, its reference lines first; without the head."""
+    found = []
+    for name, metrics in references(runs).items():
+        record = runs[0].record
+        start = [record["dataset"], record["data"] + altered(record), "none", name, record["protocol"]]
+        found += [[*start, *_at(m), f"{v:.6f}", "", "", ""] for m, v in metrics.items() if _is_wanted(m)]
+    for run in runs:
+        record = run.record
+        end = [" ".join(map(str, run.seeds)), record["commit"][:12] + ("-dirty" if "dirty" in record["commit"] else "")]
+        for protocol, metrics in {record["protocol"]: record["metrics"], **record["also"]}.items():
+            start = [record["dataset"], record["data"] + altered(record), record["features"], run.name, protocol]
+            for metric, value in metrics.items():
+                if _is_wanted(metric):
+                    width = "" if value["ci95"] is None else f"{value['ci95']:.6f}"
+                    found.append([*start, *_at(metric), f"{value['mean']:.6f}", width, *end])
+    return found
+
+
+def as_csv(lines: Sequence[Sequence[str]]) -> str:
+    """With its head. Texts that a spreadsheet would take for a formula have a quote before them."""
+    text = io.StringIO()
+    of_texts = [column in TEXTS for column in HEAD]
+    plain = [[cell_text(cell) if is_text else cell for cell, is_text in zip(line, of_texts)] for line in lines]
+    csv.writer(text, lineterminator="\n").writerows([HEAD, *plain])
+    return text.getvalue()
+
+
+def cell_text(text: str) -> str:
+    """A text that no spreadsheet computes, on one line."""
+    shown = visible(text)
+    return f"'{shown}" if shown.lstrip().startswith(FORMULA) else shown
+
+
+def _is_wanted(metric: str) -> bool:
+    return metric.partition("@")[0] in METRICS
+
+
+def _at(metric: str) -> list[str]:
+    name, _, k = metric.partition("@")
+    return [name, k]

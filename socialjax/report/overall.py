@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from socialjax.eval.tables import cell, escaped, metric_rows
 from socialjax.report.gather import Kept, main_rows, references
-from socialjax.report.paper import Paper, Reported
+from socialjax.report.papers import Paper, Reported
 
 METRICS = ("HR@5", "HR@10", "HR@15", "NDCG@5", "NDCG@10", "NDCG@15")
 SIDE_BY_SIDE = ("HR@10", "NDCG@10")

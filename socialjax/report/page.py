@@ -5,12 +5,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from socialjax.eval.tables import markdown_table
-from socialjax.report import comparisons, estimates, orders, searches, sparsity
+from socialjax.report import comparisons, figures, searches
+from socialjax.report.comparisons import other_differences, variation, varied_runs
 from socialjax.report.figures import TITLES, drawn
 from socialjax.report.gather import Kept, about, gather, main_rows
 from socialjax.report.overall import cost, label, legend, notes, overall, reported
-from socialjax.report.paper import Paper
-from socialjax.report.variations import other_differences, variation, varied_runs
+from socialjax.report.papers import Paper
 
 METRICS = ("HR@10", "NDCG@10")
 HEADS = {
@@ -102,18 +102,18 @@ def _blocks(paper: Paper, runs: Sequence[Kept], dataset: str, name: str, picture
     elif name == "paired":
         yield from _paired(paper, runs, below)
     elif name == "orders":
-        some, names = orders.lines(paper, runs), orders.protocols(runs)
-        for metric in orders.METRICS:
-            yield markdown_table(orders.sampled_and_full(some, names, metric))
-        said = [*orders.taus(some, names), orders.swapped(some, names)]
+        some, names = figures.lines(paper, runs), figures.protocols(runs)
+        for metric in figures.METRICS:
+            yield markdown_table(figures.sampled_and_full(some, names, metric))
+        said = [*figures.taus(some, names), figures.swapped(some, names)]
         yield " ".join([below(mine, ", ".join(names)), *filter(None, said)])
     elif name == "corrected":
-        yield from estimates.blocks(orders.lines(paper, runs), lambda names: below(mine, names))
+        yield from comparisons.blocks(figures.lines(paper, runs), lambda names: below(mine, names))
     elif name == "groups":
-        for kind in sparsity.kinds(runs):
+        for kind in figures.kinds(runs):
             for metric in METRICS:
-                yield f"**{sparsity.heading(kind, metric)}**"
-                yield markdown_table(sparsity.by_sparsity(paper, runs, kind, metric))
+                yield f"**{figures.heading(kind, metric)}**"
+                yield markdown_table(figures.by_sparsity(paper, runs, kind, metric))
         yield below(mine)
     elif name == "search":
         found = {run.model: run.search for run in runs if run.search is not None}

@@ -8,7 +8,7 @@ from socialjax.eval.tables import cell, escaped
 from socialjax.names import below as below_root
 from socialjax.names import identifier
 from socialjax.report.keep import without_places
-from socialjax.report.paper import Paper
+from socialjax.report.papers import Paper
 from socialjax.run import results
 from socialjax.run.result_types import Scalar
 from socialjax.run.tuning.search import Search

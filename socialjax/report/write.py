@@ -4,11 +4,10 @@ import os
 from pathlib import Path
 
 from socialjax.report.figures import drawn
-from socialjax.report.gather import folders, gather
+from socialjax.report.gather import as_csv, folders, gather, tidy
 from socialjax.report.page import figure_name, update
 from socialjax.report.page import page as page_of
-from socialjax.report.paper import Paper
-from socialjax.report.tidy import as_csv, tidy
+from socialjax.report.papers import Paper
 from socialjax.run.pictures import attempt
 from socialjax.whole import whole
 

@@ -7,9 +7,14 @@ the words of errors.
 """
 
 import ast
+import functools
+import hashlib
+import inspect
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from socialjax.models.protocol import Model
 
 WITHOUT = ("annotation", "returns", "type_comment", "type_params", "ctx", "kind")
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
@@ -343,3 +348,23 @@ def _place(body: list, name: str) -> tuple[int, int]:
             if name in (bound, getattr(node, "name", None)) and hasattr(node, "lineno"):
                 places.append((node.lineno, node.col_offset))
     return min(places, default=(0, 0))
+
+
+ROOT = Path(__file__).resolve().parents[1]
+LEFT_OUT = frozenset({"search_space", "explain"})  # members of classes
+
+
+def code_digest(model: Model | type[Model]) -> str:
+    """sha256, 16 hexadecimal digits, of the code of the model. The first answer of a process stands for all its life:
+    the code that runs is the code that was there when it started."""
+    kind = model if isinstance(model, type) else type(model)
+    return digest(kind.__module__, kind.__qualname__.split(".")[0], Path(inspect.getfile(kind)))
+
+
+@functools.cache
+def digest(module: str, name: str, file: Path, root: Path = ROOT) -> str:
+    """Of what is called `name` in a module of this file, with all that it leads to in the package `root`."""
+    package = Package(root)
+    package.add(module, file)
+    values = package.values(Definition(module, name), LEFT_OUT)
+    return hashlib.sha256(repr(values).encode()).hexdigest()[:16]

@@ -15,9 +15,9 @@ from socialjax.data.schema import Dataset
 from socialjax.eval import groups, ranking
 from socialjax.eval.significance import mean_interval
 from socialjax.names import KEPT, below, identifier
-from socialjax.run import curves, measure, result_types, results, shown, sweep, warm_start
-from socialjax.run.code_digest import code_digest
+from socialjax.run import curves, measure, result_types, results, saved, shown, sweep
 from socialjax.run.command import exit_code, read_arguments, say, set_up_logging, started, variants
+from socialjax.run.definitions import code_digest
 from socialjax.run.lock import only_one
 from socialjax.run.memory import peak_memory_bytes
 from socialjax.run.pictures import attempt
@@ -151,7 +151,7 @@ def _run_seed(definition, experiment, data, folder: Path, seed: int, began: floa
         label=f"seed {seed}",
         began=began,
         is_first_process=is_first(),
-        start=None if experiment.start_from is None else warm_start.from_run(experiment.start_from, seed),
+        start=None if experiment.start_from is None else saved.from_run(experiment.start_from, seed),
     )
     start = time.monotonic()
     state = ranking.encode(model, trained.params, side)

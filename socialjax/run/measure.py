@@ -10,7 +10,7 @@ from socialjax.data.schema import Dataset
 from socialjax.eval import corrected, groups, keyframes, protocol, ranking
 from socialjax.eval.metrics import Result
 from socialjax.eval.significance import mean_interval
-from socialjax.models.visual.key_frames import RanksFrames
+from socialjax.models.visual.frame_table import RanksFrames
 from socialjax.run.settings import Experiment
 from socialjax.train.settings import METRIC
 

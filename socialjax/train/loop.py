@@ -18,12 +18,11 @@ from socialjax import stop
 from socialjax.data.batches import Resident, steps_per_epoch
 from socialjax.train.checkpoint import Checkpoints
 from socialjax.train.log import Written
-from socialjax.train.optimizers import make_optimizer
 from socialjax.train.parallel import make_runner
 from socialjax.train.processes import check_stop, largest, of_first
 from socialjax.train.settings import METRIC, TrainSettings
 from socialjax.train.signals import heeded
-from socialjax.train.state import new_state
+from socialjax.train.step import make_optimizer, new_state
 
 log = logging.getLogger(__name__)
 CALL_SECONDS = 1.0  # about how long one call on the device lasts, and so how soon a signal is heard

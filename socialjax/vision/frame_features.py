@@ -18,8 +18,8 @@ from socialjax.data.cache import cache_folder, key_of
 from socialjax.data.errors import DataError
 from socialjax.data.schema import Frames, Provenance
 from socialjax.vision.backbones.pictures import prepared
+from socialjax.vision.feature_maps import Pretrained, pretrained
 from socialjax.vision.key_frames.collect import FrameTable
-from socialjax.vision.pretrained import Pretrained, pretrained
 from socialjax.whole import whole
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from socialjax.vision.components import boxes_of
+from socialjax.vision.roi import boxes_of
 from socialjax.vision.sen import SEN
 
 

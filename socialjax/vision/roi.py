@@ -5,9 +5,84 @@ Girshick, "Fast R-CNN" (ICCV 2015), section 2.1 (the maximum); He et al., "Mask 
 gradient goes to the boxes.
 """
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
+
+
+class Boxes(NamedTuple):
+    """cells i32[..., 4]: (x0, y0, x1, y1), half-open, in cells of the map. fallback bool[...]: nothing stood out, and
+    the box is the whole map."""
+
+    cells: jax.Array
+    fallback: jax.Array
+
+
+def boxes_of(maps, threshold: float) -> Boxes:
+    """The box of each map: cells of at least `threshold` times its maximum, of them the largest component.
+
+    maps f32[..., h, w], of which only what is above 0 counts; threshold in (0, 1]. Of components of equal size the one
+    with the higher peak is taken, then the one that comes first, row by row.
+    """
+    maps = jnp.asarray(maps)
+    height, width = maps.shape[-2:]
+    peak = maps.max(axis=(-2, -1), keepdims=True)
+    fallback = ~(peak[..., 0, 0] > 0)
+    chosen = largest_component((maps >= threshold * peak) & (maps > 0), maps)
+    rows, columns = chosen.any(axis=-1), chosen.any(axis=-2)
+    x0, x1 = _ends(columns)
+    y0, y1 = _ends(rows)
+    whole = jnp.array([0, 0, width, height], jnp.int32)
+    cells = jnp.where(
+        fallback[..., None], jnp.expand_dims(whole, range(fallback.ndim)), jnp.stack([x0, y0, x1, y1], -1)
+    )
+    return Boxes(cells, fallback)
+
+
+def largest_component(mask, values):
+    """bool[..., h, w]: of each mask the component with most cells; neighbours are the 8 around a cell.
+
+    mask bool[..., h, w]; values f32[..., h, w] decide between components of equal size, by their maximum.
+    """
+    shape, cells = mask.shape, mask.shape[-2] * mask.shape[-1]
+    label = labels(mask).reshape(-1, cells)
+    mask, values = mask.reshape(-1, cells), values.reshape(-1, cells)
+    same = (label[:, :, None] == label[:, None, :]) & mask[:, None, :]  # cell, and cells of its component
+    size = jnp.where(mask, same.sum(axis=2), 0)
+    peak = jnp.where(same, values[:, None, :], -jnp.inf).max(axis=2)
+    peak = jnp.where(mask & (size == size.max(axis=1, keepdims=True)), peak, -jnp.inf)
+    first = jnp.argmax(peak, axis=1)  # of equal numbers the first: label by label, row by row
+    return ((label == jnp.take_along_axis(label, first[:, None], axis=1)) & mask).reshape(shape)
+
+
+def labels(mask):
+    """i32[..., h, w]: the same positive number in all cells of a component, another in each; 0 outside the mask.
+
+    Each cell starts with its own number and takes the largest around it until nothing changes.
+    """
+    height, width = mask.shape[-2:]
+    flat = mask.reshape(-1, height, width)
+    own = jnp.where(flat, jnp.asarray(1 + np.arange(height * width, dtype=np.int32).reshape(1, height, width)), 0)
+
+    def hear(carry):
+        label, _ = carry
+        around = lax.reduce_window(label, jnp.int32(0), lax.max, (1, 3, 3), (1, 1, 1), "SAME")
+        heard = jnp.where(flat, around, 0)
+        return heard, (heard != label).any()
+
+    label, _ = lax.while_loop(lambda carry: carry[1], hear, (own, jnp.array(True)))
+    return label.reshape(mask.shape)
+
+
+def _ends(line):
+    """First and last + 1 place that is true. line bool[..., n] -> i32[...], i32[...]."""
+    length = line.shape[-1]
+    return jnp.argmax(line, axis=-1).astype(jnp.int32), (length - jnp.argmax(line[..., ::-1], axis=-1)).astype(
+        jnp.int32
+    )
 
 
 def roi_max(maps, boxes, bins: int):

@@ -1,13 +1,17 @@
 """Drawn garments with labels and true boxes, and a made world of users who look at one attribute (SAERS, 11)."""
 
 import dataclasses
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from PIL import Image
 
+from socialjax.data.own.attribute_files import PICTURES
 from socialjax.data.schema import Attributes, Dataset, Interactions, Provenance, interactions
-from socialjax.vision.labelled.labelled_pictures import UNLABELLED, LabelledPictures
-from socialjax.worlds.garment_pictures import CLASSES, GROUP_OF, GROUPS, NAMES, draw_garments
+from socialjax.vision.catalogue import Material
+from socialjax.vision.labelled.label_tables import UNLABELLED, LabelledPictures
+from socialjax.worlds.garment_pictures import CLASSES, GROUP_OF, GROUPS, NAMES, PRESENT, draw_garments
 
 LIKING, POPULARITY = 3.0, 0.3  # utility of the liked class, deviation of an item's popularity
 COLD = 0.2  # share of the items that are in nobody's training part
@@ -154,3 +158,29 @@ def _title(labels: np.ndarray) -> str:
     present = np.flatnonzero(labels >= 0)
     parts = [f"{NAMES[k]} {CLASSES[k][labels[k]]}" for k in present]
     return ", ".join([GROUPS[GROUP_OF[present[0]]], *parts])
+
+
+def made(folder: Path, users: int, items: int, purchases: int, pictures: int, seed: int = 0) -> Material:
+    """The drawn world of garments. Its items' pictures are written into the folder, for explanations."""
+    world = garment_world(seed, users, items, purchases)
+    (folder / PICTURES).mkdir(parents=True, exist_ok=True)
+    for name, picture in zip(world.data.item_pictures, world.pictures.pixels):
+        Image.fromarray(picture).save(folder / PICTURES / str(name))
+    return drawn(world, garments(seed + 1, pictures))
+
+
+def drawn(world: GarmentWorld, labelled: LabelledPictures) -> Material:
+    """A world of garments, and others to learn attributes from."""
+    absent = {
+        name: tuple(each for each, there in zip(of, present) if not there)
+        for name, of, present in zip(NAMES, CLASSES, PRESENT)
+    }
+    return Material(
+        data=world.data,
+        cold_test=world.cold_test,
+        cold=world.cold,
+        items=lambda rows: world.pictures.pixels[rows],
+        labelled=labelled,
+        learned=lambda rows: labelled.pixels[rows],
+        absent=absent,
+    )

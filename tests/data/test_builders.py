@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from socialjax.data import cache
-from socialjax.data.builders import columns, sealed, sets
+from socialjax.data.builders import columns, sets
 from socialjax.data.schema import (
     Attributes,
     Dataset,
@@ -238,8 +238,8 @@ def test_two_processes_may_prepare_the_same_set():
 
 def sealed_again(folder):
     """As one who knows the form would leave the folder: with right checksums."""
-    (folder / sealed.SUMS).unlink()
-    sealed.seal(folder)
+    (folder / columns.SUMS).unlink()
+    columns.seal(folder)
 
 
 def test_no_file_can_name_a_class(tmp_path, monkeypatch):
@@ -262,7 +262,7 @@ def test_no_file_can_name_a_class(tmp_path, monkeypatch):
     ):
         assert old in honest
         path.write_text(honest.replace(old, new, 1))
-        with pytest.raises(sealed.DamagedError, match=r"features\.json"):
+        with pytest.raises(columns.DamagedError, match=r"features\.json"):
             columns.read(folder)  # the checksum differs
         sealed_again(folder)
         with pytest.raises(ValueError):
@@ -288,7 +288,7 @@ def test_a_folder_with_other_files_than_were_written_is_put_aside(how, caplog):
         test.unlink()
         test.symlink_to(train)
     else:
-        (folder / sealed.SUMS).unlink()
+        (folder / columns.SUMS).unlink()
     assert_same(cache.prepared("full", "k", full), full())
     assert (
         len(caplog.records) == 1 and "is damaged and is prepared anew; what was there is in .damaged-k" in caplog.text

@@ -10,8 +10,7 @@ import pytest
 from PIL import Image
 
 from socialjax.data.errors import DataError
-from socialjax.data.picture_files import PictureFiles
-from socialjax.data.pictures import read_picture
+from socialjax.data.picture_files import PictureFiles, read_picture
 
 RED = (220, 30, 40)
 

@@ -12,7 +12,7 @@ from socialjax.data.errors import DataError
 from socialjax.data.facts import facts, owner_facts
 from socialjax.data.schema import counts
 from socialjax.data.sets.registry import PUBLISHED, SHAPES
-from socialjax.data.standin_owners import _most_frequent
+from socialjax.data.standin import _most_frequent
 from socialjax.data.standin_shapes import Shape, degrees, fit_split
 
 SMALL = Shape(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from socialjax.data.schema import FrameLikes, Frames
-from socialjax.eval import frame_controls, keyframes
+from socialjax.eval import keyframes
 from socialjax.worlds.frames import frames_world
 
 
@@ -28,19 +28,19 @@ def ragged(seed=0, users=400, items=30):
 
 def test_a_random_order_gets_what_the_closed_form_says_within_three_standard_errors():
     of = keyframes.records(ragged())
-    draws = [keyframes.frame_metrics(frame_controls.random(of, seed), of) for seed in range(10)]
+    draws = [keyframes.frame_metrics(keyframes.random(of, seed), of) for seed in range(10)]
     assert set(draws[0].values) == {"HR@1", "HR@3", "HR@5", "NDCG@3", "NDCG@5"}
     for name in draws[0].values:
         away = np.concatenate([each.values[name] - each.chance[name] for each in draws])
         error = away.std() / np.sqrt(len(away))
         assert abs(away.mean()) < 3 * error < 0.02, name
-    assert (frame_controls.random(of, 0) != frame_controls.random(of, 1)).any()
-    np.testing.assert_array_equal(frame_controls.random(of, 3), frame_controls.random(of, 3))
+    assert (keyframes.random(of, 0) != keyframes.random(of, 1)).any()
+    np.testing.assert_array_equal(keyframes.random(of, 3), keyframes.random(of, 3))
 
 
 def test_first_takes_the_frames_as_they_come():
     of = keyframes.records(ragged())
-    scores = frame_controls.first(of)
+    scores = keyframes.first(of)
     for record in (0, 5, len(of) - 1):
         mine = slice(of.offsets[record], of.offsets[record + 1])
         assert scores[mine].tolist() == [-place for place in range(of.lengths()[record])]
@@ -50,7 +50,7 @@ def test_centroid_is_the_cosine_with_the_mean_of_the_item():
     data = ragged()
     data.frames.features[data.frames.offsets[3] : data.frames.offsets[4]] = 0
     of = keyframes.records(data)
-    rows, scores = data.frames.features.astype(np.float64), frame_controls.centroid(of, data.frames)
+    rows, scores = data.frames.features.astype(np.float64), keyframes.centroid(of, data.frames)
     assert 3 in of.items
     for record, item in enumerate(of.items):
         members = range(data.frames.offsets[item], data.frames.offsets[item + 1])
@@ -72,12 +72,12 @@ class Likes:
 def test_popular_style_is_the_mean_over_users(users):
     of = keyframes.records(ragged(users=60))
     table = np.random.default_rng(1).normal(size=(users, 1000)).astype(np.float32)
-    got = frame_controls.popular_style(Likes(), table, None, of, users)
-    if users <= frame_controls.MOST_USERS:
+    got = keyframes.popular_style(Likes(), table, None, of, users)
+    if users <= keyframes.MOST_USERS:
         np.testing.assert_allclose(got, table.astype(np.float64).mean(axis=0)[of.frames], rtol=1e-4, atol=1e-6)
     else:  # some of them
         away = got - table.mean(axis=0)[of.frames]
-        assert 0 < np.abs(away).max() < 5 / np.sqrt(frame_controls.MOST_USERS)
+        assert 0 < np.abs(away).max() < 5 / np.sqrt(keyframes.MOST_USERS)
 
 
 def test_controls_of_no_record_are_empty():
@@ -86,9 +86,9 @@ def test_controls_of_no_record_are_empty():
     of = keyframes.records(none)
     assert len(of) == 0
     for scores in (
-        frame_controls.random(of),
-        frame_controls.first(of),
-        frame_controls.centroid(of, data.frames),
-        frame_controls.popular_style(Likes(), np.zeros((2, 1000), np.float32), None, of, 2),
+        keyframes.random(of),
+        keyframes.first(of),
+        keyframes.centroid(of, data.frames),
+        keyframes.popular_style(Likes(), np.zeros((2, 1000), np.float32), None, of, 2),
     ):
         assert scores.shape == (0,) and keyframes.frame_metrics(scores, of).values["HR@1"].shape == (0,)

@@ -7,9 +7,8 @@ import pytest
 
 from socialjax.data.schema import Dataset, Links, Provenance, interactions, no_interactions
 from socialjax.eval import groups, ranking
-from socialjax.eval.metrics import Result
+from socialjax.eval.metrics import Result, Rows
 from socialjax.eval.protocol import candidates, parse
-from socialjax.eval.rows import Rows
 from socialjax.models.cf.bpr import BPR
 from socialjax.models.parts import Factors
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from socialjax.data.schema import interactions
+from socialjax.eval.metrics import rows_of
 from socialjax.eval.negatives import draw, hashed_items
-from socialjax.eval.rows import rows_of
 
 
 def mix(z):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from socialjax.data.schema import Dataset, Provenance, interactions, no_interactions
+from socialjax.eval.metrics import joined, rows_of
 from socialjax.eval.protocol import Protocol, candidates, parse
-from socialjax.eval.rows import joined, rows_of
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from socialjax.data.schema import Dataset, Provenance, interactions
-from socialjax.eval import blocks, ranking
+from socialjax.eval import ranking
 from socialjax.eval.protocol import candidates, parse
 from socialjax.models.protocol import Model, Traits
 
@@ -91,8 +91,8 @@ def counted_slowly(params, found, scores=None):
 @pytest.mark.parametrize("kind", ["tied", "real"])
 def test_counts_equal_numpy_in_blocks_of_any_size(monkeypatch, data, kind, name, model, small_blocks):
     if small_blocks:  # several calls, the last one part filled; several parts of the users
-        monkeypatch.setattr(blocks, "BLOCK", 7)
-        monkeypatch.setattr(blocks, "BLOCKS_PER_CALL", 3)
+        monkeypatch.setattr(ranking, "BLOCK", 7)
+        monkeypatch.setattr(ranking, "BLOCKS_PER_CALL", 3)
         monkeypatch.setattr(ranking, "PAIRS_AT_ONCE", 3 * ITEMS)
     params, found = parameters(kind), candidates(data, parse(name))
     counts = ranking.count(model, ranking.encode(model, params, None), found)

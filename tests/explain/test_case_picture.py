@@ -5,8 +5,7 @@ import pytest
 from matplotlib import image
 
 from socialjax.data.schema import Frames
-from socialjax.explain.case_picture import draw_case_study, faces
-from socialjax.explain.keyframes import case_study, describe_frame
+from socialjax.explain.keyframes import case_study, describe_frame, draw_case_study, faces
 from socialjax.worlds.frames import frames_world
 
 WORLD = frames_world(0, users=20, items=40, frames=5, features=6)

@@ -21,9 +21,8 @@ import worlds
 
 from socialjax.data.batches import on_device, resident
 from socialjax.eval import protocol, ranking
-from socialjax.train.optimizers import make_optimizer
 from socialjax.train.parallel import make_runner
-from socialjax.train.state import new_state
+from socialjax.train.step import make_optimizer, new_state
 from socialjax.vision.labelled_batches import Resident
 from socialjax.vision.sen import SEN
 from socialjax.vision.small_cnn import SmallCNN

@@ -9,9 +9,8 @@ from scipy import stats
 
 from socialjax.data.batches import resident
 from socialjax.models.cf.bpr import BPR
-from socialjax.train.optimizers import make_optimizer
 from socialjax.train.parallel import make_runner
-from socialjax.train.state import new_state
+from socialjax.train.step import make_optimizer, new_state
 
 
 @pytest.mark.parametrize("objective", ["bpr", "softmax", "bce", "squared"])

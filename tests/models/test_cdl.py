@@ -15,11 +15,10 @@ from socialjax.data.batches import on_device, resident
 from socialjax.models.cf.bpr import BPR
 from socialjax.models.protocol import Batch
 from socialjax.models.visual.cdl import CDL, ITEMS, MASKED
-from socialjax.models.visual.key_frames import RanksFrames
+from socialjax.models.visual.frame_table import RanksFrames
 from socialjax.ops import sample
-from socialjax.train.optimizers import make_optimizer
 from socialjax.train.parallel import make_runner
-from socialjax.train.state import new_state
+from socialjax.train.step import make_optimizer, new_state
 
 SHARED = {"dim": 4, "hidden": 6, "negatives": 3, "l2": 0.2, "lambda_v": 3.0, "lambda_n": 0.02, "lambda_w": 0.5}
 CASES = {

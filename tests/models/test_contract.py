@@ -16,9 +16,8 @@ from socialjax.models.cf.bpr import BPR
 from socialjax.models.protocol import Model
 from socialjax.models.visual.jifr import JIFR
 from socialjax.models.visual.saers import SAERS
-from socialjax.train.optimizers import make_optimizer
 from socialjax.train.parallel import make_runner
-from socialjax.train.state import new_state
+from socialjax.train.step import make_optimizer, new_state
 from socialjax.worlds import planted
 
 SLOW = pytest.mark.slow

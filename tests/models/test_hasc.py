@@ -16,7 +16,7 @@ from socialjax.models.cf.bpr import BPR
 from socialjax.models.social import hasc_layers
 from socialjax.models.social.hasc import HASC, TABLE_UP_TO
 from socialjax.ops.propagate import diffusion
-from socialjax.run.warm_start import taken_over
+from socialjax.run.saved import taken_over
 
 U, S, C = range(3)
 CASES = {

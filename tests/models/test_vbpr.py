@@ -13,9 +13,8 @@ from socialjax.data.batches import resident
 from socialjax.models.cf.bpr import BPR
 from socialjax.models.visual.images import scaled
 from socialjax.models.visual.vbpr import VBPR
-from socialjax.train.optimizers import make_optimizer
 from socialjax.train.parallel import make_runner
-from socialjax.train.state import new_state
+from socialjax.train.step import make_optimizer, new_state
 
 CASES = {
     "bpr": VBPR(),

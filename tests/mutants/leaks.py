@@ -182,7 +182,7 @@ MUTANTS = (
     ),
     Mutant(
         "labelled-part-shifted",
-        "socialjax/vision/labelled/labelled_pictures.py",
+        "socialjax/vision/labelled/label_tables.py",
         "self.part == PARTS.index(part)",
         "self.part <= PARTS.index(part)",
         ("tests/run/test_sen_fashion.py::test_the_network_learns_from_train_and_is_stopped_by_validation",),

@@ -21,7 +21,7 @@ LOOP = "tests/train/test_loop.py"
 MUTANTS = (
     Mutant(
         "adam-as-adamw",
-        "socialjax/train/optimizers.py",
+        "socialjax/train/step.py",
         '"adam": optax.adam,',
         '"adam": optax.adamw,',
         OPTIMIZERS,
@@ -30,7 +30,7 @@ MUTANTS = (
     ),
     Mutant(
         "rate-halved",
-        "socialjax/train/optimizers.py",
+        "socialjax/train/step.py",
         "[name](learning_rate)",
         "[name](learning_rate / 2)",
         OPTIMIZERS,
@@ -194,7 +194,7 @@ MUTANTS = (
     ),
     Mutant(
         "start-by-shape-alone",
-        "socialjax/run/warm_start.py",
+        "socialjax/run/saved.py",
         'if f"/{at}".endswith(f"/{name}") and shape == leaf.shape]',
         'if f"/{at}".endswith(name) and shape == leaf.shape]',
         ("tests/run/test_warm_start.py::test_a_name_fits_whole_parts_of_a_path_only",),
@@ -343,7 +343,7 @@ MUTANTS = (
     ),
     Mutant(
         "study-reads-stale",
-        "socialjax/run/study/aside.py",
+        "socialjax/run/study/baselines.py",
         "    if codes != {code_digest(experiment.model)}:\n",
         "    if False:\n",
         (

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from socialjax.ops.rows import row_sums
+from socialjax.ops.lookup import row_sums
 
 
 @pytest.mark.parametrize("shape", [(7,), (5, 3), (4, 3, 64), (0, 3), (2, 0)])

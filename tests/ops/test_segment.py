@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from socialjax.ops.segment import segment_max, segment_softmax
+from socialjax.ops.lookup import segment_max, segment_softmax
 
 
 def test_maxima_equal_the_loop_and_are_zero_where_nothing_arrives():

@@ -15,8 +15,8 @@ from socialjax import npz_files
 from socialjax.commands import tables
 from socialjax.eval.tables import escaped, markdown_table
 from socialjax.npz_files import NpzError
+from socialjax.report.gather import HEAD, as_csv
 from socialjax.report.keep import sha256
-from socialjax.report.tidy import HEAD, as_csv
 
 pytestmark = pytest.mark.usefixtures("places")
 

@@ -8,13 +8,13 @@ import pytest
 from socialjax.models.cf.bpr import BPR
 from socialjax.models.cf.fm import FM
 from socialjax.models.cf.svdpp import SVDpp
-from socialjax.report import comparisons, estimates, gather, orders, sparsity, tidy, variations
+from socialjax.report import comparisons, figures, gather
 from socialjax.report.figures import spread
 from socialjax.report.gather import Kept, about, span
 from socialjax.report.keep import without_places
 from socialjax.report.overall import best_of, comparable, legend, notes, overall, reported
-from socialjax.report.paper import Paper, Reported
-from socialjax.run.code_digest import code_digest
+from socialjax.report.papers import Paper, Reported
+from socialjax.run.definitions import code_digest
 from socialjax.run.pictures import blank, save
 
 PAPER = Paper(
@@ -120,9 +120,9 @@ def test_probabilities_have_as_many_digits_as_matter(p, text):
 
 def test_orders_agree_as_counted_by_hand():
     # Of the pairs of (3, 2, 1) and (3, 1, 2), two are alike and one is not: (2 - 1) / 3.
-    assert orders.tau([3, 2, 1], [3, 1, 2]) == pytest.approx(1 / 3)
-    assert orders.tau([1], [2]) is None and orders.tau([1, 1], [1, 2]) is None
-    assert orders.ranks([0.1, 0.3, 0.3, 0.2]) == [4, 1, 1, 3]
+    assert figures.tau([3, 2, 1], [3, 1, 2]) == pytest.approx(1 / 3)
+    assert figures.tau([1], [2]) is None and figures.tau([1, 1], [1, 2]) is None
+    assert figures.ranks([0.1, 0.3, 0.3, 0.2]) == [4, 1, 1, 3]
 
 
 def line(label, sampled, full, guess=None):
@@ -131,7 +131,7 @@ def line(label, sampled, full, guess=None):
         name: {"NDCG@10": {"mean": value, "ci95": None}, "HR@10": 0.5}
         for name, value in (("sampled9-strict", sampled), ("full", full))
     }
-    return orders.Line(label, metrics, {} if guess is None else {"sampled9-strict": {"NDCG@10": guess}})
+    return figures.Line(label, metrics, {} if guess is None else {"sampled9-strict": {"NDCG@10": guess}})
 
 
 NAMES = ["sampled9-strict", "full"]
@@ -139,16 +139,16 @@ NAMES = ["sampled9-strict", "full"]
 
 def test_pairs_that_the_samples_turn_round_are_named():
     some = [line("bpr", 0, 0.01), line("svdpp", 0.75, 0.03), line("diffnet", 0.875, 0.02)]
-    table = orders.sampled_and_full(some, NAMES, "NDCG@10")
+    table = figures.sampled_and_full(some, NAMES, "NDCG@10")
     assert table[0] == ["", "NDCG@10 sampled9-strict", "rank", "NDCG@10 full", "rank"]
     assert [row[::2] for row in table[1:]] == [["bpr", "3", "3"], ["svdpp", "2", "1"], ["diffnet", "1", "2"]]
-    assert orders.taus(some, NAMES) == [
+    assert figures.taus(some, NAMES) == [
         "Kendall's tau between the orders by `sampled9-strict` and by `full`: 3 models, NDCG@10 0.333, HR@10 "
         "not available."
     ]
-    assert orders.swapped(some, NAMES).endswith("way round over all items: diffnet above svdpp.")
-    assert "alike" in orders.swapped(some[:2], NAMES)
-    assert orders.taus(some, NAMES[:1]) == [] and orders.swapped(some, NAMES[:1]) == ""
+    assert figures.swapped(some, NAMES).endswith("way round over all items: diffnet above svdpp.")
+    assert "alike" in figures.swapped(some[:2], NAMES)
+    assert figures.taus(some, NAMES[:1]) == [] and figures.swapped(some, NAMES[:1]) == ""
 
 
 def test_lines_are_reference_lines_and_runs_measured_under_every_protocol():
@@ -156,29 +156,29 @@ def test_lines_are_reference_lines_and_runs_measured_under_every_protocol():
     both = {"sampled9-strict": {"NDCG@10": 0.1}, "full": {"NDCG@10": 0.01}}
     extra = {"references_also": {"popularity": both}, "references_corrected": {"popularity": guesses}}
     measured = kept("bpr", also={"full": {"NDCG@10": {"mean": 0.02, "ci95": None}}}, corrected=guesses, **extra)
-    found = orders.lines(PAPER, [measured, A, kept("bpr-dim=2", also={"other": {}})])
+    found = figures.lines(PAPER, [measured, A, kept("bpr-dim=2", also={"other": {}})])
     assert [(one.label, one.estimates) for one in found] == [("popularity", guesses), ("BPR", guesses)]
-    assert orders.means(found, "full", "NDCG@10") == [0.01, 0.02]
-    assert orders.protocols([measured]) == NAMES
+    assert figures.means(found, "full", "NDCG@10") == [0.01, 0.02]
+    assert figures.protocols([measured]) == NAMES
 
 
 def test_estimates_are_judged_by_their_mean_absolute_errors():
     some = [line("bpr", 0, 0.25, guess=0.5), line("svdpp", 0.75, 0.5, guess=0.5), line("diffnet", 0.1, 0.2)]
-    assert list(estimates.estimated(some)) == ["sampled9-strict"]
+    assert list(comparisons.estimated(some)) == ["sampled9-strict"]
     # Naive: |0 - 0.25| and |0.75 - 0.5|; estimates: |0.5 - 0.25| and 0.
-    said = estimates.summary(some[:2], "sampled9-strict")
+    said = comparisons.summary(some[:2], "sampled9-strict")
     # One of them is too high by .25, of full metrics that sum up to .75.
     assert "reading 0.2500, of the estimate 0.1250, which is too low on 0 of 2 and in the mean by -33% of" in said
     low = [line("bpr", 0, 0.25, guess=0.125), line("svdpp", 0.75, 0.25, guess=0.25)]
-    assert "too low on 1 of 2 and in the mean by 25% of" in estimates.summary(low, "sampled9-strict")
+    assert "too low on 1 of 2 and in the mean by 25% of" in comparisons.summary(low, "sampled9-strict")
     assert said.startswith("Over 2 models: ") and said.endswith("order by `full` 1.000 and not available.")
     reference = dataclasses.replace(line("popularity", 0.5, 0.5, guess=0.5), is_trained=False)
-    both = estimates.summary([reference, *some[:2]], "sampled9-strict")
+    both = comparisons.summary([reference, *some[:2]], "sampled9-strict")
     assert both.startswith("Over 3 lines: ") and both.endswith(said)
-    assert estimates.estimates(some[:2], "sampled9-strict")[1][-2:] == ["-0.2500", "+0.2500"]
-    table, reading = estimates.blocks(some, lambda names: f"[{names}]")
-    assert table.count("\n") == 3 and reading == f"[sampled9-strict, full] {said} {estimates.DIRECTION}"
-    assert list(estimates.blocks(some[2:], str)) == ["No kept run has estimates."]
+    assert comparisons.estimates(some[:2], "sampled9-strict")[1][-2:] == ["-0.2500", "+0.2500"]
+    table, reading = comparisons.blocks(some, lambda names: f"[{names}]")
+    assert table.count("\n") == 3 and reading == f"[sampled9-strict, full] {said} {comparisons.DIRECTION}"
+    assert list(comparisons.blocks(some[2:], str)) == ["No kept run has estimates."]
 
 
 def test_features_are_tested_on_cold_items_where_both_runs_were():
@@ -193,10 +193,10 @@ def test_features_are_tested_on_cold_items_where_both_runs_were():
 
 def test_groups_are_means_over_seeds_and_empty_ones_are_left_out():
     groups = [{"interactions": {"[0, 8)": {"users": 3, "HR@10": hr}, "[8, inf)": {"users": 0}}} for hr in (0.2, 0.4)]
-    table = sparsity.by_sparsity(PAPER, [kept("bpr", groups=groups)], "interactions", "HR@10")
+    table = figures.by_sparsity(PAPER, [kept("bpr", groups=groups)], "interactions", "HR@10")
     # Student's t of one degree of freedom: 12.7062 * 0.141421 / sqrt(2)
     assert table == [["", "[0, 8), 3 users"], ["BPR", "0.3000 ±1.2706"]]
-    assert sparsity.heading("interactions", "HR@10") == "HR@10 by training items of a user"
+    assert figures.heading("interactions", "HR@10") == "HR@10 by training items of a user"
 
 
 def test_variations_hold_the_main_run_and_say_what_else_differs():
@@ -204,15 +204,15 @@ def test_variations_hold_the_main_run_and_say_what_else_differs():
     narrow = kept("diffnet-dim=16", "diffnet", hr=((0.25,),), seeds=(0,), settings={"model": {"dim": 16}})
     runs = [BASE, main, narrow]
     assert [run.swept for run in runs] == ["", "", "dim"] and narrow.base == "diffnet"
-    table = variations.variation(PAPER, runs, "dim", "HR@10")
+    table = comparisons.variation(PAPER, runs, "dim", "HR@10")
     assert table[0] == ["HR@10", "dim 16", "dim 64"]
     assert table[1] == ["DiffNet", "0.2500 ±0.0100 (seeds 0)", "0.5000 ±0.0100 (seeds 0 1)"]
-    assert variations.other_differences(PAPER, runs, "dim") == "Nothing but dim differs within a row."
+    assert comparisons.other_differences(PAPER, runs, "dim") == "Nothing but dim differs within a row."
     main.record["settings"]["model"]["name"] = narrow.record["settings"]["model"]["name"] = "diffnet"
     main.record["settings"]["model"]["feature_l2"] = 0.0  # the other is from before there was such a setting
-    assert variations.other_differences(PAPER, runs, "dim") == "Nothing but dim differs within a row."
+    assert comparisons.other_differences(PAPER, runs, "dim") == "Nothing but dim differs within a row."
     narrow.record["settings"]["model"]["l2"] = 0.5
-    assert variations.other_differences(PAPER, runs, "dim") == "Beside dim, DiffNet also in model.l2."
+    assert comparisons.other_differences(PAPER, runs, "dim") == "Beside dim, DiffNet also in model.l2."
 
 
 def test_reported_figures_stand_beside_ours_of_the_same_protocol_and_width_alone():
@@ -361,5 +361,5 @@ def test_runs_on_altered_files_say_so_below_every_table_and_in_the_csv():
     provenance = {"kind": "real", "files": {}, "published": "altered: d.links"}
     altered = kept("bpr", provenance=provenance)
     assert about([altered]).startswith("d, real data, ALTERED: d.links, ids only; sampled9-strict")
-    assert {line[1] for line in tidy.tidy([altered])} == {"real, ALTERED: d.links"}
-    assert {line[1] for line in tidy.tidy([kept("bpr")])} == {"real"}
+    assert {line[1] for line in gather.tidy([altered])} == {"real, ALTERED: d.links"}
+    assert {line[1] for line in gather.tidy([kept("bpr")])} == {"real"}

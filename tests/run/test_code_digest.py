@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from socialjax import models
-from socialjax.run.code_digest import ROOT, code_digest, digest
+from socialjax.run.definitions import ROOT, code_digest, digest
 
 MODEL = '''"""A model."""
 import dataclasses

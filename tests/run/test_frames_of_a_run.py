@@ -12,7 +12,7 @@ from socialjax.data import sources
 from socialjax.data.sources import DataSettings
 from socialjax.models.cf.bpr import BPR
 from socialjax.models.visual.jifr import JIFR
-from socialjax.run import measure, shown, warm_start
+from socialjax.run import measure, saved, shown
 from socialjax.run.execute import main
 from socialjax.run.settings import Definition, EvalSettings, Experiment
 from socialjax.train.checkpoint import read_best
@@ -76,7 +76,7 @@ def test_the_result_has_key_frames_with_chance_beside_them(finished):
 def test_it_starts_from_a_finished_bpr_and_draws_the_rest(finished, films, places):
     model, data = JIFR(dim=4, visual_dim=3), sources.load(DataSettings(name="films", dir=films))
     fresh = model.init(jax.random.key(5), model.prepare(data))
-    taken = warm_start.from_run(finished / "bpr", 0)(fresh)
+    taken = saved.from_run(finished / "bpr", 0)(fresh)
     theirs, _ = read_best(finished / "bpr" / "seed_0" / "checkpoints")
     for name in ("users", "items", "item_bias"):
         np.testing.assert_array_equal(taken[name], theirs[name])

@@ -22,8 +22,8 @@ from socialjax.run.settings import Definition, EvalSettings, Experiment
 from socialjax.run.study import baselines
 from socialjax.run.study.settings import Arguments, Setting, Study
 from socialjax.run.tuning import halving, trials
-from socialjax.run.tuning.ledger import Ledger
 from socialjax.run.tuning.search import Search
+from socialjax.run.tuning.trials import Ledger
 from socialjax.train.checkpoint import read_best
 from socialjax.train.settings import METRIC, TrainSettings
 from socialjax.worlds import frames, planted

@@ -8,8 +8,8 @@ import pytest
 
 from experiments import jifr_video
 from socialjax.vision import frame_features as features
+from socialjax.vision.feature_maps import Pretrained
 from socialjax.vision.key_frames import video
-from socialjax.vision.pretrained import Pretrained
 
 pytestmark = [
     pytest.mark.usefixtures("logging_as_before"),

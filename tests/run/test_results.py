@@ -11,9 +11,9 @@ import pytest
 from socialjax.data.sources import DataSettings
 from socialjax.models import BPR
 from socialjax.run import results
-from socialjax.run.code_digest import code_digest
+from socialjax.run.definitions import code_digest
 from socialjax.run.settings import EvalSettings, Experiment
-from socialjax.run.study.aside import stale
+from socialjax.run.study.baselines import stale
 from socialjax.train.settings import TrainSettings
 from socialjax.worlds import planted
 

@@ -13,15 +13,14 @@ from PIL import Image
 from experiments import saers_amazon_fashion
 from socialjax.data.errors import DataError
 from socialjax.data.sets.amazon_fashion import FILE
-from socialjax.report.finished import finished
+from socialjax.report.gather import finished
 from socialjax.report.saers_page import how_sure, report
 from socialjax.vision import catalogue_attributes
 from socialjax.vision.catalogue import own
 from socialjax.vision.catalogue_attributes import valid_on
 from socialjax.vision.small_cnn import SmallCNN
-from socialjax.worlds.garment_catalogue import made
 from socialjax.worlds.garment_pictures import NAMES
-from socialjax.worlds.garments import garment_world, garments
+from socialjax.worlds.garments import garment_world, garments, made
 
 pytestmark = [
     pytest.mark.usefixtures("logging_as_before"),

@@ -8,11 +8,11 @@ import pytest
 from PIL import Image
 
 from experiments import sen_fashion
-from socialjax.report.sen_page import BARS, missed
+from socialjax.report.sen import BARS, missed
 from socialjax.vision.backbones.pictures import Preparation
+from socialjax.vision.feature_maps import Pretrained
 from socialjax.vision.labelled import photos, sources
 from socialjax.vision.labelled.photos import Photos, product
-from socialjax.vision.pretrained import Pretrained
 
 pytestmark = pytest.mark.usefixtures("logging_as_before")
 SIDE = 16

@@ -10,9 +10,8 @@ from socialjax.data import sources
 from socialjax.models.cf.bpr import BPR
 from socialjax.models.cf.svdpp import SVDpp
 from socialjax.run.execute import run
-from socialjax.run.saved import read_settings
+from socialjax.run.saved import from_run, read_settings, taken_over
 from socialjax.run.settings import Definition, EvalSettings, Experiment
-from socialjax.run.warm_start import from_run, taken_over
 from socialjax.train.checkpoint import CheckpointError, read_best
 from socialjax.train.settings import TrainSettings
 

@@ -5,9 +5,8 @@ import numpy as np
 import pytest
 
 from socialjax.models import BPR, DiffNet
-from socialjax.train.optimizers import make_optimizer
 from socialjax.train.parallel import make_runner
-from socialjax.train.state import new_state
+from socialjax.train.step import make_optimizer, new_state
 
 STEPS, BATCH = 20, 32
 # Smaller starts make gradients that almost cancel, and Adam, which divides by their size, makes rounding visible.

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from socialjax.vision.backbones import BACKBONES
-from socialjax.vision.backbones.depthwise import DepthwiseConv, grouped, shifted
-from socialjax.vision.backbones.layers import average_to
+from socialjax.vision.backbones.layers import DepthwiseConv, average_to, grouped, shifted
 from socialjax.vision.backbones.pictures import Preparation, prepared, resize_weights
 from socialjax.vision.backbones.weights import places, variables_of
 

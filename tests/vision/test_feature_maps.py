@@ -9,9 +9,7 @@ import pytest
 
 from socialjax.data.errors import DataError
 from socialjax.vision.backbones.pictures import Preparation
-from socialjax.vision.feature_maps import digest_of, feature_maps
-from socialjax.vision.pretrained import Pretrained
-from socialjax.vision.shards import in_shards
+from socialjax.vision.feature_maps import Pretrained, digest_of, feature_maps, in_shards
 
 
 class Colours(nn.Module):

@@ -12,11 +12,10 @@ from PIL import Image
 from socialjax.data.errors import DataError
 from socialjax.vision import frame_features as module
 from socialjax.vision.backbones.pictures import Preparation, prepared
+from socialjax.vision.feature_maps import PACKAGES, Pretrained
 from socialjax.vision.frame_features import frame_features
 from socialjax.vision.key_frames import video
-from socialjax.vision.key_frames.collect import frames_of
-from socialjax.vision.key_frames.extract import FrameSettings
-from socialjax.vision.pretrained import PACKAGES, Pretrained
+from socialjax.vision.key_frames.collect import FrameSettings, frames_of
 from socialjax.worlds.picture_world import film
 
 pytestmark = pytest.mark.skipif(not importlib.util.find_spec("av"), reason='needs PyAV: pip install -e ".[video]"')

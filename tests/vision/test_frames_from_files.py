@@ -12,9 +12,8 @@ from PIL import Image
 
 from socialjax.data.errors import DataError
 from socialjax.vision.key_frames import collect, video
-from socialjax.vision.key_frames.collect import frames_of
+from socialjax.vision.key_frames.collect import FrameSettings, frames_of, key_frames_of
 from socialjax.vision.key_frames.cuts import find_cuts
-from socialjax.vision.key_frames.extract import FrameSettings, key_frames_of
 from socialjax.worlds.clips import clip
 
 needs_av = pytest.mark.skipif(not importlib.util.find_spec("av"), reason='needs PyAV: pip install -e ".[video]"')

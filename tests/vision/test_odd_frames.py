@@ -12,9 +12,8 @@ from PIL import Image
 
 from socialjax.data.errors import DataError
 from socialjax.train.signals import Interrupted
-from socialjax.vision.key_frames import collect, extract, video
-from socialjax.vision.key_frames.collect import frames_of
-from socialjax.vision.key_frames.extract import FrameSettings
+from socialjax.vision.key_frames import collect, video
+from socialjax.vision.key_frames.collect import FrameSettings, frames_of
 
 pytestmark = pytest.mark.skipif(not importlib.util.find_spec("av"), reason='needs PyAV: pip install -e ".[video]"')
 SETTINGS = FrameSettings(at_most=2, width=32, small_width=32)
@@ -197,7 +196,7 @@ def test_what_is_no_fault_of_the_file_is_raised(folder, tmp_path, monkeypatch, p
     def read(*_, **__):
         raise problem
 
-    monkeypatch.setattr(extract.video, "read", read)
+    monkeypatch.setattr(collect.video, "read", read)
     with pytest.raises(type(problem)):
         frames_of(folder, SETTINGS, tmp_path / "cache", progress=False)
 
@@ -215,4 +214,4 @@ def test_each_ending_has_a_format_that_is_there():
     av = video.require_av()
     for name in {*video.DEMUXERS.values(), *(mark[0] for mark in video.MARKS)}:
         assert av.format.ContainerFormat(name, "r").is_input
-    assert set(video.DEMUXERS) == extract.VIDEOS | extract.IMAGES
+    assert set(video.DEMUXERS) == collect.VIDEOS | collect.IMAGES

@@ -9,7 +9,7 @@ from PIL import Image
 
 from socialjax.data.errors import DataError
 from socialjax.data.schema import Provenance
-from socialjax.vision.labelled.labelled_pictures import LabelledPictures
+from socialjax.vision.labelled.label_tables import LabelledPictures
 from socialjax.vision.labelled.picture_stream import Augment, evaluation_batches, training_batches
 
 N, SIZE = 20, 16

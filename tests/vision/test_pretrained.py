@@ -12,7 +12,7 @@ import pytest
 from socialjax.data.errors import DataError
 from socialjax.data.formats.tensor_files import read_tensors
 from socialjax.vision.backbones.pictures import prepared
-from socialjax.vision.pretrained import packaged, pretrained
+from socialjax.vision.feature_maps import packaged, pretrained
 
 LITE0 = "efficientnet_lite0"
 ESPRESSO, CATS = 967, range(281, 286)  # of ImageNet's 1,000 classes: the domestic cats from tabby to Egyptian cat
@@ -54,7 +54,7 @@ def test_a_changed_package_and_the_weights_of_another_network_are_refused(tmp_pa
     with path.open("r+b") as file:
         file.seek(-4, 2)
         file.write(b"\x00\x00\x80\x3f")
-    monkeypatch.setattr("socialjax.vision.pretrained.packaged", lambda _: path)
+    monkeypatch.setattr("socialjax.vision.feature_maps.packaged", lambda _: path)
     with pytest.raises(DataError, match="wanted the file with sha256 5793"):
         pretrained(LITE0)
     assert len(pretrained(LITE0, path, classes=0).variables["params"]) == 18  # stem, 16 blocks, head; one's own file
@@ -67,6 +67,6 @@ def test_errors_say_what_to_give(monkeypatch, tmp_path):
         pretrained("vgg16")
     with pytest.raises(DataError, match="cannot be read"):
         pretrained("vgg16", tmp_path / "missing.pth")
-    monkeypatch.setattr("socialjax.vision.pretrained.PACKAGES", {LITE0: ("no-such-package-of-ours", ".pth", "")})
+    monkeypatch.setattr("socialjax.vision.feature_maps.PACKAGES", {LITE0: ("no-such-package-of-ours", ".pth", "")})
     with pytest.raises(DataError, match=r'got 0 of them; install it with pip install "socialjax\[vision\]"'):
         pretrained(LITE0)

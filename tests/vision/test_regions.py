@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from socialjax.vision import regions
+from socialjax.vision import accuracy
 
 SIDE = 32  # boxes lie on this grid, so that counting its pixels is exact
 NONE = (np.nan,) * 4
@@ -41,7 +41,7 @@ def test_points_inside_equals_looking_at_each_cell():
             for y, x in best
         ]
         wanted.append(np.mean(hits) if hits else 0.0)
-    np.testing.assert_allclose(regions.points_inside(maps, boxes), wanted)
+    np.testing.assert_allclose(accuracy.points_inside(maps, boxes), wanted)
     assert wanted[3] == 0 and 0 < np.mean(wanted) < 1
 
 
@@ -49,17 +49,17 @@ def test_transposed_axes_miss():
     maps = np.zeros((1, 8, 8), np.float32)
     maps[0, 1, 6] = 1  # row 1, column 6: above, right
     box = np.array([[[0.7, 0.1, 0.9, 0.3]]])
-    assert regions.points_inside(maps, box) == 1
-    assert regions.points_inside(maps.transpose(0, 2, 1), box) == 0
+    assert accuracy.points_inside(maps, box) == 1
+    assert accuracy.points_inside(maps.transpose(0, 2, 1), box) == 0
 
 
 def test_chance_is_the_share_of_pixels_in_any_box():
     boxes = some_boxes(np.random.default_rng(1), 30, 3)
     wanted = [np.any([pixels(b) for b in truth], axis=0).mean() for truth in boxes]
-    np.testing.assert_allclose(regions.covered(boxes), wanted, atol=1e-12)
+    np.testing.assert_allclose(accuracy.covered(boxes), wanted, atol=1e-12)
     # Two boxes of a quarter that share half of each; one outside of the picture counts for its part inside.
     two = [[0, 0, 0.5, 0.5], [0.25, 0, 0.75, 0.5]], [[-1, 0, 0.5, 2], NONE]
-    np.testing.assert_allclose(regions.covered(np.array(two)), [0.375, 0.5])
+    np.testing.assert_allclose(accuracy.covered(np.array(two)), [0.375, 0.5])
 
 
 def test_best_overlap_equals_counting_pixels():
@@ -69,7 +69,7 @@ def test_best_overlap_equals_counting_pixels():
     for mine, truth in zip(found, boxes):
         a = pixels(mine)
         wanted.append(max((a & pixels(b)).sum() / (a | pixels(b)).sum() for b in truth if not np.isnan(b[0])))
-    np.testing.assert_allclose(regions.best_overlap(found, boxes), wanted, atol=1e-12)
+    np.testing.assert_allclose(accuracy.best_overlap(found, boxes), wanted, atol=1e-12)
 
 
 def test_a_box_put_anywhere_overlaps_as_the_mean_over_places_says():
@@ -81,7 +81,7 @@ def test_a_box_put_anywhere_overlaps_as_the_mean_over_places_says():
         width, height = min(x + 0.25, 1) - max(x, 0.5), min(y + 0.5, 1) - max(y, 0.5)
         both = max(width, 0) * max(height, 0)
         wanted.append(both / (0.125 + 0.25 - both))
-    got = regions.overlap_anywhere(found, truth)
+    got = accuracy.overlap_anywhere(found, truth)
     assert got[0] == pytest.approx(np.mean(wanted), rel=0.1)
     assert got[1] == pytest.approx(0.25)  # the whole picture has one place
 
@@ -93,13 +93,13 @@ def test_mass_inside_equals_summing_pixels_and_an_even_map_gets_chance():
     for values, mask in zip(maps, masks):
         large = np.repeat(np.repeat(values, 2, axis=0), 2, axis=1)
         wanted.append((large * mask).sum() / large.sum())
-    mass, chance = regions.mass_inside(maps, masks)
+    mass, chance = accuracy.mass_inside(maps, masks)
     np.testing.assert_allclose(mass, wanted)
     np.testing.assert_allclose(chance, [mask.mean() for mask in masks])
     # Sizes that do not divide each other: pixels are shared among cells.
-    even, chance = regions.mass_inside(np.ones((5, 5, 7)), masks)
+    even, chance = accuracy.mass_inside(np.ones((5, 5, 7)), masks)
     np.testing.assert_allclose(even, chance)
-    assert np.isnan(regions.mass_inside(np.zeros((1, 4, 6)), masks[:1])[0])
+    assert np.isnan(accuracy.mass_inside(np.zeros((1, 4, 6)), masks[:1])[0])
 
 
 def test_regions_pools_the_classes_that_are_there_and_leaves_out_what_has_no_box():
@@ -109,7 +109,7 @@ def test_regions_pools_the_classes_that_are_there_and_leaves_out_what_has_no_box
     maps = np.zeros((5, 1, 4, 4), np.float32)
     maps[0, 0, 0, 0] = maps[1, 0, 0, 3] = 1  # inside; outside; the third is empty
     found = np.array([[corner], [[0.5, 0.5, 0.75, 1]], [[0, 0, 1, 1]], [corner], [corner]], np.float32)
-    result = regions.regions(
+    result = accuracy.regions(
         labels, maps, found, boxes, ["sleeve"], [("none", "short", "long")], absent={"sleeve": ["none"]}
     )["sleeve"]
     pooled = result["pooled"]
@@ -121,13 +121,13 @@ def test_regions_pools_the_classes_that_are_there_and_leaves_out_what_has_no_box
     assert result["classes"]["none"]["pointing"] == 0 and result["classes"]["short"]["pointing"] == 1
     # A box that is always the whole picture earns its own line and no more.
     whole = np.broadcast_to(np.array([0.0, 0, 1, 1]), found.shape)
-    lazy = regions.regions(labels, maps, whole, boxes, ["sleeve"], [("none", "short", "long")])["sleeve"]["pooled"]
+    lazy = accuracy.regions(labels, maps, whole, boxes, ["sleeve"], [("none", "short", "long")])["sleeve"]["pooled"]
     assert lazy["iou"] == lazy["iou_whole"] == lazy["iou_anywhere"] and lazy["iou_half"] == 0
 
 
 def test_regions_without_pictures_gives_counts_alone_and_an_unknown_class_is_refused():
     empty = np.zeros((2, 1, 4, 4)), np.zeros((2, 1, 4)), np.full((2, 1, 1, 4), np.nan)
-    found = regions.regions(np.zeros((2, 1), int), *empty, ["toe"], [("round", "open")])
+    found = accuracy.regions(np.zeros((2, 1), int), *empty, ["toe"], [("round", "open")])
     assert found["toe"]["pooled"] == {"pictures": 0, "empty": 0}
     with pytest.raises(ValueError, match=r"'toe' has no class \['none'\]; it has round, open"):
-        regions.regions(np.zeros((2, 1), int), *empty, ["toe"], [("round", "open")], absent={"toe": ["none"]})
+        accuracy.regions(np.zeros((2, 1), int), *empty, ["toe"], [("round", "open")], absent={"toe": ["none"]})

@@ -6,9 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from socialjax.vision.key_frames.choose import key_frames, sharpness
-from socialjax.vision.key_frames.cuts import CutSettings, find_cuts
-from socialjax.vision.key_frames.differences import colour_distance, moved_difference, signature
+from socialjax.vision.key_frames.cuts import (
+    CutSettings,
+    colour_distance,
+    find_cuts,
+    key_frames,
+    moved_difference,
+    sharpness,
+    signature,
+)
 from socialjax.worlds.clips import HEIGHT, WIDTH, clip
 
 REAL = {"mov_bbb": [95], "bikes": [30, 76, 137, 187, 242], "cockatoo": []}

@@ -9,9 +9,8 @@ import pytest
 from socialjax.data.errors import DataError
 from socialjax.data.schema import Dataset, Frames, Provenance, interactions
 from socialjax.vision.key_frames import video
-from socialjax.vision.key_frames.collect import FrameTable, frames_of
+from socialjax.vision.key_frames.collect import DEFAULT, FrameTable, frames_of
 from socialjax.vision.key_frames.cuts import find_cuts
-from socialjax.vision.key_frames.extract import DEFAULT
 from socialjax.worlds import picture_world
 from socialjax.worlds.drawn_pictures import STYLES, draw
 from socialjax.worlds.frames import FramesWorld

@@ -1,6 +1,8 @@
 """The TFDS form of a data set: `array_record` files without TensorFlow, one record of columns for each part."""
 
 import contextlib
+import errno
+import hashlib
 import io
 import json
 import logging
@@ -11,9 +13,74 @@ import numpy as np
 import tensorflow_datasets as tfds
 from array_record.python.array_record_module import ArrayRecordReader
 
-from socialjax.data.builders import sealed, threads
-from socialjax.data.builders.sealed import DamagedError
+from socialjax import address_space
 from socialjax.data.schema import PARTS, Attributes, Dataset, FrameLikes, Frames, Interactions, Links, Provenance
+from socialjax.whole import whole
+
+THREADS = 64  # of its one pool, made with the first reader whatever is read
+ARENA = 64 << 20  # bytes of address space that glibc sets aside for threads' own allocations, for up to 8 a core
+SLACK = 128 << 20  # an arena is cut from twice its size; measured with 64 threads on 2 cores: 1,502 MB in all
+
+
+def check_room() -> None:
+    """Raises OSError (ENOMEM) where a limit on the address space, as of `ulimit -v`, leaves too little for them."""
+    if (room := address_space.left()) is None:
+        return
+    left, limit = room
+    wanted = THREADS * address_space.stack_bytes() + min(THREADS, 8 * (os.cpu_count() or 1)) * ARENA + SLACK
+    if left < wanted:
+        raise OSError(
+            errno.ENOMEM,
+            f"array_record's {THREADS} threads want {wanted >> 20} MB of address space, and {left >> 20} are left of "
+            f"the {limit >> 20} MB that ulimit -v allows",
+        )
+
+
+SUMS = "SHA256SUMS"
+
+
+class DamagedError(ValueError):
+    """A folder that is not as it was written, or was not written by us: the file, and what is wrong with it."""
+
+
+def seal(folder: Path) -> None:
+    """Writes the checksums of all files of `folder`."""
+    with whole(folder / SUMS) as temporary:
+        temporary.write_bytes(_as_text(_sums(folder)))
+
+
+def check(folder: Path) -> list[str]:
+    """The names of the files of a sealed folder, sorted. Raises DamagedError that names the files which are others."""
+    path = folder / SUMS
+    if not path.is_file():
+        raise DamagedError(f"{path} is missing")
+    sealed, sums = path.read_bytes(), _sums(folder)
+    if sealed == _as_text(sums):
+        return sorted(sums)
+    lines = (line.split("  ", 1) for line in sealed.decode("utf-8", "replace").splitlines())
+    before = {line[1]: line[0] for line in lines if len(line) == 2}
+    differ = sorted(name for name in {*before, *sums} if before.get(name) != sums.get(name))
+    # A name that is not there comes from a damaged line, as does a line of another length.
+    there = [name for name in differ if name in sums]
+    raise DamagedError(f"{', '.join(there or differ or [SUMS])}: not as {SUMS} has it, or {SUMS} is damaged")
+
+
+def _sums(folder: Path) -> dict[str, str]:
+    """{name: sha256} of everything in `folder` but the checksums themselves."""
+    sums = {}
+    for path in sorted(folder.iterdir()):
+        if path.name == SUMS:
+            continue
+        if path.is_symlink() or not path.is_file():
+            raise DamagedError(f"{path.name}: no regular file")
+        with open(path, "rb") as content:
+            sums[path.name] = hashlib.file_digest(content, "sha256").hexdigest()
+    return sums
+
+
+def _as_text(sums: dict[str, str]) -> bytes:
+    return "".join(f"{sums[name]}  {name}\n" for name in sorted(sums)).encode()
+
 
 PAIR_COLUMNS = ("user", "item", "value", "time")
 LINK_COLUMNS = ("follower", "followee")
@@ -77,7 +144,7 @@ class ColumnsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         tfds.disable_progress_bar()
         with _quiet():
             self.download_and_prepare()
-        sealed.seal(Path(self.data_path))
+        seal(Path(self.data_path))
         return str(self.data_path)
 
 
@@ -94,8 +161,8 @@ def read_records(folder: str | os.PathLike) -> tuple[dict[str, dict[str, np.ndar
     the file describes.
     """
     folder = Path(folder)
-    threads.check_room()
-    names = sealed.check(folder)
+    check_room()
+    names = check(folder)
     described = json.loads((folder / "metadata.json").read_text())
     features = _features_of(folder / "features.json")
     records = {}

@@ -1,6 +1,7 @@
 """Pairs and links out of text files whose ids are whole numbers, as published sets have them."""
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,8 +9,87 @@ import numpy as np
 
 from socialjax.data.errors import DataError
 from socialjax.data.formats.file_bytes import read_bytes
-from socialjax.data.formats.text_tables import read_table
+from socialjax.data.formats.text_tables import Table, read_table
 from socialjax.data.schema import Interactions, Links, interactions
+
+
+@dataclasses.dataclass(frozen=True)
+class Ids:
+    """The distinct ids of one kind, sorted: keys i64[n] when all are plain integers, else UTF-8 bytes S[n].
+
+    codes: for each column that was read, the place of its fields in `keys`, i64[N].
+    """
+
+    kind: str
+    keys: np.ndarray
+    codes: tuple[np.ndarray, ...]
+    columns: tuple[tuple[Table, int], ...]
+
+    @property
+    def are_integers(self) -> bool:
+        return self.keys.dtype.kind == "i"
+
+
+@dataclasses.dataclass(frozen=True)
+class Rows:
+    """Where ids went: code -> row number i64[n] (-1 is dropped), the number of rows, names U[size] or None if kept."""
+
+    of_code: np.ndarray
+    size: int
+    names: np.ndarray | None
+
+    def find(self, table: Table, column: int, kind: str) -> np.ndarray:
+        """Row numbers i64[N] of the ids in a column of another table, -1 for those that have none."""
+        if self.names is None:
+            value, _ = table.whole_numbers(column)
+            return np.where(table.is_id(column) & (value < self.size), value, -1)
+        names = np.char.encode(self.names, "utf-8")
+        order = np.argsort(names, kind="stable")
+        words = table.words(column, kind)
+        place = np.minimum(np.searchsorted(names[order], words), len(names) - 1)
+        return np.where(names[order[place]] == words, order[place], -1)
+
+
+def collect(kind: str, columns: list[tuple[Table, int]]) -> Ids:
+    """All ids of one kind (user, item) in the given columns of tables. Raises DataError for empty ones."""
+    if all(table.is_id(column).all() for table, column in columns):
+        parts = [table.ids(column, kind) for table, column in columns]
+    else:
+        parts = [table.words(column, kind) for table, column in columns]
+    keys, codes = np.unique(np.concatenate(parts), return_inverse=True)
+    return Ids(kind, keys, tuple(np.split(codes, np.cumsum([len(part) for part in parts])[:-1])), tuple(columns))
+
+
+def assign(ids: Ids, codes: list[np.ndarray], feature_rows: int | None) -> Rows:
+    """Row numbers for the ids whose `codes` are given.
+
+    Integers are kept as row numbers when there is a feature table (feature_rows), or when they are dense: the
+    smallest is 0 and at least half of the numbers up to the largest occur. All others are compacted in sorted order,
+    and the file's ids become names. Raises DataError for ids that a feature table has no row for.
+    """
+    used = np.zeros(len(ids.keys), bool)
+    used[np.concatenate(codes)] = True
+    keys = ids.keys[used]
+    if feature_rows is not None:
+        if not ids.are_integers or (len(keys) and keys[-1] >= feature_rows):
+            raise _without_features(ids, feature_rows)
+        return Rows(np.where(used, ids.keys, -1), feature_rows, None)
+    if ids.are_integers and len(keys) and keys[0] == 0 and 2 * len(keys) > keys[-1]:
+        return Rows(np.where(used, ids.keys, -1), int(keys[-1]) + 1, None)
+    names = keys.astype(str) if ids.are_integers else np.char.decode(keys, "utf-8")
+    return Rows(np.where(used, np.cumsum(used) - 1, -1), len(keys), names)
+
+
+def _without_features(ids: Ids, feature_rows: int) -> DataError:
+    """The message about the first id that has no row in the feature table."""
+    wanted = f"the number of one of the {feature_rows} rows of the {ids.kind} features"
+    advice = f"number the {ids.kind}s as the rows of the table, or take the table away"
+    misfits = (
+        (table, column, table.is_id(column) & (table.whole_numbers(column)[0] < feature_rows))
+        for table, column in ids.columns
+    )
+    table, column, fits = next(misfit for misfit in misfits if not misfit[2].all())
+    return table.error(int(fits.argmin()), column, wanted, advice)
 
 
 def read_pairs(path: Path, checksums: dict[str, str], lowest: int = 0) -> Interactions:

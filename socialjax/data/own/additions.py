@@ -1,12 +1,15 @@
 """What loaders add to the pairs: feature tables, and validation made from train when no file gives it."""
 
 import dataclasses
+import re
 from pathlib import Path
 
 import numpy as np
 
+from socialjax.data.errors import DataError
 from socialjax.data.formats.feature_files import parse_features
-from socialjax.data.formats.file_bytes import find, read_bytes
+from socialjax.data.formats.file_bytes import FileBytes, find, read_bytes
+from socialjax.data.formats.text_tables import clean_text
 from socialjax.data.schema import Dataset
 from socialjax.data.split import hold_out_validation
 
@@ -46,3 +49,71 @@ def stated(data: Dataset, *repairs: str) -> Dataset:
     """`data` with more repairs in its provenance."""
     provenance = dataclasses.replace(data.provenance, repairs=(*data.provenance.repairs, *repairs))
     return dataclasses.replace(data, provenance=provenance)
+
+
+LONGEST_TITLE = 200  # characters; longer ones are cut, since every entry of an array of text is as wide as the longest
+
+
+def read_titles(file: FileBytes) -> dict[str, str]:
+    """Item id -> title; the first line of an id counts. Raises DataError for a line without a separator."""
+    titles: dict[str, str] = {}
+    for number, line in enumerate(clean_text(file).decode("utf-8").split("\n"), start=1):
+        line = line.strip(" ")
+        if not line.strip():
+            continue
+        separator = next((mark for mark in "\t, " if mark in line), None)
+        if separator is None:
+            raise DataError(
+                f"{file.path}, line {number}: wanted an item id and a title parted by a tab, a comma or a blank, "
+                f"got {line[:40]!r}; add the title or drop the line"
+            )
+        item, title = line.split(separator, 1)
+        titles.setdefault(_unquoted(item), _unquoted(title)[:LONGEST_TITLE])
+    return titles
+
+
+def _unquoted(text: str) -> str:
+    text = text.strip()
+    if len(text) >= 2 and text[0] == text[-1] == '"':
+        text = text[1:-1].replace('""', '"')
+    return text
+
+
+def read_negatives(folder: Path, data: Dataset) -> tuple[np.ndarray, np.ndarray, str] | None:
+    """(user i32[N], item i32[N], file name), or None when the folder has no such file; plain or .gz.
+
+    A line is `(user,item)` or `user`, then the negatives, parted by tabs, commas or blanks. Ids are those of the other
+    files. Raises DataError for an id that is not in the data set.
+    """
+    path = find(Path(folder), f"{data.name}.test.negative")
+    if path is None:
+        return None
+    users, items = _numbers(data.user_names, data.num_users), _numbers(data.item_names, data.num_items)
+    user, item = [], []
+    for number, line in enumerate(read_bytes(path).data.decode(errors="replace").splitlines(), 1):
+        first, *rest = re.findall(r"\([^)]*\)|[^\s,]+", line) or [""]
+        if not first:
+            continue
+        try:
+            drawn = [items(field) for field in rest]
+            user += [users(first.strip("()").split(",")[0].strip())] * len(drawn)
+        except (KeyError, ValueError) as error:
+            raise DataError(
+                f"{path}, line {number}: wanted a user and items of the data set, got {error}; "
+                "write the ids as in the files of pairs"
+            ) from None
+        item += drawn
+    return np.array(user, np.int32), np.array(item, np.int32), path.name
+
+
+def _numbers(names: np.ndarray | None, size: int):
+    """Function from an id of the file to our number."""
+    if names is not None:
+        return {str(name): row for row, name in enumerate(names)}.__getitem__
+
+    def number(text: str) -> int:
+        if not 0 <= int(text) < size:
+            raise ValueError(f"{text!r}, beyond 0..{size - 1}")
+        return int(text)
+
+    return number

@@ -3,17 +3,274 @@
 import dataclasses
 import math
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
+
+import numpy as np
 
 from socialjax.data import split as splits
 from socialjax.data import validate
 from socialjax.data.errors import DataError
-from socialjax.data.formats.pairs_files import memory_named
+from socialjax.data.formats.file_bytes import find, read_bytes
+from socialjax.data.formats.pairs_files import Rows, as_float32, assign, collect, memory_named
+from socialjax.data.formats.text_tables import Table, read_table
 from socialjax.data.own import ngcf
-from socialjax.data.own.additions import stated, with_validation
-from socialjax.data.own.folder_columns import Choice, read_columns
-from socialjax.data.own.folder_files import pairs_paths
-from socialjax.data.schema import Dataset, no_interactions
+from socialjax.data.own.additions import FEATURE_FILES, SOCIAL_FILE, read_features, read_titles, stated, with_validation
+from socialjax.data.schema import Dataset, Interactions, Links, Provenance, interactions, no_interactions, pair_keys
+from socialjax.data.split import k_core as core_of
+from socialjax.data.validate import first_of_each
+
+ENDINGS = ("rating", "csv", "tsv", "txt")
+PART_NAMES = {"train": "train", "validation": "val", "test": "test"}
+USER = frozenset("user user_id userid uid u reviewer reviewerid reviewer_id customer customer_id".split())
+ITEM = frozenset(
+    "item item_id itemid iid i product product_id asin parent_asin movie movieid movie_id business business_id "
+    "artist artist_id artistid book book_id song song_id track track_id video video_id image image_id photo".split()
+)
+VALUE = frozenset("value rating score stars overall weight count plays label".split())
+TIME = frozenset("time timestamp ts unixtime unix_time unixreviewtime".split())
+FOLLOWER = frozenset("follower follower_id source from trustor truster user1".split())
+OWNER = frozenset("owner owner_id creator creator_id author author_id uploader uploader_id by".split())
+FOLLOWEE = frozenset("followee followee_id followed friend friend_id friendid target to trustee user2".split())
+
+
+class PairsTable(NamedTuple):
+    """One file of pairs: the table, where its ids stand, value f32[N] and time i64[N] if there, what to state."""
+
+    table: Table
+    user: int
+    item: int
+    value: np.ndarray | None
+    time: np.ndarray | None
+    stated: tuple[str, ...]
+
+
+def pairs_paths(folder: Path, name: str, wants_split: bool) -> dict[str, Path]:
+    """`{train, validation?, test}` when the folder has the parts, else `{"all": path}`.
+
+    wants_split: a split was asked for, so the unsplit file is meant. Raises DataError when files lack or compete.
+    """
+    parts = {part: _one(folder, f"{name}.{short}") for part, short in PART_NAMES.items()}
+    parts = {part: path for part, path in parts.items() if path is not None}
+    whole = _one(folder, name)
+    if wants_split and whole is None and parts:
+        raise DataError(f"{folder}: a split was asked for, but the files are split already; leave the split at 'auto'")
+    if whole is not None and (wants_split or not parts):
+        return {"all": whole}
+    if {"train", "test"} <= set(parts):
+        return parts
+    state = f"got {', '.join(path.name for path in parts.values()) or 'none of them'}"
+    raise DataError(
+        f"{folder}{'' if Path(folder).is_dir() else ' is not a folder'}: wanted {name}.train.rating and "
+        f"{name}.test.rating, or one file {name}.rating ({', '.join(ENDINGS)}; each plain or .gz), {state}; "
+        "check the folder and the name"
+    )
+
+
+def read_pairs_table(path: Path, checksums: dict[str, str]) -> PairsTable:
+    """`user item [value [time]]`, or any order under a header that names the columns."""
+    file = read_bytes(path)
+    checksums[path.name] = file.sha256
+    table = read_table(file, (2, 4), (USER, ITEM, VALUE, TIME), header=True)
+    places = {"user": 0, "item": 1, "value": 2, "time": 3}
+    stated = []
+    if table.header:
+        places = _places(table, {"user": USER, "item": ITEM, "value": VALUE, "time": TIME})
+        ignored = [title for place, title in enumerate(table.header) if place not in places.values()]
+        stated.append(f"line 1 of {path.name} read as a header: {', '.join(table.header)}")
+        if ignored:
+            stated.append(f"columns of {path.name} not used: {', '.join(ignored)}")
+    has = {role: role in places and places[role] < table.num_columns for role in ("value", "time")}
+    value = as_float32(table.numbers(places["value"], "a value"), path) if has["value"] else None
+    time = table.seconds(places["time"]) if has["time"] else None
+    return PairsTable(table, places["user"], places["item"], value, time, tuple(stated))
+
+
+def read_links_table(path: Path, checksums: dict[str, str]) -> tuple[Table, int, int]:
+    """`follower followee [anything]`: the table and where the two stand, which a header may swap."""
+    file = read_bytes(path)
+    checksums[path.name] = file.sha256
+    table = read_table(file, (2, 4), (FOLLOWER | USER, FOLLOWEE | USER), header=True)
+    places = _places(table, {"follower": FOLLOWER, "followee": FOLLOWEE}) if table.header else {}
+    return table, places.get("follower", 0), places.get("followee", 1)
+
+
+def read_owners_table(path: Path, checksums: dict[str, str]) -> tuple[Table, int, int]:
+    """Who made what: the table and the columns of item and user. `.owners` begins with the item, `.uploads` with the
+    user, unless a header says otherwise."""
+    file = read_bytes(path)
+    checksums[path.name] = file.sha256
+    table = read_table(file, (2, 4), (USER | OWNER, ITEM), header=True)
+    first, second = ("item", ITEM), ("user", OWNER | USER)
+    if path.name.removesuffix(".gz").endswith(".uploads"):
+        first, second = second, first
+    places = _places(table, dict((first, second))) if table.header else {first[0]: 0, second[0]: 1}
+    return table, places["item"], places["user"]
+
+
+def _one(folder: Path, stem: str) -> Path | None:
+    found = [path for ending in ENDINGS if (path := find(folder, f"{stem}.{ending}")) is not None]
+    if len(found) > 1:
+        raise DataError(f"{folder}: wanted one file, got {', '.join(p.name for p in found)}; take all but one away")
+    return found[0] if found else None
+
+
+def _places(table: Table, groups: dict[str, frozenset[str]]) -> dict[str, int]:
+    """Role -> column by the header's names. The first two roles fall back to the first columns that are left."""
+    places: dict[str, int] = {}
+    for role, names in groups.items():
+        place = next((p for p, title in enumerate(table.header) if title in names and p not in places.values()), None)
+        if place is not None:
+            places[role] = place
+    for role in list(groups)[:2]:
+        if role not in places:
+            places[role] = next((p for p in range(table.num_columns) if p not in places.values()), 0)
+    return places
+
+
+OWNER_ENDINGS = ("owners", "uploads")
+
+
+def read_owners(
+    folder: Path, name: str, users: Rows, items: Rows, is_core: bool, checksums: dict[str, str], said: list[str]
+) -> np.ndarray | None:
+    """The owner i32[I] of each item, -1 where no file says one; None without such a file.
+
+    Owners bring no users: one that occurs in no pair and no link is an error, unless a k-core was asked for (is_core),
+    which drops users; then the item has no owner. Items that occur in no pair are passed over. Both go into `said`.
+    Raises DataError for an owner that is no known user and for an item of two owners.
+    """
+    paths = [path for ending in OWNER_ENDINGS if (path := find(folder, f"{name}.{ending}")) is not None]
+    if not paths:
+        return None
+    owners = np.full(items.size, -1, np.int32)
+    for path in paths:
+        table, item_column, user_column = read_owners_table(path, checksums)
+        item, user = items.find(table, item_column, "item"), users.find(table, user_column, "user")
+        known = item >= 0
+        unknown = np.flatnonzero(known & (user < 0))
+        if len(unknown) and not is_core:
+            advice = "give the owner a pair or a link, or drop the line"
+            raise table.error(unknown[0], user_column, "an owner who is a user, one of a pair or a link", advice)
+        for number, what in (
+            ((~known).sum(), f"lines of {path.name} on items without a pair passed over"),
+            (len(unknown), f"owners in {path.name} outside the core passed over"),
+        ):
+            said += [f"{number} {what}"] if number else []
+        item, user, rows = item[known & (user >= 0)], user[known & (user >= 0)], np.flatnonzero(known & (user >= 0))
+        before = owners.copy()
+        owners[item[::-1]] = user[::-1]  # the first line of an item stays, so that a second owner shows
+        earlier = np.where(before[item] >= 0, before[item], owners[item])
+        other = np.flatnonzero(earlier != user)
+        if len(other):
+            first = users.names[earlier[other[0]]] if users.names is not None else earlier[other[0]]
+            wanted = f"one owner for item {table.text(rows[other[0]], item_column)!r}, {str(first)!r} so far"
+            raise table.error(rows[other[0]], user_column, wanted, "drop one of the two lines")
+    if (owners < 0).all():
+        raise DataError(f"{paths[0]}: wanted owners of items that occur in pairs, got none; compare the ids")
+    return owners
+
+
+class Choice(NamedTuple):
+    """Which pairs are kept: those of at least min_value, then those of the k-core."""
+
+    min_value: float | None
+    k_core: int
+
+
+def read_columns(folder: Path, name: str, paths: dict[str, Path], choice: Choice) -> Dataset:
+    """A data set with the pairs of each part in `paths`; those of one unsplit file ("all") are all in train."""
+    checksums: dict[str, str] = {}
+    tables = {part: read_pairs_table(path, checksums) for part, path in paths.items()}
+    said = [line for table in tables.values() for line in table.stated]
+    links_path = find(folder, f"{name}.links")
+    linked = []
+    if links_path is not None:
+        links, follower, followee = read_links_table(links_path, checksums)
+        linked = [(links, follower), (links, followee)]
+    user_features, item_features = (read_features(folder, file, None, checksums) for file in FEATURE_FILES)
+    social_features = read_features(folder, SOCIAL_FILE, _length(user_features), checksums)
+    num_rows = _length(social_features) if user_features is None else _length(user_features)
+
+    users = collect("user", [(table.table, table.user) for table in tables.values()] + linked)
+    items = collect("item", [(table.table, table.item) for table in tables.values()])
+    pairs = {
+        part: _kept(_pairs(table, user, item), len(items.keys), choice, said)
+        for (part, table), user, item in zip(tables.items(), users.codes, items.codes)
+    }
+    if not any(map(len, pairs.values())):
+        chosen = f"min_value {choice.min_value}, k_core {choice.k_core}"
+        raise DataError(f"{folder}: wanted pairs, got none with {chosen}; lower them, or look at the file")
+    seen = [part.user for part in pairs.values()]
+    linked_codes = users.codes[len(tables) :]
+    user_rows = assign(users, [*seen, *linked_codes] if not choice.k_core else seen, num_rows)
+    item_rows = assign(items, [part.item for part in pairs.values()], _length(item_features))
+    for part, columns in pairs.items():
+        user, item = user_rows.of_code[columns.user], item_rows.of_code[columns.item]
+        pairs[part] = interactions(user, item, columns.value, columns.time)
+    return Dataset(
+        name=name,
+        num_users=user_rows.size,
+        num_items=item_rows.size,
+        train=pairs.get("train", pairs.get("all", no_interactions())),
+        validation=pairs.get("validation", no_interactions()),
+        test=pairs.get("test", no_interactions()),
+        links=_links(user_rows, linked_codes, choice, said),
+        user_features=user_features,
+        item_features=item_features,
+        owners=read_owners(folder, name, user_rows, item_rows, bool(choice.k_core), checksums, said),
+        social_features=social_features,
+        user_names=user_rows.names,
+        item_names=item_rows.names,
+        item_titles=_titles(folder, name, item_rows, checksums),
+        provenance=Provenance("real", f"folder {folder}", files=checksums, repairs=tuple(said)),
+    )
+
+
+def _pairs(table: PairsTable, user: np.ndarray, item: np.ndarray) -> Interactions:
+    value = None if table.value is None or (table.value == 1).all() else table.value
+    return Interactions(user, item, value, table.time)
+
+
+def _kept(pairs: Interactions, num_items: int, choice: Choice, said: list[str]) -> Interactions:
+    """The pairs that the choice leaves, each once; what went is added to `said`."""
+    if choice.min_value is not None:
+        value = np.ones(len(pairs)) if pairs.value is None else pairs.value
+        enough = value >= choice.min_value
+        said.append(f"{(~enough).sum()} pairs with a value below {choice.min_value:g} dropped")
+        pairs = pairs.take(enough)
+    if choice.k_core:
+        once = pairs.take(first_of_each(pair_keys(pairs, num_items)))
+        core = core_of(once, choice.k_core)
+        said.append(f"{len(pairs) - len(once)} duplicate pairs dropped, the first of each kept")
+        said.append(f"{len(once) - len(core)} pairs outside the {choice.k_core}-core dropped")
+        pairs = core
+    return pairs
+
+
+def _links(users: Rows, codes: tuple[np.ndarray, ...], choice: Choice, said: list[str]) -> Links | None:
+    if not codes:
+        return None
+    follower, followee = (users.of_code[column].astype(np.int32) for column in codes)
+    inside = (follower >= 0) & (followee >= 0)
+    if not inside.all():
+        said.append(f"{(~inside).sum()} links of users outside the {choice.k_core}-core dropped")
+    return Links(follower[inside], followee[inside])
+
+
+def _titles(folder: Path, name: str, items: Rows, checksums: dict[str, str]) -> np.ndarray | None:
+    """Titles U[I], empty where the file has none; items that occur in no pair are passed over."""
+    path = find(folder, f"{name}.items")
+    if path is None:
+        return None
+    file = read_bytes(path)
+    checksums[path.name] = file.sha256
+    titles = read_titles(file)
+    names = map(str, range(items.size)) if items.names is None else items.names.tolist()
+    return np.array([titles.get(item, "") for item in names], dtype=np.str_)
+
+
+def _length(features: np.ndarray | None) -> int | None:
+    return None if features is None else len(features)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,8 +18,7 @@ import numpy as np
 from socialjax.data import validate
 from socialjax.data.errors import DataError
 from socialjax.data.formats.file_bytes import find, read_bytes, require
-from socialjax.data.formats.ids import Rows, assign, collect
-from socialjax.data.formats.pairs_files import as_float32
+from socialjax.data.formats.pairs_files import Rows, as_float32, assign, collect
 from socialjax.data.formats.text_tables import Table, read_table
 from socialjax.data.schema import Dataset, FrameLikes, Frames, Provenance, interactions, no_interactions
 

@@ -25,7 +25,7 @@ from socialjax.data.errors import DataError
 from socialjax.data.formats.feature_files import read_header
 from socialjax.data.formats.file_bytes import FileBytes
 from socialjax.data.formats.pickled import Machine, objects_of
-from socialjax.data.pictures import read_picture
+from socialjax.data.picture_files import read_picture
 from socialjax.data.schema import PARTS, Dataset, Interactions, Provenance
 
 FILE = "AmazonFashion6ImgPartitioned.npy"

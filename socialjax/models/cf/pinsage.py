@@ -18,8 +18,8 @@ from socialjax.graph import edges, normalise, symmetrise
 from socialjax.models.parts import FactorModel, Factors
 from socialjax.models.protocol import Batch
 from socialjax.models.weight_penalty import weight_penalty
+from socialjax.ops.activations import unit
 from socialjax.ops.propagate import Diffusion, diffusion, propagate
-from socialjax.ops.unit import unit
 from socialjax.ops.walks import visits
 from socialjax.ranges import Choice, LogUniform
 

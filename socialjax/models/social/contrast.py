@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 
 from socialjax.ops import losses, sample
+from socialjax.ops.activations import unit
 from socialjax.ops.pairs import candidate_scores
-from socialjax.ops.unit import unit
 
 
 def contrast(key, table, ids, rows, noise: float, temperature: float, others: int) -> jax.Array:

@@ -28,8 +28,8 @@ from socialjax.models.social.features import FEATURE_LAYERS, check_scale_and_pen
 from socialjax.models.social.similarity import friends
 from socialjax.models.weight_penalty import weight_penalty
 from socialjax.ops.activations import ACTIVATIONS
+from socialjax.ops.lookup import segment_max
 from socialjax.ops.propagate import Diffusion, propagate
-from socialjax.ops.segment import segment_max
 from socialjax.ranges import Choice
 
 # Name -> (the function, its slope from its value).

@@ -52,9 +52,8 @@ from socialjax.models.social.features import (
 from socialjax.models.social.similarity import friends
 from socialjax.models.weight_penalty import weight_penalty
 from socialjax.ops.activations import ACTIVATIONS
+from socialjax.ops.lookup import row_sums, segment_softmax
 from socialjax.ops.propagate import Diffusion, propagate
-from socialjax.ops.rows import row_sums
-from socialjax.ops.segment import segment_softmax
 from socialjax.ranges import Choice, LogUniform
 
 KEEP = {"paper": (1.0, 1.0), "released": (0.5, 0.5)}  # of u^k and of what was heard, in u^{k+1}

@@ -22,9 +22,9 @@ from socialjax.graph import distinct, edges, normalise
 from socialjax.models.history import taken_items
 from socialjax.models.social.similarity import link_edges
 from socialjax.ops import lookup
+from socialjax.ops.activations import unit
+from socialjax.ops.lookup import segment_max, segment_softmax
 from socialjax.ops.propagate import WIDTH, Bundles, Diffusion, diffusion, propagate
-from socialjax.ops.segment import segment_max, segment_softmax
-from socialjax.ops.unit import unit
 
 
 @struct.dataclass

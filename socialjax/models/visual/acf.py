@@ -22,9 +22,8 @@ from socialjax.models.parts import FactorModel, Factors, pair_dot
 from socialjax.models.protocol import Batch, Traits
 from socialjax.models.visual.images import scaled
 from socialjax.ops import lookup, sample
+from socialjax.ops.lookup import row_sums, segment_softmax
 from socialjax.ops.propagate import Diffusion, diffusion, propagate
-from socialjax.ops.rows import row_sums
-from socialjax.ops.segment import segment_softmax
 
 
 @struct.dataclass

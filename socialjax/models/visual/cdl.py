@@ -15,11 +15,11 @@ from flax import struct
 
 from socialjax.models.parts import FactorModel, Factors, pair_dot
 from socialjax.models.protocol import Batch, Traits
+from socialjax.models.visual.frame_table import RanksFrames
 from socialjax.models.visual.images import FrameImages, frame_images, item_images, needed
-from socialjax.models.visual.key_frames import RanksFrames
 from socialjax.ops import sample
 from socialjax.ops.activations import ACTIVATIONS
-from socialjax.ops.rows import row_sums
+from socialjax.ops.lookup import row_sums
 
 
 class Autoencoder(nn.Module):

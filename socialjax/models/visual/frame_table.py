@@ -1,6 +1,36 @@
 """The features of frames as models take them: centred, of mean length 1, wide ones reduced once (NumPy)."""
 
+import abc
+import dataclasses
+
+import jax
+import jax.numpy as jnp
 import numpy as np
+from flax import struct
+
+from socialjax.models.protocol import Ragged, Side, State
+from socialjax.ops import sample
+from socialjax.ops.lookup import segment_max, segment_softmax
+
+
+class RanksFrames(abc.ABC):
+    """Stands beside `Model`: such a model also says how much each user likes each frame."""
+
+    @abc.abstractmethod
+    def frame_scores(self, state: State, side: Side, users: jax.Array, frames: jax.Array) -> jax.Array:
+        """users i32[P], frames i32[P, K], rows of `Frames.features` -> f32[P, K], larger for frames liked more.
+
+        A padded place may hold any row; the caller knows which are padded.
+        """
+
+
+@dataclasses.dataclass(frozen=True)
+class FrameRows(Ragged):
+    """Frames of each pair's item: ids are rows of `Frames.features`, weight their attention alpha_a(k|i), contribution
+    what they add to the score, preference f32[T] the l_ak by which they are ranked."""
+
+    preference: np.ndarray
+
 
 _ROWS = 1 << 12  # converted at once: a table mapped from a file is never whole in memory
 _SAMPLE = 1 << 14  # frames in which the leading directions are looked for
@@ -48,3 +78,96 @@ def _leading(features: np.ndarray, mean: np.ndarray, width: int) -> np.ndarray:
 def _blocks(features: np.ndarray):
     for start in range(0, len(features), _ROWS):
         yield np.asarray(features[start : start + _ROWS], np.float32)
+
+
+@struct.dataclass
+class Some:
+    """Frames places i32[B, C, K] of each row's candidate items; those not there, bool[B, C, K], are padding."""
+
+    places: jax.Array
+    there: jax.Array
+
+    def of_user(self, values):
+        """[B, ...] -> one that fits beside each frame, [B, 1, 1, ...]."""
+        return values[:, None, None]
+
+    def pair_user(self, values):
+        """[B, ...] -> one that fits beside each pair, [B, 1, ...]."""
+        return values[:, None]
+
+    def of_item(self, values):
+        """[B, C, ...] -> [B, C, 1, ...]."""
+        return values[:, :, None]
+
+    def sum(self, values):
+        """[B, C, K, ...] -> [B, C, ...]; 0 without a frame."""
+        there = self.there.reshape(*self.there.shape, *[1] * (values.ndim - 3))
+        return jnp.sum(jnp.where(there, values, 0.0), axis=2)
+
+    def best(self, values):
+        """[B, C, K] -> bool of the same shape, the largest of each item's, ties all."""
+        values = jnp.where(self.there, values, -jnp.inf)
+        return self.there & (values == jnp.max(values, axis=2, keepdims=True))
+
+    def softmax(self, logits):
+        """[B, C, K] -> [B, C, K], 0 in padding."""
+        logits = jnp.where(self.there, logits, -jnp.inf)
+        top = jax.lax.stop_gradient(jnp.max(logits, axis=2, keepdims=True))
+        raised = jnp.exp(jnp.where(self.there, logits - jnp.where(top == -jnp.inf, 0.0, top), -jnp.inf))
+        total = jnp.sum(raised, axis=2, keepdims=True)
+        return raised / jnp.where(total == 0.0, 1.0, total)
+
+    def shown(self):
+        """f32[B, C], 1 for items with a frame."""
+        return jnp.any(self.there, axis=2).astype(jnp.float32)
+
+
+@struct.dataclass
+class All:
+    """All frames by item i32[L], ascending."""
+
+    item: jax.Array
+    num_items: int = struct.field(pytree_node=False)
+
+    def of_user(self, values):
+        """[R, ...] -> [1, R, ...]."""
+        return values[None]
+
+    pair_user = of_user
+
+    def of_item(self, values):
+        """[I, 1, ...], of all items -> [L, 1, ...]."""
+        return values[self.item]
+
+    def sum(self, values):
+        """[L, R, ...] -> [I, R, ...]; 0 without a frame."""
+        return jax.ops.segment_sum(values, self.item, self.num_items, indices_are_sorted=True)
+
+    def best(self, values):
+        """[L, R] -> bool of the same shape, the largest of each item's, ties all."""
+        return values == segment_max(values, self.item, self.num_items)[self.item]
+
+    def softmax(self, logits):
+        """[L, R] -> [L, R]."""
+        return segment_softmax(logits, self.item, self.num_items)
+
+    def shown(self):
+        """f32[I, 1], 1 for items with a frame."""
+        return (self.sum(jnp.ones((self.item.shape[0], 1))) > 0).astype(jnp.float32)
+
+
+def some(offsets: jax.Array, items: jax.Array, width: int, key: jax.Array | None = None) -> Some:
+    """Up to `width` frames of items i32[B, C]; offsets i32[I + 1].
+
+    Of an item with more, the first ones or, with key u32[B, C], a spread of them at an even distance from a random
+    start: each is as likely as any other to be among them, and none comes twice.
+    """
+    start = offsets[items]
+    count = offsets[items + 1] - start
+    place = jnp.arange(width)[None, None, :]
+    there = place < count[:, :, None]
+    if key is not None:
+        shift = sample.below(key, jnp.maximum(count, 1) * width)
+        spread = (place * count[:, :, None] + shift[:, :, None]) // width % jnp.maximum(count, 1)[:, :, None]
+        place = jnp.where(count[:, :, None] > width, spread, place)
+    return Some(jnp.where(there, start[:, :, None] + place, 0), there)

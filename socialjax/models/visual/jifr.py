@@ -16,9 +16,8 @@ from flax import struct
 from socialjax.models.parts import FactorModel, Factors, pair_dot
 from socialjax.models.protocol import Batch, Explanation, Model, Traits
 from socialjax.models.visual import jifr_scores
-from socialjax.models.visual.frame_table import frame_table
+from socialjax.models.visual.frame_table import FrameRows, RanksFrames, frame_table
 from socialjax.models.visual.jifr_look import Perceptron, sharpness
-from socialjax.models.visual.key_frames import FrameRows, RanksFrames
 from socialjax.ops.pairs import candidate_scores
 
 

@@ -3,11 +3,11 @@
 import jax
 import jax.numpy as jnp
 
-from socialjax.models.visual.frame_groups import All, Some, some
+from socialjax.models.visual.frame_table import All, Some, some
 from socialjax.models.visual.jifr_look import Parts, Vectors, look
 from socialjax.ops import sample
+from socialjax.ops.lookup import row_sums
 from socialjax.ops.pairs import candidate_scores
-from socialjax.ops.rows import row_sums
 
 FRAMES = 13  # counter that keeps the draw of frames apart
 NUMBERS_AT_ONCE = 1 << 23  # of the largest array in scoring: 32 MiB

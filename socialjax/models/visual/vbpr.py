@@ -11,8 +11,8 @@ from flax import struct
 from socialjax.graph import distinct
 from socialjax.models.parts import FactorModel, Factors, pair_dot
 from socialjax.models.protocol import Batch, Traits
+from socialjax.models.visual.frame_table import RanksFrames
 from socialjax.models.visual.images import FrameImages, frame_images, item_images, mean_length, needed, scaled
-from socialjax.models.visual.key_frames import RanksFrames
 
 
 @struct.dataclass

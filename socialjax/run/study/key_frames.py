@@ -7,9 +7,9 @@ import numpy as np
 
 from socialjax.data.batches import on_device
 from socialjax.data.schema import Dataset
-from socialjax.eval import frame_controls, keyframes, ranking
+from socialjax.eval import keyframes, ranking
 from socialjax.eval.tables import text_table
-from socialjax.models.visual.key_frames import RanksFrames
+from socialjax.models.visual.frame_table import RanksFrames
 from socialjax.run.execute import work_folder
 from socialjax.run.study.settings import Row
 from socialjax.train.checkpoint import CheckpointError, read_best
@@ -30,9 +30,9 @@ def measured(rows: dict[str, Row], data: Dataset, style: str = "") -> dict[str, 
         return None
     seeds = next((row.experiment.seeds for row in rows.values()), (0,))
     found = {
-        "RND": [frame_controls.random(of, seed) for seed in seeds],
-        "FIRST": [frame_controls.first(of)],
-        "CENTROID": [frame_controls.centroid(of, data.frames)],
+        "RND": [keyframes.random(of, seed) for seed in seeds],
+        "FIRST": [keyframes.first(of)],
+        "CENTROID": [keyframes.centroid(of, data.frames)],
     }
     for label, row in rows.items():
         if isinstance(row.experiment.model, RanksFrames):
@@ -51,7 +51,7 @@ def _scores(label: str, row: Row, data: Dataset, of: keyframes.Records, with_sty
         state = ranking.encode(model, _best(folder, seed), side)
         mine.append(keyframes.record_scores(model, state, side, of))
         if with_style:
-            common.append(frame_controls.popular_style(model, state, side, of, data.num_users))
+            common.append(keyframes.popular_style(model, state, side, of, data.num_users))
     return {label: mine} | ({"POPSTYLE": common} if with_style else {})
 
 

@@ -14,15 +14,15 @@ from socialjax.data import sources
 from socialjax.data.schema import Dataset
 from socialjax.names import identifier
 from socialjax.run import results
-from socialjax.run.code_digest import code_digest
 from socialjax.run.command import exit_code, say, set_up_logging
+from socialjax.run.definitions import code_digest
 from socialjax.run.lock import only_one
 from socialjax.run.pictures import attempt
 from socialjax.run.shown import describe
 from socialjax.run.tuning import shown, trials
-from socialjax.run.tuning.ledger import Ledger
 from socialjax.run.tuning.search import Search
 from socialjax.run.tuning.shown import ranked
+from socialjax.run.tuning.trials import Ledger
 from socialjax.train.settings import METRIC
 
 log = logging.getLogger(__name__)

@@ -14,8 +14,8 @@ from socialjax.eval.tables import text_table
 from socialjax.run import results
 from socialjax.run.pictures import blank, save
 from socialjax.run.settings import Experiment
-from socialjax.run.tuning.ledger import Ledger
 from socialjax.run.tuning.search import Search
+from socialjax.run.tuning.trials import Ledger
 from socialjax.train.settings import METRIC
 
 NO_SETTINGS = ("quiet", "save_seconds")  # what has no bearing on the figures

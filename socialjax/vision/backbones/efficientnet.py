@@ -8,8 +8,7 @@ from typing import ClassVar
 
 import flax.linen as nn
 
-from socialjax.vision.backbones.depthwise import DepthwiseConv, Form
-from socialjax.vision.backbones.layers import ConvNorm, StoredNorm, classified
+from socialjax.vision.backbones.layers import ConvNorm, DepthwiseConv, Form, StoredNorm, classified
 from socialjax.vision.backbones.pictures import Preparation
 
 EPSILON = 1e-3

@@ -10,8 +10,7 @@ import numpy as np
 
 from socialjax.data.errors import DataError
 from socialjax.data.schema import Provenance
-from socialjax.vision.labelled.label_tables import drawn_parts, finished, read_rows
-from socialjax.vision.labelled.labelled_pictures import UNLABELLED, LabelledPictures
+from socialjax.vision.labelled.label_tables import UNLABELLED, LabelledPictures, drawn_parts, finished, read_rows
 
 # field -> (attribute, product group, classes in label order)
 DIMENSIONS: dict[str, tuple[str, str, tuple[str, ...]]] = {

@@ -10,8 +10,7 @@ import numpy as np
 
 from socialjax.data.errors import DataError
 from socialjax.data.schema import Provenance
-from socialjax.vision.labelled.label_tables import coded, finished, read_rows
-from socialjax.vision.labelled.labelled_pictures import LabelledPictures
+from socialjax.vision.labelled.label_tables import LabelledPictures, coded, finished, read_rows
 
 ATTRIBUTES = ("gender", "masterCategory", "subCategory", "articleType", "baseColour", "season", "usage")
 PARTS = {"train": 0, "val": 1, "test": 2}

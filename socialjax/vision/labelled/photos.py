@@ -9,10 +9,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from socialjax.data.picture_files import PictureFiles
-from socialjax.vision.feature_maps import feature_maps
-from socialjax.vision.labelled.labelled_pictures import LabelledPictures
-from socialjax.vision.pretrained import Pretrained
-from socialjax.vision.regions import mass_inside
+from socialjax.vision.accuracy import mass_inside
+from socialjax.vision.feature_maps import Pretrained, feature_maps
+from socialjax.vision.labelled.label_tables import LabelledPictures
 
 WHITE = 240  # a shop's white, with what JPEG makes of it: a pixel with a colour below is product
 

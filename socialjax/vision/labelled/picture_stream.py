@@ -11,9 +11,8 @@ import grain
 import numpy as np
 from PIL import Image, ImageEnhance
 
-from socialjax.data.picture_files import PictureFiles
-from socialjax.data.pictures import Fit, fitted
-from socialjax.vision.labelled.labelled_pictures import LabelledPictures
+from socialjax.data.picture_files import Fit, PictureFiles, fitted
+from socialjax.vision.labelled.label_tables import LabelledPictures
 
 
 @dataclasses.dataclass(frozen=True)

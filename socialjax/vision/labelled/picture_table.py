@@ -13,12 +13,11 @@ import numpy as np
 
 from socialjax.data import split
 from socialjax.data.errors import DataError
-from socialjax.data.own.folder_files import read_pairs_table
+from socialjax.data.own.folder import read_pairs_table
 from socialjax.data.schema import Dataset, Interactions, Provenance, no_interactions
 from socialjax.data.validate import repair
 from socialjax.vision.labelled.fashion_products import PARTS
-from socialjax.vision.labelled.label_tables import coded, drawn_parts, finished, read_rows
-from socialjax.vision.labelled.labelled_pictures import LabelledPictures
+from socialjax.vision.labelled.label_tables import LabelledPictures, coded, drawn_parts, finished, read_rows
 
 TABLE, PAIRS, ARCHIVE = "pictures.csv", "interactions.csv", "images.tar"
 NOT_ATTRIBUTES = ("image", "id", "title", "group", "split")

@@ -6,7 +6,7 @@ from pathlib import Path
 from socialjax.data.errors import DataError
 from socialjax.names import BadName, identifier
 from socialjax.vision.labelled import fashion_ai, fashion_products, picture_table, ut_zap50k
-from socialjax.vision.labelled.labelled_pictures import LabelledPictures
+from socialjax.vision.labelled.label_tables import LabelledPictures
 
 READERS = {"fashion_products": fashion_products.read, "ut_zap50k": ut_zap50k.read, "fashion_ai": fashion_ai.read}
 

@@ -14,8 +14,7 @@ import numpy as np
 
 from socialjax.data.errors import DataError
 from socialjax.data.schema import Provenance
-from socialjax.vision.labelled.label_tables import coded, drawn_parts, finished, read_rows
-from socialjax.vision.labelled.labelled_pictures import LabelledPictures
+from socialjax.vision.labelled.label_tables import LabelledPictures, coded, drawn_parts, finished, read_rows
 
 COLUMNS = ("CID", "Category", "SubCategory", "HeelHeight", "Insole", "Closure", "Gender", "Material", "ToeStyle")
 ATTRIBUTES = ("heel height", "boot height", "closure", "toe style")

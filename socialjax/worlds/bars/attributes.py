@@ -17,8 +17,7 @@ from socialjax.vision.catalogue_attributes import SMALL_TRAINING, attributes_of,
 from socialjax.vision.training import AttributeTraining
 from socialjax.worlds.bars import garments
 from socialjax.worlds.bars.bars import Bar
-from socialjax.worlds.garment_catalogue import drawn
-from socialjax.worlds.garments import GarmentWorld, garment_world
+from socialjax.worlds.garments import GarmentWorld, drawn, garment_world
 from socialjax.worlds.garments import garments as labelled_garments
 
 log = logging.getLogger(__name__)

@@ -19,7 +19,7 @@ from socialjax.models import MODELS
 from socialjax.models.cf.bpr import BPR
 from socialjax.ranges import Choice, LogUniform
 from socialjax.report import searches
-from socialjax.report.paper import Paper
+from socialjax.report.papers import Paper
 from socialjax.run import results
 from socialjax.run.study.settings import Setting
 from socialjax.run.tuning import halving, space, trials

@@ -1,5 +1,12 @@
 """The table of SEN on real photos, as Markdown, with the bars where there are some."""
 
+from pathlib import Path
+
+import numpy as np
+
+from socialjax.explain.picture import save
+from socialjax.vision.labelled.photos import Photos
+
 # Accuracy that a network over published ImageNet features should reach on the test part.
 BARS = {
     "fashion_products": {"masterCategory": 0.97, "subCategory": 0.92, "articleType": 0.80, "gender": 0.78},
@@ -54,3 +61,44 @@ def missed(found: dict, name: str) -> list[str]:
         for attribute, bar in BARS.get(name, {}).items()
         if found["accuracy"].get(attribute, {}).get("accuracy", 0) < bar
     ]
+
+
+PHOTOS = 8
+WRONG = "#a00"
+
+
+def draw_sheet(path: Path, photos: Photos, rows: np.ndarray, seen: dict[str, np.ndarray], count: int = PHOTOS) -> None:
+    """Writes a PNG: of `count` photos spread over `rows` each attribute's map over the photo, its box, class and
+    probability; a class that is not the labelled one in red, with the labelled one. seen: as `looked` gives, for
+    `rows`."""
+    from matplotlib.figure import Figure  # not pyplot: no state, no display
+
+    labelled = photos.labelled
+    chosen = np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int))
+    wide = 1 + len(labelled.names)
+    figure = Figure(figsize=(1.75 * wide, 2.1 * len(chosen)), layout="constrained")
+    axes = figure.subplots(len(chosen), wide, squeeze=False)
+    for line, place in zip(axes, chosen):
+        photo = photos[rows[place]]
+        for axis in line:
+            axis.imshow(photo, extent=(0, 1, 1, 0))
+            axis.set_xticks([])
+            axis.set_yticks([])
+        line[0].set_title(f"{labelled.ids[rows[place]]}", fontsize=8, parse_math=False)
+        for k, axis in enumerate(line[1:]):
+            _attribute(axis, labelled, k, labelled.labels[rows[place], k], {n: v[place, k] for n, v in seen.items()})
+    save(figure, path)
+
+
+def _attribute(axis, labelled, k: int, true: int, seen: dict) -> None:
+    from matplotlib.patches import Rectangle
+
+    classes = labelled.classes[k]
+    axis.imshow(seen["maps"], extent=(0, 1, 1, 0), cmap="magma", alpha=0.55, vmin=0, vmax=1, interpolation="bilinear")
+    if not seen["fallback"]:
+        x0, y0, x1, y1 = seen["boxes"]
+        axis.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor="#0c6", linewidth=2, clip_on=False))
+    said = f"{labelled.names[k]}\n{classes[seen['label']]} {seen['probability']:.0%}"
+    is_wrong = true >= 0 and true != seen["label"]
+    said += f"\nlabelled {classes[true]}" if is_wrong else "\n"
+    axis.set_title(said, fontsize=7, parse_math=False, color=WRONG if is_wrong else "#222")
