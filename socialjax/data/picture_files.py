@@ -1,4 +1,7 @@
-"""Picture files by name, from a folder or from inside a tar archive that is never unpacked."""
+"""Picture files by name, from a folder or from inside a tar archive that is never unpacked.
+
+Pictures from files of any kind as RGB bytes: the one place where foreign image files are decoded (Pillow).
+"""
 
 import errno
 import io

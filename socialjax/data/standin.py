@@ -4,6 +4,8 @@ Taste: users and items lie on a line that is cut into topics; a user's pairs com
 second, some from anywhere. Influence: links join mostly users of one main topic, and some of a user's pairs stand
 where a friend's pair stands, so that both often hold the same item. Degrees of users and items are met exactly:
 sorted by place, the ends of users and the ends of items are joined one to one (a configuration model on a line).
+
+Owners for the items of a stand-in: uploads as the shape says, made for followers, and nobody takes an own item.
 """
 
 import dataclasses

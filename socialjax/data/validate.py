@@ -1,4 +1,9 @@
-"""What every data set must hold before a model sees it, and what may be mended on the way in, if it is said."""
+"""What every data set must hold before a model sees it, and what may be mended on the way in, if it is said.
+
+What attributes, groups and pictures of items must hold before a model sees them.
+
+What frames and likes of frames must hold before a model or a test sees them.
+"""
 
 import dataclasses
 from collections.abc import Mapping

@@ -6,6 +6,12 @@ settled as everywhere here, by the mean over the orders of tied frames, so that 
     HR@K    1 if a liked frame is among the first K          NDCG@K  sum of liked frames' 1 / log2(place + 1) in the
     of n frames with p liked, by chance:                             first K / its value for the first min(p, K) places
     HR@K    1 - (n - p over K) / (n over K)                  NDCG@K  p / n sum of the first K discounts / the same
+
+Orders of an item's frames that any ranker of key frames must beat: they know nothing of the user.
+
+Each takes the records of a test and returns f32[T], one score for each frame of each record in their order, as
+`keyframes.frame_metrics` takes them. Frames that are nice to everybody are found by `centroid` or `popular_style`: a
+model that beats chance alone may have found no more than that.
 """
 
 import dataclasses

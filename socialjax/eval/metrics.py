@@ -10,6 +10,8 @@ With T positives and 1 / log2(place + 2) as the discount:
     MRR@K        1 / (place + 1) of the first positive, 0 beyond K
     MAP@K        sum over hits of (hits up to and with this one) / (place + 1), divided by min(T, K)
     AUC          share of (positive, negative) pairs in the right order, a tie is half; 0.5 without negatives
+
+The items of each user as ragged rows.
 """
 
 import dataclasses

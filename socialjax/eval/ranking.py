@@ -1,4 +1,9 @@
-"""Ranking on the device, in blocks of users: where the positives stand, and the best items."""
+"""Ranking on the device, in blocks of users: where the positives stand, and the best items.
+
+Rows of work cut into calls of one fixed shape, so that a ranking function is compiled once.
+
+A call is `BLOCKS_PER_CALL` blocks of users, of which the device runs only those that are filled.
+"""
 
 import dataclasses
 import functools

@@ -1,4 +1,7 @@
-"""What some users look at, as one HTML page that needs nothing else: no script, no link, pictures inside."""
+"""What some users look at, as one HTML page that needs nothing else: no script, no link, pictures inside.
+
+How the gallery page looks: light and dark, wide and narrow, and on paper.
+"""
 
 import base64
 import dataclasses

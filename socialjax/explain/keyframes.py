@@ -1,4 +1,7 @@
-"""The frames of one item as several users like them, ordered for each, and what their past looked like."""
+"""The frames of one item as several users like them, ordered for each, and what their past looked like.
+
+A case study of key frames as a picture: users in rows, an item's frames in columns, ordered for each user.
+"""
 
 import dataclasses
 from collections.abc import Callable, Sequence

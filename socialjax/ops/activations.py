@@ -1,4 +1,7 @@
-"""Activations that models offer by name."""
+"""Activations that models offer by name.
+
+Vectors made as long as 1.
+"""
 
 import flax.linen as nn
 import jax

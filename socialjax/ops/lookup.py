@@ -1,4 +1,13 @@
-"""Entries of a sparse matrix, read on the device: a few of a row by binary search, a whole row by writing it out."""
+"""Entries of a sparse matrix, read on the device: a few of a row by binary search, a whole row by writing it out.
+
+Sums over the last axis of gathered rows, the way each backend does them fast.
+
+XLA's CPU backend fuses a gather into the sum that follows and then adds number by number, without vector instructions;
+a product with a vector of ones keeps them apart and takes a third to a sixth of the time. On GPU and TPU the plain sum
+is right, and exact: a product of matrices may round its inputs there.
+
+Reductions over the edges of each receiver.
+"""
 
 import jax
 import jax.numpy as jnp

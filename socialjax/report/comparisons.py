@@ -1,5 +1,10 @@
 """Differences between runs and what they are worth: all against the baseline, the best against all others, features
-against none."""
+against none.
+
+One setting varied, all others as in the main run: width, depth.
+
+Full metrics estimated from samples (Krichene and Rendle, KDD 2020), beside the naive reading and the truth.
+"""
 
 import dataclasses
 from collections.abc import Callable, Hashable, Iterator, Sequence

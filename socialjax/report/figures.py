@@ -1,4 +1,9 @@
-"""The figures of a data set: all models as bars, sampled against full ranking, and groups of users as lines."""
+"""The figures of a data set: all models as bars, sampled against full ranking, and groups of users as lines.
+
+Metrics by how much is known: of a user, training items and friends; of an item, its users in training.
+
+How models are ordered by sampled lists and by all items.
+"""
 
 import dataclasses
 import textwrap

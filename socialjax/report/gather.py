@@ -1,4 +1,9 @@
-"""Kept runs, read back and checked: whole, measured alike, in the order of the paper, marked when they are stale."""
+"""Kept runs, read back and checked: whole, measured alike, in the order of the paper, marked when they are stale.
+
+Which finished runs lie in the folders that people name: a run, or a study or a sweep with runs inside.
+
+One tidy table of all figures: a line for each run, protocol, metric and cut-off.
+"""
 
 import csv
 import dataclasses

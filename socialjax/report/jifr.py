@@ -1,4 +1,7 @@
-"""What is measured and written of trained JIFR and its rivals: items, key frames, a report."""
+"""What is measured and written of trained JIFR and its rivals: items, key frames, a report.
+
+The contact sheet of a trained JIFR: which item and which users are shown, and what they like.
+"""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,7 @@
-"""The papers whose tables are made: their data sets, models and the figures reported elsewhere."""
+"""The papers whose tables are made: their data sets, models and the figures reported elsewhere.
+
+What a paper's tables hold: which data sets, which models in which order, and what is reported elsewhere.
+"""
 
 import dataclasses
 

@@ -1,4 +1,7 @@
-"""The table of SEN on real photos, as Markdown, with the bars where there are some."""
+"""The table of SEN on real photos, as Markdown, with the bars where there are some.
+
+Photos with the map and the box of each attribute, one photo a row.
+"""
 
 from pathlib import Path
 

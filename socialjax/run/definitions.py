@@ -4,6 +4,12 @@ Files are parsed, never imported. A name is followed to the definition it stands
 through packages that pass it on, so that neither the file nor the name of a definition is part of its value: moving,
 renaming, merging and reordering change nothing. Nor do comments, docstrings, annotations, names of local variables and
 the words of errors.
+
+A digest of what a model's code does, by which results that are older than their code are known.
+
+It is taken over the definitions that the model's class leads to, wherever they lie: moving, renaming, reordering and
+commenting change nothing, a changed constant or formula does. The ranges that a search draws settings from and the
+explanations do not count: no figure of a run depends on them.
 """
 
 import ast

@@ -1,4 +1,7 @@
-"""What the folder of a finished run holds, read back and checked: settings, data, parameters."""
+"""What the folder of a finished run holds, read back and checked: settings, data, parameters.
+
+Starts a training from the parameters of a finished run: those of the same names and shapes are taken over.
+"""
 
 import contextlib
 import dataclasses

@@ -1,4 +1,9 @@
-"""One pure training step. It knows nothing of devices but the name of an axis."""
+"""One pure training step. It knows nothing of devices but the name of an axis.
+
+Optimisers by name, from optax.
+
+What training carries from step to step, and nothing else: stopping and resuming is saving and loading this.
+"""
 
 from collections.abc import Callable
 from typing import Any, Literal

@@ -2,6 +2,12 @@
 
 Labels are partial (-1: nobody looked) and classes are uneven, so that each attribute is judged on its own labelled
 pictures, each class on its own pictures, and the most frequent class stands beside as the line to beat.
+
+Whether maps and boxes of attributes lie where the attribute is: pointing game, overlap, mass inside the object.
+
+Every figure stands beside what knows nothing of the picture gets. Boxes are (x0, y0, x1, y1), half-open, in parts of
+the picture's width and height; a picture may have several true boxes of one attribute (two sleeves), filled up with
+NaN, and the best one counts. Maps of any size cover the whole picture.
 """
 
 from collections.abc import Mapping, Sequence

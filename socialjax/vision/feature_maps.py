@@ -1,4 +1,9 @@
-"""Feature maps of pictures by a frozen backbone, computed once: what an attribute network can be trained from."""
+"""Feature maps of pictures by a frozen backbone, computed once: what an attribute network can be trained from.
+
+Arrays over many rows, made a shard at a time, each kept as soon as it is known: what was stopped goes on.
+
+Backbones with published weights, from a file or from the package that ships them.
+"""
 
 import hashlib
 import json

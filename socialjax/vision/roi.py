@@ -3,6 +3,11 @@
 Girshick, "Fast R-CNN" (ICCV 2015), section 2.1 (the maximum); He et al., "Mask R-CNN" (ICCV 2017), section 3
 (ROIAlign). All shapes are known when compiling: which cells belong to which bin is a table made from the box. No
 gradient goes to the boxes.
+
+Boxes from maps, compiled: what stands out, its largest connected component, the rectangle around it.
+
+Zhou et al., "Learning Deep Features for Discriminative Localization" (CVPR 2016), section 3.2, applied to the maps of
+SAERS (section 6 of its description). For maps of 7 x 7 to 16 x 16 cells, on which a few rounds of neighbours are cheap.
 """
 
 from typing import NamedTuple

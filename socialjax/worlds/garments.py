@@ -1,4 +1,7 @@
-"""Drawn garments with labels and true boxes, and a made world of users who look at one attribute (SAERS, 11)."""
+"""Drawn garments with labels and true boxes, and a made world of users who look at one attribute (SAERS, 11).
+
+The drawn world of garments as a catalogue: its items' pictures, and others to learn attributes from.
+"""
 
 import dataclasses
 from pathlib import Path

@@ -1,4 +1,9 @@
-"""The TFDS form of a data set: `array_record` files without TensorFlow, one record of columns for each part."""
+"""The TFDS form of a data set: `array_record` files without TensorFlow, one record of columns for each part.
+
+Whether the threads that array_record starts find room: it waits for ever for those that could not start.
+
+Folders of which every file is known by its checksum: SHA256SUMS, in the form that `sha256sum -c` reads.
+"""
 
 import contextlib
 import errno

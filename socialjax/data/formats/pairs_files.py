@@ -1,4 +1,7 @@
-"""Pairs and links out of text files whose ids are whole numbers, as published sets have them."""
+"""Pairs and links out of text files whose ids are whole numbers, as published sets have them.
+
+From the ids of files to row numbers: kept when they are row numbers already, else compacted with names.
+"""
 
 import contextlib
 import dataclasses

@@ -1,4 +1,7 @@
-"""Text tables as columns: ids, numbers and words out of the fields of a file, every error with file and line."""
+"""Text tables as columns: ids, numbers and words out of the fields of a file, every error with file and line.
+
+Cuts the bytes of a text table into fields with vector operations; a field is a pair of positions.
+"""
 
 import csv
 import io

@@ -1,4 +1,9 @@
-"""What loaders add to the pairs: feature tables, and validation made from train when no file gives it."""
+"""What loaders add to the pairs: feature tables, and validation made from train when no file gives it.
+
+`<name>.items`: what an item is called, one `item id <tab, comma or blank> title` a line.
+
+Evaluation negatives that come as a file: `<name>.test.negative`, as the NCF code writes it, or plain ids.
+"""
 
 import dataclasses
 import re

@@ -1,4 +1,11 @@
-"""Anyone's own data: a folder of text tables; `read` says what may be in it."""
+"""Anyone's own data: a folder of text tables; `read` says what may be in it.
+
+Which files of anyone's own folder are read, and which of their columns mean what.
+
+Who made which item of anyone's own folder: `<name>.owners`, `<name>.uploads` or both.
+
+The columns of anyone's own folder before any split: fields to ids, rows kept and dropped, links, titles.
+"""
 
 import dataclasses
 import math

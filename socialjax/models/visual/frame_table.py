@@ -1,4 +1,12 @@
-"""The features of frames as models take them: centred, of mean length 1, wide ones reduced once (NumPy)."""
+"""The features of frames as models take them: centred, of mean length 1, wide ones reduced once (NumPy).
+
+What models have in common that rank the frames of an item for a user.
+
+Frames grouped by the item they belong to, for some pairs padded or for all items at once, with the same functions.
+
+Arrays that differ by frame have the shape of `Some`, [B, C, K] (rows, candidates, places), or of `All`, [L, R] (frames,
+users); what is pooled over the frames of an item has [B, C], or [I, R]. A further axis of vectors may follow.
+"""
 
 import abc
 import dataclasses

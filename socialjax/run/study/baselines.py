@@ -2,6 +2,8 @@
 
 One model that fails does not stop the others. Results of a model whose code or settings have changed since are put
 aside, and made again.
+
+Results that are older than the code or the settings they stand for are put aside, and never deleted.
 """
 
 import contextlib

@@ -1,4 +1,9 @@
-"""The trials of a search: a point of the space, trained as far as a rung, judged by validation alone."""
+"""The trials of a search: a point of the space, trained as far as a rung, judged by validation alone.
+
+What a search has found: one file for each trial and rung, written once, and trials.jsonl that lists them.
+
+Several processes may write at a time: each file has one writer, and is whole or absent.
+"""
 
 import contextlib
 import dataclasses

@@ -1,4 +1,11 @@
-"""What the backbones share: convolutions and norms as published weights mean them, and pooling."""
+"""What the backbones share: convolutions and norms as published weights mean them, and pooling.
+
+Depthwise convolution: each channel by a kernel of its own, in two forms that give the same numbers.
+
+XLA on a CPU carries out a convolution with as many groups as channels one group at a time. The sum over the kernel's
+k x k places of the image shifted there is elementwise, so it becomes one loop over the image. On accelerators the
+grouped convolution has kernels of its own. The form is chosen when a program is compiled for its platform.
+"""
 
 from typing import Literal
 

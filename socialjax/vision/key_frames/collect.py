@@ -1,4 +1,7 @@
-"""The frames of every item from a folder of videos and images: each file worked once, kept, and taken up again."""
+"""The frames of every item from a folder of videos and images: each file worked once, kept, and taken up again.
+
+The key frames of one file, chosen on small pictures and then read again at the size that is kept.
+"""
 
 import dataclasses
 import json

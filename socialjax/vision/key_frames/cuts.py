@@ -1,4 +1,9 @@
-"""Where one shot ends and the next begins: hard cuts among the small frames of a clip, without a decoder."""
+"""Where one shot ends and the next begins: hard cuts among the small frames of a clip, without a decoder.
+
+How unlike two frames are, in ways that fail differently: shift-tolerant grey difference and colour histograms.
+
+One picture for each shot, at most K in all: the sharp ones near the middle of the longest shots.
+"""
 
 import dataclasses
 

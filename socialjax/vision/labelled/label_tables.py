@@ -1,4 +1,7 @@
-"""What tables of labelled pictures have in common: rows of a csv file, classes out of texts, parts by chance."""
+"""What tables of labelled pictures have in common: rows of a csv file, classes out of texts, parts by chance.
+
+Pictures with labelled attributes: what an attribute network learns from (SAERS, section 3).
+"""
 
 import csv
 import dataclasses
