@@ -1,11 +1,13 @@
 """Eight virtual CPU devices, silent broadcasting is an error, warnings are errors (pyproject.toml), quick compiling."""
 
+import gc
 import logging
 import os
 import signal
 import sys
 import tempfile
 from importlib.metadata import version
+from pathlib import Path
 
 os.environ["JAX_PLATFORMS"] = os.environ.get("JAX_PLATFORMS", "cpu")
 if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
@@ -59,14 +61,25 @@ def compiled_as_for_users():
     jax.config.update("jax_disable_most_optimizations", before)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def programs_are_let_go():
+    """Compiled programs keep memory maps, of which Linux gives a process 65,530; without any left, XLA crashes.
+
+    The whole suite in one process needs more than that, a worker of several does not.
+    """
+    yield
+    maps = Path("/proc/self/maps")
+    if maps.exists() and len(maps.read_bytes().splitlines()) > 20_000:
+        jax.clear_caches()
+        gc.collect()
+
+
 @pytest.fixture(scope="session")
 def real_data():
     """The folder of real data sets, or a skip that says how to give one."""
     folder = os.environ.get("SOCIALJAX_DATA")
     if not folder:
         pytest.skip("set SOCIALJAX_DATA to the folder that holds yelp/, flickr/, ... to run this test")
-    from pathlib import Path
-
     return Path(folder)
 
 
