@@ -29,20 +29,15 @@ from socialjax.run.study.settings import read_arguments as read_study
 from socialjax.train.settings import TrainSettings
 from socialjax.worlds import planted
 from tests import layout
+from tests import pages as pages_of
+from tests.pages import ROOT, blocks
 
-ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "BUILD.md", ROOT / "launch" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 PAGES = [page for page in PAGES if page.exists()]
-FILE_BLOCK = re.compile(r"^`([\w/]+\.py)`:\n\n```(python|diff)\n(.*?)^```", re.M | re.S)
 COMMAND = re.compile(r"-m (socialjax \w+|(?:experiments|benchmarks)(?:\.\w+)?)((?: [^\s`|#)]+)*)")
 SOURCE = re.compile(r"`((?:socialjax|tests|experiments|benchmarks|launch|docs)/[\w/.]+\.(?:py|sh|md))`")
 
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-
-
-def blocks(page: Path, language: str) -> dict[str, str]:
-    """The code of a page that names the file it belongs into: path -> code."""
-    return {path: code for path, kind, code in FILE_BLOCK.findall(page.read_text()) if kind == language}
 
 
 def commands(page: Path) -> set[tuple[str, str]]:
@@ -60,27 +55,17 @@ def commands(page: Path) -> set[tuple[str, str]]:
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     """The files of add_a_model.md as modules where it puts them, and its line in the list of models."""
-    page, folder = ROOT / "docs" / "add_a_model.md", tmp_path_factory.mktemp("written")
+    page = ROOT / "docs" / "add_a_model.md"
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(ROOT / "tests" / "models"))  # worlds
-        found = {}
-        for path, code in blocks(page, "python").items():
-            name = path.removesuffix(".py").replace("/", ".")
-            assert not (ROOT / path).exists(), f"{path} is the name of the example and must stay free"
-            file = folder / path
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(code)
-            spec = importlib.util.spec_from_file_location(name, file)
-            found[path] = importlib.util.module_from_spec(spec)
-            patch.setitem(sys.modules, name, found[path])
-            spec.loader.exec_module(found[path])
-        lines = blocks(page, "diff")["socialjax/models/__init__.py"].splitlines()
-        added = [line[1:] for line in lines if line[:1] == "+"]
-        names: dict = {}
-        exec(added[0], names)
-        for name, kind in eval("{" + added[1] + "}", names).items():
-            patch.setitem(models.MODELS, name, kind)
-        yield found
+        with pages_of.written(page, tmp_path_factory.mktemp("written")) as modules:
+            lines = blocks(page, "diff")["socialjax/models/__init__.py"].splitlines()
+            added = [line[1:] for line in lines if line[:1] == "+"]
+            names: dict = {}
+            exec(added[0], names)
+            for name, kind in eval("{" + added[1] + "}", names).items():
+                patch.setitem(models.MODELS, name, kind)
+            yield modules
 
 
 def test_the_page_shows_the_list_of_models_as_it_is():
