@@ -15,3 +15,22 @@ def test_add_a_dataset(tmp_path):
         )
         assert registry.PUBLISHED["bookclub"] is modules["socialjax/data/sets/bookclub.py"].SET
         assert "bookclub" not in registry.SHAPES
+
+
+def test_add_a_metric(tmp_path):
+    """With the definition in the test alone, or the formula in the library alone, the test fails."""
+    page = ROOT / "docs" / "add_a_metric.md"
+    (library, formula), (test, definition) = blocks(page, "diff").items()
+    ours, theirs = (ROOT / library).read_text(), (ROOT / test).read_text()
+
+    def check(name, ours, theirs):
+        with pytest.MonkeyPatch.context() as patch:
+            loaded(patch, "socialjax.eval.metrics", tmp_path / name / library, ours)
+            module = loaded(patch, "tests.eval.test_metrics", tmp_path / name / test, theirs)
+            module.test_metrics_are_the_mean_over_all_orders_of_tied_scores()
+
+    check("both", patched(formula, ours), patched(definition, theirs))
+    with pytest.raises(AssertionError):
+        check("one", patched(formula, ours), theirs)
+    with pytest.raises(AssertionError):
+        check("other", ours, patched(definition, theirs))

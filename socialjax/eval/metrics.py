@@ -65,9 +65,6 @@ def joined(first: Rows, second: Rows) -> Rows:
     return Rows(offsets.astype(np.int64), items.astype(np.int32))
 
 
-NAMES = ("HR", "Hit", "Recall", "Precision", "NDCG", "MRR", "MAP")
-
-
 @dataclasses.dataclass(frozen=True)
 class Counts:
     """How the positives stand. Those of user r are offsets[r]:offsets[r+1], at least one.
@@ -168,7 +165,7 @@ def per_user(counts: Counts, ks: Sequence[int]) -> dict[str, np.ndarray]:
             "MRR": first_reciprocal[users, reach[first]],
             "MAP": total(precision) / ideal,
         }
-        out.update({f"{name}@{k}": values[name].astype(np.float32) for name in NAMES})
+        out.update({f"{name}@{k}": value.astype(np.float32) for name, value in values.items()})
     wrong = total(counts.higher + counts.tied / 2) / num_positives / np.maximum(counts.num_negatives, 1)
     out["AUC"] = np.where(counts.num_negatives > 0, 1 - wrong, 0.5).astype(np.float32)
     return out

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from socialjax.eval.metrics import NAMES, Counts, Result, per_user
+from socialjax.eval.metrics import Counts, Result, per_user
 
 
 def counts_of(lists):
@@ -42,8 +42,8 @@ def expected(positives, negatives, k):
     everyone = [(score, True) for score in positives] + [(score, False) for score in negatives]
     blocks = [list(block) for _, block in itertools.groupby(sorted(everyone, reverse=True), key=lambda entry: entry[0])]
     orders = itertools.product(*(itertools.permutations(block) for block in blocks))
-    found = [of_order([hit for block in order for _, hit in block], k) for order in orders]
-    return {name: np.mean([one[name] for one in found]) for name in NAMES}
+    values = [of_order([hit for block in order for _, hit in block], k) for order in orders]
+    return {name: np.mean([value[name] for value in values]) for name in values[0]}
 
 
 def test_metrics_are_the_mean_over_all_orders_of_tied_scores():
@@ -54,11 +54,14 @@ def test_metrics_are_the_mean_over_all_orders_of_tied_scores():
         positives = rng.integers(levels, size=rng.integers(1, 4))
         lists.append((positives.tolist(), rng.integers(levels, size=rng.integers(0, 5)).tolist()))
     ks = (1, 2, 3, 5, 12)
-    found = per_user(counts_of(lists), ks)
+    got = per_user(counts_of(lists), ks)
+    wanted = {}
     for k in ks:
-        for name in NAMES:
-            wanted = [expected(positives, negatives, k)[name] for positives, negatives in lists]
-            np.testing.assert_allclose(found[f"{name}@{k}"], wanted, rtol=1e-5, atol=1e-6, err_msg=f"{name}@{k}")
+        of_lists = [expected(positives, negatives, k) for positives, negatives in lists]
+        wanted.update({f"{name}@{k}": [values[name] for values in of_lists] for name in of_lists[0]})
+    assert set(got) == {*wanted, "AUC"}
+    for name, values in wanted.items():
+        np.testing.assert_allclose(got[name], values, rtol=1e-5, atol=1e-6, err_msg=name)
 
 
 def test_auc_counts_pairs_and_half_of_the_ties():
