@@ -1,11 +1,12 @@
-"""AUC and NDCG of test pairs one by one, overall and on cold items (SAERS, section 10.2).
+"""AUC and NDCG of test pairs one by one, of all items or of cold-start items among themselves (docs/saers.md).
 
     AUC      share of the user's negatives that score below the item, a tie is half
     NDCG@10  1 / log2(place + 2) among the item and 500 negatives if place < 10, else 0; in expectation over the order
              of ties
 
-Negatives are items that the user took in no part. Those of a cold item are cold too: a model that has learned nothing
-of cold items but that they are cold would else look worse than chance, and one that has them all on top better.
+Negatives are items that the user took in no part. Those of a cold-start item should be cold-start items too (`among`):
+a model that has learned nothing about them but that they are rare would otherwise look worse than chance, and one that
+ranks them all first better. VBPR (He and McAuley, AAAI 2016) counts an item as cold start below 5 training pairs.
 """
 
 import dataclasses
@@ -18,7 +19,7 @@ from socialjax.eval import negatives, protocol, ranking
 from socialjax.eval.metrics import Counts, Rows, joined, per_user, rows_of
 from socialjax.models.protocol import Model, State
 
-COLD_BELOW = 5  # training pairs, as VBPR has it
+COLD_BELOW = 5  # training pairs
 ALL_UP_TO = 5000  # items: AUC against all of them; beyond, against a sample
 K = 10
 
@@ -38,22 +39,9 @@ class PairMetrics:
         return {name: float(values.mean(dtype=np.float64)) for name, values in self.values.items()}
 
 
-def cold_items(data: Dataset, below: int = COLD_BELOW) -> np.ndarray:
-    """bool[I]: items with fewer than `below` training pairs."""
+def cold_start_items(data: Dataset, below: int = COLD_BELOW) -> np.ndarray:
+    """bool[I]: items with fewer than `below` training pairs. `groups.cold_items` are those without any."""
     return np.bincount(data.train.item, minlength=data.num_items) < below
-
-
-def overall_and_cold(
-    model: Model, state: State, data: Dataset, below: int = COLD_BELOW, **sizes
-) -> dict[str, PairMetrics | None]:
-    """`overall`, all test pairs against all items; `cold`, those whose item is cold against cold items, None when there
-    are none. sizes: as `evaluate` has them."""
-    cold = cold_items(data, below)
-    pairs = data.test.take(cold[data.test.item])
-    return {
-        "overall": evaluate(model, state, data, data.test, **sizes),
-        "cold": evaluate(model, state, data, pairs, among=cold, **sizes) if len(pairs) else None,
-    }
 
 
 def evaluate(

@@ -11,7 +11,7 @@ from socialjax.data.errors import DataError
 from socialjax.data.picture_files import PictureFiles
 from socialjax.data.schema import Dataset, Interactions
 from socialjax.data.sets import amazon_fashion
-from socialjax.eval.cold_start import cold_items
+from socialjax.eval.cold_start import cold_start_items
 from socialjax.vision.labelled import picture_table, sources
 from socialjax.vision.labelled.label_tables import LabelledPictures
 
@@ -72,7 +72,7 @@ def _by_files(data: Dataset, files: PictureFiles, shown: Path, labelled: Labelle
     """Pictures are read when they are asked for; that of an item without one is white."""
     learned = PictureFiles(labelled.folder)
     white = np.full((size, size, 3), 255, np.uint8)
-    cold = cold_items(data)
+    cold = cold_start_items(data)
     test = data.test.take(cold[data.test.item])
 
     def of_items(rows: np.ndarray) -> np.ndarray:

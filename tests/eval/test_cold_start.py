@@ -68,12 +68,22 @@ def pairs_of(part):
     return list(zip(part.user.tolist(), part.item.tolist()))
 
 
+def overall_and_cold(table, data):
+    """All test pairs, and those of items without training pairs among such items."""
+    cold = cold_start.cold_start_items(data, below=1)
+    pairs = data.test.take(cold[data.test.item])
+    return {
+        "overall": cold_start.evaluate(Table(), table, data, data.test),
+        "cold": cold_start.evaluate(Table(), table, data, pairs, among=cold),
+    }
+
+
 def test_auc_equals_a_loop_over_pairs_and_items_overall_and_among_cold_ones():
     data, table = world(), scores()
     taken = {pair for part in data.parts().values() for pair in pairs_of(part)}
-    found = cold_start.overall_and_cold(Table(), table, data, below=1)
+    found = overall_and_cold(table, data)
     cold = np.arange(ITEMS) >= 30
-    assert (cold_start.cold_items(data, 1) == cold).all()
+    assert (cold_start.cold_start_items(data, 1) == cold).all()
     for name, among in (("overall", np.ones(ITEMS, bool)), ("cold", cold)):
         got = found[name]
         pairs = list(zip(got.user.tolist(), got.item.tolist()))
@@ -82,18 +92,16 @@ def test_auc_equals_a_loop_over_pairs_and_items_overall_and_among_cold_ones():
         assert got.negatives["AUC"] is None and got.mean()["AUC"] == pytest.approx(got.values["AUC"].mean())
 
 
-def test_cold_items_are_those_with_few_training_pairs():
+def test_cold_start_items_are_those_with_few_training_pairs():
     data = world()
     count = [np.sum(data.train.item == i) for i in range(ITEMS)]
-    np.testing.assert_array_equal(cold_start.cold_items(data), np.array(count) < 5)
-    without = dataclasses.replace(data, test=data.test.take(data.test.item < 30))
-    assert cold_start.overall_and_cold(Table(), scores(), without, below=1)["cold"] is None
+    np.testing.assert_array_equal(cold_start.cold_start_items(data), np.array(count) < 5)
 
 
 def test_pairs_do_not_see_each_other_and_sampled_negatives_are_as_many_as_there_are():
     """500 are wanted, the fewest that a user of the cold items has are 8: then NDCG is against all but those drawn."""
     data, table = world(), scores()
-    cold = cold_start.cold_items(data, 1)
+    cold = cold_start.cold_start_items(data, 1)
     pairs = data.test.take(cold[data.test.item])
     got = cold_start.evaluate(Table(), table, data, pairs, among=cold)
     assert got.negatives["NDCG@10"] == 8
@@ -109,7 +117,7 @@ def test_pairs_do_not_see_each_other_and_sampled_negatives_are_as_many_as_there_
 
 def test_a_model_that_scores_everything_alike_is_at_chance():
     data = world()
-    for found in cold_start.overall_and_cold(Table(), np.zeros((USERS, ITEMS), np.float32), data, below=1).values():
+    for found in overall_and_cold(np.zeros((USERS, ITEMS), np.float32), data).values():
         np.testing.assert_allclose(found.values["AUC"], 0.5, atol=1e-6)
         assert (found.values["NDCG@10"] < 0.7).all()  # expected over the order of ties, not the best of it
 

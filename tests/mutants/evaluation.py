@@ -22,7 +22,7 @@ NEGATIVES = (
     "tests/eval/test_negatives.py::test_a_users_draws_do_not_depend_on_the_other_users",
 )
 COLD = ("tests/eval/test_cold_start.py::test_auc_equals_a_loop_over_pairs_and_items_overall_and_among_cold_ones",)
-COLD_ITEMS = ("tests/eval/test_cold_start.py::test_cold_items_are_those_with_few_training_pairs",)
+COLD_ITEMS = ("tests/eval/test_cold_start.py::test_cold_start_items_are_those_with_few_training_pairs",)
 
 MUTANTS = (
     Mutant(
@@ -231,13 +231,13 @@ MUTANTS = (
         "np.bincount(data.train.item, minlength=data.num_items) < below",
         "np.bincount(data.test.item, minlength=data.num_items) < below",
         COLD_ITEMS,
-        "cold are the items that few took in test",
+        "cold-start items are those that few took in test",
     ),
     Mutant(
         "cold-against-all",
         "socialjax/eval/cold_start.py",
-        "evaluate(model, state, data, pairs, among=cold, **sizes)",
-        "evaluate(model, state, data, pairs, **sizes)",
+        "among = np.ones(data.num_items, bool) if among is None else np.asarray(among, bool)",
+        "among = np.ones(data.num_items, bool)",
         COLD,
         "cold items stand against warm ones",
     ),
