@@ -109,7 +109,9 @@ def test_too_little_memory_is_said_and_costs_no_checkpoint(commands, tmp_path, s
     code, _, error = Command(words, commands.environment, limited).run()
     print(f"{share:.2f} of {peak:,} kB: exit code {code}; {error.splitlines()[-1][:200]}")
     assert code == 0 or re.search(r"memory|RESOURCE_EXHAUSTED|bad_alloc", error), error
-    assert "delete" not in error and "cannot be read" not in error, error
+    # Prepared data that does not fit is left as it is, said, and the raw files are read.
+    said = "\n".join(line for line in error.splitlines() if "/cache/prepared/" not in line)
+    assert "delete" not in said and "cannot be read" not in said, error
     after = steps(folder)
     assert all(name.isdigit() for name in after) and int(after[-1]) >= int(before[-1])
     code, _, error = Command(words, commands.environment).run()
