@@ -80,7 +80,7 @@ def _parsed(content: bytes, nonfinite: bool) -> Any:
         return int(digits)
 
     try:
-        found = json.loads(
+        parsed = json.loads(
             content.decode("utf-8"),
             parse_constant=constant,
             parse_float=number,
@@ -89,10 +89,10 @@ def _parsed(content: bytes, nonfinite: bool) -> Any:
         )
     except RecursionError:
         raise ValueError(f"wanted at most {DEEPEST} levels, got more") from None
-    _check_depth(found)
+    _check_depth(parsed)
     if HALVES.search(content):
-        json.dumps(found, ensure_ascii=False).encode()  # a half of a pair is no text: nothing could write or show it
-    return found
+        json.dumps(parsed, ensure_ascii=False).encode()  # a half of a pair is no text: nothing could write or show it
+    return parsed
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict:
@@ -168,12 +168,12 @@ PLAIN: dict[Any, tuple[str, Callable[[Any], bool], Callable[[Any], Any]]] = {
 
 def _one_of(value: Any, hint: Any, inner: tuple, field: str) -> Any:
     """The first of the types that fits; a record is told what is wrong inside it."""
-    for one in inner:
+    for kind in inner:
         try:
-            return typed(value, one, field)
+            return typed(value, kind, field)
         except WrongType as error:
             problem = error
-            if isinstance(value, dict | list) and len(inner) == 2 and type(None) in inner and one is not type(None):
+            if isinstance(value, dict | list) and len(inner) == 2 and type(None) in inner and kind is not type(None):
                 raise
     wanted = " or ".join(PLAIN[one][0] for one in inner if one in PLAIN)
     raise _wrong(field, wanted, value) if wanted else problem

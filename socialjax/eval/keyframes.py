@@ -76,13 +76,13 @@ class FrameResult:
         """
         users, row = np.unique(self.users, return_inverse=True)
         count = np.bincount(row)
-        found = {}
+        metrics = {}
         for name, values in self.values.items() if len(users) else ():
             each = np.bincount(row, values) / count
             mean, half = clustered_interval(values, self.users)
             random = float(self.chance[name].mean())
-            found[name] = {"mean": mean, "ci95": half, "per_user": float(each.mean()), "random": random}
-        return {"records": len(self.users), "users": len(users), "skipped": dict(self.skipped), "metrics": found}
+            metrics[name] = {"mean": mean, "ci95": half, "per_user": float(each.mean()), "random": random}
+        return {"records": len(self.users), "users": len(users), "skipped": dict(self.skipped), "metrics": metrics}
 
 
 def records(data: Dataset) -> Records | None:
@@ -110,17 +110,18 @@ def records(data: Dataset) -> Records | None:
     return Records(users[kept], items[kept], ends, frames[inside].astype(np.int32), liked[inside], skipped)
 
 
-def record_scores(model: Model, state: State, side: Side, of: Records) -> np.ndarray:
+def record_scores(model: Model, state: State, side: Side, records: Records) -> np.ndarray:
     """f32[T], how much `model.frame_scores` says that each record's user likes each of its frames."""
-    if not len(of):
+    if not len(records):
         return np.zeros(0, np.float32)
-    frames, there = of.padded()
-    size = min(len(of), _RECORDS)
-    found = np.empty(frames.shape, np.float32)
-    for start in range(0, len(of), size):
-        rows = np.minimum(np.arange(start, start + size), len(of) - 1)  # the last row fills up: one shape, one program
-        found[rows] = _scored(model, state, side, of.users[rows], frames[rows])
-    return found[there]
+    frames, is_frame = records.padded()
+    size = min(len(records), _RECORDS)
+    scores = np.empty(frames.shape, np.float32)
+    for start in range(0, len(records), size):
+        # The last row fills up: one shape, one program.
+        rows = np.minimum(np.arange(start, start + size), len(records) - 1)
+        scores[rows] = _scored(model, state, side, records.users[rows], frames[rows])
+    return scores[is_frame]
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -128,38 +129,38 @@ def _scored(model, state, side, users, frames):
     return model.frame_scores(state, side, users, frames)
 
 
-def frame_metrics(scores: np.ndarray, of: Records) -> FrameResult:
+def frame_metrics(scores: np.ndarray, records: Records) -> FrameResult:
     """Metrics of each record from scores f[T] of its frames, in their order. Raises ValueError for scores that are not
     finite or not as many as frames."""
     scores = np.asarray(scores)
-    if scores.shape != of.frames.shape or not np.isfinite(scores).all():
+    if scores.shape != records.frames.shape or not np.isfinite(scores).all():
         raise ValueError(
-            f"wanted {len(of.frames)} finite scores, one for each frame of each record, got shape {scores.shape} with "
-            f"{np.count_nonzero(~np.isfinite(scores))} that are not finite; look at the parameters and the order"
+            f"wanted {len(records.frames)} finite scores, one for each frame of each record, got shape {scores.shape} "
+            f"with {np.count_nonzero(~np.isfinite(scores))} that are not finite; look at the parameters and the order"
         )
-    found = per_user(_counts(scores, of), sorted({k for _, k in NAMES})) if len(of) else {}
+    metrics = per_user(_counts(scores, records), sorted({k for _, k in NAMES})) if len(records) else {}
     ours = {"HR": "Hit", "NDCG": "NDCG"}  # the metric of that meaning in `eval.metrics`
     empty = np.zeros(0)
-    values = {f"{name}@{k}": found.get(f"{ours[name]}@{k}", empty).astype(np.float64) for name, k in NAMES}
-    return FrameResult(of.users, values, chance(of), of.skipped)
+    values = {f"{name}@{k}": metrics.get(f"{ours[name]}@{k}", empty).astype(np.float64) for name, k in NAMES}
+    return FrameResult(records.users, values, chance(records), records.skipped)
 
 
-def chance(of: Records) -> dict[str, np.ndarray]:
+def chance(records: Records) -> dict[str, np.ndarray]:
     """What a random order of each record's frames gets in the mean, in closed form: name -> f64[R]."""
-    n = of.lengths().astype(np.float64)
-    p = np.bincount(np.repeat(np.arange(len(of)), of.lengths()), of.liked, len(of))
+    n = records.lengths().astype(np.float64)
+    p = np.bincount(np.repeat(np.arange(len(records)), records.lengths()), records.liked, len(records))
     most = max(k for _, k in NAMES)
     # Entry r of gain: the discounts of the first r places. Entry r of none: none of the first r + 1 is liked.
     gain = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(most) + 2))])
     place = np.arange(most)
     none = np.cumprod(np.maximum((n - p)[:, None] - place, 0) / np.maximum(n[:, None] - place, 1), axis=1)
-    found = {}
+    expected = {}
     for name, k in NAMES:
         if name == "HR":
-            found[f"HR@{k}"] = 1 - none[:, k - 1]
+            expected[f"HR@{k}"] = 1 - none[:, k - 1]
         else:
-            found[f"NDCG@{k}"] = p / n * gain[np.minimum(n, k).astype(int)] / gain[np.minimum(p, k).astype(int)]
-    return found
+            expected[f"NDCG@{k}"] = p / n * gain[np.minimum(n, k).astype(int)] / gain[np.minimum(p, k).astype(int)]
+    return expected
 
 
 def clustered_interval(values: np.ndarray, users: np.ndarray) -> tuple[float, float | None]:
@@ -181,63 +182,63 @@ def clustered_interval(values: np.ndarray, users: np.ndarray) -> tuple[float, fl
     return mean, float(stats.t.ppf(0.975, clusters - 1) * error)
 
 
-def _counts(scores: np.ndarray, of: Records) -> Counts:
+def _counts(scores: np.ndarray, records: Records) -> Counts:
     """Where the liked frames stand among the others of their record."""
-    owner = np.repeat(np.arange(len(of)), of.lengths())
+    owner = np.repeat(np.arange(len(records)), records.lengths())
     order = np.lexsort((-scores, owner))
     who, score = owner[order], scores[order]
     opens = np.ones(len(order), bool)
     opens[1:] = (who[1:] != who[:-1]) | (score[1:] != score[:-1])
     block = np.cumsum(opens) - 1
-    other = ~of.liked[order]
+    other = ~records.liked[order]
     before = np.concatenate([[0], np.cumsum(other)])  # unliked frames in front of each place, of all records
     start = np.flatnonzero(opens)
     higher, tied = np.empty(len(order), np.int32), np.empty(len(order), np.int32)
-    higher[order] = (before[start] - before[of.offsets[who[start]]])[block]
+    higher[order] = (before[start] - before[records.offsets[who[start]]])[block]
     tied[order] = np.bincount(block, other)[block]
-    number = np.bincount(owner, of.liked, len(of)).astype(np.int64)
+    number = np.bincount(owner, records.liked, len(records)).astype(np.int64)
     offsets = np.concatenate([[0], np.cumsum(number)])
-    liked = of.liked
-    return Counts(offsets, scores[liked], higher[liked], tied[liked], of.lengths() - number)
+    liked = records.liked
+    return Counts(offsets, scores[liked], higher[liked], tied[liked], records.lengths() - number)
 
 
 MOST_USERS = 1024  # of whom a mean over users is taken
 _FRAMES = 64  # scored at once, for all of these users
 
 
-def random(of: Records, seed: int = 0) -> np.ndarray:
+def random(records: Records, seed: int = 0) -> np.ndarray:
     """RND: any order. Its mean over seeds is `keyframes.chance`."""
-    return np.random.default_rng([seed, 17]).random(len(of.frames), np.float32)
+    return np.random.default_rng([seed, 17]).random(len(records.frames), np.float32)
 
 
-def first(of: Records) -> np.ndarray:
+def first(records: Records) -> np.ndarray:
     """FIRST: frames in the order in which the item has them."""
-    return -(np.arange(len(of.frames)) - np.repeat(of.offsets[:-1], of.lengths())).astype(np.float32)
+    return -(np.arange(len(records.frames)) - np.repeat(records.offsets[:-1], records.lengths())).astype(np.float32)
 
 
-def centroid(of: Records, frames: Frames) -> np.ndarray:
+def centroid(records: Records, frames: Frames) -> np.ndarray:
     """CENTROID: the cosine of a frame and the mean of the item's frames; 0 where one of them is 0."""
-    found, order = np.empty(len(of.frames), np.float32), np.argsort(of.items, kind="stable")
-    for records in np.split(order, np.flatnonzero(np.diff(of.items[order])) + 1 if len(order) else []):
-        if len(records):  # all of one item
-            item = of.items[records[0]]
+    scores, order = np.empty(len(records.frames), np.float32), np.argsort(records.items, kind="stable")
+    for same_item in np.split(order, np.flatnonzero(np.diff(records.items[order])) + 1 if len(order) else []):
+        if len(same_item):  # all of one item
+            item = records.items[same_item[0]]
             rows = np.asarray(frames.features[frames.offsets[item] : frames.offsets[item + 1]], np.float64)
             mean = rows.mean(axis=0)
             length = np.linalg.norm(rows, axis=1) * np.linalg.norm(mean)
             cosine = (rows @ mean) / np.where(length > 0, length, 1.0)
-            found[of.offsets[records, None] + np.arange(len(rows))[None, :]] = cosine[None, :]
-    return found
+            scores[records.offsets[same_item, None] + np.arange(len(rows))[None, :]] = cosine[None, :]
+    return scores
 
 
-def popular_style(model: Model, state: State, side: Side, of: Records, num_users: int) -> np.ndarray:
+def popular_style(model: Model, state: State, side: Side, records: Records, num_users: int) -> np.ndarray:
     """POPSTYLE: what a trained model says that users like, in the mean over all users, at most MOST_USERS of them,
     evenly spread. model: one that has `frame_scores`."""
     users = np.unique(np.linspace(0, num_users - 1, min(num_users, MOST_USERS)).astype(np.int32))
-    frames, place = np.unique(of.frames, return_inverse=True)
+    frames, frame_of = np.unique(records.frames, return_inverse=True)
     blocks = -(-len(frames) // _FRAMES)
     asked = np.resize(frames, (blocks, _FRAMES)) if len(frames) else np.zeros((0, _FRAMES), np.int32)
     means = [np.asarray(_mean_scores(model, state, side, users, block)) for block in asked]
-    return np.concatenate([np.zeros(0, np.float32), *means])[place.reshape(-1)]
+    return np.concatenate([np.zeros(0, np.float32), *means])[frame_of.reshape(-1)]
 
 
 @functools.partial(jax.jit, static_argnums=0)

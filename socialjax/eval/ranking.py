@@ -116,17 +116,17 @@ def count(model: Model, state: State, candidates: Candidates) -> Counts:
         num_negatives = np.full(len(candidates), negatives.shape[1])
     columns = [np.empty(len(lists.items), dtype) for dtype in (np.float32, np.int32, np.int32)]
     for call in calls(len(owner), num_items):
-        mine, is_held = owner[call.rows], held[call.rows]
-        users = call.blocks(candidates.users[mine])
+        rows, is_held = owner[call.rows], held[call.rows]
+        users = call.blocks(candidates.users[rows])
         positives = call.blocks(lists.items[places[call.rows]])
         longest = call.blocks(is_held.sum(axis=1, dtype=np.int32)).max(axis=1)
         if negatives is None:
-            cells = call.cells(hidden.take(mine), num_items, width)
-            found = _among_all(model, state, num_items, call.num_blocks, users, positives, longest, cells)
+            cells = call.cells(hidden.take(rows), num_items, width)
+            counted = _among_all(model, state, num_items, call.num_blocks, users, positives, longest, cells)
         else:
-            drawn = call.blocks(negatives[mine])
-            found = _among_drawn(model, state, num_items, call.num_blocks, users, positives, longest, drawn)
-        for column, values in zip(columns, jax.device_get(found)):
+            drawn = call.blocks(negatives[rows])
+            counted = _among_drawn(model, state, num_items, call.num_blocks, users, positives, longest, drawn)
+        for column, values in zip(columns, jax.device_get(counted)):
             column[places[call.rows][is_held]] = call.unblocked(values)[is_held]
     return Counts(lists.offsets, *columns, num_negatives)
 
@@ -193,13 +193,13 @@ def _table(model: Model, state: State, users: jax.Array, num_items: int) -> jax.
 def _compare(scores: jax.Array, against: jax.Array, longest: jax.Array):
     """Positives f32[B, W], of which the first `longest` columns count, and f32[B, C] -> (higher, tied) i32[B, W]."""
 
-    def column(t, found):
-        mine = jax.lax.dynamic_slice_in_dim(scores, t, 1, axis=1)
+    def column(t, counts):
+        positive = jax.lax.dynamic_slice_in_dim(scores, t, 1, axis=1)
         # Not `against > mine`: a score that is not a number must not look like a low one.
-        higher = jnp.sum(~(against <= mine), axis=1, keepdims=True, dtype=jnp.int32)
-        tied = jnp.sum(against == mine, axis=1, keepdims=True, dtype=jnp.int32)
+        higher = jnp.sum(~(against <= positive), axis=1, keepdims=True, dtype=jnp.int32)
+        tied = jnp.sum(against == positive, axis=1, keepdims=True, dtype=jnp.int32)
         put = jax.lax.dynamic_update_slice_in_dim
-        return put(found[0], higher, t, axis=1), put(found[1], tied, t, axis=1)
+        return put(counts[0], higher, t, axis=1), put(counts[1], tied, t, axis=1)
 
     zeros = jnp.zeros(scores.shape, jnp.int32)
     return jax.lax.fori_loop(0, longest, column, (zeros, zeros))
