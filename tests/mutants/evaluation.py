@@ -116,8 +116,8 @@ MUTANTS = (
     Mutant(
         "nan-ranks-low",
         "socialjax/eval/ranking.py",
-        "higher = jnp.sum(~(against <= mine), axis=1",
-        "higher = jnp.sum(against > mine, axis=1",
+        "higher = jnp.sum(~(against <= positive), axis=1",
+        "higher = jnp.sum(against > positive, axis=1",
         NO_NUMBER,
         "a score that is no number counts as low, and a diverged model as perfect",
     ),
