@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # What each part may import of ours, besides itself. A name stands for the module and all below it; the longest name
 # that fits a module is its rule. `models` has a rule for each family; the modules beside the families are listed.
 # These know nothing of recommenders.
-GROUND = ("whole", "stop", "names", "visible", "json_files", "npz_files", "address_space")
+GROUND = ("whole", "stop", "names", "visible", "json_files", "npz_files", "address_space", "drawing")
 CONTRACT = (
     *("ops", "graph", "ranges", "models.protocol", "models.parts"),
     *("models.history", "models.bipartite", "models.weight_penalty"),
@@ -27,6 +27,7 @@ ALLOWED = {
     "stop": (),
     "visible": (),
     "address_space": (),
+    "drawing": ("visible", "whole"),
     "names": ("visible",),
     "json_files": ("visible",),
     "npz_files": ("visible",),

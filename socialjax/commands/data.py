@@ -26,8 +26,8 @@ from socialjax.data.own.additions import read_negatives
 from socialjax.data.schema import Dataset, counts
 from socialjax.data.sets.registry import PUBLISHED
 from socialjax.data.sources import DataSettings
+from socialjax.drawing import blank, save
 from socialjax.eval import protocol
-from socialjax.run.pictures import blank, save
 from socialjax.visible import visible
 
 Name = Annotated[str, tyro.conf.Positional]

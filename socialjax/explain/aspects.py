@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from socialjax.explain.picture import save
+from socialjax.drawing import BLUE, GREEN, INK, ORANGE, blank, save
 from socialjax.explain.record import ASPECTS, label
 
-COLOURS = ("#4269d0", "#ff8a2b", "#3ca951")
+COLOURS = (BLUE, ORANGE, GREEN)
 
 
 def population(gamma: np.ndarray) -> dict:
@@ -44,17 +44,15 @@ def draw_population(path: Path, gamma: np.ndarray, title: str) -> None:
 
     title: which model on which data, and `stand-in` where the data are generated. Raises as `population`.
     """
-    from matplotlib.figure import Figure  # not pyplot: no state, no display; half a second, and only for this
-
     found = population(gamma)
-    figure = Figure(figsize=(7.5, 3.4), layout="constrained")
+    figure = blank(7.5, 3.4)
     figure.suptitle(f"{title}\nweights of aspects over {found['users']:,} users", fontsize=10, parse_math=False)
     axes = figure.subplots(1, len(ASPECTS), sharey=True)
     for place, (axis, of) in enumerate(zip(axes, found["aspects"])):
         axis.hist(np.asarray(gamma)[:, place], bins=np.linspace(0, 1, 26), color=COLOURS[place], alpha=0.8)
         mean, deviation = of["mean"], of["deviation"]
-        axis.axvspan(max(mean - deviation, 0), min(mean + deviation, 1), color="#222", alpha=0.12, linewidth=0)
-        axis.axvline(mean, color="#222", linewidth=1.2)
+        axis.axvspan(max(mean - deviation, 0), min(mean + deviation, 1), color=INK, alpha=0.12, linewidth=0)
+        axis.axvline(mean, color=INK, linewidth=1.2)
         axis.set_title(f"{of['label']}: {mean:.3f} ± {deviation:.3f}", fontsize=9, loc="left")
         axis.set_xlabel(f"largest weight of {of['largest']:.0%} of users", fontsize=8)
         axis.set_xlim(0, 1)

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import numpy as np
 
+from socialjax.drawing import BLUE, GREEN, GREY, INK, ORANGE, RED, blank, save, wrapped
 from socialjax.explain.attributes import Profile, caption, in_pixels
-from socialjax.explain.picture import COLOURS, GREY, save, wrapped
 from socialjax.explain.text import heading, shorten, stand_in
 
 BOXES = 3  # attributes whose region is drawn, the first with a thick line
 LINES = (3.0, 1.4, 1.4)
-BOX_COLOURS = (COLOURS[0], COLOURS[1], COLOURS[3])  # its third is too much like its second to tell two boxes apart
+BOX_COLOURS = (BLUE, ORANGE, GREEN)  # yellow is too much like orange to tell two boxes apart
 ROOM = 2.1  # times the longest bar: the words beside it need as much again
 LONGEST = 46  # characters beside a bar
 
@@ -21,17 +21,15 @@ def draw_boxes(path: Path, record: dict, picture: np.ndarray, profile: Profile |
     picture u8[H, W, 3]: the item's, over the whole of which boxes are measured. profile: the user's, drawn below.
     Raises ValueError for a record without attributes.
     """
-    from matplotlib.figure import Figure  # not pyplot: no state, no display; half a second, and only for this
-
     listed = record.get("attributes")
     if not listed:
         raise ValueError(f"the record of item {record['item']} has no attributes; draw it with explain.picture")
     rows = len(listed) + (len(profile.names) if profile else 0)
-    figure = Figure(figsize=(10.5, max(4.2, 1.9 + 0.33 * rows)), layout="constrained")
+    figure = blank(10.5, max(4.2, 1.9 + 0.33 * rows))
     warning = stand_in(record)
     source = warning or f"{record['data_set']}, {record['data']} data"
     title = wrapped(f"{heading(record)}\n{source}", 10.5)
-    figure.suptitle(title, fontsize=10, parse_math=False, color="#a00" if warning else "#222")
+    figure.suptitle(title, fontsize=10, parse_math=False, color=RED if warning else INK)
     left, right = figure.subfigures(1, 2, width_ratios=(1, 1.35))
     draw_item(left.subplots(), listed, picture)
     if profile is None:
@@ -92,7 +90,7 @@ def _profile(axis, profile: Profile, colours: dict[str, str]) -> None:
     names = [profile.names[k] for k in order]
     for row, k in enumerate(order):
         axis.barh(row, profile.like[k], color=colours.get(profile.names[k], GREY), height=0.62)
-        axis.plot([profile.even[k]] * 2, [row - 0.4, row + 0.4], color="#222", linewidth=1.4)
+        axis.plot([profile.even[k]] * 2, [row - 0.4, row + 0.4], color=INK, linewidth=1.4)
         most = f", most often {profile.classes[k]}" if profile.classes[k] else ""
         said = f"{profile.like[k]:.2f}   on {profile.present[k]} of {profile.items}{most}"
         axis.text(max(profile.like[k], profile.even[k]) + 0.012, row, shorten(said), va="center", fontsize=8)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
+from socialjax.drawing import GREY, INK, RED, blank, save, wrapped
 from socialjax.explain.box_picture import draw_item
 from socialjax.explain.gallery import Section
-from socialjax.explain.picture import GREY, save, wrapped
 from socialjax.explain.text import shorten, stand_in
 
 SIDE, LEFT, HEAD = 1.6, 1.9, 0.55  # inches: of an item, of the profile, of the title
@@ -20,16 +20,14 @@ def draw_sheet(path: Path, title: str, sections: Sequence[Section]) -> None:
     Left of a user's items: mean attention over what they took, the line is what even attention gives. Raises
     ValueError without a user who has an item.
     """
-    from matplotlib.figure import Figure  # not pyplot: no state, no display; half a second, and only for this
-
     if not sections or not all(section.cards for section in sections):
         raise ValueError("wanted users with at least one item each, got one without; leave them out")
     across = max(len(section.cards) for section in sections)
     size = (LEFT + SIDE * across, HEAD + (SIDE + 0.5) * len(sections))
-    figure = Figure(figsize=size, layout="constrained")
+    figure = blank(*size)
     warning = stand_in(sections[0].cards[0].record)
     said = wrapped(f"{title}\n{warning}" if warning else title, size[0])
-    figure.suptitle(said, fontsize=10, parse_math=False, color="#a00" if warning else "#222")
+    figure.suptitle(said, fontsize=10, parse_math=False, color=RED if warning else INK)
     axes = figure.subplots(
         len(sections), 1 + across, squeeze=False, gridspec_kw={"width_ratios": [LEFT, *[SIDE] * across]}
     )
@@ -49,7 +47,7 @@ def _profile(axis, section: Section) -> None:
     order = np.argsort(-of.like, kind="stable")
     for place, k in enumerate(order):
         axis.barh(place, of.like[k], color=GREY, height=0.6)
-        axis.plot([of.even[k]] * 2, [place - 0.38, place + 0.38], color="#222", linewidth=1.2)
+        axis.plot([of.even[k]] * 2, [place - 0.38, place + 0.38], color=INK, linewidth=1.2)
     axis.set_yticks(range(len(order)), [of.names[k] for k in order], fontsize=8, parse_math=False)
     axis.set_xlim(0, max(of.like.max(), of.even.max(), 0.05) * 1.05)
     axis.invert_yaxis()

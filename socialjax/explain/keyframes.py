@@ -12,7 +12,7 @@ import numpy as np
 from socialjax.data.errors import DataError
 from socialjax.data.picture_files import read_picture
 from socialjax.data.schema import Dataset, Frames
-from socialjax.explain.picture import COLOURS, save
+from socialjax.drawing import COLOURS, INK, blank, save
 from socialjax.explain.text import shorten
 from socialjax.names import BadName, below
 
@@ -85,11 +85,9 @@ def draw_case_study(path: Path, rows: Sequence[UserRow], frames: Frames, face: F
     Left of the line: what the user's training items showed that they like most. A frame has its number within the item
     and l_ak below it; the first of a row is the user's key frame.
     """
-    from matplotlib.figure import Figure  # not pyplot: no state, no display; half a second, and only for this
-
     past, columns = max(len(row.past) for row in rows), min(shown, max(len(row.frames) for row in rows))
     gap = 1 if past else 0
-    figure = Figure(figsize=(1.6 + 1.15 * (past + gap * 0.4 + columns), 0.9 + 1.35 * len(rows)), layout="constrained")
+    figure = blank(1.6 + 1.15 * (past + gap * 0.4 + columns), 0.9 + 1.35 * len(rows))
     figure.suptitle(title, fontsize=10, parse_math=False)
     widths = [1.0] * past + [0.25] * gap + [1.0] * columns
     axes = figure.subplots(len(rows), len(widths), squeeze=False, width_ratios=widths)
@@ -119,7 +117,7 @@ def _tile(axis, frames: Frames, frame: int, liked: float, is_key: bool, face: Fa
     axis.text(0.5, -0.04, said, transform=axis.transAxes, ha="center", va="top", fontsize=8)
     if is_key:
         height, width = picture.shape[:2]
-        edge = {"fill": False, "edgecolor": "#222", "linewidth": 3, "clip_on": False}
+        edge = {"fill": False, "edgecolor": INK, "linewidth": 3, "clip_on": False}
         from matplotlib.patches import Rectangle
 
         axis.add_patch(Rectangle((-0.5, -0.5), width, height, **edge))

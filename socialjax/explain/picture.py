@@ -1,31 +1,25 @@
 """An explanation as a picture: parts stacked up to the score, and the strongest friends and items beside them."""
 
-import textwrap
-import warnings
 from pathlib import Path
 
+from socialjax.drawing import COLOURS, GREY, INK, RED, blank, save, wrapped
 from socialjax.explain.text import heading, name_of, rest_of, shorten, stand_in
-from socialjax.whole import whole
 
-COLOURS = ("#4269d0", "#ff8a2b", "#e0ac2b", "#3ca951", "#9c6b4e", "#a463f2", "#97bbf5", "#ff6ea8")
-GREY = "#8a8f98"
 SHOWN = 12
 LONGEST = 32  # characters of a name beside a bar
 
 
 def draw(path: Path, record: dict, shown: int = SHOWN) -> None:
     """Writes a record of `explain.record` as PNG, whole or not at all."""
-    from matplotlib.figure import Figure  # not pyplot: no state, no display; half a second, and only for this
-
     colours = _colours(record)
     strongest, others = _strongest(record, shown)
     rows = max(len(record["parts"]) + 1, len(strongest))
     size = (11 if strongest else 6.5, 1.5 + 0.3 * max(rows, 5))
-    figure = Figure(figsize=size, layout="constrained")
+    figure = blank(*size)
     warning = stand_in(record)
     source = f"{record['data_set']}, {record['data']} data" if not warning else warning
     title = wrapped(f"{heading(record)}\n{source}", size[0])
-    figure.suptitle(title, fontsize=10, parse_math=False, color="#a00" if warning else "#222")
+    figure.suptitle(title, fontsize=10, parse_math=False, color=RED if warning else INK)
     axes = figure.subplots(1, 2 if strongest else 1, squeeze=False)[0]
     _waterfall(axes[0], record, colours)
     if strongest:
@@ -37,23 +31,6 @@ def draw(path: Path, record: dict, shown: int = SHOWN) -> None:
         axis.grid(axis="x", alpha=0.25)
         axis.set_axisbelow(True)
     save(figure, path)
-
-
-def wrapped(title: str, inches: float) -> str:
-    """The lines of a title, none longer than a figure of that width can hold."""
-    return "\n".join(textwrap.fill(line, int(12.5 * inches), break_on_hyphens=False) for line in title.split("\n"))
-
-
-def save(figure, path: Path, dpi: int = 120) -> None:
-    """Writes a Matplotlib figure as PNG, whole or not at all. Names may hold `$`: no text is read as mathematics."""
-    from matplotlib import rc_context
-    from matplotlib.text import Text
-
-    for text in figure.findobj(Text):
-        text.set_parse_math(False)
-    with whole(path) as temporary, warnings.catch_warnings(), rc_context({"text.parse_math": False}):  # of late ticks
-        warnings.filterwarnings("ignore", "Glyph .* missing")  # a title in letters that the font does not have
-        figure.savefig(temporary, dpi=dpi, format="png")
 
 
 def _colours(record: dict) -> dict[str, str]:

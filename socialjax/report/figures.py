@@ -10,12 +10,12 @@ import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from socialjax.drawing import BLUE, COLOURS, SILVER, blank, save
 from socialjax.eval.significance import mean_interval
 from socialjax.eval.tables import cell, escaped
 from socialjax.report.gather import Kept, about, main_rows, newest, references
 from socialjax.report.overall import NONE, label
 from socialjax.report.papers import Paper
-from socialjax.run.pictures import blank, save
 
 BARS = ("HR@10", "NDCG@10")
 METRIC = "NDCG@10"
@@ -51,7 +51,7 @@ def bars(paper: Paper, runs: Sequence[Kept], path: Path) -> None:
         found = [run.record["metrics"][metric] for run in mine]
         values = [line[metric] for line in grey.values()] + [f["mean"] for f in found]
         widths = [0.0] * len(grey) + [f["ci95"] or 0.0 for f in found]
-        colours = ["silver"] * len(grey) + ["tab:blue"] * len(mine)
+        colours = [SILVER] * len(grey) + [BLUE] * len(mine)
         places = range(len(labels))
         axis.barh(places, values, color=colours, height=0.7)
         for place, value, width in zip(places, values, widths):
@@ -62,7 +62,7 @@ def bars(paper: Paper, runs: Sequence[Kept], path: Path) -> None:
         axis.set_yticks(places, labels, fontsize=8)
         axis.tick_params(axis="x", labelsize=8)
     figure.axes[0].invert_yaxis()  # shared by both
-    key = [Patch(color="silver", label="reference line, not trained"), Patch(color="tab:blue", label="model")]
+    key = [Patch(color=SILVER, label="reference line, not trained"), Patch(color=BLUE, label="model")]
     if any(widths):
         key.append(Line2D([], [], color="black", linewidth=1, label="95 % interval over seeds"))
     figure.legend(handles=key, fontsize=8, loc="outside lower center", ncols=len(key))
@@ -79,7 +79,7 @@ def orders(paper: Paper, runs: Sequence[Kept], path: Path) -> None:
     up = means(some, FULL, METRIC)
     for axis, name in zip(figure.subplots(1, len(sampled), squeeze=False)[0], sampled):
         across = means(some, name, METRIC)
-        axis.scatter(across, up, color="tab:blue", s=18, zorder=3)
+        axis.scatter(across, up, color=BLUE, s=18, zorder=3)
         _write_beside(axis, across, up, [line.label for line in some])
         axis.set(xlabel=f"{METRIC}, {name}", ylabel=f"{METRIC}, {FULL}")
         axis.set_title(f"{len(some)} models, Kendall's tau {said_tau(tau(across, up))}", fontsize=9)
@@ -102,8 +102,8 @@ def groups(paper: Paper, runs: Sequence[Kept], path: Path) -> None:
                 range(len(sizes)),
                 [f["mean"] if f else float("nan") for f in found],
                 marker=MARKERS[place % len(MARKERS)],
-                color=f"C{place % 10}",
-                linestyle="-" if place < 10 else "--",
+                color=COLOURS[place % len(COLOURS)],
+                linestyle="-" if place < len(COLOURS) else "--",
                 markersize=5,
                 linewidth=1.2,
                 label=label(paper, run),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from socialjax.explain.picture import save
+from socialjax.drawing import INK, RED, blank, save
 from socialjax.vision.labelled.photos import Photos
 
 # Accuracy that a network over published ImageNet features should reach on the test part.
@@ -67,19 +67,16 @@ def missed(found: dict, name: str) -> list[str]:
 
 
 PHOTOS = 8
-WRONG = "#a00"
 
 
 def draw_sheet(path: Path, photos: Photos, rows: np.ndarray, seen: dict[str, np.ndarray], count: int = PHOTOS) -> None:
     """Writes a PNG: of `count` photos spread over `rows` each attribute's map over the photo, its box, class and
     probability; a class that is not the labelled one in red, with the labelled one. seen: as `looked` gives, for
     `rows`."""
-    from matplotlib.figure import Figure  # not pyplot: no state, no display
-
     labelled = photos.labelled
     chosen = np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int))
     wide = 1 + len(labelled.names)
-    figure = Figure(figsize=(1.75 * wide, 2.1 * len(chosen)), layout="constrained")
+    figure = blank(1.75 * wide, 2.1 * len(chosen))
     axes = figure.subplots(len(chosen), wide, squeeze=False)
     for line, place in zip(axes, chosen):
         photo = photos[rows[place]]
@@ -104,4 +101,4 @@ def _attribute(axis, labelled, k: int, true: int, seen: dict) -> None:
     said = f"{labelled.names[k]}\n{classes[seen['label']]} {seen['probability']:.0%}"
     is_wrong = true >= 0 and true != seen["label"]
     said += f"\nlabelled {classes[true]}" if is_wrong else "\n"
-    axis.set_title(said, fontsize=7, parse_math=False, color=WRONG if is_wrong else "#222")
+    axis.set_title(said, fontsize=7, parse_math=False, color=RED if is_wrong else INK)

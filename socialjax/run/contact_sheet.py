@@ -6,10 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from socialjax.run.pictures import blank, save
+from socialjax.drawing import COLOURS, PINK, blank, save
 
-COLOURS = ("#e0b040", "#3f9b46", "#d9633b", "#2f7fc1", "#8c62b5", "#888888")  # of styles, in their order
-KEY = "#d01c8b"
 _HEIGHT = 0.74  # inches of a row
 
 
@@ -103,7 +101,7 @@ def draw(
     told = "Rows: users. Columns: the film's frames, liked most first; below, number in the film and predicted liking."
     figure.text(0.005, top - 0.2 / figure.get_figheight(), told, size=8, va="top")
     legend = [Patch(color=COLOURS[number % len(COLOURS)], label=name) for number, name in enumerate(styles)]
-    legend.append(Line2D([], [], color=KEY, linewidth=2.5, label="key frame of this user"))
+    legend.append(Line2D([], [], color=PINK, linewidth=2.5, label="key frame of this user"))
     figure.legend(handles=legend, loc="lower left", ncols=len(legend), fontsize=8, frameon=False, borderaxespad=0.1)
     save(figure, path)
 
@@ -118,4 +116,4 @@ def _bar(axes, colour: str):
 def _frame(axes):
     from matplotlib.patches import Rectangle
 
-    return Rectangle((0, 0), 1, 1, fill=False, edgecolor=KEY, linewidth=3, transform=axes.transAxes, clip_on=False)
+    return Rectangle((0, 0), 1, 1, fill=False, edgecolor=PINK, linewidth=3, transform=axes.transAxes, clip_on=False)

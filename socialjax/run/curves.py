@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from socialjax.run.pictures import blank, save
+from socialjax.drawing import BLUE, GREEN, GREY, ORANGE, blank, save
 from socialjax.train.settings import METRIC
 
 
@@ -12,7 +12,7 @@ def draw(path: Path, lines: list[dict], title: str, chosen_epoch: int, floor: fl
     figure.suptitle(title, fontsize=10)
     left, right = figure.subplots(1, 2)
     epochs = [line["epoch"] for line in lines]
-    left.plot(epochs, [line["loss"] for line in lines], marker=".", color="tab:blue")
+    left.plot(epochs, [line["loss"] for line in lines], marker=".", color=BLUE)
     left.set(xlabel="epoch", ylabel="training loss (with L2)")
     validated = [line for line in lines if "validation" in line]
     if validated:
@@ -20,11 +20,11 @@ def draw(path: Path, lines: list[dict], title: str, chosen_epoch: int, floor: fl
             [line["epoch"] for line in validated],
             [line["validation"][METRIC] for line in validated],
             marker=".",
-            color="tab:green",
+            color=GREEN,
         )
-        right.axvline(chosen_epoch, color="tab:orange", linewidth=1, label=f"chosen: epoch {chosen_epoch}")
+        right.axvline(chosen_epoch, color=ORANGE, linewidth=1, label=f"chosen: epoch {chosen_epoch}")
         if floor is not None:
-            right.axhline(floor, color="grey", linestyle=":", label="popularity")
+            right.axhline(floor, color=GREY, linestyle=":", label="popularity")
         right.legend(fontsize=8, loc="lower right")
     else:
         right.text(0.5, 0.5, "no validation part", ha="center", transform=right.transAxes)

@@ -1,32 +1,11 @@
-"""Pictures drawn without a display: a blank figure, and its PNG, on which no result hangs."""
+"""Pictures on which no result hangs: what cannot be drawn costs a warning."""
 
 import contextlib
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-from socialjax.explain import picture
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 log = logging.getLogger(__name__)
-
-
-def blank(width: float, height: float) -> "Figure":
-    """A figure of that size in inches. Not pyplot's: no state, no display, a quicker start."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def save(figure: "Figure", path: Path) -> None:
-    """Writes the figure as a PNG."""
-    picture.save(figure, path, dpi=110)
 
 
 def attempt(path: Path, draw: Callable[[Path], object], anew: bool = False) -> bool:

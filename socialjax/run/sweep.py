@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from socialjax.drawing import BLUE, GREY, blank, save
 from socialjax.eval.tables import metric_rows, text_table
-from socialjax.run.pictures import blank, save
 
 SHOWN = ("HR@10", "NDCG@10")
 
@@ -31,8 +31,8 @@ def draw(path: Path, name: str, records: dict[str, dict]) -> None:
     for axis, metric in zip(figure.subplots(1, len(SHOWN), sharey=True), SHOWN):
         found = [record["metrics"][metric] for record in records.values()]
         means, widths = [f["mean"] for f in found], [f["ci95"] or 0.0 for f in found]
-        axis.barh(labels, means, xerr=widths if any(widths) else None, color="tab:blue", height=0.6)
-        axis.axvline(first["references"]["popularity"][metric], color="grey", linestyle=":", label="popularity")
+        axis.barh(labels, means, xerr=widths if any(widths) else None, color=BLUE, height=0.6)
+        axis.axvline(first["references"]["popularity"][metric], color=GREY, linestyle=":", label="popularity")
         for place, mean in enumerate(means):
             axis.text(mean, place, f" {mean:.4f}", va="center", fontsize=8)
         axis.set(title=metric, xlim=(0, 1.2 * max(means)))

@@ -143,10 +143,3 @@ def test_importing_socialjax_is_cheap_and_load_is_there():
     program = "import sys, socialjax; assert callable(socialjax.load); print(*({'jax', 'numpy'} & {*sys.modules}))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
-
-
-def test_the_lines_of_a_title_fit_the_figure():
-    title = "user 1, item 2: score +1.000\nSTAND-IN: " + "a-long-name-of-data " * 8
-    lines = picture.wrapped(title, 6.5).split("\n")
-    assert lines[0] == "user 1, item 2: score +1.000" and len(lines) > 2 and max(map(len, lines)) <= 81
-    assert " ".join(lines[1:]).split() == title.split("\n")[1].split()

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from socialjax.drawing import blank, save
 from socialjax.models.cf.bpr import BPR
 from socialjax.models.cf.fm import FM
 from socialjax.models.cf.svdpp import SVDpp
@@ -15,7 +16,6 @@ from socialjax.report.keep import without_places
 from socialjax.report.overall import best_of, comparable, legend, notes, overall, reported
 from socialjax.report.papers import Paper, Reported
 from socialjax.run.definitions import code_digest
-from socialjax.run.pictures import blank, save
 
 PAPER = Paper(
     name="p",

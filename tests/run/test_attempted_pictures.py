@@ -1,26 +1,8 @@
-"""Pictures adorn results: names may hold anything, and what cannot be drawn costs a warning."""
+"""Pictures adorn results: what cannot be drawn costs a warning."""
 
 import pytest
 
-from socialjax.run.pictures import attempt, blank, save
-
-
-def labelled(name):
-    """A picture with the name as title, label, legend and on an axis, whose ticks are made when it is drawn."""
-    figure = blank(3, 2)
-    figure.suptitle(name)
-    axis = figure.subplots()
-    axis.bar([name, "other"], [1, 2], label=name)
-    axis.set(xlabel=name, title=name)
-    axis.text(0, 0, name)
-    axis.legend()
-    return figure
-
-
-@pytest.mark.parametrize("name", ["$\\frac$", "a $_$ b", "5$ and ${$", "\\$ $$ \\", "映画 \N{WOMAN}"])
-def test_names_of_strangers_are_text_and_not_mathematics(tmp_path, name):
-    save(labelled(name), tmp_path / "a.png")
-    assert (tmp_path / "a.png").stat().st_size > 1000
+from socialjax.run.pictures import attempt
 
 
 def test_a_picture_is_drawn_once_and_what_fails_is_tried_again(tmp_path, caplog):

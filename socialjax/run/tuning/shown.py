@@ -10,16 +10,16 @@ import numpy as np
 from socialjax import models
 from socialjax.data import as_published
 from socialjax.data.schema import Dataset
+from socialjax.drawing import BLUE, GREEN, GREY, ORANGE, blank, save
 from socialjax.eval.tables import text_table
 from socialjax.run import results
-from socialjax.run.pictures import blank, save
 from socialjax.run.settings import Experiment
 from socialjax.run.tuning.search import Search
 from socialjax.run.tuning.trials import Ledger
 from socialjax.train.settings import METRIC
 
 NO_SETTINGS = ("quiet", "save_seconds")  # what has no bearing on the figures
-COLOURS = {"bpr": "tab:blue", "bce": "tab:green", "softmax": "tab:orange"}  # the rest is grey
+COLOURS = {"bpr": BLUE, "bce": GREEN, "softmax": ORANGE}  # the rest is grey
 
 
 def ranked(records: list[dict]) -> list[dict]:
@@ -118,7 +118,7 @@ def draw(path: Path, ledger: Ledger, search: Search, data: Dataset, rungs: list[
         length = min(map(len, curves))  # seeds may end at different epochs
         heights = np.mean([[line["validation"][METRIC] for line in lines[:length]] for lines in curves], axis=0)
         objective = record["model"].get("objective", "other")
-        colour, is_best = COLOURS.get(objective, "tab:grey"), trial == winner
+        colour, is_best = COLOURS.get(objective, GREY), trial == winner
         key[f"loss: {objective}"] = Line2D([], [], color=colour, marker=".")
         axis.plot(
             [line["epoch"] for line in curves[0][:length]],
@@ -130,7 +130,7 @@ def draw(path: Path, ledger: Ledger, search: Search, data: Dataset, rungs: list[
         )
         if is_best:
             key[f"the best, trial {trial}"] = Line2D([], [], color=colour, linewidth=2.2)
-    key["popularity"] = axis.axhline(rungs[0][0]["popularity"], color="grey", linestyle=":")
+    key["popularity"] = axis.axhline(rungs[0][0]["popularity"], color=GREY, linestyle=":")
     for rung in search.rungs[:-1]:
         said = f"rung: the best one in {search.keep} goes on"
         key[said] = axis.axvline(rung, color="black", linestyle="--", linewidth=0.8, alpha=0.6)
