@@ -23,7 +23,8 @@ from socialjax.explain.attribute_pages import (
     gallery_page,
     some_users,
 )
-from socialjax.explain.keyframes import case_study, draw_case_study, faces
+from socialjax.explain.frame_sheet import draw_frames
+from socialjax.explain.liked_frames import case_study, faces
 from socialjax.explain.picture import draw
 from socialjax.explain.text import report, stand_in
 from socialjax.models.visual.frame_table import RanksFrames
@@ -119,5 +120,5 @@ def _key_frames(of: Arguments, run, found: list[dict]) -> list[str]:
         title += "" if run.data.provenance.kind == "real" else f" ({run.data.provenance.kind})"
         rows = case_study(run.model, run.state, run.side, run.data, users, int(item))
         files.append(f"key_frames_item_{file_part(item)}.png")
-        draw_case_study(of.out / files[-1], rows, run.data.frames, face, title)
+        draw_frames(of.out / files[-1], title, run.data.frames, rows, face)
     return files

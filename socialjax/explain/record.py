@@ -6,7 +6,7 @@ import numpy as np
 
 from socialjax.data.schema import Dataset
 from socialjax.explain.attributes import attribute_list, describe_class
-from socialjax.explain.keyframes import describe_frame
+from socialjax.explain.liked_frames import describe_frame
 from socialjax.models.protocol import Explanation, Ragged
 
 KEPT = 100  # elements of one part in a record: whoever follows thousands has thousands at distance 2

@@ -3,6 +3,7 @@
 The contact sheet of a trained JIFR: which item and which users are shown, and what they like.
 """
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,8 +12,9 @@ import numpy as np
 from socialjax.data.schema import Dataset
 from socialjax.eval import keyframes, protocol, ranking
 from socialjax.eval.tables import markdown_table
+from socialjax.explain.frame_sheet import draw_frames
+from socialjax.explain.liked_frames import case_study, likings
 from socialjax.models.visual.frame_table import RanksFrames
-from socialjax.run import contact_sheet as sheet
 from socialjax.whole import whole
 from socialjax.worlds.drawn_pictures import STYLES
 from socialjax.worlds.frames import FramesWorld
@@ -109,16 +111,12 @@ def contact_sheet(
     item = popular_item(data, style)
     frames = np.arange(data.frames.offsets[item], data.frames.offsets[item + 1])
     users = lovers(world) if world is not None else differing(model, side, state, data, frames)
-    scores = likings(model, side, state, users, frames)
-    rows = []
-    for user, liking in zip(users, scores):
-        order = np.argsort(-liking, kind="stable")
-        taste = None if world is None else world.taste[user]
-        liked = [picture(row) for row in favourites(model, side, state, data, int(user))]
-        rows.append(sheet.Row(data.describe_user(user), order, liking[order], taste, liked))
+    rows = case_study(model, state, side, data, users, item, LIKED)
+    if world is not None:
+        rows = [dataclasses.replace(row, taste=world.taste[row.user]) for row in rows]
     title = f"{data.describe_item(item)}: its key frame for {len(users)} users"
     styles = () if world is None else STYLES
-    sheet.draw(path, title, [picture(row) for row in frames], rows, styles, None if style is None else style[frames])
+    draw_frames(path, title, data.frames, rows, picture, styles, style, shown=len(frames))
 
 
 def has_frames_to_show(data: Dataset, style: np.ndarray | None = None) -> bool:
@@ -147,24 +145,7 @@ def lovers(world: FramesWorld) -> np.ndarray:
 def differing(model, side, state, data: Dataset, frames: np.ndarray) -> np.ndarray:
     """Users, at most USERS, one for each key frame as far as there are others."""
     users = np.unique(data.train.user)[:_LOOKED_AT]
-    key = likings(model, side, state, users, frames).argmax(axis=1)
+    key = likings(model, state, side, users, frames).argmax(axis=1)
     _, first = np.unique(key, return_index=True)
     rest = np.setdiff1d(np.arange(len(users)), first)
     return users[np.sort(np.concatenate([first, rest])[:USERS])]
-
-
-def favourites(model, side, state, data: Dataset, user: int) -> list[int]:
-    """Rows of the frames that a user likes most, one of each of their training items."""
-    offsets, best = data.frames.offsets, []
-    for item in np.unique(data.train.item[data.train.user == user]):
-        rows = np.arange(offsets[item], offsets[item + 1])
-        if len(rows):
-            liking = likings(model, side, state, np.array([user]), rows)[0]
-            best.append((liking.max(), int(rows[liking.argmax()])))
-    return [row for _, row in sorted(best, reverse=True)[:LIKED]]
-
-
-def likings(model, side, state, users: np.ndarray, frames: np.ndarray) -> np.ndarray:
-    """f32[U, K] of users [U] and rows [K]."""
-    rows = np.broadcast_to(frames.astype(np.int32), (len(users), len(frames)))
-    return np.asarray(model.frame_scores(state, side, users.astype(np.int32), rows))

@@ -1,11 +1,13 @@
-"""A case study orders an item's frames for each user and draws pictures where they are, patches where not."""
+"""A case study orders an item's frames for each user; pictures stand for frames where they are, patches where not."""
+
+import dataclasses
 
 import numpy as np
 import pytest
 from matplotlib import image
 
 from socialjax.data.schema import Frames
-from socialjax.explain.keyframes import case_study, describe_frame, draw_case_study, faces
+from socialjax.explain.liked_frames import case_study, describe_frame, faces, favourites
 from socialjax.worlds.frames import frames_world
 
 WORLD = frames_world(0, users=20, items=40, frames=5, features=6)
@@ -64,18 +66,19 @@ def test_frames_of_one_style_have_one_colour_and_those_alike_similar_ones():
     assert within < np.linalg.norm(colours(one).mean(axis=0) - colours(other).mean(axis=0))
 
 
-def test_the_picture_is_drawn_whole_with_and_without_a_past(tmp_path):
-    rows = case_study(Truth(), None, None, WORLD.data, [3, 8], 7)
-    face = faces(WORLD.data.frames, styles=WORLD.style)
-    for name, drawn in (
-        ("past", rows),
-        ("none", [rows[0].__class__(**vars(row) | {"past": row.past[:0]}) for row in rows]),
-    ):
-        path = tmp_path / f"{name}.png"
-        draw_case_study(path, drawn, WORLD.data.frames, face, "item 7 $x_$")
-        assert image.imread(path).shape[0] > 200 and list(tmp_path.glob(".*")) == []
-
-
 def test_an_item_without_frames_and_a_model_that_ranks_none_are_refused():
     with pytest.raises(ValueError, match="ranks no frames"):
         case_study(object(), None, None, WORLD.data, [0], 0)
+
+
+def test_frames_that_a_user_likes_most_are_of_different_training_items_and_none_without_any():
+    taken = np.unique(WORLD.data.train.item[WORLD.data.train.user == 3])
+    best = favourites(Truth(), None, None, WORLD.data, 3, 100)
+    assert sorted(best // 5) == taken.tolist()
+    assert favourites(Truth(), None, None, WORLD.data, 3, 2).tolist() == best[:2].tolist()
+    nobody = dataclasses.replace(WORLD.data, train=WORLD.data.train.take(WORLD.data.train.user != 3))
+    assert favourites(Truth(), None, None, nobody, 3, 2).tolist() == []
+    offsets = np.concatenate([[0, 0], WORLD.data.frames.offsets[2:]])
+    lacking = dataclasses.replace(WORLD.data, frames=Frames(offsets, WORLD.data.frames.features))
+    with pytest.raises(ValueError, match="has no frames; choose another item"):
+        case_study(Truth(), None, None, lacking, [0], 0)

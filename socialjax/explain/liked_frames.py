@@ -1,0 +1,138 @@
+"""The frames of one item as several users like them, and what their past looked like: a case study of key frames."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from socialjax.data.errors import DataError
+from socialjax.data.picture_files import read_picture
+from socialjax.data.schema import Dataset, Frames
+from socialjax.drawing import COLOURS
+from socialjax.names import BadName, below
+
+PAST = 3  # frames of a user's training items that are shown
+SIDE = 160  # pixels of a picture's longer side
+Face = Callable[[int], np.ndarray]  # row of the frames -> the picture that stands for it, u8[H, W, 3] or f32 in 0..1
+
+
+@dataclasses.dataclass(frozen=True)
+class UserRow:
+    """One user of a case study.
+
+    Attributes:
+        user: row number.
+        label: what the user is called.
+        frames: i32[K], rows of the item's frames, liked most first; the first is the user's key frame.
+        liked: f32[K], how much the user likes each of them (l_ak).
+        past: i32[P], of the training items whose best frame they like most, that frame.
+        taste: f[T], the user's shares of styles, where they are known.
+    """
+
+    user: int
+    label: str
+    frames: np.ndarray
+    liked: np.ndarray
+    past: np.ndarray
+    taste: np.ndarray | None = None
+
+
+def case_study(model, state, side, data: Dataset, users, item: int, past: int = PAST) -> list[UserRow]:
+    """Orders the frames of an item for each of some users.
+
+    Args:
+        model: one that ranks frames, with its state and side.
+        data: with frames.
+        users: row numbers.
+        item: row number.
+        past: how many frames of a user's own training items a row has at most.
+
+    Returns:
+        A row for each user.
+
+    Raises:
+        ValueError: the model ranks no frames, or the item has none.
+    """
+    if not hasattr(model, "frame_scores") or data.frames is None:
+        raise ValueError(f"{type(model).__name__} on '{data.name}' ranks no frames; take a model and data with frames")
+    offsets = data.frames.offsets
+    own = np.arange(offsets[item], offsets[item + 1], dtype=np.int32)
+    if not len(own):
+        raise ValueError(f"item {data.describe_item(item)} has no frames; choose another item")
+    rows = []
+    for user, liked in zip(map(int, users), likings(model, state, side, users, own)):
+        order = np.argsort(-liked, kind="stable")
+        best = favourites(model, state, side, data, user, past)
+        rows.append(UserRow(user, data.describe_user(user), own[order], liked[order], best))
+    return rows
+
+
+def likings(model, state, side, users, frames) -> np.ndarray:
+    """How much users [U] like frames [K], rows of the data's frames: f32[U, K]."""
+    rows = np.broadcast_to(np.asarray(frames, np.int32), (len(users), len(frames)))
+    return np.asarray(model.frame_scores(state, side, np.asarray(users, np.int32), rows))
+
+
+def favourites(model, state, side, data: Dataset, user: int, count: int) -> np.ndarray:
+    """Of each training item the frame that the user likes most; the best `count` of these, i32[P]."""
+    items = np.unique(data.train.item[data.train.user == user])
+    offsets = data.frames.offsets
+    items = items[offsets[items] < offsets[items + 1]]
+    if not len(items):
+        return np.zeros(0, np.int32)
+    frames = np.concatenate([np.arange(offsets[i], offsets[i + 1]) for i in items])
+    liked = likings(model, state, side, [user], frames)[0]
+    order = np.lexsort((-liked, data.frames.item[frames]))
+    first = order[np.unique(data.frames.item[frames][order], return_index=True)[1]]
+    return frames[first[np.argsort(-liked[first], kind="stable")[:count]]].astype(np.int32)
+
+
+def describe_frame(frames: Frames, row: int) -> str:
+    """The name of its picture, or `frame 2 of 8`."""
+    if frames.names is not None and str(frames.names[row]):
+        return str(frames.names[row])
+    item = int(np.searchsorted(frames.offsets, row, side="right")) - 1
+    return f"frame {row - frames.offsets[item] + 1} of {frames.offsets[item + 1] - frames.offsets[item]}"
+
+
+def faces(frames: Frames, folder: Path | None = None, styles: np.ndarray | None = None) -> Face:
+    """What stands for a frame: its picture where `folder` has the file of its name, else a patch in the colour of its
+    style i32[L] or, without styles, in one made of its features, so that frames that look alike are coloured alike."""
+    colours = _style_colours(styles) if styles is not None else _feature_colours(frames.features)
+
+    def face(frame: int) -> np.ndarray:
+        if folder is not None and frames.names is not None:
+            picture = _picture(folder, describe_frame(frames, frame))
+            if picture is not None:
+                return picture
+        return np.broadcast_to(colours(frame), (24, 24, 3))
+
+    return face
+
+
+def _picture(folder: Path, name: str) -> np.ndarray | None:
+    """f32[H, W, 3] of a file inside the folder, made small; None where there is none or none that can be read."""
+    try:
+        pixels = read_picture(below(folder, name))
+    except (BadName, DataError):
+        return None
+    step = max(1, -(-max(pixels.shape[:2]) // SIDE))
+    return pixels[::step, ::step].astype(np.float32) / 255
+
+
+def _style_colours(styles: np.ndarray) -> Callable[[int], np.ndarray]:
+    numbers = [tuple(int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)) for colour in COLOURS]
+    return lambda frame: np.array(numbers[int(styles[frame]) % len(numbers)], np.float32)
+
+
+def _feature_colours(features: np.ndarray) -> Callable[[int], np.ndarray]:
+    """The three leading directions of a sample as red, green and blue, each from its 5th to its 95th percentile."""
+    sample = np.asarray(features[:: -(-len(features) // 4096)], np.float32)
+    mean = sample.mean(axis=0)
+    width = min(3, *sample.shape)
+    basis = np.zeros((sample.shape[1], 3), np.float32)
+    basis[:, :width] = np.linalg.svd(sample - mean, full_matrices=False)[2][:width].T
+    low, high = np.percentile((sample - mean) @ basis, (5, 95), axis=0)
+    spread = np.maximum(high - low, 1e-12)
+    return lambda frame: np.clip(((np.asarray(features[frame], np.float32) - mean) @ basis - low) / spread, 0, 1)
