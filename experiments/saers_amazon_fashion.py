@@ -31,7 +31,7 @@ from socialjax.data.own import attribute_files
 from socialjax.data.schema import Dataset
 from socialjax.data.sources import DataSettings
 from socialjax.explain.attribute_pages import ItemPictures, explained, gallery_page, some_users
-from socialjax.explain.box_sheet import draw_sheet
+from socialjax.explain.box_picture import draw_sheet
 from socialjax.report.saers_page import how_sure, measured, report
 from socialjax.run.command import exit_code, say, set_up_logging
 from socialjax.run.execute import work_folder

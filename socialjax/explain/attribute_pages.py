@@ -11,9 +11,9 @@ from socialjax import json_files
 from socialjax.data.errors import DataError
 from socialjax.data.own.attribute_files import PICTURES
 from socialjax.data.picture_files import PictureFiles, fitted
-from socialjax.explain.attributes import profile, unpadded
+from socialjax.explain.attributes import Card, Section, profile, unpadded
 from socialjax.explain.box_picture import draw_boxes
-from socialjax.explain.gallery import Card, Section, write_gallery
+from socialjax.explain.gallery import write_gallery
 from socialjax.explain.record import records
 
 log = logging.getLogger(__name__)

@@ -1,6 +1,7 @@
 """What SAERS says of a pair: which attributes of the item the user looks at, their class and region (section 12)."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -87,6 +88,30 @@ class Profile:
             for name, like, even, present, most in columns
         ]
         return sorted(found, key=lambda each: -each["like"])
+
+
+@dataclasses.dataclass(frozen=True)
+class Card:
+    """One item of a user.
+
+    Attributes:
+        record: of `explain.record`, with attributes.
+        picture: u8[H, W, 3].
+        note: a few words, such as how the item is known to the user.
+    """
+
+    record: dict
+    picture: np.ndarray
+    note: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """One user, as they are called, with their profile and items."""
+
+    user: str
+    profile: Profile
+    cards: Sequence[Card]
 
 
 def profile(model, state, side, data: Dataset, user: int) -> Profile:

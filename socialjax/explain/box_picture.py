@@ -1,11 +1,15 @@
-"""An item as a user looks at it: its picture with the regions of its attributes, and what the user mostly looks at."""
+"""An item as a user looks at it: its picture with the regions of its attributes, and what the user mostly looks at.
 
+One pair a picture, or users in rows and their items in columns: the gallery's beginning as PNG.
+"""
+
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from socialjax.drawing import BLUE, GREEN, GREY, INK, ORANGE, RED, blank, save, wrapped
-from socialjax.explain.attributes import Profile, caption, in_pixels
+from socialjax.explain.attributes import Profile, Section, caption, in_pixels
 from socialjax.explain.text import heading, shorten, stand_in
 
 BOXES = 3  # attributes whose region is drawn, the first with a thick line
@@ -13,6 +17,8 @@ LINES = (3.0, 1.4, 1.4)
 BOX_COLOURS = (BLUE, ORANGE, GREEN)  # yellow is too much like orange to tell two boxes apart
 ROOM = 2.1  # times the longest bar: the words beside it need as much again
 LONGEST = 46  # characters beside a bar
+SIDE, LEFT, HEAD = 1.6, 1.9, 0.55  # inches of a sheet: of an item, of the profile, of the title
+TITLE = 30  # characters of an item's title on a sheet
 
 
 def draw_boxes(path: Path, record: dict, picture: np.ndarray, profile: Profile | None = None) -> None:
@@ -38,7 +44,37 @@ def draw_boxes(path: Path, record: dict, picture: np.ndarray, profile: Profile |
         return
     above, below = right.subplots(2, 1, height_ratios=(len(listed) + 1.4, len(profile.names) + 1.4))
     _attention(above, listed)
-    _profile(below, profile, {each["name"]: colour(rank) for rank, each in enumerate(listed)})
+    _profile(below, profile, {each["name"]: colour(rank) for rank, each in enumerate(listed)}, with_words=True)
+    below.set_title("the user's profile: mean over training items (line: if even)", fontsize=9, loc="left")
+    save(figure, path)
+
+
+def draw_sheet(path: Path, title: str, sections: Sequence[Section]) -> None:
+    """Writes the users in their order with their items in theirs, whole or not at all.
+
+    Left of a user's items: mean attention over what they took, the line is what even attention gives. Raises
+    ValueError without a user who has an item.
+    """
+    if not sections or not all(section.cards for section in sections):
+        raise ValueError("wanted users with at least one item each, got one without; leave them out")
+    across = max(len(section.cards) for section in sections)
+    size = (LEFT + SIDE * across, HEAD + (SIDE + 0.5) * len(sections))
+    figure = blank(*size)
+    warning = stand_in(sections[0].cards[0].record)
+    said = wrapped(f"{title}\n{warning}" if warning else title, size[0])
+    figure.suptitle(said, fontsize=10, parse_math=False, color=RED if warning else INK)
+    axes = figure.subplots(
+        len(sections), 1 + across, squeeze=False, gridspec_kw={"width_ratios": [LEFT, *[SIDE] * across]}
+    )
+    for row, section in zip(axes, sections):
+        _profile(row[0], section.profile, {}, 8)
+        row[0].set_title(f"user {section.user} looks at", fontsize=8.5, loc="left")
+        for axis, card in zip(row[1:], section.cards):
+            draw_item(axis, card.record["attributes"], card.picture, 8)
+            new = ", new" if "nobody" in card.note else ""
+            axis.set_title(shorten(f"{card.record['title']}{new}", TITLE), fontsize=6.8, parse_math=False)
+        for axis in row[1 + len(section.cards) :]:
+            axis.set_axis_off()
     save(figure, path)
 
 
@@ -85,22 +121,23 @@ def _attention(axis, listed: list[dict]) -> None:
     axis.set_title("what this user looks at on this item (attention, sums to 1)", fontsize=9, loc="left")
 
 
-def _profile(axis, profile: Profile, colours: dict[str, str]) -> None:
+def _profile(axis, profile: Profile, colours: dict[str, str], letters: float = 9, with_words: bool = False) -> None:
+    """Mean attention to each attribute, most first, and a line at what even attention gives. colours: of attributes."""
     order = np.argsort(-profile.like, kind="stable")
     names = [profile.names[k] for k in order]
     for row, k in enumerate(order):
         axis.barh(row, profile.like[k], color=colours.get(profile.names[k], GREY), height=0.62)
         axis.plot([profile.even[k]] * 2, [row - 0.4, row + 0.4], color=INK, linewidth=1.4)
-        most = f", most often {profile.classes[k]}" if profile.classes[k] else ""
-        said = f"{profile.like[k]:.2f}   on {profile.present[k]} of {profile.items}{most}"
-        axis.text(max(profile.like[k], profile.even[k]) + 0.012, row, shorten(said), va="center", fontsize=8)
-    _dress(axis, names, max(profile.like.max(), profile.even.max(), 0.05) * ROOM)
-    said = "the user's profile: mean over training items (line: if even)"
-    axis.set_title(said, fontsize=9, loc="left")
+        if with_words:
+            most = f", most often {profile.classes[k]}" if profile.classes[k] else ""
+            said = f"{profile.like[k]:.2f}   on {profile.present[k]} of {profile.items}{most}"
+            axis.text(max(profile.like[k], profile.even[k]) + 0.012, row, shorten(said), va="center", fontsize=8)
+    reach = max(profile.like.max(), profile.even.max(), 0.05)
+    _dress(axis, names, reach * (ROOM if with_words else 1.05), letters)
 
 
-def _dress(axis, names: list[str], reach: float) -> None:
-    axis.set_yticks(range(len(names)), names, fontsize=9, parse_math=False)
+def _dress(axis, names: list[str], reach: float, letters: float = 9) -> None:
+    axis.set_yticks(range(len(names)), names, fontsize=letters)
     axis.set_xlim(0, reach)
     axis.invert_yaxis()
     axis.spines[["top", "right", "bottom"]].set_visible(False)

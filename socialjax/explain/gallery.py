@@ -4,7 +4,6 @@ How the gallery page looks: light and dark, wide and narrow, and on paper.
 """
 
 import base64
-import dataclasses
 import io
 from collections.abc import Sequence
 from html import escape
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from socialjax.explain.attributes import Profile, caption, in_pixels
+from socialjax.explain.attributes import Card, Section, caption, in_pixels
 from socialjax.explain.box_picture import BOXES, boxed, colour
 from socialjax.explain.text import stand_in
 from socialjax.visible import visible
@@ -87,25 +86,6 @@ LEGEND = (
      "network may look elsewhere than people do. The colours are those of the bars, the three attributes with most "
      "attention have one, and none is drawn where no region stood out."),
 )  # fmt: skip
-
-
-@dataclasses.dataclass(frozen=True)
-class Card:
-    """One item of a user: its record of `explain.record`, picture u8[H, W, 3], and a short note, such as how the item
-    is known to the user."""
-
-    record: dict
-    picture: np.ndarray
-    note: str = ""
-
-
-@dataclasses.dataclass(frozen=True)
-class Section:
-    """One user, as they are called, with their profile and items."""
-
-    user: str
-    profile: Profile
-    cards: Sequence[Card]
 
 
 def write_gallery(path: Path, title: str, sections: Sequence[Section], told: Sequence[str] = ()) -> None:

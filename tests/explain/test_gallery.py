@@ -12,8 +12,8 @@ from looks import looked_at
 from PIL import Image
 
 from socialjax.data.schema import Provenance
-from socialjax.explain.attributes import profile
-from socialjax.explain.gallery import Card, Section, gallery, write_gallery
+from socialjax.explain.attributes import Card, Section, profile
+from socialjax.explain.gallery import gallery, write_gallery
 from socialjax.explain.record import records
 
 WORLD, DATA, MODEL = looked_at()
