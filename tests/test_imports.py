@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # What each part may import of ours, besides itself. A name stands for the module and all below it; the longest name
 # that fits a module is its rule. `models` has a rule for each family; the modules beside the families are listed.
 # These know nothing of recommenders.
-GROUND = ("whole", "stop", "names", "visible", "json_files", "npz_files", "address_space", "drawing")
+GROUND = ("whole", "stop", "names", "visible", "json_files", "npz_files", "address_space", "drawing", "pages")
 CONTRACT = (
     *("ops", "graph", "ranges", "models.protocol", "models.parts"),
     *("models.history", "models.bipartite", "models.weight_penalty"),
@@ -28,6 +28,7 @@ ALLOWED = {
     "visible": (),
     "address_space": (),
     "drawing": ("visible", "whole"),
+    "pages": ("visible", "whole"),
     "names": ("visible",),
     "json_files": ("visible",),
     "npz_files": ("visible",),
@@ -63,6 +64,7 @@ ONLY_IN = {
     "array_record": ("data.builders",),
     "av": ("vision.key_frames.video",),
     "grain": ("vision.labelled.picture_stream",),
+    "jinja2": ("pages",),
     "tensorflow": (),
     "torch": (),
     "experiments": (),

@@ -75,6 +75,8 @@ def test_what_is_made_says_so_and_real_data_are_called_real():
     page = gallery("A page", [section(0, [2], dataclasses.replace(DATA, provenance=Provenance("real", "test")))])
     assert "Real data: garments-8-of-24" in page and "generated" not in page
     assert 'class="tag' not in page and "<title>A page</title>" in page
+    count = section(0, [2]).profile.items
+    assert f"mean attention over {count} training item{'s' * (count > 1)}; the mark is" in page
 
 
 def test_texts_are_escaped_and_nothing_is_loaded_from_elsewhere(tmp_path):

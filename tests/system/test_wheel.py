@@ -29,6 +29,8 @@ def test_the_wheel_holds_the_package_alone_with_all_its_modules(wheel):
     assert {top for top in tops if not top.endswith(".dist-info")} == {"socialjax"}
     wanted = {str(path.relative_to(ROOT)) for path in (ROOT / "socialjax").rglob("*.py")}
     assert {name for name in names if name.endswith(".py")} == wanted and "socialjax/py.typed" in names
+    templates = {str(path.relative_to(ROOT)) for path in (ROOT / "socialjax" / "templates").iterdir()}
+    assert templates and templates <= set(names)
     metadata = next(name for name in names if name.endswith("METADATA"))
     with zipfile.ZipFile(wheel) as archive:
         assert b"Classifier: Typing :: Typed" in archive.read(metadata)

@@ -1,0 +1,42 @@
+"""HTML pages of the templates in `templates`: one base, one style, and every text escaped."""
+
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from socialjax.visible import visible
+from socialjax.whole import whole
+
+
+def page(template: str, **values) -> str:
+    """The page as text.
+
+    Args:
+        template: file in `templates` that extends `base.html`.
+        **values: what the template names. Texts may be of strangers: they are escaped, tags and control characters.
+
+    Raises:
+        jinja2.UndefinedError: the template names a value that is not given.
+    """
+    places = Environment(
+        loader=PackageLoader("socialjax"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_shown,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return places.get_template(template).render(values)
+
+
+def write(path: Path, text: str) -> None:
+    """Writes a page, whole or not at all."""
+    with whole(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _shown(value):
+    """What stands in a page for a value: HTML has no control characters. Markup of templates is as it is."""
+    return value if isinstance(value, Markup) else visible(value)
