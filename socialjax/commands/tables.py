@@ -17,8 +17,8 @@ from typing import Annotated, Literal
 import tyro
 
 from socialjax.report import keep as keeping
-from socialjax.report import write
 from socialjax.report.gather import finished, read
+from socialjax.report.page import update_page, write_tables
 from socialjax.report.papers import PAPERS
 from socialjax.report.searches import keep as kept_search
 from socialjax.run.command import say
@@ -112,10 +112,10 @@ def make(
         update: a page whose generated parts are made anew.
     """
     with only_one(out):
-        for path in write.tables(PAPERS[paper], kept, out, datasets):
+        for path in write_tables(PAPERS[paper], kept, out, datasets):
             say(path)
         if update is not None:
-            say(f"{update}: {'changed' if write.page(PAPERS[paper], kept, out, update) else 'as it was'}")
+            say(f"{update}: {'changed' if update_page(PAPERS[paper], kept, out, update) else 'as it was'}")
     return 0
 
 

@@ -1,16 +1,22 @@
-"""Markdown: the parts of a paper's results on a data set, a page of them all, and pages that hold some of them."""
+"""A paper's results in Markdown: parts, a page of them all for each data set, and pages of others that hold some.
 
+They are written with the tidy table of all figures and the pictures.
+"""
+
+import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from socialjax import pages
 from socialjax.eval.tables import markdown_table
 from socialjax.report import comparisons, figures, searches
 from socialjax.report.comparisons import other_differences, variation, varied_runs
 from socialjax.report.figures import TITLES, drawn
-from socialjax.report.gather import Kept, about, gather, main_rows
+from socialjax.report.gather import Kept, about, as_csv, folders, gather, main_rows, tidy
 from socialjax.report.overall import cost, label, legend, notes, overall, reported
 from socialjax.report.papers import Paper
+from socialjax.run.pictures import attempt
 
 METRICS = ("HR@10", "NDCG@10")
 HEADS = {
@@ -81,6 +87,55 @@ def update(text: str, paper: Paper, kept: Path, pictures: str) -> str:
 def figure_name(paper: Paper, dataset: str, figure: str) -> str:
     """The file of a figure."""
     return f"{paper.name}-{dataset}-{figure}.png"
+
+
+def texts(paper: Paper, kept: Path, datasets: tuple[str, ...] = ()) -> dict[str, str]:
+    """File name -> content of every page and of the CSV; nothing for data sets without kept runs."""
+    found, lines = {}, []
+    for dataset in datasets or paper.datasets:
+        if folders(kept, dataset):
+            runs = gather(kept, dataset, paper)
+            found[f"{paper.name}-{dataset}.md"] = page(paper, runs, dataset)
+            lines += tidy(runs)
+    return found | ({f"{paper.name}.csv": as_csv(lines)} if lines else {})
+
+
+def write_tables(paper: Paper, kept: Path, out: Path, datasets: tuple[str, ...] = ()) -> list[Path]:
+    """Writes pages, CSV and figures into `out` -> what was written. Raises ValueError when nothing is kept."""
+    content = texts(paper, kept, datasets)
+    if not content:
+        raise ValueError(
+            f"{kept} holds no runs on {', '.join(datasets or paper.datasets)}; keep some with "
+            "`python -m socialjax tables keep RUNFOLDER`"
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, text in content.items():
+        pages.write(out / name, text)
+        written.append(out / name)
+    for dataset in datasets or paper.datasets:
+        if folders(kept, dataset):
+            runs = gather(kept, dataset, paper)
+            for figure, draw in drawn(runs).items():
+                path = out / figure_name(paper, dataset, figure)
+                if attempt(path, lambda path, draw=draw, runs=runs: draw(paper, runs, path), anew=True):
+                    written.append(path)
+    return written
+
+
+def update_page(paper: Paper, kept: Path, out: Path, path: Path) -> bool:
+    """Makes the generated parts of the page `path` anew, figures from `out` -> whether anything changed."""
+    before = path.read_text()
+    after = update(before, paper, kept, where_pictures_are(out, path))
+    if after != before:
+        pages.write(path, after)
+    return after != before
+
+
+def where_pictures_are(out: Path, path: Path) -> str:
+    """What stands before the name of a figure in `out` on the page `path`: `results/`."""
+    place = Path(os.path.relpath(out.absolute(), path.absolute().parent)).as_posix()
+    return "" if place == "." else f"{place}/"
 
 
 def _blocks(paper: Paper, runs: Sequence[Kept], dataset: str, name: str, pictures: str) -> Iterator[str]:

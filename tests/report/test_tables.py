@@ -17,10 +17,9 @@ from socialjax.data import sources
 from socialjax.data.sources import DataSettings
 from socialjax.models.cf.bpr import BPR
 from socialjax.models.cf.svdpp import SVDpp
-from socialjax.report import write
 from socialjax.report.gather import gather, read
 from socialjax.report.keep import default_name, keep, place
-from socialjax.report.page import part, parts, update
+from socialjax.report.page import part, parts, texts, update, where_pictures_are
 from socialjax.report.papers import DIFFNET, PAPERS
 from socialjax.run.execute import run
 from socialjax.run.settings import Definition, EvalSettings, Experiment
@@ -311,8 +310,8 @@ def test_the_committed_tables_are_made_of_the_committed_results():
     for paper in PAPERS.values():
         text = page.read_text()
         assert text.count(f"<!-- begin: {paper.name} ") >= len(parts(paper))
-        assert update(text, paper, results, write.pictures(results, page)) == text
-        for name, content in write.texts(paper, results).items():
+        assert update(text, paper, results, where_pictures_are(results, page)) == text
+        for name, content in texts(paper, results).items():
             assert (results / name).read_text() == content, name
 
 
