@@ -12,6 +12,7 @@ import numpy as np
 from socialjax.data.batches import on_device
 from socialjax.data.schema import Dataset
 from socialjax.eval import ranking
+from socialjax.explain.record import records
 from socialjax.models.protocol import Explanation, Model
 from socialjax.run.saved import blamed_on, find_seed, read_data, read_parameters, read_result, read_settings
 
@@ -25,6 +26,50 @@ class Ranked:
     item: int | str
     title: str
     score: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Element:
+    """One friend, item, frame, attribute or path of these, and what it adds to a score.
+
+    Attributes:
+        id: as one types it; of a path the ids of its nodes.
+        title: for reading.
+        weight: in the sum that it is part of.
+        contribution: share of the score.
+        columns: what else the model says of it, by name.
+    """
+
+    id: int | str | tuple[int | str, ...]
+    title: str
+    weight: float
+    contribution: float
+    columns: dict[str, float]
+
+
+@dataclasses.dataclass(frozen=True)
+class ExplainedScore:
+    """Why a user and an item got their score.
+
+    Attributes:
+        user: as one types it.
+        item: as one types it.
+        title: of the item, for reading.
+        score: the sum of the parts.
+        parts: name -> share of the score.
+        labels: name of a part -> what people read for it.
+        elements: name -> what the part of that name is made of, strongest first.
+        exact: whether elements add up to their part; False where some are estimates.
+    """
+
+    user: int | str
+    item: int | str
+    title: str
+    score: float
+    parts: dict[str, float]
+    labels: dict[str, str]
+    elements: dict[str, list[Element]]
+    exact: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,8 +114,20 @@ class Run:
         cosine[mine] = -np.inf
         return self._best(cosine, k)
 
-    def explain(self, users, items) -> Explanation:
-        """Why pairs got their scores: a user and an item, a user and several items, or as many users as items."""
+    def explain(self, users, items) -> list[ExplainedScore]:
+        """Why pairs got their scores, in their order.
+
+        Args:
+            users: ids, or one.
+            items: ids or titles, or one; as many as users, or several for one user.
+
+        Raises:
+            ValueError: unknown ids, or several users and another number of items.
+        """
+        return [_explained(record) for record in records(self.explanation(users, items), self.data, kept=None)]
+
+    def explanation(self, users, items) -> Explanation:
+        """The same as arrays over row numbers, as models give it: `explain.record.records` makes records of it."""
         rows, columns = self.user_numbers(users), self.item_numbers(items)
         if len(rows) != len(columns) and len(rows) != 1:
             raise ValueError(f"wanted one user, or as many users as items, got {len(rows)} users, {len(columns)} items")
@@ -140,6 +197,26 @@ def load(folder: Path | str, seed: int | None = None, data_dir: Path | str | Non
         side = on_device(model.prepare(data))
     params = jax.tree.map(jnp.asarray, read_parameters(model, side, record, folder, seed))
     return Run(folder, seed, model, data, result, side, ranking.encode(model, params, side))
+
+
+def _explained(record: dict) -> ExplainedScore:
+    return ExplainedScore(
+        user=record["user"],
+        item=record["item"],
+        title=record["title"],
+        score=record["score"],
+        parts={part["name"]: part["value"] for part in record["parts"]},
+        labels={part["name"]: part["label"] for part in record["parts"]},
+        elements={group["name"]: [_element(e) for e in group["ranked"]] for group in record["elements"]},
+        exact=record["exact"],
+    )
+
+
+def _element(element: dict) -> Element:
+    known = ("id", "title", "steps", "is_user", "weight", "contribution")
+    number = tuple(element["id"]) if isinstance(element["id"], list) else element["id"]
+    columns = {name: value for name, value in element.items() if name not in known}
+    return Element(number, element["title"], element["weight"], element["contribution"], columns)
 
 
 def _listed(values) -> list:

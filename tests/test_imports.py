@@ -20,7 +20,7 @@ CONTRACT = (
 )
 ALLOWED = {
     "socialjax": ("recommender",),  # the Python interface, imported when called
-    "recommender": (*GROUND, "data", "models.protocol", "eval", "run"),
+    "recommender": (*GROUND, "data", "models.protocol", "eval", "explain", "run"),
     "graph": (),
     "ranges": (),
     "whole": (),

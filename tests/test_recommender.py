@@ -97,11 +97,29 @@ def test_similar_items_have_the_largest_cosine(opened):
 
 def test_explanations_add_up_to_the_score(opened):
     run, items = opened["diffnet"], ["cafe-1", "cafe-2"]
-    why = run.explain("guest3", items)
-    assert list(why.parts) == ["own_vector", "friends_1", "friends_2", "history", "item_bias"]
-    np.testing.assert_allclose(sum(why.parts.values()), run.score("guest3", items)[0], atol=1e-5)
+    explained = run.explain("guest3", items)
+    for why, item, score in zip(explained, items, run.score("guest3", items)[0], strict=True):
+        assert (why.user, why.item) == ("guest3", item) and why.exact
+        assert list(why.parts) == ["own_vector", "friends_1", "friends_2", "history", "item_bias"]
+        np.testing.assert_allclose([sum(why.parts.values()), why.score], [score, score], atol=1e-5)
     with pytest.raises(ValueError, match="got 2 users, 3 items"):
         opened["bpr"].explain([0, 1], [0, 1, 2])
+
+
+def test_explanations_speak_of_people_and_things_by_their_own_ids_and_titles(opened):
+    run = opened["diffnet"]
+    (why,) = run.explain(["guest3"], "cafe-1")
+    assert why.title == run.data.describe_item(run.item_numbers("cafe-1")[0])
+    arrays = run.explanation("guest3", "cafe-1")
+    assert list(why.elements) == list(arrays.elements) and why.labels["friends_1"] == "friends at distance 1"
+    for name, called in (("history", run.data.item_names), ("friends_1", run.data.user_names)):
+        rows, found = arrays.elements[name], why.elements[name]
+        assert {e.id for e in found} == {str(called[number]) for number in rows.ids} and len(found) == len(rows.ids)
+        sizes = [abs(e.contribution) for e in found]
+        assert sizes == sorted(sizes, reverse=True) and sizes
+        assert sum(e.contribution for e in found) == pytest.approx(why.parts[name], abs=1e-5)
+    titles = {e.id: e.title for e in why.elements["history"]}
+    assert titles == {name: run.data.describe_item(run.item_numbers(name)[0]) for name in titles}
 
 
 def test_a_new_user_is_ranked_like_the_user_with_the_same_items_and_friends_without_the_own_vector(opened):
@@ -112,7 +130,7 @@ def test_a_new_user_is_ranked_like_the_user_with_the_same_items_and_friends_with
         links = data.links
         friends = np.union1d(links.followee[links.follower == user], links.follower[links.followee == user])
         got = run.recommend_new(data.item_names[items], data.user_names[friends], k=5)
-        why = run.explain(data.user_names[user], data.item_names)
+        why = run.explanation(data.user_names[user], data.item_names)
         expected = why.score - why.parts["own_vector"]
         expected[items] = -np.inf
         best = np.argsort(-expected, kind="stable")[:5]

@@ -66,7 +66,7 @@ def recommend(of: Arguments) -> None:
 
 
 def _with_parts(run: Run, user: str, found: list[Ranked]) -> str:
-    why = records(run.explain(user, [ranked.item for ranked in found]), run.data, kept=0) if found else []
+    why = records(run.explanation(user, [ranked.item for ranked in found]), run.data, kept=0) if found else []
     return _table(found, [{part["label"]: part["value"] for part in record["parts"]} for record in why])
 
 

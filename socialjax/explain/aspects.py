@@ -1,55 +1,64 @@
-"""How much each aspect counts over all users: the mean and the deviation of HASC's weights, as figures and picture."""
+"""How much each aspect counts over all users: mean and deviation of the weights of a model such as HASC."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from socialjax.drawing import BLUE, GREEN, INK, ORANGE, blank, save
-from socialjax.explain.record import ASPECTS, label
 
 COLOURS = (BLUE, ORANGE, GREEN)
 
 
-def population(gamma: np.ndarray) -> dict:
-    """gamma f[U, 3], each user's mean weights of upload, social and owner -> figures ready for JSON.
+def population(gamma: np.ndarray, labels: Mapping[str, str]) -> dict:
+    """Figures over users, ready for JSON.
 
-    {"users", "aspects": [{"name", "label", "mean", "deviation", "quartiles": [3 numbers], "largest": share of users
-    whose largest weight it is}]}. Raises ValueError for another shape, for nobody, and for weights that are not finite.
+    Args:
+        gamma: f[U, A], each user's mean weights of the aspects.
+        labels: name of each aspect, in their order -> what people read for it.
+
+    Returns:
+        {"users", "aspects": [{"name", "label", "mean", "deviation", "quartiles": [3 numbers], "largest": share of
+        users whose largest weight it is}]}.
+
+    Raises:
+        ValueError: another shape, nobody, or weights that are not finite.
     """
     gamma = np.asarray(gamma, np.float64)
-    if gamma.ndim != 2 or gamma.shape[1] != len(ASPECTS) or not len(gamma) or not np.isfinite(gamma).all():
+    if gamma.ndim != 2 or gamma.shape[1] != len(labels) or not len(gamma) or not np.isfinite(gamma).all():
         raise ValueError(
-            f"wanted finite weights of {', '.join(ASPECTS)}, one row a user, got shape {gamma.shape}; "
+            f"wanted finite weights of {', '.join(labels)}, one row a user, got shape {gamma.shape}; "
             "take the mean of the model's gamma over each user's candidates"
         )
-    largest = np.bincount(gamma.argmax(axis=1), minlength=len(ASPECTS)) / len(gamma)
+    largest = np.bincount(gamma.argmax(axis=1), minlength=len(labels)) / len(gamma)
     return {
         "users": len(gamma),
         "aspects": [
             {
-                "name": str(name),
-                "label": label(str(name)),
+                "name": name,
+                "label": label,
                 "mean": float(gamma[:, place].mean()),
                 "deviation": float(gamma[:, place].std()),
                 "quartiles": [float(q) for q in np.quantile(gamma[:, place], (0.25, 0.5, 0.75))],
                 "largest": float(largest[place]),
             }
-            for place, name in enumerate(ASPECTS)
+            for place, (name, label) in enumerate(labels.items())
         ],
     }
 
 
-def draw_population(path: Path, gamma: np.ndarray, title: str) -> None:
+def draw_population(path: Path, gamma: np.ndarray, labels: Mapping[str, str], title: str) -> None:
     """Writes the distribution of each aspect's weight over users, with mean and deviation, as PNG, whole or not at all.
 
     title: which model on which data, and `stand-in` where the data are generated. Raises as `population`.
     """
-    found = population(gamma)
+    found = population(gamma, labels)
     figure = blank(7.5, 3.4)
     figure.suptitle(f"{title}\nweights of aspects over {found['users']:,} users", fontsize=10, parse_math=False)
-    axes = figure.subplots(1, len(ASPECTS), sharey=True)
+    axes = figure.subplots(1, len(labels), sharey=True, squeeze=False)[0]
     for place, (axis, of) in enumerate(zip(axes, found["aspects"])):
-        axis.hist(np.asarray(gamma)[:, place], bins=np.linspace(0, 1, 26), color=COLOURS[place], alpha=0.8)
+        colour = COLOURS[place % len(COLOURS)]
+        axis.hist(np.asarray(gamma)[:, place], bins=np.linspace(0, 1, 26), color=colour, alpha=0.8)
         mean, deviation = of["mean"], of["deviation"]
         axis.axvspan(max(mean - deviation, 0), min(mean + deviation, 1), color=INK, alpha=0.12, linewidth=0)
         axis.axvline(mean, color=INK, linewidth=1.2)

@@ -35,7 +35,7 @@ def explained(run, users, items, k: int) -> tuple[list[dict], list[tuple[int, in
     found, pairs = [], []
     best = [items] * len(users) if items else [[one.item for one in ranked] for ranked in run.recommend(users, k)]
     for user, asked in zip(users, best):
-        why = run.explain(user, asked)
+        why = run.explanation(user, asked)
         found += records(why, run.data)
         pairs += [(int(number), int(item)) for number, item in zip(why.users, why.items)]
     return found, pairs

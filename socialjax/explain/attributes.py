@@ -1,4 +1,4 @@
-"""What SAERS says of a pair: which attributes of the item the user looks at, their class and region (section 12)."""
+"""What a model that attends to attributes says of a pair: which of them the user looks at, their class and region."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -6,9 +6,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from socialjax.data.schema import Attributes, Dataset
-from socialjax.models.protocol import Ragged
+from socialjax.models.protocol import Explanation, Ragged
 
+ATTRIBUTE = "attribute"  # the kind of their numbers
 ALIKE = 32  # items of a user that are explained at a time, and what lacks is filled up
+
+
+def of_attributes(why: Explanation) -> Ragged | None:
+    """The elements that are attributes, if the explanation has some."""
+    return next((rows for rows in why.elements.values() if rows.kind.nodes == (ATTRIBUTE,)), None)
 
 
 def attribute_list(ragged: Ragged, data: Dataset, pair: int, item: int) -> list[dict]:
@@ -20,8 +26,8 @@ def attribute_list(ragged: Ragged, data: Dataset, pair: int, item: int) -> list[
     model has none. box: [x0, y0, x1, y1], half-open, in parts of the picture (`in_pixels` gives pixels); the whole
     picture when box_fallback says that nothing stood out.
     """
-    table, row = data.attributes, slice(ragged.offsets[pair], ragged.offsets[pair + 1])
-    affinity = getattr(ragged, "affinity", None)
+    table, row = data.attributes, ragged.row(pair)
+    affinity = ragged.columns.get("affinity")
     found = [
         {
             "name": table.names[k],
@@ -127,12 +133,13 @@ def profile(model, state, side, data: Dataset, user: int) -> Profile:
     asked = np.zeros(max(1, -(-len(items) // ALIKE)) * ALIKE, np.int32)
     asked[: len(items)] = items
     why = model.explain(state, side, np.full(len(asked), user, np.int32), asked)
-    if table is None or "attributes" not in why.elements:
+    ragged = of_attributes(why)
+    if table is None or ragged is None:
         raise ValueError(f"{type(model).__name__} on '{data.name}' weighs no attributes; take SAERS and data with them")
-    ragged, count = why.elements["attributes"], len(table.names)
+    count = len(table.names)
     like, even = np.zeros(count), np.zeros(count)
     for pair in range(len(items)):
-        row = slice(ragged.offsets[pair], ragged.offsets[pair + 1])
+        row = ragged.row(pair)
         ids = ragged.ids[row]
         np.add.at(like, ids, ragged.weight[row].astype(np.float64))
         np.add.at(even, ids, 1 / max(len(ids), 1))

@@ -1,4 +1,4 @@
-"""The deletion test: attention is a hint, not a proof (SAERS, section 12).
+"""The deletion test: attention is a hint, not a proof (docs/saers.md).
 
 What an attribute is worth is what the score loses without it: its term is taken out of the semantic sum and the shares
 of the others grow to 1 again. The attribute with the largest share must cost more than another one.
@@ -30,22 +30,22 @@ class Deletion:
 
 
 def deletion_test(why: Explanation, name: str = "attributes") -> Deletion:
-    """why: an explanation whose elements `name` have shares `weight`, which add up to 1 for a pair, and `product`,
-    what each adds to the score before it is weighed.
+    """why: an explanation whose elements `name` have shares `weight`, which add up to 1 for a pair, and a column
+    `product`, what each adds to the score before it is weighed.
 
     Raises ValueError for an explanation without such elements.
     """
     rows = why.elements.get(name)
-    if rows is None or not hasattr(rows, "product"):
+    if rows is None or "product" not in rows.columns:
         raise ValueError(
             f"the deletion test wants elements '{name}' with a product each, got elements "
             f"{', '.join(why.elements) or 'none'}; explain with a model that has attention over attributes"
         )
     found = []
     for pair in range(len(why.users)):
-        row = slice(rows.offsets[pair], rows.offsets[pair + 1])
+        row = rows.row(pair)
         if row.stop - row.start > 1:
-            lost = drops(rows.weight[row], rows.product[row])
+            lost = drops(rows.weight[row], rows.columns["product"][row])
             top = int(rows.weight[row].argmax())
             others = np.delete(lost, top)
             wins = (lost[top] > others).mean() + (lost[top] == others).mean() / 2

@@ -1,9 +1,10 @@
 """An explanation as a picture: parts stacked up to the score, and the strongest friends and items beside them."""
 
+import textwrap
 from pathlib import Path
 
 from socialjax.drawing import COLOURS, GREY, INK, RED, blank, save, wrapped
-from socialjax.explain.text import heading, name_of, rest_of, shorten, stand_in
+from socialjax.explain.text import STEP, heading, name_of, rest_of, shorten, stand_in
 
 SHOWN = 12
 LONGEST = 32  # characters of a name beside a bar
@@ -61,16 +62,20 @@ def _waterfall(axis, record: dict, colours: dict[str, str]) -> None:
 
 def _labels(record: dict) -> list[str]:
     """What the parts are called, with the weight of those that are weighted against each other."""
-    groups = [group for group in record["elements"] if group["part"] == "aspects"]
-    weights = {element["id"]: element["weight"] for group in groups for element in group["ranked"]}
+    weights = {element["id"]: element["weight"] for group in _weighing(record) for element in group["ranked"]}
     names = [(part["label"], weights.get(part["name"])) for part in record["parts"]]
     return [label if weight is None else f"{label}, weight {weight:.2f}" for label, weight in names]
 
 
+def _weighing(record: dict) -> list[dict]:
+    """Elements that belong to no part: they are parts themselves, weighed against each other."""
+    parts = {part["name"] for part in record["parts"]}
+    return [group for group in record["elements"] if group["part"] not in parts]
+
+
 def _strongest(record: dict, shown: int) -> tuple[list[tuple[str, str, float]], tuple[int, float] | None]:
     """The elements that add most, of all parts: (name, part, contribution), and (count, sum) of all others."""
-    # What belongs to no part, such as the weights of all aspects, would be counted twice.
-    groups = [g for g in record["elements"] if g["part"] in {part["name"] for part in record["parts"]}]
+    groups = [g for g in record["elements"] if g not in _weighing(record)]  # they would be counted twice
     every = [(g, e) for g in groups for e in g["ranked"]]
     every.sort(key=lambda pair: -abs(pair[1]["contribution"]))
     rows = [(name_of(e, g["kind"]), g["part"], e["contribution"]) for g, e in every[:shown]]
@@ -78,6 +83,11 @@ def _strongest(record: dict, shown: int) -> tuple[list[tuple[str, str, float]], 
     count = len(every) - len(rows) + sum(n for n, _ in rest)
     left = sum(e["contribution"] for _, e in every[shown:]) + sum(value for _, value in rest)
     return rows, (count, left) if count else None
+
+
+def _short(name: str) -> str:
+    """A name beside a bar; a path has a second line."""
+    return textwrap.fill(shorten(name, 2 * LONGEST), LONGEST) if STEP in name else shorten(name, LONGEST)
 
 
 def _bars(axis, strongest, others, colours: dict[str, str], exact: bool) -> None:
@@ -88,7 +98,7 @@ def _bars(axis, strongest, others, colours: dict[str, str], exact: bool) -> None
     for row, (_, colour, value) in enumerate(rows):
         axis.barh(row, value, color=colour, height=0.66)
         axis.text(max(value, 0) + 0.015 * reach, row, f"{value:+.3f}", va="center", fontsize=8)
-    names = [shorten(name, LONGEST) for name, _, _ in rows]
+    names = [_short(name) for name, _, _ in rows]
     axis.set_yticks(range(len(rows)), names, fontsize=8, parse_math=False)
     axis.set_xlim(low - 0.03 * reach, high + 0.17 * reach)
     axis.axvline(0, color="#555", linewidth=0.8)

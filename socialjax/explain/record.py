@@ -1,73 +1,50 @@
-"""An explanation as plain records: names instead of numbers, elements ranked, ready for JSON, text and picture."""
+"""An explanation as plain records: names instead of numbers, elements ranked, ready for JSON, text and picture.
 
-import re
+Words come from the model that makes the explanation (`models.protocol.Kind`), names from the data.
+"""
 
 import numpy as np
 
 from socialjax.data.schema import Dataset
-from socialjax.explain.attributes import attribute_list, describe_class
+from socialjax.explain.attributes import ATTRIBUTE, attribute_list, describe_class, of_attributes
 from socialjax.explain.liked_frames import describe_frame
-from socialjax.models.protocol import Explanation, Ragged
+from socialjax.explain.text import STEP
+from socialjax.models.protocol import Explanation, Kind, Ragged
 
 KEPT = 100  # elements of one part in a record: whoever follows thousands has thousands at distance 2
-LABELS = {
-    "own_vector": "own vector",
-    "history": "own history",
-    "interest": "own interest",
-    "upload": "own uploads",
-    "social": "users followed",
-    "owner": "who made it",
-    "past_owner": "own past with who made it",
-    "aspects": "weights of aspects",
-    "frames": "what its frames look like",
-    "residual": "what it looks like beside its frames",
-    "global": "how it looks as a whole",
-    "attributes": "its attributes",
-    "semantic": "its attributes",
-}
-NUMBERED = {"friends": "friends at distance", "diffusion": "diffusion layer"}
-# What the ids of elements are.
-KINDS = {
-    "history": "item",
-    "friends": "user",
-    "diffusion": "user",
-    "upload": "item",
-    "social": "user",
-    "owner": "user",
-    "aspects": "aspect",
-    "frames": "frame",
-    "attributes": "attribute",
-}
-BESIDE = ("preference", "affinity")  # what rows of frames and of attributes have beside weight and contribution
-SUMMED = {"attributes": "semantic"}  # the part that elements add up to, where it is called otherwise
-ASPECTS = np.array(["upload", "social", "owner"])  # of HASC, in the order of their numbers
 
 
-def records(explanation: Explanation, data: Dataset, kept: int = KEPT) -> list[dict]:
-    """One for each pair, in their order.
+def records(explanation: Explanation, data: Dataset, kept: int | None = KEPT) -> list[dict]:
+    """One record for each pair, in their order.
 
     {"data_set", "data" (real, stand-in, ...), "user", "item", "title", "score", "exact",
      "parts": [{"name", "label", "value"}], which add up to the score,
-     "elements": [{"part", "label", "kind", "count", "ranked": [{"id", "title", "is_user", "weight", "contribution"}],
-                   "rest": {"count", "contribution"}}]}; ranked by the size of the contribution, `kept` at most.
+     "elements": [{"name", "part", "label", "kind", "nodes", "count", "exact", "first", "words", "note",
+                   "ranked": [{"id", "title", "is_user", "weight", "contribution", and the columns of the model}],
+                   "rest": {"count", "contribution"}}]}
 
-    Frames are ranked by how much the user likes them, l_ak, their "preference": the first is the key frame. Attributes
-    are ranked by attention, their weight, and have an "affinity"; then the record has "attributes" too, in the form of
-    `attributes.attribute_list`.
+    Elements are ranked as their kind says, by default by the size of the contribution. "kind" is that of an element's
+    node, `path` where it has several; then its "id" is the list of theirs, "steps" are what they are called, and
+    "nodes" says of what kind they are.
+    Where there are attributes the record has "attributes" too, in the form of `attributes.attribute_list`.
+
+    Args:
+        explanation: of P pairs.
+        data: what they are of.
+        kept: elements of a part at most; all where it is None.
     """
     return [_record(explanation, data, pair, kept) for pair in range(len(explanation.users))]
 
 
-def label(part: str) -> str:
-    """What people read for the name of a part: `friends at distance 2` for `friends_2`."""
-    numbered = re.fullmatch(r"(\w+)_(\d+)", part)
-    if numbered and numbered[1] in NUMBERED:
-        return f"{NUMBERED[numbered[1]]} {numbered[2]}"
-    return LABELS.get(part, part.replace("_", " "))
+def label(name: str, explanation: Explanation) -> str:
+    """What people read for the name of a part or of elements; its own words where the model has none for it."""
+    given = {_part(of, explanation): rows.kind.label for of, rows in explanation.elements.items()}
+    return explanation.labels.get(name) or given.get(name) or name.replace("_", " ")
 
 
-def _record(why: Explanation, data: Dataset, pair: int, kept: int) -> dict:
+def _record(why: Explanation, data: Dataset, pair: int, kept: int | None) -> dict:
     user, item = int(why.users[pair]), int(why.items[pair])
+    attributes = None if data.attributes is None else of_attributes(why)
     return {
         "data_set": data.name,
         "data": data.provenance.kind,
@@ -76,62 +53,73 @@ def _record(why: Explanation, data: Dataset, pair: int, kept: int) -> dict:
         "title": data.describe_item(item),
         "score": float(why.score[pair]),
         "exact": why.exact,
-        "parts": [{"name": n, "label": label(n), "value": float(value[pair])} for n, value in why.parts.items()],
+        "parts": [{"name": n, "label": label(n, why), "value": float(value[pair])} for n, value in why.parts.items()],
         "elements": [
-            _elements(name, ragged, data, pair, (user, item), kept) | {"part": _part(name, why)}
-            for name, ragged in why.elements.items()
+            {"name": name, "part": _part(name, why), "label": rows.kind.label or label(name, why)}
+            | _elements(rows, data, pair, (user, item), kept)
+            for name, rows in why.elements.items()
         ],
-        **{
-            name: attribute_list(ragged, data, pair, item)
-            for name, ragged in why.elements.items()
-            if name == "attributes" and data.attributes is not None
-        },
+        **({} if attributes is None else {"attributes": attribute_list(attributes, data, pair, item)}),
     }
 
 
-def _elements(name: str, ragged: Ragged, data: Dataset, pair: int, of: tuple[int, int], kept: int) -> dict:
-    user, item = of
-    row = slice(ragged.offsets[pair], ragged.offsets[pair + 1])
-    ids, weight, share = ragged.ids[row], ragged.weight[row], ragged.contribution[row]
-    beside = {extra: getattr(ragged, extra)[row] for extra in BESIDE if hasattr(ragged, extra)}
-    kind = KINDS.get(name.split("_")[0], "number")
-    by = {"frame": beside.get("preference"), "attribute": weight}.get(kind)
-    order = np.argsort(-np.abs(share) if by is None else -by, kind="stable")
-    shown, rest = order[:kept], order[kept:]
-    attributes = None if data.attributes is None else np.array(data.attributes.names)
-    named = {"user": data.user_names, "item": data.item_names, "aspect": ASPECTS, "attribute": attributes}
-    names = named.get(kind)
-    ranked = [
-        {
-            "id": _id(ids[e], names),
-            "title": _title(int(ids[e]), kind, names, data, item),
-            "is_user": kind == "user" and int(ids[e]) == user,
-            "weight": float(weight[e]),
-            "contribution": float(share[e]),
-            **{extra: float(values[e]) for extra, values in beside.items()},
-        }
-        for e in shown
-    ]
+def _elements(rows: Ragged, data: Dataset, pair: int, of: tuple[int, int], kept: int | None) -> dict:
+    row, kind = rows.row(pair), rows.kind
+    ids, share = rows.ids[row], rows.contribution[row]
+    numbers = {"weight": rows.weight[row], "contribution": share}
+    numbers |= {name: values[row] for name, values in rows.columns.items()}
+    order = np.argsort(-numbers[kind.ranked_by] if kind.ranked_by else -np.abs(share), kind="stable")
+    shown, rest = order[:kept], order[len(order) if kept is None else kept :]
     return {
-        "label": label(name),
-        "kind": kind,
+        "kind": kind.nodes[0] if len(kind.nodes) == 1 else "path",
+        "nodes": list(kind.nodes),
         "count": len(ids),
-        "ranked": ranked,
+        "exact": rows.exact,
+        "first": kind.first,
+        "words": dict(kind.words),
+        "note": kind.note,
+        "ranked": [
+            _element(ids[e], kind, data, of) | {name: float(values[e]) for name, values in numbers.items()}
+            for e in shown
+        ],
         "rest": {"count": len(rest), "contribution": float(share[rest].sum())},
     }
 
 
-def _part(elements: str, why: Explanation) -> str:
-    summed = SUMMED.get(elements, elements)
-    return summed if summed in why.parts else elements
+def _element(ids: np.ndarray, kind: Kind, data: Dataset, of: tuple[int, int]) -> dict:
+    """Of the node or, with ids i32[K + 1], of the path: what it is called."""
+    user, item = of
+    names = [_names(node, kind, data) for node in kind.nodes]
+    nodes = list(zip(np.atleast_1d(ids).tolist(), kind.nodes, names, strict=True))
+    typed = [_id(number, called) for number, _, called in nodes]
+    titles = [_title(number, node, called, data, item) for number, node, called in nodes]
+    if len(nodes) == 1:
+        return {"id": typed[0], "title": titles[0], "is_user": kind.nodes == ("user",) and nodes[0][0] == user}
+    steps = [f"{node} {title}" if node in ("user", "item") else title for title, node in zip(titles, kind.nodes)]
+    return {"id": typed, "title": STEP.join(steps), "steps": steps, "is_user": False}
 
 
-def _title(number: int, kind: str, names: np.ndarray | None, data: Dataset, item: int) -> str:
-    if kind == "attribute":
+def _part(name: str, why: Explanation) -> str:
+    """The part that the elements of that name add up to."""
+    part = why.elements[name].kind.part
+    return part if part in why.parts else name
+
+
+def _names(node: str, kind: Kind, data: Dataset) -> np.ndarray | None:
+    """What the numbers of such nodes are called; None where nothing."""
+    if kind.names and node not in ("user", "item"):
+        return np.array(kind.names)
+    if node == ATTRIBUTE and data.attributes is not None:
+        return np.array(data.attributes.names)
+    return {"user": data.user_names, "item": data.item_names}.get(node)
+
+
+def _title(number: int, node: str, names: np.ndarray | None, data: Dataset, item: int) -> str:
+    if node == ATTRIBUTE and data.attributes is not None:
         return describe_class(data.attributes, item, number)
-    if kind == "frame":
+    if node == "frame" and data.frames is not None:
         return describe_frame(data.frames, number)
-    return data.describe_item(number) if kind == "item" else str(_id(number, names))
+    return data.describe_item(number) if node == "item" else str(_id(number, names))
 
 
 def _id(number: int, names: np.ndarray | None) -> int | str:

@@ -4,18 +4,16 @@ from socialjax.visible import visible
 
 WIDTH = 32  # characters of the longest bar
 LONGEST = 44  # characters of a name
+STEP, LONGEST_STEP = " > ", 18  # between the nodes of a path; characters of a node
 SHOWN = 8
-ATTENTION = (
-    "attention: how much of the user's look at the item goes to the attribute, sums to 1\n"
-    "affinity: how well the attribute fits the user's taste, 0.5 is neither for nor against"
-)
 
 
 def report(records: list[dict], shown: int = SHOWN) -> str:
     """Records of `explain.record` as text; what is generated says so in the first and in the last line."""
     warning = stand_in(records[0]) if records else ""
     blocks = ["\n".join(_lines(record, shown)) for record in records]
-    blocks += [ATTENTION] if any(record.get("attributes") for record in records) else []
+    notes = (group["note"] for record in records for group in record["elements"])
+    blocks += dict.fromkeys(filter(None, notes))
     return "\n\n".join([*([warning] if warning else []), *blocks, *([warning] if warning else [])])
 
 
@@ -41,9 +39,11 @@ def shorten(name, longest: int = LONGEST) -> str:
 
 
 def name_of(element: dict, kind: str) -> str:
-    """Such as `user 12`, `the user, heard by friends`, or the title of an item."""
+    """Such as `user 12`, `user 5, whom friends hear`, the title of an item, or the nodes of a path."""
     if element["is_user"]:
         return f"user {visible(element['id'])}, whom friends hear"
+    if kind == "path":
+        return STEP.join(shorten(step, LONGEST_STEP) for step in element["steps"])
     if kind in ("frame", "attribute"):
         return shorten(element["title"])
     titled = kind == "item" and str(element["title"]) != str(element["id"])
@@ -69,27 +69,30 @@ def _lines(record: dict, shown: int):
         yield ""
         noun = group["kind"] + ("s" if group["count"] > 1 else "")
         of = f" ({values[group['part']]:+.3f})" if group["part"] in values else ""
-        if group["kind"] == "frame":
-            of += f", key frame {name_of(group['ranked'][0], 'frame')}"
-        estimate = "" if record["exact"] or group["part"] == "history" else ", shares estimated by gradient times input"
+        of += f", {group['first']} {name_of(group['ranked'][0], group['kind'])}" if group["first"] else ""
+        estimate = "" if group["exact"] else ", shares estimated by gradient times input"
         yield f"  {group['label']}{of}: {group['count']:,} {noun}{estimate}"
         ranked = group["ranked"][:shown]
         names = [name_of(e, group["kind"]) for e in ranked]
         longest = max(map(len, names), default=0)
         seen = {each["name"]: each for each in record.get("attributes", ())}
-        named = [f"{name.ljust(longest)}  {_weight(e)}{_seen(seen.get(e['id']))}" for name, e in zip(names, ranked)]
+        seen = seen if group["kind"] == "attribute" else {}
+        figures = [_numbers(e, group["words"]) + _seen(seen.get(str(e["id"]))) for e in ranked]
+        named = [f"{name.ljust(longest)}  {figure}" for name, figure in zip(names, figures)]
         yield from _bars([(name, e["contribution"]) for name, e in zip(named, ranked)], "    ")
         count, others = rest_of(group, shown)
         if count:
             yield f"    {f'and {count:,} more'.ljust(max(map(len, named), default=0))}  {others:+8.3f}"
 
 
-def _weight(element: dict) -> str:
-    """The weight of an element, with how much the user likes a frame, and of an attribute affinity."""
-    if "affinity" in element:
-        return f"attention {element['weight']:.3f}  affinity {element['affinity']:.3f}"
-    weight = f"weight {element['weight']:<8.3g}"
-    return f"{weight} liked {element['preference']:<+8.3f}" if "preference" in element else weight
+def _numbers(element: dict, words: dict[str, str]) -> str:
+    """The weight of an element and what else its model has words for."""
+    return "  ".join(f"{word} {_number(word, element[name])}" for name, word in words.items())
+
+
+def _number(word: str, value: float) -> str:
+    # Weights of graphs may be tiny; what has a word of its own is of the size of 1.
+    return f"{value:<8.3g}" if word == "weight" else f"{value:.3f}"
 
 
 def _seen(attribute: dict | None) -> str:

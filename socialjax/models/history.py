@@ -7,8 +7,10 @@ from flax import struct
 from scipy import sparse
 
 from socialjax.graph import distinct, edges, normalise
-from socialjax.models.protocol import Ragged
+from socialjax.models.protocol import Kind, Ragged
 from socialjax.ops.propagate import Diffusion, diffusion, propagate
+
+HISTORY = Kind(("item",), "own history")
 
 
 @struct.dataclass
@@ -53,15 +55,25 @@ def without_target(past: History, pooled: jax.Array, items: jax.Array, user: jax
     return left - now
 
 
-def elements(heard: Diffusion, said: np.ndarray, users: np.ndarray, towards: np.ndarray) -> Ragged:
+def elements(
+    heard: Diffusion, said: np.ndarray, users: np.ndarray, towards: np.ndarray, kind: Kind = HISTORY
+) -> Ragged:
     """What each sender adds to <what the users hear, towards>, on the host: items of a history, friends.
 
-    heard: edges sender -> user; said f32[N, D], the senders' vectors; users i32[P], towards f32[P, D]. ids are senders.
+    Args:
+        heard: edges sender -> user.
+        said: f32[N, D], the senders' vectors.
+        users: i32[P].
+        towards: f32[P, D].
+        kind: what the senders are.
+
+    Returns:
+        Rows whose ids are senders.
     """
     places, pair, offsets = places_of(heard, users)
     ids, weight = np.asarray(heard.senders)[places], np.asarray(heard.weight)[places]
     contribution = weight * np.einsum("td,td->t", said[ids], towards[pair])
-    return Ragged(offsets, ids, weight, contribution.astype(np.float32))
+    return Ragged(offsets, ids, weight, contribution.astype(np.float32), kind)
 
 
 def places_of(heard: Diffusion, users: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

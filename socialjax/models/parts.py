@@ -135,12 +135,12 @@ class FactorModel(Model):
         taste = pair_dot(np.asarray(state.users)[users], np.asarray(state.items)[items])
         return self.explained(state, users, items, {"taste": taste}, {})
 
-    def explained(self, state: Factors, users, items, parts: dict, elements: dict, exact: bool = True) -> Explanation:
+    def explained(self, state: Factors, users, items, parts: dict, elements: dict, labels=None) -> Explanation:
         """The explanation of pairs whose <u_a, v_i> is the sum of `parts`, to which the item bias is added."""
         if self.item_bias:
             parts = {**parts, "item_bias": np.asarray(state.item_bias)[items]}
         score = np.sum(np.stack(list(parts.values())), axis=0, dtype=np.float64).astype(np.float32)
-        return Explanation(users, items, score, parts, elements, exact)
+        return Explanation(users, items, score, parts, elements, labels or {})
 
     def new_user(self, state: Factors, side: Side, items: np.ndarray, friends: np.ndarray) -> np.ndarray:
         """Vector f32[D] of a user who was not trained, from items i32[N] they took (and, in social models, friends).

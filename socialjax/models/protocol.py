@@ -48,24 +48,73 @@ class Traits:
 
 
 @dataclasses.dataclass(frozen=True)
-class Ragged:
-    """Rows of different length: row r is ids[offsets[r]:offsets[r+1]] with its weight and contribution.
+class Kind:
+    """What the elements of an explanation are, and the words for them.
 
-    offsets i64[P + 1], ids i32[T], weight f32[T], contribution f32[T] (share of the score).
+    Attributes:
+        nodes: what the ids of an element are numbers of: `user`, `item`, `frame`, `attribute`, or a kind of the model's
+            own with `names`; one for each node where elements are paths, such as ("user", "user", "item").
+        label: what people read for the elements; empty where their name does.
+        names: of the numbers of a kind of the model's own.
+        part: the part that they add up to, where it is called otherwise than they.
+        ranked_by: `weight` or the column by which they are ranked, largest first; by the size of their contribution
+            where it is empty.
+        first: what the first of them is called, such as `key frame`.
+        words: what people read for `weight` and for columns; a column without a word is for programs alone.
+        note: lines on what these mean, for people.
+    """
+
+    nodes: tuple[str, ...]
+    label: str = ""
+    names: tuple[str, ...] = ()
+    part: str = ""
+    ranked_by: str = ""
+    first: str = ""
+    words: Mapping[str, str] = dataclasses.field(default_factory=lambda: {"weight": "weight"})
+    note: str = ""
+
+
+OF_USERS, OF_ITEMS = Kind(("user",)), Kind(("item",))
+
+
+@dataclasses.dataclass(frozen=True)
+class Ragged:
+    """Elements of P pairs, rows of different length: row r is ids[offsets[r]:offsets[r+1]], and so of all columns.
+
+    Attributes:
+        offsets: i64[P + 1].
+        ids: i32[T]; of paths of K steps i32[T, K + 1], their nodes from the first to the last.
+        weight: f32[T].
+        contribution: f32[T], share of the score.
+        kind: what they are.
+        columns: further figures, name -> f32[T].
+        exact: whether contributions add up to the part; False where they are first-order estimates.
     """
 
     offsets: np.ndarray
     ids: np.ndarray
     weight: np.ndarray
     contribution: np.ndarray
+    kind: Kind
+    columns: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    exact: bool = True
+
+    def row(self, pair: int) -> slice:
+        """Where the elements of that pair are."""
+        return slice(self.offsets[pair], self.offsets[pair + 1])
 
 
 @dataclasses.dataclass(frozen=True)
 class Explanation:
-    """Why P pairs got their scores. parts: name -> f32[P]; elements: name -> Ragged (friends, history, ...).
+    """Why P pairs got their scores.
 
-    Elements called like a part say what that part is made of. exact: their contributions add up to it; False where
-    they are first-order estimates.
+    Attributes:
+        users: i32[P].
+        items: i32[P].
+        score: f32[P].
+        parts: name -> f32[P].
+        elements: name -> what the part of that name, or the part that their kind names, is made of.
+        labels: what people read for parts that have no elements; the name of the part where it is not among them.
     """
 
     users: np.ndarray
@@ -73,7 +122,12 @@ class Explanation:
     score: np.ndarray
     parts: dict[str, np.ndarray]
     elements: dict[str, Ragged]
-    exact: bool = True
+    labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    @property
+    def exact(self) -> bool:
+        """Whether the elements of every part add up to it."""
+        return all(rows.exact for rows in self.elements.values())
 
 
 @dataclasses.dataclass(frozen=True)

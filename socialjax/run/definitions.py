@@ -357,7 +357,7 @@ def _place(body: list, name: str) -> tuple[int, int]:
 
 
 ROOT = Path(__file__).resolve().parents[1]
-LEFT_OUT = frozenset({"search_space", "explain"})  # members of classes
+LEFT_OUT = frozenset({"search_space", "explain", "explained"})  # members of classes
 
 
 def code_digest(model: Model | type[Model]) -> str:

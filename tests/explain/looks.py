@@ -5,13 +5,22 @@ import dataclasses
 import numpy as np
 
 from socialjax.data.schema import Dataset
-from socialjax.models.protocol import Explanation, Ragged
+from socialjax.models.protocol import Explanation, Kind, Ragged
 from socialjax.worlds.garments import GarmentWorld, garment_world
 
+ATTRIBUTES = Kind(
+    ("attribute",),
+    "its attributes",
+    part="semantic",
+    ranked_by="weight",
+    words={"weight": "attention", "affinity": "affinity"},
+    note="attention: how much of the user's look",
+)
 
-@dataclasses.dataclass(frozen=True)
-class Rows(Ragged):
-    affinity: np.ndarray
+
+def rows(offsets, ids, weight, share, affinity) -> Ragged:
+    """Elements that are attributes."""
+    return Ragged(offsets, ids, weight, share, ATTRIBUTES, {"affinity": affinity})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,9 +41,9 @@ class Looker:
             weights += [0.6 if k == salient else 0.4 / (len(there) - 1) for k in there]
             ends.append(len(ids))
         weight = np.array(weights, np.float32)
-        rows = Rows(np.array(ends), np.array(ids, np.int32), weight, weight, (weight / 2 + 0.5).astype(np.float32))
+        elements = rows(np.array(ends), np.array(ids, np.int32), weight, weight, (weight / 2 + 0.5).astype(np.float32))
         parts = {"attributes": np.ones(len(users), np.float32), "item_bias": np.full(len(users), 0.5, np.float32)}
-        return Explanation(users, items, np.full(len(users), 1.5, np.float32), parts, {"attributes": rows})
+        return Explanation(users, items, np.full(len(users), 1.5, np.float32), parts, {"attributes": elements})
 
 
 def looked_at(users: int = 6, items: int = 24) -> tuple[GarmentWorld, Dataset, Looker]:

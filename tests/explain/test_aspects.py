@@ -9,8 +9,10 @@ import pytest
 from socialjax.explain import aspects as population
 from socialjax.explain import picture, text
 from socialjax.explain.record import records
-from socialjax.models.social.hasc import HASC
+from socialjax.models.social.hasc import ASPECTS, HASC, KINDS
 from socialjax.worlds.aspects import aspects
+
+LABELS = {name: KINDS[name].label for name in ASPECTS}
 
 
 @functools.cache
@@ -59,8 +61,9 @@ def test_text_and_picture_show_them_and_count_nothing_twice(tmp_path):
 
 def test_the_figures_over_users_are_means_deviations_and_who_has_the_largest():
     gamma = np.array([[0.5, 0.25, 0.25], [0.1, 0.8, 0.1], [0.0, 0.6, 0.4], [0.2, 0.2, 0.6]])
-    found = population.population(gamma)
+    found = population.population(gamma, LABELS)
     assert found["users"] == 4 and [of["name"] for of in found["aspects"]] == ["upload", "social", "owner"]
+    assert [of["label"] for of in found["aspects"]] == ["own uploads", "users followed", "who made it"]
     assert [of["mean"] for of in found["aspects"]] == pytest.approx([0.2, 0.4625, 0.3375])
     assert found["aspects"][0]["deviation"] == pytest.approx(np.sqrt((0.3**2 + 0.1**2 + 0.2**2) / 4))
     assert [of["largest"] for of in found["aspects"]] == [0.25, 0.5, 0.25]
@@ -69,15 +72,15 @@ def test_the_figures_over_users_are_means_deviations_and_who_has_the_largest():
 
 def test_the_picture_over_users_is_drawn_whole_or_not_at_all(tmp_path):
     gamma = np.random.default_rng(0).dirichlet((2, 1, 1), 200)
-    population.draw_population(tmp_path / "aspects.png", gamma, "hasc on $ a world")
+    population.draw_population(tmp_path / "aspects.png", gamma, LABELS, "hasc on $ a world")
     assert (tmp_path / "aspects.png").read_bytes().startswith(b"\x89PNG")
     (tmp_path / "taken.png").mkdir()
     with pytest.raises(OSError):
-        population.draw_population(tmp_path / "taken.png", gamma, "hasc")
+        population.draw_population(tmp_path / "taken.png", gamma, LABELS, "hasc")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["aspects.png", "taken.png"]
 
 
 @pytest.mark.parametrize("gamma", [np.zeros((0, 3)), np.zeros((4, 2)), np.full((4, 3), np.nan)])
 def test_weights_of_another_shape_or_not_finite_are_refused(gamma):
     with pytest.raises(ValueError, match="wanted finite weights of upload, social, owner"):
-        population.population(gamma)
+        population.population(gamma, LABELS)

@@ -1,11 +1,11 @@
-"""Records of attributes hold what section 12 of SAERS asks for, most attention first, and profiles are means of it."""
+"""Records of attributes hold class, region and attention, most attention first, and profiles are means of it."""
 
 import dataclasses
 import json
 
 import numpy as np
 import pytest
-from looks import Looker, Rows, looked_at
+from looks import Looker, looked_at, rows
 
 from socialjax.explain import text
 from socialjax.explain.attributes import caption, in_pixels, profile, unpadded
@@ -42,9 +42,9 @@ def test_a_record_lists_the_attributes_of_its_item_and_no_others_most_attention_
 def test_elements_are_ranked_by_attention_even_where_another_adds_more():
     ids, weight, share = np.array([0, 1], np.int32), np.array([0.3, 0.7], np.float32), np.array([2.0, -0.1], np.float32)
     item = int(np.flatnonzero(WORLD.group == 0)[0])
-    rows = Rows(np.array([0, 2]), ids, weight, share, weight)
+    elements = rows(np.array([0, 2]), ids, weight, share, weight)
     parts = {"semantic": np.array([1.9], np.float32)}
-    why = Explanation(np.array([0]), np.array([item]), np.array([1.9], np.float32), parts, {"attributes": rows})
+    why = Explanation(np.array([0]), np.array([item]), np.array([1.9], np.float32), parts, {"attributes": elements})
     (group,) = records(why, DATA)[0]["elements"]
     assert (group["kind"], [e["id"] for e in group["ranked"]]) == ("attribute", ["sleeve", "neckline"])
     assert group["ranked"][0]["title"].startswith("sleeve: ")

@@ -1,17 +1,10 @@
 """The deletion test on attention that is worked out by hand."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 
 from socialjax.explain.deletion import deletion_test, drops
-from socialjax.models.protocol import Explanation, Ragged
-
-
-@dataclasses.dataclass(frozen=True)
-class Rows(Ragged):
-    product: np.ndarray
+from socialjax.models.protocol import OF_USERS, Explanation, Kind, Ragged
 
 
 def explanation(*pairs) -> Explanation:
@@ -19,7 +12,8 @@ def explanation(*pairs) -> Explanation:
     offsets = np.cumsum([0, *(len(share) for share, _ in pairs)])
     share, product = (np.concatenate([np.float32(p[n]) for p in pairs]) for n in (0, 1))
     ids = np.concatenate([np.arange(len(s), dtype=np.int32) for s, _ in pairs])
-    rows, number = Rows(offsets, ids, share, share * product, product), np.arange(len(pairs))
+    rows = Ragged(offsets, ids, share, share * product, Kind(("attribute",)), {"product": product})
+    number = np.arange(len(pairs))
     return Explanation(number, number, np.zeros(len(pairs), np.float32), {}, {"attributes": rows})
 
 
@@ -56,7 +50,7 @@ def test_without_a_pair_to_judge_the_share_is_no_number():
 
 def test_an_explanation_without_attention_over_attributes_is_refused_by_what_it_has():
     nothing = np.zeros(0, np.float32)
-    plain = Ragged(np.zeros(2, np.int64), nothing.astype(np.int32), nothing, nothing)
+    plain = Ragged(np.zeros(2, np.int64), nothing.astype(np.int32), nothing, nothing, OF_USERS)
     why = Explanation(np.zeros(1), np.zeros(1), np.zeros(1), {}, {"friends": plain})
     with pytest.raises(ValueError, match="wants elements 'attributes' with a product each, got elements friends"):
         deletion_test(why)

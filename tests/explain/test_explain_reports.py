@@ -11,7 +11,8 @@ import pytest
 from socialjax.data import schema
 from socialjax.explain import picture, text
 from socialjax.explain.record import label, records
-from socialjax.models.protocol import Explanation, Ragged
+from socialjax.models.history import HISTORY
+from socialjax.models.protocol import OF_USERS, Explanation, Kind, Ragged
 
 NOTHING = schema.no_interactions()
 REAL = schema.Provenance("real", "test")
@@ -21,12 +22,15 @@ DATA = schema.Dataset("cafes", 3, 4, NOTHING, NOTHING, NOTHING, REAL, item_title
 NAMED = dataclasses.replace(DATA, user_names=np.array(["ann", "bob", "cy"]), item_names=np.array(list("wxyz")))
 
 
-def ragged(*rows):
+FRIENDS = Kind(("user",), "friends at distance 2")
+
+
+def ragged(kind, *rows, exact=True):
     """Rows of (id, weight, contribution)."""
     flat = [element for row in rows for element in row]
     offsets = np.cumsum([0, *map(len, rows)])
     columns = np.array(flat, float).reshape(-1, 3).T
-    return Ragged(offsets, columns[0].astype(np.int32), *columns[1:].astype(np.float32))
+    return Ragged(offsets, columns[0].astype(np.int32), *columns[1:].astype(np.float32), kind, exact=exact)
 
 
 def example(exact=True):
@@ -36,11 +40,24 @@ def example(exact=True):
         score=np.array([0.75, -0.5], np.float32),
         parts={"friends_2": np.array([1.0, 0.0], np.float32), "history": np.array([-0.25, -0.5], np.float32)},
         elements={
-            "friends_2": ragged([(0, 0.5, 0.125), (1, 0.25, 1.0), (2, 0.25, -0.125)], []),
-            "history": ragged([(1, 1.0, -0.25)], [(2, 0.5, 0.25), (3, 0.5, -0.75)]),
+            "friends_2": ragged(FRIENDS, [(0, 0.5, 0.125), (1, 0.25, 1.0), (2, 0.25, -0.125)], [], exact=exact),
+            "history": ragged(HISTORY, [(1, 1.0, -0.25)], [(2, 0.5, 0.25), (3, 0.5, -0.75)]),
         },
-        exact=exact,
     )
+
+
+def two_hops():
+    """Why bob got the third item: over a friend's friend who took it, and over himself."""
+    paths = Ragged(
+        np.array([0, 3]),
+        np.array([[1, 0, 2, 2], [1, 2, 1, 2], [1, 2, 0, 2]], np.int32),
+        np.array([0.5, 0.25, 0.25], np.float32),
+        np.array([0.25, -0.5, 0.125], np.float32),
+        Kind(("user", "user", "user", "item"), "over two friends", part="friends", words={"weight": "share"}),
+        {"strength": np.array([1.0, 2.0, 3.0], np.float32)},
+    )
+    part = np.array([-0.125], np.float32)
+    return Explanation(np.array([1]), np.array([2]), part, {"friends": part}, {"paths": paths})
 
 
 def test_records_name_what_they_can_rank_by_size_and_sum_up_the_rest():
@@ -69,17 +86,36 @@ def test_ids_are_numbers_where_the_data_has_no_names():
     assert [e["id"] for e in first["elements"][0]["ranked"]] == [1, 0, 2]
 
 
-@pytest.mark.parametrize(
-    "name, words",
-    [
-        ("friends_1", "friends at distance 1"),
-        ("diffusion_3", "diffusion layer 3"),
-        ("item_bias", "item bias"),
-        ("top_5", "top 5"),
-    ],
-)
-def test_parts_have_names_for_people(name, words):
-    assert label(name) == words
+def test_parts_have_the_words_of_their_model_or_their_own_names():
+    why = dataclasses.replace(example(), labels={"interest": "own interest"})
+    words = ["friends at distance 2", "own history", "own interest", "item bias", "top 5"]
+    assert [label(name, why) for name in ("friends_2", "history", "interest", "item_bias", "top_5")] == words
+    assert label("friends", two_hops()) == "over two friends"  # the part that the paths add up to
+    bare = Explanation(*(np.zeros(1, np.int32),) * 3, {}, {"friends": ragged(OF_USERS, [(0, 1, 1)])})
+    assert records(bare, DATA)[0]["elements"][0]["label"] == "friends"
+
+
+def test_elements_that_are_paths_have_all_their_nodes_in_records_text_and_picture(tmp_path):
+    (record,) = records(two_hops(), NAMED, kept=2)
+    (group,) = record["elements"]
+    assert (group["kind"], group["nodes"], group["part"]) == ("path", ["user", "user", "user", "item"], "friends")
+    assert [e["id"] for e in group["ranked"]] == [["bob", "cy", "bob", "y"], ["bob", "ann", "cy", "y"]]
+    assert group["ranked"][1]["title"] == f"user bob > user ann > user cy > item {'A' * 180}"
+    figures = [[e[name] for name in ("contribution", "weight", "strength")] for e in group["ranked"]]
+    assert figures == [[-0.5, 0.25, 2], [0.25, 0.5, 1]]
+    assert (group["count"], group["rest"]) == (3, {"count": 1, "contribution": 0.125})
+    assert not any(e["is_user"] for e in group["ranked"])
+    json.dumps(record, allow_nan=False)
+    numbered = records(two_hops(), DATA)[0]["elements"][0]["ranked"]
+    assert [e["id"] for e in numbered] == [[1, 2, 1, 2], [1, 0, 2, 2], [1, 2, 0, 2]]
+    report = text.report([record])
+    assert "over two friends (-0.125): 3 paths" in report
+    assert f"user bob > user cy > user bob > item {'A' * 10}... " in report and "share 0.250" in report
+    assert "strength" not in report  # a column without a word is for programs alone
+    picture.draw(tmp_path / "paths.png", record)
+    strongest, others = picture._strongest(record, 1)
+    assert strongest[0][0].startswith("user bob > user cy") and others == (2, 0.375)
+    assert (tmp_path / "paths.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_report_ranks_draws_bars_and_adds_up():

@@ -194,6 +194,9 @@ def test_it_keeps_what_its_traits_promise(name):
             of.model.loss(of.params, of.side, None, 0)
 
 
+KNOWN_NODES = {"user", "item", "frame", "attribute"}  # records find what they are called in the data
+
+
 @pytest.mark.parametrize("name", [name for name in (*MODELS, *REFERENCES) if EVERY[name].traits.additive])
 def test_an_additive_explanation_adds_up_to_the_score(name):
     of = programs(name)
@@ -203,6 +206,12 @@ def test_an_additive_explanation_adds_up_to_the_score(name):
     expected = np.asarray(of.scores(of.params, of.side))[users, items]
     np.testing.assert_allclose(told.score, expected, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(sum(told.parts.values()), expected, rtol=1e-5, atol=1e-5)
+    for rows in told.elements.values():
+        figures, kind = {"weight": rows.weight, "contribution": rows.contribution, **rows.columns}, rows.kind
+        assert len(rows.offsets) == len(users) + 1 and all(len(of) == rows.offsets[-1] for of in figures.values())
+        assert rows.ids.shape == (rows.offsets[-1], *([len(kind.nodes)] if len(kind.nodes) > 1 else []))
+        assert set(kind.nodes) <= KNOWN_NODES or (kind.names and rows.ids.max(initial=0) < len(kind.names))
+        assert set(kind.words) <= set(figures) and kind.ranked_by in ("", *figures)
 
 
 NEEDY = [name for name, model in EVERY.items() if model.traits.needs]

@@ -186,7 +186,8 @@ def test_parts_add_up_to_the_score_and_frames_to_their_part(name):
         row = slice(told.offsets[pair], told.offsets[pair + 1])
         np.testing.assert_array_equal(told.ids[row], np.arange(data.frames.offsets[i], data.frames.offsets[i + 1]))
         np.testing.assert_allclose(told.weight[row], list(twin.shares(a, i).values()), atol=1e-5)
-        np.testing.assert_allclose(told.preference[row], [twin.frame(a, k) for k in told.ids[row]], atol=1e-5)
+        liked = [twin.frame(a, k) for k in told.ids[row]]
+        np.testing.assert_allclose(told.columns["preference"][row], liked, atol=1e-5)
         assert told.contribution[row].sum() == pytest.approx(why.parts["frames"][pair], abs=1e-5)
 
 

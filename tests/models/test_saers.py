@@ -185,7 +185,7 @@ def test_the_explanation_tells_each_part_and_what_each_attribute_adds(case):
         assert rows.ids[row].tolist() == twin.valid(i)
         np.testing.assert_allclose(rows.weight[row], shares, rtol=1e-5)
         np.testing.assert_allclose(rows.contribution[row], np.multiply(shares, liked), rtol=1e-4, atol=1e-5)
-        np.testing.assert_allclose(rows.affinity[row], 1 / (1 + np.exp(-np.array(liked))), rtol=1e-5)
+        np.testing.assert_allclose(rows.columns["affinity"][row], 1 / (1 + np.exp(-np.array(liked))), rtol=1e-5)
     assert why.score == pytest.approx(
         np.asarray(scored(model, params, side, users, items[:, None]))[:, 0], rel=1e-5, abs=1e-5
     )

@@ -35,6 +35,9 @@ class Model(Base):
 
     def explain(self, values):
         return values
+
+    def explained(self, values):
+        return [values]
 '''
 PARTS = """class Base:
     def score(self, values):
@@ -99,6 +102,7 @@ SAME = {
     "a constant that nobody reads": [("model.py", "UNUSED = 1", "UNUSED = 2")],
     "ranges of a search": [("model.py", "default_factory=dict", "default_factory=list")],
     "explanations": [("model.py", "return values\n", "return -values\n")],
+    "what explanations share": [("model.py", "return [values]\n", "return [values, values]\n")],
     "a function by another name": [("parts.py", "helper", "scaled"), ("model.py", "helper", "scaled")],
     "an import by another name": [("model.py", "jnp.", "np."), ("model.py", "numpy as jnp", "numpy as np")],
     "a name instead of a module": [

@@ -70,7 +70,7 @@ def test_pictures_and_records_have_the_boxes_of_the_data_in_pixels(finished, gar
         np.testing.assert_allclose(each["box"], 32 * data.attributes.boxes[5, k], atol=0.051)
         assert 0 < each["affinity"] < 1
     # What is said is what the model computes.
-    why = load(finished / "saers").explain([2], [5])
+    why = load(finished / "saers").explanation([2], [5])
     assert sorted(each["like"] for each in listed) == pytest.approx(sorted(why.elements["attributes"].weight.tolist()))
     assert sum(each["like"] for each in listed) == pytest.approx(1)
     for name in ("boxes_user_2_item_5.png", "boxes_user_2_item_7.png", "user_2_item_5.png"):

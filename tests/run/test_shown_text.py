@@ -51,14 +51,22 @@ def test_names_of_folders_and_files_are_shown(tmp_path, capsys, logging_as_befor
 
 
 def test_ids_in_explanations_are_shown():
-    element = {"id": ODD_TITLE, "title": ODD_TITLE, "is_user": False, "weight": 1.0, "contribution": 0.5}
+    element = {
+        "id": ODD_TITLE,
+        "title": ODD_TITLE,
+        "steps": [ODD_TITLE],
+        "is_user": False,
+        "weight": 1.0,
+        "contribution": 0.5,
+    }
     group = {"part": "history", "label": "own history", "kind": "item", "count": 1, "ranked": [element]}
+    group |= {"exact": True, "first": "", "words": {"weight": "weight"}, "note": ""}
     record = {"data_set": "a\x1b", "data": "real", "user": "u\n1", "item": "\u202ei", "title": ODD_TITLE, "score": 1.0}
     record |= {"exact": True, "parts": [{"name": "history", "label": "own history", "value": 1.0}]}
     record |= {"elements": [group | {"rest": {"count": 0, "contribution": 0.0}}]}
     assert is_safe(report([record, record | {"data": "stand-in"}]))
     assert heading(record).startswith(r"user u\n1, item \u202ei ")
-    for kind in ("item", "user", "frame", "attribute", "number"):
+    for kind in ("item", "user", "frame", "attribute", "path", "number"):
         assert is_safe(name_of(element, kind), lines=False)
         assert is_safe(name_of(element | {"is_user": True}, kind), lines=False)
 

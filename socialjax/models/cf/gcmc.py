@@ -128,8 +128,9 @@ class GCMC(FactorModel):
         if state.of_features is not None:
             parts["features"] = pair_dot(np.asarray(state.of_features)[users], towards)
         (slope,) = back(jnp.asarray(towards_hidden))
-        taken = {"history": elements(side.graph.to_users, np.asarray(state.said), users, np.asarray(slope))}
-        return self.explained(state, users, items, parts, taken, exact=self.activation != "tanh")
+        taken = elements(side.graph.to_users, np.asarray(state.said), users, np.asarray(slope))
+        taken = dataclasses.replace(taken, exact=self.activation != "tanh")
+        return self.explained(state, users, items, parts, {"history": taken})
 
     def new_user(self, state: GCMCState, side: GCMCSide, items, friends):
         """The layers over the user's items; features, which nobody knows, are what they add to others on average."""

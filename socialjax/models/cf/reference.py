@@ -13,7 +13,7 @@ from socialjax.graph import edges, symmetrise
 from socialjax.models.cf.bpr import Sizes
 from socialjax.models.history import taken_items
 from socialjax.models.parts import Factors
-from socialjax.models.protocol import Explanation, Model, Ragged, Traits
+from socialjax.models.protocol import OF_USERS, Explanation, Model, Ragged, Traits
 from socialjax.ops import lookup, sample
 
 _LOW24 = 0xFFFFFF  # whole numbers up to 2^24 are exact in float32
@@ -166,7 +166,7 @@ class Friends(Reference):
             who.append(friends[np.isin(friends, taken_by[np.asarray(side.taken) == item])])
         offsets = np.concatenate([[0], np.cumsum([len(friends) for friends in who])]).astype(np.int64)
         ones = np.ones(offsets[-1], np.float32)
-        friends = Ragged(offsets, np.concatenate([np.zeros(0, np.int32), *who]), ones, ones)
+        friends = Ragged(offsets, np.concatenate([np.zeros(0, np.int32), *who]), ones, ones, OF_USERS)
         parts = {
             "friends": np.diff(offsets).astype(np.float32),
             "popularity": np.float32(self.popularity) * np.asarray(side.counts.popularity)[items],

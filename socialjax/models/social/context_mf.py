@@ -18,7 +18,7 @@ from scipy import sparse
 from socialjax.graph import distinct
 from socialjax.models.history import taken_items
 from socialjax.models.parts import FactorModel, Factors, pair_dot
-from socialjax.models.protocol import Model, Ragged, Traits
+from socialjax.models.protocol import OF_USERS, Model, Ragged, Traits
 from socialjax.models.social.similarity import cosine, link_edges
 from socialjax.ops import lookup
 from socialjax.ops.pairs import candidate_scores
@@ -148,7 +148,7 @@ class ContextMF(FactorModel):
         offsets = np.concatenate([[0], np.cumsum([len(ids) for ids, _ in who])]).astype(np.int64)
         ids = np.concatenate([np.zeros(0, np.int32), *(ids for ids, _ in who)])
         weight = np.concatenate([np.zeros(0, np.float32), *(weight for _, weight in who)])
-        friends = Ragged(offsets, ids, weight, np.asarray(state.influence) * weight)
+        friends = Ragged(offsets, ids, weight, np.asarray(state.influence) * weight, OF_USERS)
         pair = np.repeat(np.arange(len(users)), np.diff(offsets))
         parts = {
             "own_vector": pair_dot(np.asarray(state.users)[users], np.asarray(state.items)[items]),

@@ -23,7 +23,7 @@ from scipy import sparse
 
 from socialjax.models.history import History, elements, history, pool, without_target
 from socialjax.models.parts import FactorModel, Factors, pair_dot
-from socialjax.models.protocol import Batch, Explanation, Ragged, Traits
+from socialjax.models.protocol import Batch, Explanation, Kind, Ragged, Traits
 from socialjax.models.social.features import FEATURE_LAYERS, check_scale_and_penalties, features_for, released_parts
 from socialjax.models.social.similarity import friends
 from socialjax.models.weight_penalty import weight_penalty
@@ -57,11 +57,13 @@ def explain(model, state, side, users, items) -> Explanation:
         name = "own_vector" if k == 0 else f"{'friends' if model.variant == 'released' else 'diffusion'}_{k}"
         parts[name] = pair_dot(layers[k][users], towards)
         if k:
-            found[name] = _heard(model, state, layers, social, users, towards, k)
+            label = f"friends at distance {k}" if model.variant == "released" else f"diffusion layer {k}"
+            exact = model.variant == "released"
+            heard = _heard(model, state, layers, social, users, towards, k)
+            found[name] = Ragged(*heard, Kind(("user",), label), exact=exact)
     parts["history"] = pair_dot(np.asarray(state.pooled)[users], towards)
     found["history"] = elements(side.past.edges, np.asarray(state.items), users, towards)
-    exact = model.variant == "released" or model.depth == 0
-    return model.explained(state, users, items, parts, found, exact)
+    return model.explained(state, users, items, parts, found)
 
 
 def new_user(model, state, side, items, friends) -> np.ndarray:
@@ -103,8 +105,9 @@ def _matrix(social) -> sparse.csr_array:
     return sparse.csr_array((weight, senders, offsets), shape=(size, size))
 
 
-def _heard(model, state, layers, social, users, towards, k) -> Ragged:
-    """Who stands behind layer k of each pair's user, and what each adds to <h_k, v_i>."""
+def _heard(model, state, layers, social, users, towards, k) -> tuple[np.ndarray, ...]:
+    """Who stands behind layer k of each pair's user, and what each adds to <h_k, v_i>: offsets i64[P + 1], ids i32[T],
+    weight f32[T] and contribution f32[T]."""
     if model.variant == "released" and model.pooling == "mean":
         rows = social[users]
         for _ in range(k - 1):
@@ -112,11 +115,11 @@ def _heard(model, state, layers, social, users, towards, k) -> Ragged:
         rows.sort_indices()
         ids, weight = rows.indices.astype(np.int32), rows.data.astype(np.float32)
         pair = np.repeat(np.arange(len(users)), np.diff(rows.indptr))
-        return Ragged(rows.indptr.astype(np.int64), ids, weight, weight * pair_dot(layers[0][ids], towards[pair]))
+        return rows.indptr.astype(np.int64), ids, weight, weight * pair_dot(layers[0][ids], towards[pair])
     rows = [_one(model, state, layers, social, user, v, k) for user, v in zip(users, towards)]
     offsets = np.concatenate([[0], np.cumsum([len(ids) for ids, _, _ in rows])]).astype(np.int64)
     columns = [np.concatenate([column, *found]) for column, found in zip(([], [], []), zip(*rows))]
-    return Ragged(offsets, columns[0].astype(np.int32), columns[1].astype(np.float32), columns[2].astype(np.float32))
+    return offsets, columns[0].astype(np.int32), columns[1].astype(np.float32), columns[2].astype(np.float32)
 
 
 def _one(model, state, layers, social, user, towards, k):

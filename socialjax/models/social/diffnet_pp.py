@@ -40,7 +40,7 @@ from flax import struct
 from socialjax.models.bipartite import Bipartite, bipartite
 from socialjax.models.history import elements
 from socialjax.models.parts import FactorModel, Factors, pair_dot
-from socialjax.models.protocol import Batch, Explanation, Traits
+from socialjax.models.protocol import OF_ITEMS, OF_USERS, Batch, Explanation, Traits
 from socialjax.models.social.diffnet import NUMPY_ACTIVATIONS
 from socialjax.models.social.features import (
     FEATURE_LAYERS,
@@ -325,15 +325,18 @@ def explain(model, state, side, users, items) -> Explanation:
     for k, attention in enumerate(state.attention):
         onwards = mix * sum(keep ** (later - k - 1) * towards[later] for later in range(k + 1, model.depth + 1))
         gates = np.asarray(attention["gates"])[users]
-        sides = (("friends", side.social, layers), ("history", side.graph.to_users, np.asarray(state.item_layers)))
-        for column, (name, edges, said) in enumerate(sides):
+        sides = (
+            ("friends", OF_USERS, side.social, layers),
+            ("history", OF_ITEMS, side.graph.to_users, np.asarray(state.item_layers)),
+        )
+        for column, (name, kind, edges, said) in enumerate(sides):
             gate = gates[:, column]
             weighed = edges.replace(weight=attention[name])
-            heard = elements(weighed, said[k], users, gate[:, None] * onwards)
+            heard = elements(weighed, said[k], users, gate[:, None] * onwards, kind)
             ends = np.concatenate([[0.0], np.cumsum(heard.contribution, dtype=np.float64)])[heard.offsets]
             parts[f"{name}_layer_{k + 1}"] = np.diff(ends).astype(np.float32)
             weight = heard.weight * np.repeat(gate, np.diff(heard.offsets))
-            found[f"{name}_layer_{k + 1}"] = type(heard)(heard.offsets, heard.ids, weight, heard.contribution)
+            found[f"{name}_layer_{k + 1}"] = dataclasses.replace(heard, weight=weight)
     return model.explained(state, users, items, parts, found)
 
 

@@ -19,13 +19,20 @@ from flax import struct
 
 from socialjax.models.history import places_of
 from socialjax.models.parts import FactorModel, Factors, pair_dot
-from socialjax.models.protocol import Batch, Explanation, Model, Ragged, Traits
+from socialjax.models.protocol import Batch, Explanation, Kind, Model, Ragged, Traits
 from socialjax.models.social import hasc_layers as attention
 from socialjax.models.social.hasc_layers import HASCLayers, HASCSide, hasc_side
 from socialjax.ops import lookup
 from socialjax.ops.pairs import candidate_scores
 
 ASPECTS = ("upload", "social", "owner")
+KINDS = {
+    "upload": Kind(("item",), "own uploads"),
+    "social": Kind(("user",), "users followed"),
+    "owner": Kind(("user",), "who made it"),
+    "aspects": Kind(("aspect",), "weights of aspects", names=ASPECTS),
+}
+LABELS = {"interest": "own interest", "past_owner": "own past with who made it"}  # of the parts without elements
 
 
 def explain(model, state, side, users, items) -> Explanation:
@@ -50,16 +57,19 @@ def explain(model, state, side, users, items) -> Explanation:
         name = ASPECTS[place]
         parts[name] = (gamma[:, place] * pair_dot(np.asarray(context)[users], towards)).astype(np.float32)
         said = np.asarray(state.said[place], np.float64)
-        found[name] = _elements(model, edges, weight, said, users, towards * gamma[:, place, None])
+        found[name] = _elements(model, edges, weight, said, users, towards * gamma[:, place, None], KINDS[name])
     if state.owners is not None:
         parts["owner"] = (gamma[:, 2] * pair_dot(np.asarray(state.owners)[owner], towards)).astype(np.float32)
         known = owner < len(np.asarray(state.users))
-        found["owner"] = _ragged(known.astype(int), owner[known], gamma[known, 2], parts["owner"][known])
+        found["owner"] = _ragged(
+            known.astype(int), owner[known], gamma[known, 2], parts["owner"][known], KINDS["owner"]
+        )
     names = [name for name in ASPECTS if name in parts]
     of_gamma = gamma[:, [ASPECTS.index(name) for name in names]]
     added = np.stack([parts[name] for name in names], axis=1)
     which = np.tile([ASPECTS.index(name) for name in names], len(users))
-    found["aspects"] = _ragged(np.full(len(users), len(names)), which, of_gamma.ravel(), added.ravel())
+    count = np.full(len(users), len(names))
+    found["aspects"] = _ragged(count, which, of_gamma.ravel(), added.ravel(), KINDS["aspects"])
     return _with_past(model, state, users, items, parts, found)
 
 
@@ -67,10 +77,10 @@ def _with_past(model, state, users, items, parts, found) -> Explanation:
     if state.past is not None:
         past = np.asarray(model.past_of(state, users, items[:, None]))[:, 0]
         parts = {**parts, "past_owner": past.astype(np.float32)}
-    return model.explained(state, users, items, parts, found)
+    return model.explained(state, users, items, parts, found, LABELS)
 
 
-def _elements(model, edges, weight, said, users, towards) -> Ragged:
+def _elements(model, edges, weight, said, users, towards, kind) -> Ragged:
     """What each sender adds to <context of the users, towards>: said f64[N, D], towards f64[P, D]."""
     places, pair, offsets = places_of(edges, users)
     ids = np.asarray(edges.senders)[places]
@@ -88,12 +98,12 @@ def _elements(model, edges, weight, said, users, towards) -> Ragged:
         total = np.zeros(towards.shape)
         np.add.at(total, pair, heard)
         heard = heard / np.sqrt(np.maximum((total**2).sum(axis=1), 1e-12))[pair, None]
-    return _ragged(np.diff(offsets), ids, share.mean(axis=1), (heard * towards[pair]).sum(axis=1))
+    return _ragged(np.diff(offsets), ids, share.mean(axis=1), (heard * towards[pair]).sum(axis=1), kind)
 
 
-def _ragged(count, ids, weight, contribution) -> Ragged:
+def _ragged(count, ids, weight, contribution, kind) -> Ragged:
     offsets = np.concatenate([[0], np.cumsum(count)]).astype(np.int64)
-    return Ragged(offsets, ids.astype(np.int32), weight.astype(np.float32), contribution.astype(np.float32))
+    return Ragged(offsets, ids.astype(np.int32), weight.astype(np.float32), contribution.astype(np.float32), kind)
 
 
 TABLE_UP_TO = 20  # items of the catalogue for each candidate, up to which whole rows are scored and picked from

@@ -14,9 +14,9 @@ import numpy as np
 from flax import struct
 
 from socialjax.models.bipartite import Bipartite, bipartite, hear
-from socialjax.models.history import elements
+from socialjax.models.history import HISTORY, elements
 from socialjax.models.parts import FactorModel, Factors, pair_dot
-from socialjax.models.protocol import Batch, Traits
+from socialjax.models.protocol import OF_USERS, Batch, Traits
 from socialjax.models.social.contrast import contrast
 from socialjax.models.social.similarity import friends
 from socialjax.ops import sample
@@ -132,11 +132,11 @@ class SocialLightGCN(FactorModel):
         users, items = np.asarray(users, np.int32), np.asarray(items, np.int32)
         towards = np.asarray(state.items)[items]
         found = {}
-        for name, edges, said, weight in (
-            ("history", side.graph.to_users, state.said_items, 1.0),
-            ("friends", side.social, state.said_users, self.social_weight),
+        for name, kind, edges, said, weight in (
+            ("history", HISTORY, side.graph.to_users, state.said_items, 1.0),
+            ("friends", OF_USERS, side.social, state.said_users, self.social_weight),
         ):
-            heard = elements(edges, np.asarray(said), users, towards)
+            heard = elements(edges, np.asarray(said), users, towards, kind)
             found[name] = dataclasses.replace(
                 heard,
                 weight=heard.weight * np.float32(weight),

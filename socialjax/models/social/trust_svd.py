@@ -14,7 +14,7 @@ from flax import struct
 
 from socialjax.models.history import History, elements, history, pool, without_target
 from socialjax.models.parts import FactorModel, Factors, pair_dot
-from socialjax.models.protocol import Batch, Traits
+from socialjax.models.protocol import OF_USERS, Batch, Traits
 from socialjax.models.social.similarity import friends
 from socialjax.ops import sample
 from socialjax.ranges import LogUniform
@@ -151,7 +151,7 @@ class TrustSVD(FactorModel):
         }
         found = {
             "history": elements(side.past.edges, np.asarray(state.implicit), users, towards),
-            "trustees": elements(side.trust.edges, np.asarray(state.trustees), users, towards),
+            "trustees": elements(side.trust.edges, np.asarray(state.trustees), users, towards, OF_USERS),
         }
         return self.explained(state, users, items, parts, found)
 

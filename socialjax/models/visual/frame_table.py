@@ -9,14 +9,13 @@ users); what is pooled over the frames of an item has [B, C], or [I, R]. A furth
 """
 
 import abc
-import dataclasses
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from socialjax.models.protocol import Ragged, Side, State
+from socialjax.models.protocol import Side, State
 from socialjax.ops import sample
 from socialjax.ops.lookup import segment_max, segment_softmax
 
@@ -30,14 +29,6 @@ class RanksFrames(abc.ABC):
 
         A padded place may hold any row; the caller knows which are padded.
         """
-
-
-@dataclasses.dataclass(frozen=True)
-class FrameRows(Ragged):
-    """Frames of each pair's item: ids are rows of `Frames.features`, weight their attention alpha_a(k|i), contribution
-    what they add to the score, preference f32[T] the l_ak by which they are ranked."""
-
-    preference: np.ndarray
 
 
 _ROWS = 1 << 12  # converted at once: a table mapped from a file is never whole in memory

@@ -14,11 +14,21 @@ import numpy as np
 from flax import struct
 
 from socialjax.models.parts import FactorModel, Factors, pair_dot
-from socialjax.models.protocol import Batch, Explanation, Model, Traits
+from socialjax.models.protocol import Batch, Explanation, Kind, Model, Ragged, Traits
 from socialjax.models.visual import jifr_scores
-from socialjax.models.visual.frame_table import FrameRows, RanksFrames, frame_table
+from socialjax.models.visual.frame_table import RanksFrames, frame_table
 from socialjax.models.visual.jifr_look import Perceptron, sharpness
 from socialjax.ops.pairs import candidate_scores
+
+# Frames of an item: ids are rows of `Frames.features`, weight the attention alpha_a(k|i), and the column is l_ak.
+FRAMES = Kind(
+    ("frame",),
+    "what its frames look like",
+    ranked_by="preference",
+    first="key frame",
+    words={"weight": "weight", "preference": "liked"},
+)
+LABELS = {"residual": "what it looks like beside its frames"}
 
 
 def explain(model, state, users, items) -> Explanation:
@@ -43,8 +53,8 @@ def explain(model, state, users, items) -> Explanation:
     offsets = np.concatenate([[0], np.cumsum(there.sum(axis=1))]).astype(np.int64)
     rows = (np.asarray(group.places)[:, 0], share, added, preference)
     ids, share, added, preference = (values[there].astype(t) for values, t in zip(rows, ("i4", "f4", "f4", "f4")))
-    frames = FrameRows(offsets, ids, share, added, preference)
-    return model.explained(state, users, items, said, {"frames": frames})
+    frames = Ragged(offsets, ids, share, added, FRAMES, {"preference": preference})
+    return model.explained(state, users, items, said, {"frames": frames}, LABELS)
 
 
 def favourite_frames(state, user: int, count: int = 9) -> tuple[np.ndarray, np.ndarray]:

@@ -14,23 +14,23 @@ import numpy as np
 from flax import struct
 
 from socialjax.models.parts import FactorModel, Factors, pair_dot
-from socialjax.models.protocol import Batch, Explanation, Model, Ragged, Traits
+from socialjax.models.protocol import Batch, Explanation, Kind, Model, Ragged, Traits
 from socialjax.models.visual import saers_scores
 from socialjax.models.visual.saers_attention import AttributeTable, Looks, attribute_table, evenness, scaled
 from socialjax.ops import losses, sample
 
-
-@dataclasses.dataclass(frozen=True)
-class AttributeRows(Ragged):
-    """Valid attributes of each pair's item: ids are their numbers k, weight the attention a_uik, product f32[T] t_u .
-    h_ik and contribution a_uik t_u . h_ik."""
-
-    product: np.ndarray
-
-    @property
-    def affinity(self) -> np.ndarray:
-        """sigmoid(t_u . h_ik), f32[T], which looks like a probability and is none; as tanh it cannot overflow."""
-        return np.tanh(self.product / 2) / 2 + 0.5
+# Valid attributes of an item: ids are their numbers k, weight the attention a_uik, contribution a_uik t_u . h_ik.
+# Columns are product, t_u . h_ik, and affinity, its sigmoid, which looks like a probability and is none.
+ATTRIBUTES = Kind(
+    ("attribute",),
+    "its attributes",
+    part="semantic",
+    ranked_by="weight",
+    words={"weight": "attention", "affinity": "affinity"},
+    note="attention: how much of the user's look at the item goes to the attribute, sums to 1\n"
+    "affinity: how well the attribute fits the user's taste, 0.5 is neither for nor against",
+)
+LABELS = {"global": "how it looks as a whole"}
 
 
 def explain(model, state, side, users, items) -> Explanation:
@@ -49,14 +49,15 @@ def explain(model, state, side, users, items) -> Explanation:
         elements["attributes"] = _rows(share, product, np.asarray(state.looks.valid)[items])
     if model.free_items:
         parts["taste"] = pair_dot(mine[:, split:], theirs[:, split:])
-    return model.explained(state, users, items, parts, elements)
+    return model.explained(state, users, items, parts, elements, LABELS)
 
 
-def _rows(share: np.ndarray, product: np.ndarray, valid: np.ndarray) -> AttributeRows:
+def _rows(share: np.ndarray, product: np.ndarray, valid: np.ndarray) -> Ragged:
     offsets = np.concatenate([[0], np.cumsum(valid.sum(axis=1))]).astype(np.int64)
     pair, attribute = np.nonzero(valid)
-    columns = share, share * product, product
-    return AttributeRows(offsets, attribute.astype(np.int32), *(c[pair, attribute].astype(np.float32) for c in columns))
+    share, added, product = (values[pair, attribute].astype(np.float32) for values in (share, share * product, product))
+    columns = {"product": product, "affinity": np.tanh(product / 2) / 2 + 0.5}  # as tanh it cannot overflow
+    return Ragged(offsets, attribute.astype(np.int32), share, added, ATTRIBUTES, columns)
 
 
 USERS = ("users", "attribute_users", "free_users")  # the parameters that are vectors of users
