@@ -22,13 +22,12 @@ import numpy as np
 import tyro
 
 from socialjax import stop
-from socialjax.data.batches import on_device, resident
 from socialjax.data.cache import file_checksums, key_of
 from socialjax.data.errors import DataError
 from socialjax.data.own.taken_videos import read_taken
 from socialjax.data.schema import Dataset
 from socialjax.data.validate import check
-from socialjax.eval import protocol, ranking
+from socialjax.eval import ranking
 from socialjax.models.cf.bpr import BPR
 from socialjax.models.visual.jifr import JIFR
 from socialjax.report.jifr import contact_sheet, has_frames_to_show, measured, ranked, report, write_key_frames
@@ -36,7 +35,8 @@ from socialjax.run.command import exit_code, say, set_up_logging
 from socialjax.run.lock import only_one
 from socialjax.run.pictures import attempt
 from socialjax.run.results import write_json
-from socialjax.train.loop import train
+from socialjax.run.settings import EvalSettings
+from socialjax.run.workbench import Workbench
 from socialjax.train.settings import TrainSettings
 from socialjax.vision.frame_features import frame_features
 from socialjax.vision.key_frames.collect import FrameSettings, frames_of
@@ -160,18 +160,15 @@ def prepare(chosen: Arguments, folder: Path, stages: Stages) -> Prepared:
     return Prepared(data, lambda row: table.picture(rows[row]), world, style, tuple(told))
 
 
-def fit(name: str, chosen: Arguments, data: Dataset, folder: Path):
+def fit(name: str, chosen: Arguments, bench: Workbench, folder: Path):
     """(model, side, state) of the best epoch by validation of items alone, trained in a folder of these settings."""
-    model = MODELS[name]
+    model, data = MODELS[name], bench.data
     key = key_of(name, model=repr(model), training=repr(chosen.train), seed=chosen.seed, data=data.provenance.as_dict())
     place = folder / "training" / f"{name}-{key[:8]}"
-    place.mkdir(parents=True, exist_ok=True)
-    side = on_device(model.prepare(data))
-    lists = protocol.candidates(data, ranked(data), "validation") if len(data.validation) else None
-    trained = train(
-        model, side, resident(data), chosen.train, chosen.seed, place, key, label=name,
-        validate=lists and (lambda params: ranking.evaluate(model, params, side, lists).mean()),
-    )  # fmt: skip
+    protocol = ranked(data).name
+    validation = bench.validation(EvalSettings(protocol=protocol, also=(), validation_protocol=protocol))
+    trained = bench.train(model, chosen.train, validation, chosen.seed, place, key)
+    side = bench.side(model)
     return model, side, ranking.encode(model, trained.params, side)
 
 
@@ -180,10 +177,11 @@ def show(chosen: Arguments, folder: Path) -> list[Bar]:
     stages = Stages()
     ready = prepare(chosen, folder, stages)
     data, found, trained = ready.data, {}, {}
+    bench = Workbench(data)
     for name in MODELS:
         stop.check()
         said = f"at most {chosen.train.epochs} epochs of {len(data.train)} pairs"
-        trained[name] = stages.run(name, said, lambda name=name: fit(name, chosen, data, folder))
+        trained[name] = stages.run(name, said, lambda name=name: fit(name, chosen, bench, folder))
         found[name] = measured(*trained[name], data)
         if name != "JIFR":
             del trained[name]

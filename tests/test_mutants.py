@@ -192,6 +192,6 @@ def test_survivors_are_named_and_counted_and_some_must_not_be():
 
 def test_the_command_lists_them_and_refuses_names_that_are_not_there(capsys):
     assert command.main(["--list", "--only", "epoch-on-test"]) == 0
-    assert capsys.readouterr().out.startswith("epoch-on-test (must be killed)\n    socialjax/run/execute.py: ")
+    assert capsys.readouterr().out.startswith("epoch-on-test (must be killed)\n    socialjax/run/workbench.py: ")
     assert command.main(["--only", "nothing"]) == 2
     assert "got nothing" in capsys.readouterr().err

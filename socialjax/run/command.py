@@ -5,9 +5,7 @@ import dataclasses
 import logging
 import os
 import sys
-import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import tyro
 
@@ -22,15 +20,6 @@ from socialjax.visible import visible, visible_lines
 
 log = logging.getLogger(__name__)
 EXPECTED = (DataError, CheckpointError, Diverged, ValueError, OSError)  # told in one line; anything else is a bug
-
-
-def started() -> float:
-    """When this process started, in the clock of time.monotonic: imports count for those who wait."""
-    try:
-        ticks = float(Path("/proc/self/stat").read_text().rsplit(")", 1)[1].split()[19])
-        return ticks / os.sysconf("SC_CLK_TCK") - (time.clock_gettime(time.CLOCK_BOOTTIME) - time.monotonic())
-    except (OSError, ValueError, AttributeError, IndexError):
-        return time.monotonic()
 
 
 class ShownFormatter(logging.Formatter):

@@ -10,21 +10,20 @@ import numpy as np
 
 from socialjax import models
 from socialjax.data import sources
-from socialjax.data.batches import on_device, resident
 from socialjax.data.schema import Dataset
-from socialjax.eval import groups, ranking
+from socialjax.eval import groups, protocol, ranking
 from socialjax.eval.significance import mean_interval
 from socialjax.names import KEPT, below, identifier
 from socialjax.run import curves, measure, result_types, results, saved, shown, sweep
-from socialjax.run.command import exit_code, read_arguments, say, set_up_logging, started, variants
+from socialjax.run.command import exit_code, read_arguments, say, set_up_logging, variants
 from socialjax.run.definitions import code_digest
 from socialjax.run.lock import only_one
 from socialjax.run.memory import peak_memory_bytes
 from socialjax.run.pictures import attempt
-from socialjax.run.settings import Definition, Experiment
+from socialjax.run.settings import Definition, EvalSettings, Experiment
+from socialjax.run.workbench import Workbench, protocol_of
 from socialjax.train.log import MetricsLog
-from socialjax.train.loop import train
-from socialjax.train.processes import check_stop, is_first, join_processes, of_first
+from socialjax.train.processes import check_stop, is_first, join_processes, of_first, program_start
 
 log = logging.getLogger(__name__)
 
@@ -32,13 +31,16 @@ log = logging.getLogger(__name__)
 def main(definition: Definition, arguments=None) -> int:
     """The whole command: settings from the command line, the run, its table on standard output. Returns exit code."""
     set_up_logging()
-    began = started()
+    began = program_start()
 
     def act():
         experiment = read_arguments(definition, sys.argv[1:] if arguments is None else arguments)
         join_processes()
         data = sources.load(experiment.data)
-        done = {label: run(definition, each, data, label, began) for label, each in variants(definition, experiment)}
+        bench = Workbench(data)
+        done = {
+            label: run(definition, each, data, label, began, bench) for label, each in variants(definition, experiment)
+        }
         if experiment.sweep is not None and is_first():
             folder = work_folder(definition, experiment, data, "")
             say(sweep.summary(experiment.sweep, done, folder), flush=True)
@@ -49,16 +51,65 @@ def main(definition: Definition, arguments=None) -> int:
     return exit_code(act)
 
 
-def run(definition: Definition, experiment: Experiment, data: Dataset, label: str = "", began: float | None = None):
-    """Trains and evaluates every seed in its folder, or reads what is finished there; returns the result record."""
-    began = time.monotonic() if began is None else began
+def run(
+    definition: Definition,
+    experiment: Experiment,
+    data: Dataset,
+    label: str = "",
+    began: float | None = None,
+    bench: Workbench | None = None,
+) -> dict:
+    """Trains and evaluates every seed in its folder, or reads what is finished there, and prints the table.
+
+    Args:
+        definition: what the experiment is called and what is reported of it.
+        experiment: its settings.
+        data: the data set.
+        label: of a value of a sweep or a row of a table, a folder inside.
+        began: since when its seconds count (time.monotonic), by default from now on.
+        bench: the workbench of these data, to share with other runs what is made of them.
+
+    Returns:
+        The result record.
+    """
     folder = work_folder(definition, experiment, data, label)
     _tell(f"data: {shown.describe(data, experiment.model)}")
     _tell(f"model: {models.name_of(experiment.model)} {shown.settings_line(experiment.model)}")
     _tell(f"device: {results.device()}   folder: {folder}")
+    record = run_in(folder, definition, experiment, Workbench(data) if bench is None else bench, began)
+    if is_first():
+        say(shown.table(record, folder), flush=True)
+    return record
+
+
+def run_in(
+    folder: Path, definition: Definition, experiment: Experiment, bench: Workbench, began: float | None = None
+) -> dict:
+    """`run` in that folder, without a word on standard output."""
+    began = time.monotonic() if began is None else began
     with contextlib.ExitStack() as held:
-        _claim(held, folder, experiment, data)
-        return _run_in(folder, definition, experiment, data, began)
+        _claim(held, folder, experiment, bench.data)
+        check_stop()
+        finished = _finished(folder, experiment)
+        if finished is not None:
+            _tell("finished before")
+            if is_first():
+                for seed in experiment.seeds:
+                    _curves(definition, bench.data, folder / f"seed_{seed}")
+            return finished
+        _check_cut_offs(experiment.eval, bench.data)
+        starts = [began] + [None] * (len(experiment.seeds) - 1)  # the first also waits for imports and data
+        records = [_run_seed(definition, experiment, bench, folder, *of) for of in zip(experiment.seeds, starts)]
+        record = _summarise(definition, experiment, bench, records, time.monotonic() - began)
+        if is_first():
+            results.write_json(folder / "result.json", record)
+        return record
+
+
+def _check_cut_offs(settings: EvalSettings, data: Dataset) -> None:
+    """An error in them must come before the training, not after."""
+    for name in settings.protocols():
+        protocol.candidates(data, protocol_of(settings, data, name), users=data.test.user[:1])
 
 
 def _claim(held: contextlib.ExitStack, folder: Path, experiment: Experiment, data: Dataset) -> None:
@@ -72,27 +123,6 @@ def _claim(held: contextlib.ExitStack, folder: Path, experiment: Experiment, dat
             refused = error
     if of_first(refused is not None)[0]:
         raise refused or ValueError(f"the first process may not use {folder}; what it says tells why")
-
-
-def _run_in(folder: Path, definition: Definition, experiment: Experiment, data: Dataset, began: float) -> dict:
-    check_stop()
-    finished = _finished(folder, experiment)
-    if finished is not None:
-        _tell("finished before")
-        if is_first():
-            say(shown.table(finished, folder), flush=True)
-            for seed in experiment.seeds:
-                _curves(definition, data, folder / f"seed_{seed}")
-        return finished
-    for name in measure.protocols(experiment):  # an error in the cut-offs must come before the training, not after
-        measure.candidates(experiment, data, name, users=data.test.user[:1])
-    starts = [began] + [None] * (len(experiment.seeds) - 1)  # the first also waits for imports and data
-    records = [_run_seed(definition, experiment, data, folder, *of) for of in zip(experiment.seeds, starts)]
-    record = _summarise(definition, experiment, data, records, time.monotonic() - began)
-    if is_first():
-        results.write_json(folder / "result.json", record)
-        say(shown.table(record, folder), flush=True)
-    return record
 
 
 def work_folder(definition: Definition, experiment: Experiment, data: Dataset, label: str) -> Path:
@@ -114,10 +144,10 @@ def _finished(folder: Path, experiment: Experiment) -> dict | None:
     return record if record is not None and record["seeds"] == list(experiment.seeds) else None
 
 
-def _run_seed(definition, experiment, data, folder: Path, seed: int, began: float | None) -> dict:
+def _run_seed(definition, experiment, bench: Workbench, folder: Path, seed: int, began: float | None) -> dict:
     check_stop()
     began = time.monotonic() if began is None else began
-    here = below(folder, f"seed_{seed}")
+    here, data = below(folder, f"seed_{seed}"), bench.data
     done = here / "result.json"
     if done.exists():
         _tell(f"seed {seed}: finished before, {done}")
@@ -126,40 +156,22 @@ def _run_seed(definition, experiment, data, folder: Path, seed: int, began: floa
         return result_types.check_seed(results.read_json(done), done)
     model, code = experiment.model, code_digest(experiment.model)
     settings = results.read_claim(folder / "settings.json")["settings"]  # as they were when the run began
-    side = on_device(model.prepare(data))
-    if not model.traits.trains:
-        raise ValueError(f"{type(model).__name__} does not train; it stands in every table as a reference line")
-    validation = (
-        measure.candidates(experiment, data, experiment.eval.validation_protocol, "validation")
-        if len(data.validation)
-        else None
-    )
-    floor = measure.popularity(data, validation) if validation else None
-    here.mkdir(parents=True, exist_ok=True)
-    trained = train(
+    validation = bench.validation(experiment.eval)
+    trained = bench.train(
         model,
-        side,
-        resident(data),
         experiment.train,
+        validation,
         seed,
         here,
         results.fingerprint(settings, data.provenance.as_dict(), seed),
-        validate=None
-        if validation is None
-        else lambda params: ranking.evaluate(model, params, side, validation).mean(),
-        floor=floor or 0.0,
-        label=f"seed {seed}",
-        began=began,
-        is_first_process=is_first(),
         start=None if experiment.start_from is None else saved.from_run(experiment.start_from, seed),
     )
-    start = time.monotonic()
+    start, side = time.monotonic(), bench.side(model)
     state = ranking.encode(model, trained.params, side)
     found, estimates = {}, {}
-    for name in measure.protocols(experiment):
+    for name in experiment.eval.protocols():
         check_stop()
-        # Lists are drawn one by one and let go: two of Yelp's fill 85 MB.
-        found[name], estimate = measure.measured(model, state, data, measure.candidates(experiment, data, name))
+        found[name], estimate = measure.measured(model, state, data, bench.candidates(experiment.eval, name))
         estimates |= {name: estimate} if estimate else {}
     main = found[experiment.eval.protocol]
     frames = measure.key_frames(model, state, side, data)
@@ -174,8 +186,8 @@ def _run_seed(definition, experiment, data, folder: Path, seed: int, began: floa
         "seconds": trained.seconds | {"test": time.monotonic() - start, "total": time.monotonic() - began},
         "pairs_per_second": trained.pairs_per_second,
         "peak_memory_bytes": peak_memory_bytes(),
-        "popularity_validation": floor,
-        "chosen_on": measure.chosen_on(validation),
+        "popularity_validation": validation and validation.floor,
+        "chosen_on": validation and validation.chosen_on(),
         "code": code,
         **({"key_frames": frames[0]} if frames else {}),
     }
@@ -202,7 +214,7 @@ def _curves(definition: Definition, data: Dataset, here: Path) -> None:
     attempt(here / "curves.png", draw)
 
 
-def _summarise(definition, experiment, data: Dataset, records: list[dict], seconds: float) -> dict:
+def _summarise(definition, experiment, bench: Workbench, records: list[dict], seconds: float) -> dict:
     def over_seeds(metrics: list[dict]) -> dict:
         found = {}
         for name in metrics[0]:
@@ -210,7 +222,7 @@ def _summarise(definition, experiment, data: Dataset, records: list[dict], secon
             found[name] = {"mean": mean, "ci95": half, "values": [m[name] for m in metrics]}
         return found
 
-    references = measure.references(experiment, data)
+    references, data = bench.references(experiment.eval), bench.data
     first = records[0]
     return {
         "experiment": definition.name,

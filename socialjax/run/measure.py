@@ -1,52 +1,10 @@
-"""What is measured of a model on a data set: metrics under each protocol, by group, and the reference lines."""
+"""What is measured of a model on a data set: metrics under a protocol, by group, and of key frames."""
 
-import dataclasses
-
-import jax
-
-from socialjax import models
-from socialjax.data.batches import on_device
 from socialjax.data.schema import Dataset
 from socialjax.eval import corrected, groups, keyframes, protocol, ranking
 from socialjax.eval.metrics import Result
 from socialjax.eval.significance import mean_interval
 from socialjax.models.visual.frame_table import RanksFrames
-from socialjax.run.settings import Experiment
-from socialjax.train.settings import METRIC
-
-
-def protocols(experiment: Experiment) -> list[str]:
-    """All that are evaluated, the one of the table first, each once."""
-    return list(dict.fromkeys((experiment.eval.protocol, *experiment.eval.also)))
-
-
-def candidates(experiment: Experiment, data: Dataset, name: str, part: str = "test", users=None) -> protocol.Candidates:
-    """The lists of that protocol, of all users of the part or of some.
-
-    Of the default cut-offs, those above a small catalogue are left out; cut-offs that were asked for stay an error.
-    """
-    made = experiment.eval.make(name)
-    if made.ks == protocol.KS and data.num_items >= 10:
-        made = dataclasses.replace(made, ks=tuple(k for k in made.ks if k <= data.num_items))
-    return protocol.candidates(data, made, part, users)
-
-
-def chosen_on(validation: protocol.Candidates | None) -> dict | None:
-    """By what an epoch was chosen: part, protocol and whose pairs are no negatives of its lists; None without any."""
-    if validation is None:
-        return None
-    rejected = protocol.rejecting(validation.part) if validation.protocol.strict else (validation.part,)
-    return {"part": validation.part, "protocol": validation.protocol.name, "rejected": list(rejected)}
-
-
-def popularity(data, validation) -> float:
-    """Popularity's validation metric: the plateau from which patience starts."""
-    return _reference(models.REFERENCES["popularity"], data, validation)[0].mean()[METRIC]
-
-
-def _reference(model, data: Dataset, lists):
-    side = on_device(model.prepare(data))
-    return measured(model, ranking.encode(model, model.init(jax.random.key(0), side), side), data, lists)
 
 
 def measured(model, state, data: Dataset, lists: protocol.Candidates) -> tuple[Result, dict[str, float]]:
@@ -100,16 +58,3 @@ def key_frames_over_seeds(records: list[dict]) -> dict:
         metrics[name] = {"mean": mean, "ci95": half, "values": [metric["mean"] for metric in each]}
         metrics[name] |= {"within": max(widths, default=None), "per_user": per_user, "random": of["random"]}
     return {**seeds[0], "metrics": metrics}
-
-
-def references(experiment: Experiment, data: Dataset) -> dict[str, dict]:
-    """name -> protocol -> metrics of the reference lines, and the same of the estimates of full metrics."""
-    found: dict[str, dict] = {"metrics": {}, "corrected": {}}
-    lists = {name: candidates(experiment, data, name) for name in protocols(experiment)}
-    for line, model in models.REFERENCES.items():
-        if any(getattr(data, need) is None for need in model.traits.needs):
-            continue
-        each = {name: _reference(model, data, mine) for name, mine in lists.items()}
-        found["metrics"][line] = {name: result.mean() for name, (result, _) in each.items()}
-        found["corrected"][line] = {name: estimate for name, (_, estimate) in each.items() if estimate}
-    return found

@@ -32,6 +32,10 @@ class EvalSettings:
         for name in (self.protocol, self.validation_protocol, *self.also):
             self.make(name)
 
+    def protocols(self) -> list[str]:
+        """All by which the test part is evaluated, the one of the table first, each once."""
+        return list(dict.fromkeys((self.protocol, *self.also)))
+
     def make(self, name: str) -> Protocol:
         """The protocol of that name with these cut-offs and this seed."""
         return parse(name, ks=self.ks, seed=self.seed)

@@ -19,7 +19,7 @@ from socialjax.data.batches import Resident, steps_per_epoch
 from socialjax.train.checkpoint import Checkpoints
 from socialjax.train.log import Written
 from socialjax.train.parallel import make_runner
-from socialjax.train.processes import check_stop, largest, of_first
+from socialjax.train.processes import check_stop, is_first, largest, of_first, program_start
 from socialjax.train.settings import METRIC, TrainSettings
 from socialjax.train.signals import heeded
 from socialjax.train.step import make_optimizer, new_state
@@ -47,36 +47,45 @@ class Trained:
 def train(
     model,
     side,
-    resident: Resident,
+    pairs: Resident,
     settings: TrainSettings,
     seed: int,
     folder: Path,
     fingerprint: str,
+    *,
     validate: Validate | None = None,
     floor: float = 0.0,
-    label: str = "train",
-    devices=None,
-    is_first_process: bool = True,
-    began: float | None = None,
-    stop_after: int | None = None,
     start: Callable[[Any], Any] | None = None,
+    stop_after: int | None = None,
+    devices=None,
 ) -> Trained:
     """Trains `model` in `folder`, going on from the checkpoint there if there is one; the result is the same.
 
-    validate: params -> metrics of the validation part, or None to train all epochs. floor: popularity's validation
-    METRIC. began: when the program started (time.monotonic), to tell how soon the first step was done. stop_after: ends
-    after this epoch of settings.epochs, saved; a later call goes on from there as if it had not ended. start: fresh
-    parameters -> those to start from, such as another run's. Raises Interrupted after SIGTERM or Ctrl-C, Diverged for a
-    loss that is not finite, CheckpointError.
+    Args:
+        model: a model of the contract in `models.protocol`, and `side`, what its `prepare` made.
+        pairs: the training pairs.
+        settings: how it is trained.
+        seed: of the parameters and of all randomness.
+        folder: gets checkpoints and metrics.jsonl.
+        fingerprint: of everything that decides the figures; a checkpoint with another one is refused.
+        validate: params -> metrics of the validation part, or None to train all epochs.
+        floor: popularity's validation METRIC.
+        start: fresh parameters -> those to start from, such as another run's.
+        stop_after: ends after this epoch of settings.epochs, saved; a later call goes on from there as if it had not
+            ended.
+        devices: those to train on, by default all.
+
+    Raises:
+        Interrupted: after SIGTERM or Ctrl-C.
+        Diverged: for a loss that is not finite.
+        CheckpointError: for a checkpoint of another training, or one that cannot be read or written.
     """
-    began = time.monotonic() if began is None else began
+    began = time.monotonic()
     optimizer = make_optimizer(settings.optimizer, settings.learning_rate)
     mesh = {"table_shards": settings.table_shards} if settings.backend == "jit" else {}
-    runner = make_runner(
-        settings.backend, model, optimizer, side, resident, settings.batch_size, devices=devices, **mesh
-    )
+    runner = make_runner(settings.backend, model, optimizer, side, pairs, settings.batch_size, devices=devices, **mesh)
     fresh = runner.place(new_state(model, side, optimizer, seed, start))
-    num_pairs = resident.users.shape[0]
+    num_pairs = pairs.users.shape[0]
     with contextlib.ExitStack() as closing:
         closing.enter_context(heeded())
         check_stop()
@@ -87,7 +96,7 @@ def train(
         loop.resume()
         check_stop()  # one that came while a checkpoint was read
         shown = dataclasses.replace(settings, epochs=loop.last_epoch)
-        written = Written(folder, label, shown, loop.step, loop.per_epoch, is_first_process)
+        written = Written(folder, f"seed {seed}", shown, loop.step, loop.per_epoch, is_first())
         closing.callback(written.close)
         while not loop.is_over():
             loop.advance(began)
@@ -148,7 +157,8 @@ class _Loop:
             some = round((until - self.step) * CALL_SECONDS / max(took, 1e-4))
             self._steps_per_call = max(1, min(self.per_epoch, some))
         else:
-            log.info("first step %.1f s after the start", time.monotonic() - began)
+            now = time.monotonic()
+            log.info("first step %.1f s after the start, %.1f s in training", now - program_start(), now - began)
         self.step, self._has_compiled = until, True
         self.loss = sums["loss"] / sums["weight"]
         watched = sums.keys() - {"loss", "objective", "weight"}

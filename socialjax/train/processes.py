@@ -8,7 +8,9 @@ import contextlib
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -46,6 +48,15 @@ def _own_handlers() -> Iterator[None]:
     for number, handler in before.items():
         if handler is not None and threading.current_thread() is threading.main_thread():
             signal.signal(number, handler)
+
+
+def program_start() -> float:
+    """When this process started, in the clock of time.monotonic: imports count for those who wait."""
+    try:
+        ticks = float(Path("/proc/self/stat").read_text().rsplit(")", 1)[1].split()[19])
+        return ticks / os.sysconf("SC_CLK_TCK") - (time.clock_gettime(time.CLOCK_BOOTTIME) - time.monotonic())
+    except (OSError, ValueError, AttributeError, IndexError):
+        return time.monotonic()
 
 
 def is_first() -> bool:

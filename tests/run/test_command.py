@@ -14,10 +14,11 @@ from socialjax import address_space, stop
 from socialjax.data.errors import DataError
 from socialjax.data.sources import DataSettings
 from socialjax.models import BPR
-from socialjax.run.command import exit_code, read_arguments, set_up_logging, started, variants
+from socialjax.run.command import exit_code, read_arguments, set_up_logging, variants
 from socialjax.run.settings import Definition, Experiment
 from socialjax.train.checkpoint import CheckpointError
 from socialjax.train.loop import Diverged
+from socialjax.train.processes import program_start
 from socialjax.train.settings import TrainSettings
 from socialjax.train.signals import Interrupted
 
@@ -172,8 +173,9 @@ def test_training_that_was_interrupted_ends_with_128_and_the_signal():
 
 def test_the_start_of_the_process_is_told_in_the_clock_of_the_program():
     code = (
-        "import time; time.sleep(0.3); from socialjax.run.command import started; print(time.monotonic() - started())"
+        "import time; time.sleep(0.3); from socialjax.train.processes import program_start; "
+        "print(time.monotonic() - program_start())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert 0.3 <= float(done.stdout) < 60
-    assert started() < time.monotonic()
+    assert program_start() < time.monotonic()

@@ -12,9 +12,10 @@ from socialjax import load
 from socialjax.data.sources import DataSettings
 from socialjax.models import BPR
 from socialjax.models.social.diffnet import DiffNet
-from socialjax.run import curves, execute, measure, shown
+from socialjax.run import curves, execute, shown
 from socialjax.run.execute import main
 from socialjax.run.settings import Definition, EvalSettings, Experiment
+from socialjax.run.workbench import Workbench
 from socialjax.train.settings import TrainSettings
 from socialjax.worlds import planted
 
@@ -80,7 +81,7 @@ def test_a_finished_run_prints_its_table_again_without_training(finished, comman
     def no_training(*_, **__):
         raise AssertionError("trained again")
 
-    monkeypatch.setattr("socialjax.run.execute.train", no_training)
+    monkeypatch.setattr("socialjax.run.workbench.train", no_training)
     code, out, error = command("--workdir", finished)
     assert code == 0 and "finished before" in error
     assert "bpr (seeds 0)" in out and "popularity" in out and "others: elsewhere" in out
@@ -278,11 +279,9 @@ def test_a_stand_in_is_named_first_last_and_everywhere(command, definition, tmp_
 def test_default_cut_offs_shrink_with_a_small_catalogue_and_others_are_refused():
     data = planted.checkerboard(num_items=20)
     full = EvalSettings(protocol="full", also=(), validation_protocol="full")
-    experiment = Experiment(model=BPR(), eval=full)
-    assert measure.candidates(experiment, data, "full").protocol.ks == (5, 10, 15, 20)
-    asked = dataclasses.replace(experiment, eval=dataclasses.replace(full, ks=(10, 50)))
+    assert Workbench(data).candidates(full, "full").protocol.ks == (5, 10, 15, 20)
     with pytest.raises(ValueError, match=r"K = 50 is larger than the catalogue .*--eval\.ks"):
-        measure.candidates(asked, data, "full")
+        Workbench(data).candidates(dataclasses.replace(full, ks=(10, 50)), "full")
 
 
 def test_a_preset_has_a_folder_of_its_own(definition):

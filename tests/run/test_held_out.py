@@ -17,13 +17,14 @@ from socialjax.data.sources import DataSettings
 from socialjax.eval import ranking
 from socialjax.models.cf.bpr import BPR
 from socialjax.models.social.diffnet import DiffNet
-from socialjax.run import curves, execute
+from socialjax.run import curves, execute, workbench
 from socialjax.run.settings import Definition, EvalSettings, Experiment
 from socialjax.run.study import baselines
 from socialjax.run.study.settings import Arguments, Setting, Study
-from socialjax.run.tuning import halving, trials
+from socialjax.run.tuning import halving
 from socialjax.run.tuning.search import Search
 from socialjax.run.tuning.trials import Ledger
+from socialjax.run.workbench import Workbench
 from socialjax.train.checkpoint import read_best
 from socialjax.train.settings import METRIC, TrainSettings
 from socialjax.worlds import frames, planted
@@ -70,8 +71,8 @@ class Watch:
         self.training, self.during, self.after, self.given = False, set(), set(), []
         self.positives: list[set] = []  # of each evaluation while something trains: the pairs that are to be found
 
-    def at(self, monkeypatch, *modules):
-        """Stands around the real evaluation, and around the real training of these modules."""
+    def at(self, monkeypatch, module):
+        """Stands around the real evaluation, and around the real training of this module."""
         evaluate = ranking.evaluate_state
 
         def evaluated(model, state, candidates):
@@ -93,8 +94,7 @@ class Watch:
             return trained
 
         monkeypatch.setattr(ranking, "evaluate_state", evaluated)
-        for module in modules:
-            monkeypatch.setattr(module, "train", watched(module.train))
+        monkeypatch.setattr(module, "train", watched(module.train))
         return self
 
     def assert_trained_on(self, data):
@@ -115,7 +115,7 @@ class Watch:
 
 @pytest.fixture
 def watch(monkeypatch):
-    return Watch().at(monkeypatch, execute, trials, jifr_video)
+    return Watch().at(monkeypatch, workbench)
 
 
 def lines(folder):
@@ -210,8 +210,8 @@ def test_frames_of_films_are_learned_on_train_and_chosen_on_validation(watch, tm
     training = dataclasses.replace(TRAIN, epochs=1)
     found = []
     for name, each in (("ours", world), ("theirs", dataclasses.replace(with_other_test(world), frame_likes=None))):
-        _, _, state = jifr_video.fit("BPR", jifr_video.Arguments(train=training), each, tmp_path / name)
+        _, _, state = jifr_video.fit("BPR", jifr_video.Arguments(train=training), Workbench(each), tmp_path / name)
         found.append(state)
     jax.tree.map(np.testing.assert_array_equal, *found)
-    assert not watch.after
+    assert watch.after <= {"validation"}
     watch.assert_trained_on(world)

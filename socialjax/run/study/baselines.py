@@ -26,6 +26,7 @@ from socialjax.run.lock import only_one
 from socialjax.run.settings import Experiment
 from socialjax.run.shown import SHOWN, describe
 from socialjax.run.study.settings import Arguments, Row, Study, read_arguments, rows
+from socialjax.run.workbench import Workbench
 
 NOTE = "code.json"  # by which code the run in a folder was begun
 OLD = ".old-"  # between the name of a folder and the digest of what was put aside
@@ -145,6 +146,7 @@ def _shown(
 def _in_waves(wanted: list[Row], data: Dataset, jobs: int) -> Ended:
     """First the rows that start afresh, then those that start from one of them, and so on."""
     folders = {row.label: work_folder(row.definition, row.experiment, data, row.place) for row in wanted}
+    bench = Workbench(data)
     done: set[str] = {""}
     waiting = wanted
     while waiting:
@@ -157,19 +159,19 @@ def _in_waves(wanted: list[Row], data: Dataset, jobs: int) -> Ended:
             if (moved := make_room(folders[row.label], row.experiment, data)) is not None:
                 log.info("%s", moved)
         waiting = [row for row in waiting if row not in wave]
-        with contextlib.closing(_one_by_one(wave, data) if jobs == 1 else _side_by_side(wave, folders, jobs)) as ended:
+        with contextlib.closing(_one_by_one(wave, bench) if jobs == 1 else _side_by_side(wave, folders, jobs)) as ended:
             for label, record, why in ended:
                 if record is not None:
                     done.add(label)
                 yield label, record, why
 
 
-def _one_by_one(wanted: list[Row], data: Dataset) -> Ended:
+def _one_by_one(wanted: list[Row], bench: Workbench) -> Ended:
     for row in wanted:
         stop.check()
         record, why = None, ""
         try:
-            record = run(row.definition, row.experiment, data, row.place)
+            record = run(row.definition, row.experiment, bench.data, row.place, bench=bench)
         except EXPECTED as error:
             why = str(error) or type(error).__name__
         yield row.label, record, why

@@ -8,6 +8,7 @@ Several processes may write at a time: each file has one writer, and is whole or
 import contextlib
 import dataclasses
 import json
+import logging
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,23 +18,21 @@ import numpy as np
 
 from socialjax import models, stop
 from socialjax.data import sources
-from socialjax.data.batches import Resident, on_device, resident
 from socialjax.data.schema import Dataset, no_interactions
-from socialjax.eval import ranking
-from socialjax.eval.protocol import Candidates
 from socialjax.run import children, results
 from socialjax.run.command import exit_code, set_up_logging
 from socialjax.run.definitions import code_digest
 from socialjax.run.lock import Held, only_one
-from socialjax.run.measure import candidates
 from socialjax.run.settings import Experiment
 from socialjax.run.tuning.search import Search
 from socialjax.run.tuning.space import Point
+from socialjax.run.workbench import Validation, Workbench
 from socialjax.train.log import MetricsLog
-from socialjax.train.loop import Diverged, Trained, train
+from socialjax.train.loop import Diverged, Trained
 from socialjax.train.settings import METRIC
 from socialjax.whole import whole
 
+log = logging.getLogger(__name__)
 # What may change between two starts in one folder, beside results.FREE.
 FREE = {"trials", "jobs", "quiet", "save_seconds"}
 
@@ -129,15 +128,11 @@ class Ledger:
 
 @dataclasses.dataclass(frozen=True)
 class Bench:
-    """What all trials on a data set share. `data` has no test part, so that nothing made from it can see one.
+    """What all trials on a data set share. The workbench's data have no test part, so that nothing made from them can
+    see one."""
 
-    floor: popularity's validation metric.
-    """
-
-    data: Dataset
-    pairs: Resident
-    lists: Candidates
-    floor: float
+    work: Workbench
+    validation: Validation
 
 
 def bench(data: Dataset, experiment: Experiment) -> Bench:
@@ -146,17 +141,14 @@ def bench(data: Dataset, experiment: Experiment) -> Bench:
     A strict list may then hold a test item among its negatives, which a run's own validation leaves out: the figures
     of the two differ a little.
     """
-    if not len(data.validation):
+    work = Workbench(dataclasses.replace(data, test=no_interactions()))
+    validation = work.validation(experiment.eval)
+    if validation is None:
         raise ValueError(
             f"tuning chooses by validation, and data set '{data.name}' has no validation part; "
             "leave --data.validation as it is, or add a validation file"
         )
-    data = dataclasses.replace(data, test=no_interactions())
-    lists = candidates(experiment, data, experiment.eval.validation_protocol, "validation")
-    popular = models.REFERENCES["popularity"]
-    side = on_device(popular.prepare(data))
-    floor = ranking.evaluate(popular, popular.init(jax.random.key(0), side), side, lists).mean()[METRIC]
-    return Bench(data, resident(data), lists, floor)
+    return Bench(work, validation)
 
 
 def run(search: Search, of: Bench, ledger: Ledger, trial: int, rung: int) -> dict:
@@ -167,11 +159,11 @@ def run(search: Search, of: Bench, ledger: Ledger, trial: int, rung: int) -> dic
     found, said = [], None
     point, experiment = search.experiments()[trial]
     code = code_digest(experiment.model)
-    side = on_device(experiment.model.prepare(of.data))
+    log.info("trial %d, to epoch %d", trial, search.rungs[rung])
     try:
         for seed in search.seeds:
             here = ledger.place(trial) / f"seed_{seed}"
-            found.append(_train(f"trial {trial}", experiment, of, side, seed, search.rungs[rung], here))
+            found.append(_train(experiment, of, seed, search.rungs[rung], here))
     except Diverged as error:
         said = str(error)
     jax.clear_caches()  # a search would else hold the programs of all its trials
@@ -186,7 +178,7 @@ def run(search: Search, of: Bench, ledger: Ledger, trial: int, rung: int) -> dic
         METRIC: None if said else float(np.mean(values)),
         "values": values,
         "epoch": [each.epoch for each in found],
-        "popularity": of.floor,
+        "popularity": of.validation.floor,
         "diverged": said,
         "code": code,
         "seconds": round(ledger.seconds(trial), 2),
@@ -195,22 +187,10 @@ def run(search: Search, of: Bench, ledger: Ledger, trial: int, rung: int) -> dic
     return record
 
 
-def _train(label: str, experiment: Experiment, of: Bench, side, seed: int, epochs: int, here: Path) -> Trained:
-    here.mkdir(parents=True, exist_ok=True)
-    model = experiment.model
-    return train(
-        model,
-        side,
-        of.pairs,
-        experiment.train,
-        seed,
-        here,
-        results.fingerprint(results.settings_of(experiment), of.data.provenance.as_dict(), seed),
-        validate=lambda params: ranking.evaluate(model, params, side, of.lists).mean(),
-        floor=of.floor,
-        label=label,
-        stop_after=epochs,
-    )
+def _train(experiment: Experiment, of: Bench, seed: int, epochs: int, here: Path) -> Trained:
+    settings, origin = results.settings_of(experiment), of.work.data.provenance.as_dict()
+    fingerprint = results.fingerprint(settings, origin, seed)
+    return of.work.train(experiment.model, experiment.train, of.validation, seed, here, fingerprint, stop_after=epochs)
 
 
 def one_by_one(search: Search, of: Bench, ledger: Ledger, rung: int, missing: list[int]) -> Iterator[dict]:

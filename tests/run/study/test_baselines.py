@@ -13,7 +13,7 @@ from socialjax.data.sources import DataSettings
 from socialjax.models import MODELS
 from socialjax.models.cf.bpr import BPR
 from socialjax.models.cf.svdpp import SVDpp
-from socialjax.run import execute
+from socialjax.run import workbench
 from socialjax.run.settings import EvalSettings
 from socialjax.run.study.baselines import main
 from socialjax.run.study.settings import Arguments, Setting, Study, rows
@@ -58,13 +58,13 @@ def command(study, call):
 
 def trained(monkeypatch):
     """The names of the models that are trained from now on."""
-    names, train = [], execute.train
+    names, train = [], workbench.train
 
     def noted(model, *rest, **more):
         names.append(type(model).__name__)
         return train(model, *rest, **more)
 
-    monkeypatch.setattr(execute, "train", noted)
+    monkeypatch.setattr(workbench, "train", noted)
     return names
 
 

@@ -8,7 +8,7 @@ from tiny import TINY, write_folder
 
 from experiments import baselines, baselines_yelp
 from socialjax.data.sources import DataSettings
-from socialjax.run import execute
+from socialjax.run import workbench
 from socialjax.run.results import read_json
 from socialjax.run.settings import EvalSettings
 from socialjax.run.study import data_sets
@@ -52,13 +52,13 @@ def command(studies, call):
 @pytest.fixture
 def trainings(monkeypatch):
     """(data set, model) of what is trained from now on."""
-    seen, before = [], execute.train
+    seen, before = [], workbench.train
 
     def noted(model, *rest, **named):
         seen.append(type(model).__name__)
         return before(model, *rest, **named)
 
-    monkeypatch.setattr(execute, "train", noted)
+    monkeypatch.setattr(workbench, "train", noted)
     return seen
 
 

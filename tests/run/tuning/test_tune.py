@@ -20,7 +20,7 @@ from socialjax.models.cf.bpr import BPR
 from socialjax.ranges import Choice, LogUniform
 from socialjax.report import searches
 from socialjax.report.papers import Paper
-from socialjax.run import results
+from socialjax.run import results, workbench
 from socialjax.run.study.settings import Setting
 from socialjax.run.tuning import halving, space, trials
 from socialjax.run.tuning.search import Search
@@ -145,11 +145,11 @@ def test_no_trial_can_see_the_test_part(small):
     for name in ("full", "sampled60-strict"):  # strict lists leave out a user's test items, but not here
         experiment = dataclasses.replace(small, protocol=name).experiments()[0][1]
         one, other = (trials.bench(each, experiment) for each in (data, moved))
-        assert len(data.test) and not len(one.data.test)
-        assert one.floor == other.floor
-        np.testing.assert_array_equal(one.lists.negatives, other.lists.negatives)
+        assert len(data.test) and not len(one.work.data.test)
+        assert one.validation.floor == other.validation.floor
+        np.testing.assert_array_equal(one.validation.lists.negatives, other.validation.lists.negatives)
         with pytest.raises(ValueError, match="has a test pair"):
-            trials.candidates(experiment, one.data, name, "test")
+            one.work.candidates(experiment.eval, name, "test")
 
 
 def test_halving_keeps_the_best_and_of_equals_the_earlier():
@@ -214,7 +214,7 @@ def test_a_search_that_is_stopped_again_and_again_ends_the_same(search, unbroken
 def test_a_finished_search_is_read_and_more_trials_add_to_it(search, unbroken, tmp_path, monkeypatch):
     folder = shutil.copytree(unbroken[0], tmp_path / "run")
     with monkeypatch.context() as patch:
-        patch.setattr(trials, "train", None)
+        patch.setattr(workbench, "train", None)
         assert f"finished before, nothing was trained; delete {folder} to search anew" in search(folder)
     assert ledger(folder) == ledger(unbroken[0])
     search(folder, trials=4)

@@ -1,0 +1,143 @@
+"""What the trainings and evaluations on one data set share: made when it is first asked for, and once.
+
+The seeds of a run share a workbench, and so do the models of a table: pairs on the device, evaluation lists, baselines.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from socialjax import models
+from socialjax.data.batches import Resident, on_device, resident
+from socialjax.data.schema import Dataset
+from socialjax.eval import protocol, ranking
+from socialjax.eval.metrics import Result
+from socialjax.models.protocol import Model
+from socialjax.run.measure import measured
+from socialjax.run.settings import EvalSettings
+from socialjax.train.loop import Trained, train
+from socialjax.train.settings import METRIC, TrainSettings
+
+
+@dataclasses.dataclass(frozen=True)
+class Validation:
+    """By what epochs are chosen.
+
+    Attributes:
+        lists: the candidates of the validation part.
+        floor: popularity's METRIC on them, the plateau from which patience starts.
+    """
+
+    lists: protocol.Candidates
+    floor: float
+
+    def chosen_on(self) -> dict:
+        """Part, protocol, and whose pairs are no negatives of the lists, as result.json says it."""
+        part, of = self.lists.part, self.lists.protocol
+        rejected = protocol.rejecting(part) if of.strict else (part,)
+        return {"part": part, "protocol": of.name, "rejected": list(rejected)}
+
+
+class Workbench:
+    """A data set, and what is made of it for all who train and evaluate on it.
+
+    Attributes:
+        data: the data set.
+    """
+
+    def __init__(self, data: Dataset):
+        self.data = data
+        self._side: tuple[Model, Any] | None = None
+        self._lists: dict[tuple, protocol.Candidates] = {}
+        self._floors: dict[protocol.Protocol, float] = {}
+        self._references: dict[tuple, dict[str, dict]] = {}
+
+    @functools.cached_property
+    def pairs(self) -> Resident:
+        """The training pairs. Raises ValueError when there are none."""
+        return resident(self.data)
+
+    def side(self, model: Model) -> Any:
+        """What `model.prepare` makes of the data, on the device; that of the last model is kept."""
+        if self._side is None or self._side[0] != model:
+            self._side = None  # let go before another one takes room
+            self._side = model, on_device(model.prepare(self.data))
+        return self._side[1]
+
+    def candidates(self, settings: EvalSettings, name: str, part: protocol.Part = "test") -> protocol.Candidates:
+        """The lists of that protocol, of all users of the part."""
+        key = protocol_of(settings, self.data, name), part
+        if key not in self._lists:
+            self._lists[key] = protocol.candidates(self.data, *key)
+        return self._lists[key]
+
+    def validation(self, settings: EvalSettings) -> Validation | None:
+        """By what epochs are chosen; None for data without a validation part."""
+        if not len(self.data.validation):
+            return None
+        lists = self.candidates(settings, settings.validation_protocol, "validation")
+        if lists.protocol not in self._floors:
+            self._floors[lists.protocol] = self._reference(models.REFERENCES["popularity"], lists)[0].mean()[METRIC]
+        return Validation(lists, self._floors[lists.protocol])
+
+    def references(self, settings: EvalSettings) -> dict[str, dict]:
+        """{"metrics", "corrected"}: name -> protocol -> metrics of the baselines that do not train, and the same of the
+        estimates of full metrics."""
+        key = tuple(protocol_of(settings, self.data, name) for name in settings.protocols())
+        if key not in self._references:
+            found: dict[str, dict] = {"metrics": {}, "corrected": {}}
+            lists = {name: self.candidates(settings, name) for name in settings.protocols()}
+            for line, model in models.REFERENCES.items():
+                if any(getattr(self.data, need) is None for need in model.traits.needs):
+                    continue
+                each = {name: self._reference(model, mine) for name, mine in lists.items()}
+                found["metrics"][line] = {name: result.mean() for name, (result, _) in each.items()}
+                found["corrected"][line] = {name: estimate for name, (_, estimate) in each.items() if estimate}
+            self._references[key] = found
+        return self._references[key]
+
+    def _reference(self, model: Model, lists: protocol.Candidates) -> tuple[Result, dict[str, float]]:
+        side = on_device(model.prepare(self.data))
+        return measured(model, ranking.encode(model, model.init(jax.random.key(0), side), side), self.data, lists)
+
+    def train(
+        self,
+        model: Model,
+        settings: TrainSettings,
+        validation: Validation | None,
+        seed: int,
+        folder: Path,
+        fingerprint: str,
+        start: Callable[[Any], Any] | None = None,
+        stop_after: int | None = None,
+    ) -> Trained:
+        """`train.loop.train` on these data; without a validation all epochs are trained.
+
+        Raises ValueError for a model that does not train.
+        """
+        if not model.traits.trains:
+            raise ValueError(f"{type(model).__name__} does not train; it stands in every table as a reference line")
+        side, judged = self.side(model), {}
+        if validation is not None:
+            lists = validation.lists
+            judged["validate"] = lambda params: ranking.evaluate(model, params, side, lists).mean()
+            judged["floor"] = validation.floor
+        folder.mkdir(parents=True, exist_ok=True)
+        return train(
+            model, side, self.pairs, settings, seed, folder, fingerprint, start=start, stop_after=stop_after, **judged
+        )
+
+
+def protocol_of(settings: EvalSettings, data: Dataset, name: str) -> protocol.Protocol:
+    """The protocol of that name on these data.
+
+    Of the default cut-offs, those above a small catalogue are left out; cut-offs that were asked for stay an error.
+    """
+    made = settings.make(name)
+    if made.ks == protocol.KS and data.num_items >= 10:
+        made = dataclasses.replace(made, ks=tuple(k for k in made.ks if k <= data.num_items))
+    return made
