@@ -1,6 +1,7 @@
-"""A finished run, ready to be asked: what to recommend, to whom, how alike items are, and why."""
+"""A trained model, ready to be asked: what to recommend, to whom, how alike items are, and why."""
 
 import dataclasses
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from socialjax.data import sources
 from socialjax.data.batches import on_device
 from socialjax.data.schema import Dataset
+from socialjax.data.sources import DataSettings
+from socialjax.data.validate import check
 from socialjax.eval import ranking
 from socialjax.explain.record import records
 from socialjax.models.protocol import Explanation, Model
+from socialjax.run import own_data
+from socialjax.run.execute import run_in
 from socialjax.run.saved import blamed_on, find_seed, read_data, read_parameters, read_result, read_settings
+from socialjax.run.settings import Definition, EvalSettings, Experiment
+from socialjax.run.workbench import Workbench
+from socialjax.train.settings import TrainSettings
 
 EXAMPLES = 3
 
@@ -74,12 +83,19 @@ class ExplainedScore:
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """One seed of a finished run. Users and items are named by the ids of their data set, items by titles too.
+    """A trained model with its data. Users and items are named by the ids of their data set, items by titles too.
 
-    result: the seed's result.json. state: what the model's `encode` returned for the best parameters.
+    Attributes:
+        folder: that of the run; None for a model that was trained without one.
+        seed: of the training.
+        model: what was trained.
+        data: on what.
+        result: the seed's result.json; without a folder, `epoch` and `validation` alone, and no `metrics`.
+        side: what the model's `prepare` made of the data.
+        state: what its `encode` returned for the best parameters.
     """
 
-    folder: Path
+    folder: Path | None
     seed: int
     model: Model
     data: Dataset
@@ -183,6 +199,71 @@ class Run:
         return [Ranked(typed(i), self.data.describe_item(i), float(score)) for i, score in zip(items, scores)]
 
 
+def fit(
+    model: Model,
+    data: Dataset | DataSettings,
+    train: TrainSettings | None = None,
+    *,
+    folder: Path | str | None = None,
+    seed: int = 0,
+    protocol: str = EvalSettings.protocol,
+    progress: bool = True,
+) -> Run:
+    """Trains a model on a data set, with early stopping on its validation part.
+
+    Args:
+        model: such as `BPR(dim=32)`.
+        data: a data set, or from where one is read. Without a validation part all epochs are trained.
+        train: how it is trained, by default as `TrainSettings()` says.
+        folder: where a run is kept: parameters, settings, curves, and figures of the test part beside those of the
+            baselines. The same call goes on with what is there, and `load(folder)` gives the same answers. Without a
+            folder nothing stays on disk and the test part is not looked at.
+        seed: of the parameters and of all randomness.
+        protocol: how the validation and the test part are ranked: `full`, `sampledN-strict` or `sampledN-official`.
+        progress: whether a bar shows how far it is.
+
+    Returns:
+        The recommender, with the parameters of the best epoch.
+
+    Raises:
+        ValueError: for a model that does not train, settings that do not fit the data, and a folder that holds a run
+            of other settings or data.
+        DataError: for data that cannot be read or do not hold what a data set must.
+        Diverged: when the loss is not finite.
+        Interrupted: after SIGTERM or Ctrl-C; what was done stays in the folder.
+    """
+    if not model.traits.trains:
+        raise ValueError(f"{type(model).__name__} does not train; it stands in every table as a reference line")
+    ranked = EvalSettings(protocol=protocol, also=(), validation_protocol=protocol)
+    settings = dataclasses.replace(train or TrainSettings(), quiet=not progress)
+    if isinstance(data, DataSettings):
+        of, data = data, sources.load(data)
+    else:
+        check(data)
+        of, data = DataSettings(name=data.name), data if folder is None else own_data.named(data)
+    bench = Workbench(data)
+    if folder is None:
+        return _fitted(model, bench, settings, ranked, seed)
+    folder, experiment = Path(folder), Experiment(model, of, settings, ranked, (seed,))
+    run_in(folder, Definition("fit", "", experiment), experiment, bench)
+    return _read(folder, seed, model, data, bench.side(model))
+
+
+def _fitted(model: Model, bench: Workbench, settings: TrainSettings, ranked: EvalSettings, seed: int) -> Run:
+    validation = bench.validation(ranked)
+    with tempfile.TemporaryDirectory() as folder:
+        trained = bench.train(model, settings, validation, seed, Path(folder), "fit")
+    side, params = bench.side(model), jax.tree.map(jnp.asarray, trained.params)
+    result = {"seed": seed, "metrics": {}, "validation": trained.validation, "epoch": trained.epoch}
+    return Run(None, seed, model, bench.data, result, side, ranking.encode(model, params, side))
+
+
+def _read(folder: Path, seed: int, model: Model, data: Dataset, side: Any) -> Run:
+    result, record = read_result(folder, seed), read_settings(folder)[2]
+    params = jax.tree.map(jnp.asarray, read_parameters(model, side, record, folder, seed))
+    return Run(folder, seed, model, data, result, side, ranking.encode(model, params, side))
+
+
 def load(folder: Path | str, seed: int | None = None, data_dir: Path | str | None = None) -> Run:
     """The finished run in `folder`, the folder of a run or of one of its seeds.
 
@@ -190,13 +271,12 @@ def load(folder: Path | str, seed: int | None = None, data_dir: Path | str | Non
     ValueError, DataError or CheckpointError, with what to do, when anything is missing, damaged or does not fit.
     """
     folder, seed = find_seed(Path(folder), seed)
-    result = read_result(folder, seed)
+    read_result(folder, seed)  # one that cannot be read is told before the data are looked for
     model, settings, record = read_settings(folder)
     data = read_data(settings, record, folder, data_dir)
     with blamed_on(folder / "settings.json"):
         side = on_device(model.prepare(data))
-    params = jax.tree.map(jnp.asarray, read_parameters(model, side, record, folder, seed))
-    return Run(folder, seed, model, data, result, side, ranking.encode(model, params, side))
+    return _read(folder, seed, model, data, side)
 
 
 def _explained(record: dict) -> ExplainedScore:

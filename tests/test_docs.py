@@ -7,6 +7,7 @@ import functools
 import importlib
 import importlib.util
 import io
+import itertools
 import re
 import shlex
 import sys
@@ -190,6 +191,23 @@ def commands_listed() -> str:
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         assert commands_of_the_library.run(["--help"]) == 0
     return printed.getvalue()
+
+
+def test_the_readmes_python_runs(tmp_path, monkeypatch):
+    """On a folder with the files that it names."""
+    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
+    people, things = [*"abcdefgh", "anna", "ben"], [*map(str, range(30)), "film"]
+    (tmp_path / "mine").mkdir()
+    rows = [f"{name}\t{thing}" for n, name in enumerate(people) for m, thing in enumerate(things) if (n + m) % 3]
+    (tmp_path / "mine" / "mine.rating").write_text("\n".join(rows) + "\n")
+    (tmp_path / "mine" / "mine.links").write_text("\n".join(f"{a}\t{b}" for a, b in itertools.pairwise(people)) + "\n")
+    (tmp_path / "mine" / "mine.items").write_text("film\tThe Thin Man\n")
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    for block in blocks:
+        exec(block, names)
+    assert blocks and [len(best) for best in names["run"].recommend(["anna", "ben"], k=3)] == [3, 3]
+    assert (tmp_path / "runs" / "mine" / "result.json").is_file()
 
 
 def test_the_list_of_commands_names_every_one_as_it_can_be_typed():

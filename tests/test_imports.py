@@ -20,7 +20,7 @@ CONTRACT = (
 )
 ALLOWED = {
     "socialjax": ("recommender",),  # the Python interface, imported when called
-    "recommender": (*GROUND, "data", "models.protocol", "eval", "explain", "run"),
+    "recommender": (*GROUND, "data", "models.protocol", "train.settings", "eval", "explain", "run"),
     "graph": (),
     "ranges": (),
     "whole": (),
@@ -35,7 +35,7 @@ ALLOWED = {
     "ops": ("graph",),
     "data": (*GROUND, "graph"),
     "worlds": (*GROUND, "data", "graph", "vision"),
-    "worlds.bars": (*("data", "ops", "models", "vision", "train", "eval", "explain"), "worlds"),
+    "worlds.bars": (*("data", "ops", "models", "vision", "train", "eval", "explain"), "worlds", "recommender"),
     "data.batches": (*GROUND, "data", "graph", "ops", "models.protocol"),  # makes the Batch of the contract
     "models": ("ops", "graph", "models"),  # __init__ lists the models
     "models.protocol": ("ranges",),

@@ -14,7 +14,7 @@ from socialjax.data.schema import Dataset
 from socialjax.eval import groups, protocol, ranking
 from socialjax.eval.significance import mean_interval
 from socialjax.names import KEPT, below, identifier
-from socialjax.run import curves, measure, result_types, results, saved, shown, sweep
+from socialjax.run import curves, measure, own_data, result_types, results, saved, shown, sweep
 from socialjax.run.command import exit_code, read_arguments, say, set_up_logging, variants
 from socialjax.run.definitions import code_digest
 from socialjax.run.lock import only_one
@@ -119,6 +119,7 @@ def _claim(held: contextlib.ExitStack, folder: Path, experiment: Experiment, dat
         try:
             held.enter_context(only_one(folder))
             results.claim(folder, experiment, data)
+            own_data.keep(data, folder)
         except (ValueError, OSError) as error:
             refused = error
     if of_first(refused is not None)[0]:

@@ -20,7 +20,7 @@ from socialjax.data.errors import DataError
 from socialjax.data.schema import Dataset, counts
 from socialjax.data.sources import DataSettings
 from socialjax.models.protocol import Model, Params
-from socialjax.run import results
+from socialjax.run import own_data, results
 from socialjax.train.checkpoint import CheckpointError, read_best
 from socialjax.visible import visible
 
@@ -118,8 +118,9 @@ def read_data(settings: DataSettings, record: dict, folder: Path, data_dir: Path
     settings = dataclasses.replace(settings, require_real=not stand_in, offline=settings.offline or stand_in)
     if data_dir is not None:
         settings = dataclasses.replace(settings, dir=Path(data_dir))
+    kept = None if data_dir is not None else own_data.folder_of(folder, before["files"])
     try:
-        data = sources.load(settings)
+        data = sources.load(settings) if kept is None else own_data.read(kept)
     except DataError as error:
         raise DataError(f"the data of {folder} cannot be read: {error}; --data.dir DIR says where it is now") from None
     now = data.provenance

@@ -80,7 +80,6 @@ def train(
         Diverged: for a loss that is not finite.
         CheckpointError: for a checkpoint of another training, or one that cannot be read or written.
     """
-    began = time.monotonic()
     optimizer = make_optimizer(settings.optimizer, settings.learning_rate)
     mesh = {"table_shards": settings.table_shards} if settings.backend == "jit" else {}
     runner = make_runner(settings.backend, model, optimizer, side, pairs, settings.batch_size, devices=devices, **mesh)
@@ -99,7 +98,7 @@ def train(
         written = Written(folder, f"seed {seed}", shown, loop.step, loop.per_epoch, is_first())
         closing.callback(written.close)
         while not loop.is_over():
-            loop.advance(began)
+            loop.advance()
             if loop.is_evaluation():
                 written.line(loop.evaluate(validate))
             written.progress(loop.step, loop.loss)
@@ -142,7 +141,7 @@ class _Loop:
             self.state = self.runner.place(state)
             log.info("going on from step %d (epoch %g)", self.step, self.step / self.per_epoch)
 
-    def advance(self, began: float) -> None:
+    def advance(self) -> None:
         """Some steps, never beyond the end of an epoch. Raises Diverged."""
         started = time.monotonic()
         until = min(self.step + self._steps_per_call, (self.step // self.per_epoch + 1) * self.per_epoch)
@@ -157,8 +156,7 @@ class _Loop:
             some = round((until - self.step) * CALL_SECONDS / max(took, 1e-4))
             self._steps_per_call = max(1, min(self.per_epoch, some))
         else:
-            now = time.monotonic()
-            log.info("first step %.1f s after the start, %.1f s in training", now - program_start(), now - began)
+            log.info("first step %.1f s after the start", time.monotonic() - program_start())
         self.step, self._has_compiled = until, True
         self.loss = sums["loss"] / sums["weight"]
         watched = sums.keys() - {"loss", "objective", "weight"}

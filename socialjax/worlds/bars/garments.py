@@ -6,28 +6,25 @@ says little of the small parts that users look at.
 """
 
 import dataclasses
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 
-from socialjax.data.batches import on_device, resident
-from socialjax.data.schema import Attributes, Dataset
-from socialjax.eval import cold_start, ranking
+from socialjax.data.schema import Attributes, Dataset, no_interactions
+from socialjax.eval import cold_start
 from socialjax.explain.deletion import deletion_test
 from socialjax.models.cf.bpr import BPR
 from socialjax.models.protocol import Model
 from socialjax.models.visual import saers_scores
 from socialjax.models.visual.saers import SAERS
 from socialjax.models.visual.vbpr import VBPR
-from socialjax.train.loop import train
+from socialjax.recommender import Run, fit
 from socialjax.train.settings import TrainSettings
 from socialjax.worlds.bars.bars import Bar
 from socialjax.worlds.garments import GarmentWorld, garment_world
 
 # All epochs are trained: one validation item a user is too few to choose one by.
-TRAINING = TrainSettings(epochs=60, batch_size=512, learning_rate=1e-2, quiet=True, save_seconds=1e9)
+TRAINING = TrainSettings(epochs=60, batch_size=512, learning_rate=1e-2, save_seconds=1e9)
 COMPONENTS = 32  # of the pixels
 ATTENTION = SAERS(dim=16, l2=1e-2)
 
@@ -51,12 +48,10 @@ class Told:
     deletion: float
 
 
-def fitted(model: Model, data: Dataset, seed: int):
-    """(side, state) after all epochs."""
-    side = on_device(model.prepare(data))
-    with tempfile.TemporaryDirectory() as folder:
-        trained = train(model, side, resident(data), TRAINING, seed, Path(folder), "planted", validate=None)
-    return side, ranking.encode(model, trained.params, side)
+def fitted(model: Model, data: Dataset, seed: int) -> Run:
+    """After all epochs."""
+    data = dataclasses.replace(data, validation=no_interactions())
+    return fit(model, data, TRAINING, seed=seed, progress=False)
 
 
 def seen(world: GarmentWorld, attributes: Attributes | None = None) -> Dataset:
@@ -101,7 +96,8 @@ def attention_bars(seeds: list[int], name: str = "saers") -> list[Bar]:
     found = []
     for seed in seeds:
         world = garment_world(seed, **LARGE)
-        found.append(told(ATTENTION, *fitted(ATTENTION, seen(world), seed), world))
+        run = fitted(ATTENTION, seen(world), seed)
+        found.append(told(ATTENTION, run.side, run.state, world))
     mean = lambda field: float(np.mean([getattr(each, field) for each in found]))  # noqa: E731
     chance = mean("chance")
     return [
@@ -122,7 +118,7 @@ def ranking_bars(
         world = garment_world(seed)
         data = seen(world, attributes and attributes(world, seed))
         for line, model in {"saers": ATTENTION, **RIVALS}.items():
-            found[line].append(auc(model, fitted(model, data, seed)[1], world))
+            found[line].append(auc(model, fitted(model, data, seed).state, world))
     warm, cold = ({line: float(np.mean([pair[n] for pair in each])) for line, each in found.items()} for n in (0, 1))
     return [
         Bar(name, f"garments, AUC warm, over VBPR on pixels {warm['vbpr']:.3f}", 0.03, warm["saers"] - warm["vbpr"]),

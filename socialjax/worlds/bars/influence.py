@@ -20,9 +20,10 @@ from socialjax.models.social.social_lightgcn import SocialLightGCN
 from socialjax.models.social.social_mf import SocialMF
 from socialjax.models.social.soreg import SoReg
 from socialjax.models.social.trust_svd import TrustSVD
+from socialjax.recommender import fit
 from socialjax.train.settings import TrainSettings
 from socialjax.worlds import planted
-from socialjax.worlds.bars.bars import Bar, fitted
+from socialjax.worlds.bars.bars import Bar
 
 FULL = protocol.parse("full", ks=(10,))
 TRAINING = TrainSettings(
@@ -31,8 +32,7 @@ TRAINING = TrainSettings(
     learning_rate=1e-2,
     evaluate_every=5,
     patience=40,
-    plateau=60,
-    quiet=True,
+    plateau=0,
     save_seconds=1e9,
 )
 SHARED = {"dim": 32, "objective": "softmax", "negatives": 8, "l2": 0.02, "dropout": 0.2}
@@ -60,7 +60,7 @@ HEARS_FRIENDS_ONLY = ("context_mf",)  # its score counts what friends took, and 
 
 def silent_ndcg(model: Model, world: planted.World, seed: int) -> float:
     """Test NDCG@10 over all items of the users who say nothing themselves."""
-    _, state = fitted(model, world.data, seed, TRAINING, FULL)
+    state = fit(model, world.data, TRAINING, seed=seed, protocol="full", progress=False).state
     lists = protocol.candidates(world.data, FULL, "test", users=np.flatnonzero(world.silent))
     return ranking.evaluate_state(model, state, lists).mean()["NDCG@10"]
 
@@ -70,7 +70,7 @@ def checkerboard(name: str, model: Model, seeds: list[int]) -> list[Bar]:
     found = []
     for seed in seeds:
         data = planted.checkerboard(seed=seed, links=4)
-        _, state = fitted(model, data, seed, TRAINING, FULL)
+        state = fit(model, data, TRAINING, seed=seed, protocol="full", progress=False).state
         lists = protocol.candidates(data, dataclasses.replace(FULL, mask=("train", "validation")), "test")
         found.append(ranking.evaluate_state(model, state, lists).mean()["NDCG@10"])
     return [Bar(name, "checkerboard, NDCG@10 (worst seed)", 0.999, min(found))]

@@ -1,0 +1,120 @@
+"""`socialjax.fit`: from a model and data to a recommender, with a folder of a run or without one."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+import socialjax
+from socialjax.data.errors import DataError
+from socialjax.data.schema import no_interactions
+from socialjax.data.sources import DataSettings
+from socialjax.models import BPR, DiffNet
+from socialjax.models.cf.reference import Popular
+from socialjax.run import workbench
+from socialjax.train.settings import TrainSettings
+from socialjax.worlds import planted
+
+MODEL = BPR(dim=4, init_std=0.5)
+TRAIN = TrainSettings(epochs=4, batch_size=256, evaluate_every=1, patience=0, save_seconds=1e6)
+
+
+@pytest.fixture(scope="module")
+def data():
+    """30 users, 40 items, links, with names of its own."""
+    made = planted.checkerboard(num_users=30, num_items=40, links=3)
+    return dataclasses.replace(made, item_names=np.array([f"item {number}" for number in range(40)]))
+
+
+def fit(data, model=MODEL, **more):
+    return socialjax.fit(model, data, TRAIN, **{"protocol": "full", "progress": False, **more})
+
+
+def assert_same_answers(one, other):
+    jax.tree.map(np.testing.assert_array_equal, one.state, other.state)
+    assert one.recommend([0, 7], k=5) == other.recommend([0, 7], k=5)
+
+
+@pytest.fixture(scope="module")
+def fitted(data):
+    return fit(data)
+
+
+@pytest.fixture(scope="module")
+def run(data, tmp_path_factory):
+    """(folder, recommender)."""
+    folder = tmp_path_factory.mktemp("fit") / "run"
+    return folder, fit(data, folder=folder)
+
+
+def test_a_model_and_data_give_a_recommender(fitted):
+    best = fitted.recommend(4, k=3)[0]
+    assert len(best) == 3 and best[0].item.startswith("item ") and best[0].score >= best[1].score
+    assert fitted.folder is None and 1 <= fitted.result["epoch"] <= 4 and fitted.result["validation"]["NDCG@10"] > 0
+
+
+def test_the_same_training_with_a_folder_gives_the_same_answers_and_so_does_what_is_loaded(fitted, run):
+    folder, made = run
+    assert_same_answers(fitted, made)
+    loaded = socialjax.load(folder)
+    assert_same_answers(made, loaded)
+    assert loaded.result == made.result and loaded.model == MODEL and loaded.seed == 0
+    assert loaded.data.item_names.tolist() == made.data.item_names.tolist()
+    left = {"settings.json", "result.json", "seed_0"}
+    assert left <= {path.name for path in folder.iterdir()}
+    assert {"curves.png", "metrics.jsonl", "result.json"} <= {path.name for path in (folder / "seed_0").iterdir()}
+
+
+def test_the_same_call_trains_nothing_and_another_seed_stands_beside_it(run, data, monkeypatch):
+    folder, made = run
+    other = fit(data, folder=folder, seed=1)
+    assert other.seed == 1 and other.result["metrics"] != made.result["metrics"]
+    assert_same_answers(other, socialjax.load(folder, seed=1))
+    monkeypatch.setattr(workbench, "train", None)
+    assert_same_answers(made, fit(data, folder=folder))
+
+
+def test_other_data_or_settings_in_a_used_folder_are_refused(run, data):
+    folder = run[0]
+    held = sorted(path.name for path in folder.iterdir())
+    moved = dataclasses.replace(data, item_names=data.item_names[::-1])
+    with pytest.raises(ValueError, match=r"other settings \(data\.files: columns differs"):
+        fit(moved, folder=folder)
+    with pytest.raises(ValueError, match=r"other settings \(model\.dim: 4 there, 5 now"):
+        fit(data, BPR(dim=5), folder=folder)
+    assert sorted(path.name for path in folder.iterdir()) == held
+
+
+def test_kept_data_that_are_damaged_are_told(data, tmp_path):
+    fit(data, folder=tmp_path / "run")
+    (kept,) = (tmp_path / "run").glob("data-*")
+    next(kept.glob("*test*")).write_bytes(b"")
+    with pytest.raises(DataError, match=r"the data of .*run cannot be read: .*not as SHA256SUMS has it"):
+        socialjax.load(tmp_path / "run")
+
+
+def test_without_a_validation_part_all_epochs_are_trained(data, tmp_path):
+    data = dataclasses.replace(data, validation=no_interactions())
+    found = fit(data)
+    assert found.result["epoch"] == TRAIN.epochs and found.result["validation"] == {}
+    assert_same_answers(found, fit(data, folder=tmp_path / "run"))
+
+
+def test_data_of_files_are_read_again_and_not_kept(tmp_path):
+    lines = [f"{user}\t{(user + step) % 20}" for user in range(12) for step in range(8)]
+    (tmp_path / "mine.rating").write_text("\n".join(lines) + "\n")
+    made = fit(DataSettings(name="mine", dir=tmp_path), folder=tmp_path / "run")
+    assert not list((tmp_path / "run").glob("data-*"))
+    assert_same_answers(made, socialjax.load(tmp_path / "run"))
+
+
+def test_what_cannot_be_trained_is_told(data):
+    with pytest.raises(ValueError, match="Popular does not train"):
+        fit(data, Popular())
+    with pytest.raises(ValueError, match="links"):
+        fit(dataclasses.replace(data, links=None), DiffNet(dim=4))
+    with pytest.raises(ValueError, match="a protocol is 'full'"):
+        fit(data, protocol="some")
+    with pytest.raises(DataError):
+        fit(dataclasses.replace(data, num_items=3))
