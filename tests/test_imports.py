@@ -63,7 +63,6 @@ ONLY_IN = {
     "tensorflow_datasets": ("data.builders",),
     "array_record": ("data.builders",),
     "av": ("vision.key_frames.video",),
-    "grain": ("vision.labelled.picture_stream",),
     "jinja2": ("pages",),
     "tensorflow": (),
     "torch": (),
