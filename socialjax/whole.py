@@ -2,6 +2,8 @@
 
 import contextlib
 import os
+import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,3 +17,12 @@ def whole(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sweep(folder: Path, older_than_s: float = 3600) -> None:
+    """Removes from `folder` what writers that were killed have left under temporary names."""
+    for path in folder.iterdir():
+        if re.fullmatch(r"\.\d+\..+", path.name):
+            with contextlib.suppress(FileNotFoundError):  # renamed by its writer meanwhile
+                if time.time() - path.stat().st_mtime > older_than_s:
+                    path.unlink()

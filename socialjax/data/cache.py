@@ -54,7 +54,7 @@ def prepared(name: str, key: str, make: Callable[[], Dataset], files: Mapping[st
     the cache: what lies there is believed.
     """
     try:
-        from socialjax.data.builders import columns, sets
+        from socialjax.data.builders import columns
     except ImportError as error:
         log.info("tensorflow-datasets is not installed (%s): reading the raw files each time", error)
         return _made(make, files)
@@ -74,7 +74,7 @@ def prepared(name: str, key: str, make: Callable[[], Dataset], files: Mapping[st
         _put_aside(folder, error)
     data = _made(make, files)
     try:
-        _keep(sets.BUILDERS.get(name, sets.Folder), data, folder)
+        _keep(columns.ColumnsBuilder, data, folder)
     except Exception as error:  # a full disk comes out of array_record as one of several exceptions
         log.warning(
             "cannot keep the prepared %s in %s (%s: %s): the raw files are read each time; "

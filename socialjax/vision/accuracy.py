@@ -49,12 +49,6 @@ def accuracies(
     return found
 
 
-def mean_accuracy(found: dict[str, dict], figure: str = "accuracy") -> float | None:
-    """Mean of a figure over the attributes that have it; None where none has."""
-    values = [of[figure] for of in found.values() if figure in of]
-    return float(np.mean(values)) if values else None
-
-
 def _of_attribute(true: np.ndarray, predicted: np.ndarray, classes: Sequence[str], source: np.ndarray) -> dict:
     right = true == predicted
     count = np.bincount(true, minlength=len(classes))

@@ -5,7 +5,6 @@ Arrays over many rows, made a shard at a time, each kept as soon as it is known:
 Backbones with published weights, from a file or from the package that ships them.
 """
 
-import hashlib
 import json
 import logging
 import zipfile
@@ -204,8 +203,3 @@ def feature_maps(
         return {"maps": maps}
 
     return in_shards(len(pictures), make, folder, what, label="feature maps", progress=progress)["maps"]
-
-
-def digest_of(pictures: np.ndarray) -> str:
-    """sha256 of pictures that are in memory, u8[N, S, S, 3]: a key for them."""
-    return hashlib.sha256(repr(pictures.shape).encode() + np.ascontiguousarray(pictures).tobytes()).hexdigest()

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import logging
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -20,7 +19,7 @@ from socialjax.data.schema import Frames, Provenance
 from socialjax.vision.backbones.pictures import prepared
 from socialjax.vision.feature_maps import Pretrained, pretrained
 from socialjax.vision.key_frames.collect import FrameTable
-from socialjax.whole import whole
+from socialjax.whole import sweep, whole
 
 log = logging.getLogger(__name__)
 FORMAT = 1  # raise when the same pictures and weights would give other vectors
@@ -62,9 +61,7 @@ def frame_features(
     network = pretrained(backbone, weights, **({"classes": 0} if tap == "pooled" else {}))
     cache = Path(cache) if cache is not None else cache_folder() / "features"
     cache.mkdir(parents=True, exist_ok=True)
-    for left in cache.glob(".keeping-*"):  # of a process that was killed
-        if time.time() - left.stat().st_mtime > 3600:
-            left.unlink(missing_ok=True)
+    sweep(cache)
     described = {"features": FORMAT, "backbone": backbone, "tap": tap, "weights": network.sha256}
     at = [cache / f"{key_of('features', pictures=path.stem, **described)}.npy" for path in table.kept]
     counts = np.bincount(table.source, minlength=len(at))

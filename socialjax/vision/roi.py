@@ -117,21 +117,6 @@ def roi_align(maps, boxes, bins: int, samples: int = 2):
     return jnp.einsum("bkih,bhwd,bkjw->bkijd", rows, maps, columns)
 
 
-def to_cells(boxes, height: int, width: int):
-    """Boxes in parts of the picture as cells of a map that shows all of it: near edges down, far edges up, not empty.
-
-    boxes f32[..., 4] in 0..1 -> i32[..., 4]. An edge within a thousandth of a cell's is that cell's.
-    """
-    cells = jnp.asarray(boxes) * jnp.asarray(
-        np.float32([width, height, width, height]).reshape((1,) * (boxes.ndim - 1) + (4,))
-    )
-    near = jnp.floor(cells[..., :2] + 1e-3)
-    last = jnp.asarray(np.float32([width - 1, height - 1]).reshape((1,) * (boxes.ndim - 1) + (2,)))
-    near = jnp.clip(near, 0, last)
-    far = jnp.clip(jnp.ceil(cells[..., 2:] - 1e-3), near + 1, last + 1)
-    return jnp.concatenate([near, far], axis=-1).astype(jnp.int32)
-
-
 def _members(start, end, bins: int, length: int):
     """start, end i32[B, K] -> bool[B, K, bins, length]: whether a line is in a bin."""
     number = jnp.arange(bins, dtype=jnp.int32)[None, None]

@@ -20,7 +20,7 @@ import numpy as np
 import optax
 
 from socialjax import stop
-from socialjax.train.checkpoint import Checkpoints, read_best
+from socialjax.train.checkpoint import Checkpoints
 from socialjax.train.log import MetricsLog, Progress
 from socialjax.train.loop import Diverged
 from socialjax.train.signals import heeded
@@ -106,12 +106,6 @@ def train_attributes(
             accuracy[stage] = np.array(notes["accuracy"], np.float64)
             epoch[stage], seconds = notes["best_epoch"], seconds + notes["seconds"]
     return TrainedAttributes({**stored, "params": params}, accuracy, epoch, seconds)
-
-
-def read_trained(folder: Path) -> dict:
-    """What was learned in `folder`: params of all layers that were trained, to be put over those of `network.init` or
-    of a published backbone. Raises CheckpointError."""
-    return {name: value for stage in STAGES for name, value in read_best(folder / "checkpoints" / stage)[0].items()}
 
 
 def predicted(network: SEN, variables, inputs: np.ndarray, stage: str = "classes", batch: int = 128) -> np.ndarray:

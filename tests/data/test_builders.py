@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from socialjax.data import cache
-from socialjax.data.builders import columns, sets
+from socialjax.data.builders import columns
 from socialjax.data.schema import (
     Attributes,
     Dataset,
@@ -26,6 +26,7 @@ from socialjax.data.schema import (
     interactions,
     no_interactions,
 )
+from socialjax.data.sets.registry import PUBLISHED
 
 
 @pytest.fixture(autouse=True)
@@ -98,26 +99,26 @@ def assert_same(a, b):
 @pytest.mark.parametrize("make", [full, bare])
 def test_every_column_comes_back_as_it_was(make, tmp_path):
     data = make()
-    assert_same(data, columns.read(sets.Folder(dataset=data, data_dir=tmp_path).prepare()))
+    assert_same(data, columns.read(columns.ColumnsBuilder(dataset=data, data_dir=tmp_path).prepare()))
 
 
 def test_an_empty_column_is_not_an_absent_one(tmp_path):
     data = dataclasses.replace(bare(), links=Links(*np.zeros((2, 0), np.int32)))
     data = dataclasses.replace(data, test=interactions([], [], [], None))
-    assert_same(data, columns.read(sets.Folder(dataset=data, data_dir=tmp_path).prepare()))
+    assert_same(data, columns.read(columns.ColumnsBuilder(dataset=data, data_dir=tmp_path).prepare()))
 
 
-@pytest.mark.parametrize("name", sorted(sets.BUILDERS))
+@pytest.mark.parametrize("name", sorted(PUBLISHED))
 def test_published_sets_round_trip(name, real_data, tmp_path):
-    builder = sets.BUILDERS[name].from_files(real_data / name, tmp_path)
-    data = sets.BUILDERS[name].read_files(real_data / name)
+    data = PUBLISHED[name].read(real_data / name, 0)
+    builder = columns.ColumnsBuilder(dataset=data, data_dir=tmp_path)
     assert_same(data, columns.read(builder.prepare()))
     assert builder.name == name
 
 
 def test_nothing_is_printed_and_nothing_of_the_screen_is_changed(tmp_path, capfd):
     with_log = logging.getLogger("absl").level
-    columns.read(sets.Folder(dataset=full(), data_dir=tmp_path).prepare())
+    columns.read(columns.ColumnsBuilder(dataset=full(), data_dir=tmp_path).prepare())
     assert capfd.readouterr() == ("", "")
     assert logging.getLogger("absl").level == with_log
 
@@ -206,9 +207,8 @@ def test_a_full_disk_is_a_warning_and_leaves_nothing_half_written(tmp_path):
 
 def test_without_tfds_the_raw_loader_feeds_the_same_columns(monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)  # an import then fails as if it were not installed
-    for name in ("columns", "sets"):
-        monkeypatch.delitem(sys.modules, f"socialjax.data.builders.{name}")
-        monkeypatch.delattr(f"socialjax.data.builders.{name}")
+    monkeypatch.delitem(sys.modules, "socialjax.data.builders.columns")
+    monkeypatch.delattr("socialjax.data.builders.columns")
     assert_same(cache.prepared("full", "k", full), full())
     assert not cache.cache_folder().exists()
 
@@ -244,7 +244,7 @@ def sealed_again(folder):
 
 def test_no_file_can_name_a_class(tmp_path, monkeypatch):
     """TFDS imports the module of any class that features.json names."""
-    folder = Path(sets.Folder(dataset=full(), data_dir=tmp_path).prepare())
+    folder = Path(columns.ColumnsBuilder(dataset=full(), data_dir=tmp_path).prepare())
     (tmp_path / "hostile_notes.py").write_text("raise SystemExit('code of the folder ran')")
     monkeypatch.syspath_prepend(tmp_path)
     path = folder / "features.json"

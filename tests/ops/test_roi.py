@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from socialjax.vision import roi
-from socialjax.vision.roi import to_cells
 
 roi_max = jax.jit(roi.roi_max, static_argnums=2)
 roi_align = jax.jit(roi.roi_align, static_argnums=(2, 3))
@@ -88,9 +87,3 @@ def test_gradients_go_to_the_cells_that_won_and_to_no_box():
     assert np.argwhere(np.asarray(grad)[0, ..., 0]).tolist() == [[1, 1], [1, 3], [3, 1], [3, 3]]
     moved = jax.grad(lambda box: roi_align(maps, box, 2, 2).sum())(jnp.array([[[0.2, 0.3, 3.1, 3.9]]]))
     assert not moved.any()
-
-
-def test_boxes_in_parts_become_cells_that_cover_them():
-    boxes = np.float32([[0, 0, 1, 1], [0.25, 0.5, 0.5, 0.75], [0.3, 0.49, 0.31, 0.51], [1, 1, 1, 1]])
-    wanted = [[0, 0, 8, 4], [2, 2, 4, 3], [2, 1, 3, 3], [7, 3, 8, 4]]  # of a map with 4 rows and 8 columns
-    assert to_cells(boxes, 4, 8).tolist() == wanted

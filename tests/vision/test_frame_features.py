@@ -96,7 +96,7 @@ def test_what_is_kept_is_not_made_again_and_damage_is_noticed(small, table, tmp_
     third = frame_features(table, "small", cache=kept, progress=False)
     assert len(made[1]) == 3 and caplog.text.count("is damaged and is made anew") == 3
     np.testing.assert_array_equal(third.frames.features, first.frames.features)
-    assert not list(kept.glob(".keeping-*"))
+    assert not list(kept.glob(".*"))
 
 
 def test_a_stopped_run_goes_on_with_the_file_it_was_at(small, table, tmp_path, monkeypatch):

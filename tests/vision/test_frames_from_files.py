@@ -14,6 +14,7 @@ from socialjax.data.errors import DataError
 from socialjax.vision.key_frames import collect, video
 from socialjax.vision.key_frames.collect import FrameSettings, frames_of, key_frames_of
 from socialjax.vision.key_frames.cuts import find_cuts
+from socialjax.whole import whole
 from socialjax.worlds.clips import clip
 
 needs_av = pytest.mark.skipif(not importlib.util.find_spec("av"), reason='needs PyAV: pip install -e ".[video]"')
@@ -191,11 +192,13 @@ def test_settings_that_ask_for_nothing_are_refused(wrong):
 def test_what_a_killed_run_left_half_written_is_removed_after_an_hour(folder, tmp_path):
     kept = tmp_path / "kept"
     kept.mkdir()
-    for name in (".keeping-old.npz", ".keeping-new.npz"):
-        (kept / name).write_bytes(b"half")
-    os.utime(kept / ".keeping-old.npz", (0, 0))
+    writers = [whole(kept / name) for name in ("old.npz", "new.npz")]
+    old, new = (writer.__enter__() for writer in writers)  # and never left: killed
+    for path in (old, new):
+        path.write_bytes(b"half")
+    os.utime(old, (0, 0))
     frames_of(folder, SETTINGS, cache=kept, progress=False)
-    assert [path.name for path in kept.glob(".*")] == [".keeping-new.npz"]
+    assert set(kept.glob(".*")) == {new}
 
 
 @needs_av

@@ -16,7 +16,6 @@ from socialjax.vision.training import (
     AttributeTraining,
     accuracy_of,
     predicted,
-    read_trained,
     train_attributes,
 )
 
@@ -59,15 +58,12 @@ def whole(variables, tmp_path_factory):
 
 
 def test_both_stages_learn_what_is_in_the_pictures(whole):
-    found, folder = whole
+    found, _ = whole
     held_out, labels = pictures(100, 2)
     for stage in ("classes", "regions"):
         reached = accuracy_of(predicted(NETWORK, found.variables, held_out, stage, batch=60), labels)
         assert (reached > [0.95, 0.9]).all(), (stage, reached)  # chance 0.5 and 0.33
     assert found.epoch["classes"] <= 4 and found.epoch["regions"] <= 3 and found.seconds > 0
-    kept = read_trained(folder)
-    assert set(kept) == set(found.variables["params"])
-    jax.tree.map(np.testing.assert_array_equal, kept, dict(found.variables["params"]))
 
 
 class StopsIn(Resident):

@@ -114,18 +114,10 @@ class ColumnsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     VERSION = tfds.core.Version("1.0.0")
 
     def __init__(self, *, dataset: Dataset, data_dir: str | os.PathLike):
+        self.name = dataset.name
         self._records = to_records(dataset)
         self._described = describe(dataset, self._records)
         super().__init__(data_dir=data_dir, file_format="array_record")
-
-    @classmethod
-    def from_files(cls, raw_dir: str | os.PathLike, data_dir: str | os.PathLike, **options) -> "ColumnsBuilder":
-        """A builder of what `read_files` finds in `raw_dir`, which is only read."""
-        return cls(dataset=cls.read_files(Path(raw_dir), **options), data_dir=data_dir)
-
-    @staticmethod
-    def read_files(raw_dir: Path, **options) -> Dataset:
-        raise NotImplementedError("a builder of one set says here how its files are read")
 
     def _info(self) -> tfds.core.DatasetInfo:
         columns = {name: column for record in self._records.values() for name, column in record.items()}

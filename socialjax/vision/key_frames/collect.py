@@ -7,7 +7,6 @@ import dataclasses
 import json
 import logging
 import os
-import time
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,7 @@ from socialjax.visible import visible
 from socialjax.vision.key_frames import video
 from socialjax.vision.key_frames.cuts import CutSettings, find_cuts, key_frames, steps
 from socialjax.vision.key_frames.video import MOST_BYTES, require_av
-from socialjax.whole import whole
+from socialjax.whole import sweep, whole
 
 IMAGES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 VIDEOS = frozenset(video.DEMUXERS) - IMAGES
@@ -133,9 +132,7 @@ def frames_of(
     folder = Path(folder)
     cache = Path(cache) if cache is not None else cache_folder() / "frames"
     cache.mkdir(parents=True, exist_ok=True)
-    for left in cache.glob(".keeping-*"):  # of a process that was killed
-        if time.time() - left.stat().st_mtime > 3600:
-            left.unlink(missing_ok=True)
+    sweep(cache)
     root, (items, skipped) = folder.resolve(), _items(folder)
     for name, why in skipped.items():
         log.warning("skipped %s: %s", name, why)
