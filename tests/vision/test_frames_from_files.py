@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from clips import clip
 from PIL import Image
 
 from socialjax.data.errors import DataError
@@ -15,7 +16,6 @@ from socialjax.vision.key_frames import collect, video
 from socialjax.vision.key_frames.collect import FrameSettings, frames_of, key_frames_of
 from socialjax.vision.key_frames.cuts import find_cuts
 from socialjax.whole import whole
-from socialjax.worlds.clips import clip
 
 needs_av = pytest.mark.skipif(not importlib.util.find_spec("av"), reason='needs PyAV: pip install -e ".[video]"')
 SHORT = dict(num_shots=3, shot=(16, 18))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from clips import HEIGHT, WIDTH, clip
 
 from socialjax.vision.key_frames.cuts import (
     CutSettings,
@@ -15,7 +16,6 @@ from socialjax.vision.key_frames.cuts import (
     sharpness,
     signature,
 )
-from socialjax.worlds.clips import HEIGHT, WIDTH, clip
 
 REAL = {"mov_bbb": [95], "bikes": [30, 76, 137, 187, 242], "cockatoo": []}
 
