@@ -22,7 +22,7 @@ from socialjax.vision.key_frames.collect import FrameTable
 from socialjax.whole import sweep, whole
 
 log = logging.getLogger(__name__)
-FORMAT = 1  # raise when the same pictures and weights would give other vectors
+FORMAT = 2  # raise when the same pictures and weights would give other vectors
 
 
 class ItemFrames(NamedTuple):
