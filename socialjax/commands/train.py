@@ -5,6 +5,8 @@ python -m socialjax train diffnet --data.name mine --data.dir ~/mine
 python -m socialjax train svdpp --data.name lastfm --data.validation none --train.epochs 50
 """
 
+import inspect
+
 from socialjax.models import MODELS
 from socialjax.run.command import fail
 from socialjax.run.execute import main as run_experiment
@@ -13,9 +15,10 @@ from socialjax.run.settings import Definition, EvalSettings, Experiment
 
 def definition(model: str) -> Definition:
     """The settings of `model` as its class has them; ranked against all items, which fits data of any size."""
+    about = inspect.cleandoc(MODELS[model].__doc__).partition("\n\nAttributes:")[0]
     return Definition(
         name=model,
-        summary=f"{MODELS[model].__doc__}\n\nNames of models: {', '.join(MODELS)}.",
+        summary=f"{about}\n\nNames of models: {', '.join(MODELS)}.",
         default=Experiment(
             model=MODELS[model](), eval=EvalSettings(protocol="full", also=(), validation_protocol="full")
         ),

@@ -29,21 +29,25 @@ OWN_ONLY = ("split", "ratios", "k_core", "min_value", "cold_items")  # published
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DataSettings(FolderOptions):
-    """What to load and from where; `--data.*` on the command line. The inherited fields are for your own folder."""
+    """What to load and from where; `--data.*` on the command line. The inherited fields are for your own folder.
+
+    Attributes:
+      name: A published set (yelp, flickr, lastfm, filmtrust, yelp_hin, hasc_fs, tiktok) or the name of your own.
+      dir: The folder that holds the files; searched before $SOCIALJAX_DATA/<name>, the cache and the download.
+      features: A .npy table of item features, one row for each item in the order of our numbers; in place of the set's
+        own.
+      published_features: Take the features that are published beside a set as well (yelp has some); they are downloaded
+        where they are not at hand, and missing ones are an error.
+      offline: Never download.
+      require_real: Fail when the files are not found, instead of running on the generated stand-in.
+    """
 
     name: str = "yelp"
-    """A published set (yelp, flickr, lastfm, filmtrust, yelp_hin, hasc_fs, tiktok) or the name of your own."""
     dir: Path | None = None
-    """The folder that holds the files; searched before $SOCIALJAX_DATA/<name>, the cache and the download."""
     features: Path | None = None
-    """A .npy table of item features, one row for each item in the order of our numbers; in place of the set's own."""
     published_features: bool = False
-    """Take the features that are published beside a set as well (yelp has some); they are downloaded where they are
-    not at hand, and missing ones are an error."""
     offline: Annotated[bool, tyro.conf.arg(aliases=["--offline"])] = False
-    """Never download."""
     require_real: Annotated[bool, tyro.conf.arg(aliases=["--require-real"])] = False
-    """Fail when the files are not found, instead of running on the generated stand-in."""
 
     def __post_init__(self):
         super().__post_init__()

@@ -48,15 +48,21 @@ class Tables(nn.Module):
 class FactorModel(Model):
     """Settings and functions of every model whose score is <u_a, v_i> + b_i.
 
-    dim: embedding size D. objective: the loss, with `negatives` sampled for each positive and, for softmax, a
-    `temperature`. l2: lambda on the squared norms of the free embeddings in the batch's rows, summed and divided by the
-    batch's weight; a row's negatives count as their mean, so that lambda means the same for any number of them.
-    dropout: share of the user vector's numbers zeroed in training. item_bias: b_i, on by default. start: of the free
-    embeddings, `normal` with deviation `init_std` or `xavier`, uniform with variance 2 / (rows + D) (Glorot and Bengio,
-    2010).
-
     A model is made of what it adds: `encode`, and where it needs them `training_state` (randomness inside the layers),
     `training_users` (vectors that differ in training), `further_scores` and `penalty` (further terms of the loss).
+
+    Attributes:
+      dim: Embedding size D, at least 1.
+      objective: Loss of a positive against its sampled negatives: bpr, softmax, bce or squared; see `ops/losses.py`.
+      negatives: Items sampled for each training pair, uniformly over those the user did not take; at least 1.
+      temperature: Divides the scores in the softmax objective; other objectives ignore it.
+      l2: Lambda on the squared norms of the free embeddings of a batch's users and items, a mean over its rows. A row's
+        negatives count as their mean, so that lambda means the same for any number of them.
+      dropout: Share of the numbers of a user's vector set to zero in training, in [0, 1).
+      item_bias: Whether the score has a bias b_i for each item.
+      start: Initial distribution of the free embeddings: normal, with deviation init_std, or xavier, uniform with
+        variance 2 / (rows + D) (Glorot and Bengio, AISTATS 2010).
+      init_std: Standard deviation of the free embeddings when start is normal.
     """
 
     dim: int = 64

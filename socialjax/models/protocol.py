@@ -21,8 +21,13 @@ Need = Literal["links", "user_features", "item_features", "social_features", "fr
 class Batch:
     """Training pairs with their sampled negatives.
 
-    users i32[B], items i32[B], negatives i32[B, n], weight f32[B] (0 is padding), rows u32[B]: the row's number in
-    the global batch, from which hashed randomness is drawn, so that the number of devices changes nothing.
+    Attributes:
+      users: i32[B].
+      items: i32[B].
+      negatives: i32[B, n].
+      weight: f32[B], 0 for padding.
+      rows: u32[B], the row's number in the global batch, from which hashed randomness is drawn, so that the number of
+        devices changes nothing.
     """
 
     users: jax.Array
@@ -36,8 +41,12 @@ class Batch:
 class Traits:
     """What a model promises; tests/models/test_contract.py asks each model for it.
 
-    trains: has a loss. personal: different users may get different rankings. needs: parts of the data it cannot do
-    without. uses: parts it takes when they are there. additive: the parts of an explanation add up to the score.
+    Attributes:
+      trains: Whether it has a loss.
+      personal: Whether different users may get different rankings.
+      needs: Parts of the data it cannot do without.
+      uses: Parts it reads where the data has them.
+      additive: Whether the parts of an explanation add up to the score.
     """
 
     trains: bool = True

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 import tyro
 
 from socialjax.data.errors import DataError
-from socialjax.run.field_help import options
 from socialjax.run.settings import Definition, Experiment
 from socialjax.stop import Interrupted
 from socialjax.train import shortage, signals
@@ -55,16 +54,14 @@ def read_arguments(definition: Definition, arguments: Sequence[str]) -> Experime
     if chosen is not None and chosen not in definition.presets:
         raise ValueError(f"--preset must be one of {_names(definition.presets)}, got '{chosen}'")
     default = definition.presets[chosen] if chosen else definition.default
-    model = options(default.model)
     description = f"{definition.summary}\n\nPresets: {_names(definition.presets)}. Sweeps: {_names(definition.sweeps)}."
     experiment = tyro.cli(
-        Experiment[type(model)],
+        Experiment[type(default.model)],
         prog=definition.typed(),
         description=description,
-        default=dataclasses.replace(default, model=model),
+        default=default,
         args=list(arguments),
     )
-    experiment = dataclasses.replace(experiment, model=type(default.model)(**vars(experiment.model)))
     if experiment.sweep is not None and experiment.sweep not in definition.sweeps:
         raise ValueError(f"--sweep must be one of {_names(definition.sweeps)}, got '{experiment.sweep}'")
     return experiment

@@ -13,18 +13,22 @@ M = TypeVar("M")
 
 @dataclasses.dataclass(frozen=True)
 class EvalSettings:
-    """How results are measured; `--eval.*` on the command line."""
+    """How results are measured; `--eval.*` on the command line.
+
+    Attributes:
+      protocol: Protocol of the table: sampledN-official, sampledN-strict (N negatives a user) or full; see
+        docs/architecture.md.
+      also: Further protocols for the result file.
+      validation_protocol: Protocol by which epochs are chosen.
+      ks: Cut-offs K of the metrics; 10 must be among them.
+      seed: Seed of the sampled negatives.
+    """
 
     protocol: str = "sampled1000-strict"
-    """Of the table: sampledN-official, sampledN-strict (N negatives a user) or full."""
     also: tuple[str, ...] = ("sampled1000-official", "full")
-    """Further protocols for the result file."""
     validation_protocol: str = "sampled1000-strict"
-    """By which epochs are chosen."""
     ks: tuple[int, ...] = KS
-    """Cut-offs; 10 must be among them."""
     seed: int = 0
-    """Of the sampled negatives."""
 
     def __post_init__(self):
         if 10 not in self.ks:
@@ -43,22 +47,29 @@ class EvalSettings:
 
 @dataclasses.dataclass(frozen=True)
 class Experiment(Generic[M]):
-    """One model on one data set, for some seeds."""
+    """One model on one data set, for some seeds.
+
+    Attributes:
+      model: Its settings.
+      data: What is loaded and from where.
+      train: How the model is trained.
+      eval: How results are measured.
+      seeds: Seeds of training, one run each; their mean and 95 % interval are reported.
+      workdir: Where the run is kept; default runs/NAME/DATA. The same command resumes what is there.
+      start_from: A finished run; parameters of the same names and shapes are taken over from it, seed by seed.
+      preset: Start from other settings of this experiment.
+      sweep: Vary one setting; one folder for each value.
+    """
 
     model: M
     data: DataSettings = dataclasses.field(default_factory=DataSettings)
     train: TrainSettings = dataclasses.field(default_factory=TrainSettings)
     eval: EvalSettings = dataclasses.field(default_factory=EvalSettings)
     seeds: tuple[int, ...] = (0,)
-    """One run each; their mean and 95 % interval are reported."""
     workdir: Path | None = None
-    """Where the run is kept; default runs/NAME/DATA. The same command resumes what is there."""
     start_from: Path | None = None
-    """A finished run; parameters of the same names and shapes are taken over from it, seed by seed."""
     preset: str | None = None
-    """Start from other settings of this experiment."""
     sweep: str | None = None
-    """Vary one setting; one folder for each value."""
 
     def __post_init__(self):
         if not self.seeds or len(set(self.seeds)) != len(self.seeds) or min(self.seeds) < 0 or max(self.seeds) >= 2**32:

@@ -10,28 +10,34 @@ METRIC = "NDCG@10"  # of the validation part: by this epochs are chosen
 
 @dataclasses.dataclass(frozen=True)
 class TrainSettings:
-    """How a model is trained; `--train.*` on the command line."""
+    """How a model is trained; `--train.*` on the command line.
+
+    Attributes:
+      epochs: At most this many passes over the training pairs.
+      batch_size: Pairs a step, over all devices.
+      optimizer: Optax optimiser of that name, with its usual settings.
+      learning_rate: Step size of the optimiser, above 0.
+      evaluate_every: Epochs between validations.
+      patience: Stop after this many epochs without a better validation NDCG@10; 0 trains all epochs.
+      plateau: Patience starts when validation beats popularity by 5 %, or after this many epochs: many models rank by
+        popularity for tens of epochs before they climb.
+      save_seconds: Time between checkpoints; 0 saves after every validation.
+      backend: How a step is spread over devices: jit over a mesh, or pmap.
+      table_shards: Devices over which the rows of embedding tables are spread (backend jit).
+      quiet: No progress bar.
+    """
 
     epochs: int = 200
-    """At most this many passes over the training pairs."""
     batch_size: int = 8192
-    """Pairs a step, over all devices."""
     optimizer: Optimizer = "adam"
     learning_rate: float = 5e-3
     evaluate_every: int = 2
-    """Epochs between validations."""
     patience: int = 30
-    """Stop after this many epochs without a better validation NDCG@10; 0 trains all epochs."""
     plateau: int = 60
-    """Patience starts when validation beats popularity by 5 %, or after this many epochs: many models rank by
-    popularity for tens of epochs before they climb."""
     save_seconds: float = 30.0
-    """Time between checkpoints; 0 saves after every validation."""
     backend: Backend = "jit"
     table_shards: int = 1
-    """Devices over which the rows of embedding tables are spread (backend jit)."""
     quiet: bool = False
-    """No progress bar."""
 
     def __post_init__(self):
         for field in ("epochs", "batch_size", "evaluate_every", "table_shards"):

@@ -282,22 +282,26 @@ def _length(features: np.ndarray | None) -> int | None:
 
 @dataclasses.dataclass(frozen=True)
 class FolderOptions:
-    """How a folder is read. Files that are split already take `min_value`, `validation`, `seed` and ratios[0] alone."""
+    """How a folder is read. Files that are split already take `min_value`, `validation`, `seed` and ratios[0] alone.
+
+    Attributes:
+      split: How pairs are split. auto: the parts if the folder has them, else by ratio, else (nobody has enough pairs
+        for that) leave-one-out.
+      ratios: Shares of validation and test; the first is also the share taken from train when validation is missing.
+      k_core: Keep only users and items with at least so many pairs among each other; 0 keeps all.
+      min_value: Pairs with a smaller value are dropped; None keeps every pair.
+      validation: auto makes the part from train when it is missing; none leaves its pairs in train.
+      seed: Seed of the split and of the cold items.
+      cold_items: Share of the items, in [0, 1), whose pairs all go to test.
+    """
 
     split: Literal["auto", "ratio", "leave-one-out", "time"] = "auto"
-    """auto: the parts if the folder has them, else by ratio, else (nobody has enough pairs for that) leave-one-out."""
     ratios: tuple[float, float] = splits.DIFFNET_RATIOS
-    """Shares of validation and test; the first is also the share taken from train when validation is missing."""
     k_core: int = 0
-    """Keep only users and items with at least so many pairs among each other."""
     min_value: float | None = None
-    """Pairs with a smaller value are dropped; without it every pair is positive."""
     validation: Literal["auto", "none"] = "auto"
-    """auto: made from train when missing. none: no validation part, its pairs stay in train."""
     seed: int = 0
-    """Chance of the split and of the cold items."""
     cold_items: float = 0.0
-    """Share of the items whose pairs all go to test."""
 
     def __post_init__(self):
         if self.split not in ("auto", "ratio", "leave-one-out", "time") or self.validation not in ("auto", "none"):

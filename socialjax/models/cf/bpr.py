@@ -17,7 +17,10 @@ class Sizes:
 
 @dataclasses.dataclass(frozen=True)
 class BPR(FactorModel):
-    """s = <p_a, q_i> + b_i. `objective` defaults to BPR; others make it plain matrix factorisation with that loss."""
+    """s = <p_a, q_i> + b_i. The objective defaults to BPR; others make it plain matrix factorisation with that loss.
+
+    All settings are those of `FactorModel`.
+    """
 
     def prepare(self, columns) -> Sizes:
         return Sizes(columns.num_users, columns.num_items)

@@ -36,12 +36,16 @@ class FMState(Factors):
 class FM(FactorModel):
     """s = <p_a + x_a V_x, q_i + y_i V_y> + b_i + <w, y_i> + <q_i, y_i V_y> + pairs of features within y_i.
 
-    The second-order machine over the fields user, item, x_a and y_i. Its terms that hang on the user alone cancel in
-    a ranking and are left out, so the score is a dot product; the terms of the item alone go into the item's bias.
-    Without features it is BPR with an item bias. item_bias: the linear weights b_i and w. use_features: take features
-    where the data has them. feature_scale: deviation to which every column of features is brought; large ones would
-    rule by their square, and many at 1 move faster than the ids. feature_l2: on the squared norm of V_x, V_y and w,
-    which belong to no row: it counts once in the mean of a batch, whatever its size.
+    The second-order machine (Rendle, ICDM 2010, Eq. 1) over the fields user, item, x_a and y_i. Its terms that hang on
+    the user alone cancel in a ranking and are left out, so the score is a dot product; the terms of the item alone go
+    into the item's bias. Without features it is BPR with an item bias.
+
+    Attributes:
+      item_bias: Whether the score has the linear weights b_i of items and w of item features.
+      use_features: Whether user and item features are used where the data has them.
+      feature_scale: Standard deviation to which every column of features is brought, above 0. Large ones would dominate
+        by their square, and many at 1 move faster than the ids.
+      feature_l2: Lambda on the squared norm of V_x, V_y and w, counted once in the mean of a batch, whatever its size.
     """
 
     traits: ClassVar[Traits] = Traits(uses=("user_features", "item_features"))

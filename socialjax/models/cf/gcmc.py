@@ -47,18 +47,27 @@ class GCMCState(Factors):
 class GCMC(FactorModel):
     """h_a = act(sum of q_i / c_ai over R_a), h_i = act(sum of p_a / c_ai over R_i); u = W_2 h; s = u_a Q v_i + b_i.
 
-    norm: c is |R_a| for a user and |R_i| for an item (`left`) or sqrt(|R_a| |R_i|) (`symmetric`). activation: act.
-    decoder: `bilinear`, or `dot` for Q = 1. As in the authors' code, W_2 serves users and items, the dense layer is
-    linear, and features (use_features) enter there: u = W_2 h + W_f act(W_x x + c), with weights of each side's own and
-    feature_dim numbers between (the authors' 10). node_dropout: share of users and items that say nothing in a training
-    step, the others the louder.
+    As in the authors' code, W_2 serves users and items and the dense layer is linear (van den Berg, Kipf, Welling,
+    arXiv 1706.02263, Eq. 1-4 and 10). There is no self loop: a user without training items has h = 0, and scores that
+    are the item bias unless there are features.
 
-    vector_l2: lambda on the squared lengths of the vectors that are scored, counted as `l2` counts those of the tables.
-    Nothing else bounds what the layers and features add, and a pair that is scored is among the edges it is scored by,
-    so the model learns pairs by heart. With it, l2 low and a wide start, NDCG@10 on Last.fm (softmax, 8 negatives,
-    validation) is 0.225; without it 0.206.
-    Nobody hears themselves: a user without training items has h = 0, and scores that are the item bias unless there
-    are features.
+    Attributes:
+      norm: c, the normalisation of messages: |R_a| for a user and |R_i| for an item (left), or sqrt(|R_a| |R_i|)
+        (symmetric).
+      activation: act, the activation of the graph layer and of the hidden layer over features.
+      decoder: bilinear with a learned Q, or dot for Q = 1.
+      node_dropout: Share of users and items whose messages are dropped in a training step, in [0, 1); the others' are
+        scaled up.
+      use_features: Whether features enter where the data has them, as u = W_2 h + W_f act(W_x x + c) with weights of
+        each side's own (Eq. 10).
+      feature_dim: Hidden width of the layer over features, at least 1; 10 in the authors' code.
+      vector_l2: Lambda on the squared lengths of the scored vectors u_a Q and v_i, counted as l2 counts those of the
+        tables. Nothing else bounds what the layers and features add, and a scored pair is among the edges it is scored
+        by, so the model learns pairs by heart. With it, a low l2 and a wide start, NDCG@10 on Last.fm (softmax, 8
+        negatives, validation) is 0.225; without it 0.206.
+      l2: Lambda on the squared norms of the tables of the graph layer and of the item bias. Low, for vector_l2 bounds
+        what is scored.
+      init_std: Standard deviation of the tables of the graph layer when start is normal; wide, see vector_l2.
     """
 
     traits: ClassVar[Traits] = Traits(uses=("user_features", "item_features"))

@@ -28,11 +28,13 @@ class LightGCNState(Factors):
 class LightGCN(FactorModel):
     """e_u^{k+1} = sum over R_u of e_i^k / sqrt(d_u d_i), items likewise (Eq. 3); vectors are the mean of layers 0..K.
 
-    depth: K; 0 is matrix factorisation. item_bias: the published model has none. node_dropout: share of users and
-    items that say nothing in one layer of a training step; not in the paper either.
-
-    l2: on layer 0 (Eq. 15). The published code adds lambda / 2 times the squared norms of a row's user, item and one
-    negative; here the norms are not halved, so its lambda 1e-4 is l2 5e-5.
+    Attributes:
+      depth: K, the number of layers, 0..8; 0 is matrix factorisation.
+      node_dropout: Share of users and items whose messages are dropped in one layer of a training step, in [0, 1); not
+        in the paper.
+      item_bias: Whether the score has a bias b_i for each item; the published model has none.
+      l2: Lambda on the squared norms of layer 0 (Eq. 15). The published code adds lambda / 2 times those of a row's
+        user, item and one negative; here they are not halved, so its lambda 1e-4 is l2 5e-5.
     """
 
     search_space: ClassVar = {"depth": Choice((1, 2, 3)), "node_dropout": Uniform(0.0, 0.4)}

@@ -18,11 +18,15 @@ from socialjax.ranges import Choice
 class LRGCCF(FactorModel):
     """e_u^{k+1} = e_u^k / (d_u + 1) + sum over R_u of e_i^k / sqrt((d_u + 1)(d_i + 1)); s = sum of <e_u^k, e_i^k>.
 
-    The residual preference of the paper, r^{k+1} = r^k + <e_u^{k+1}, e_i^{k+1}>, is the inner product of the layers
-    side by side, so vectors have width (K + 1) D. Without the weights W^k of the paper, as in the released code.
+    The residual preference of the paper, r^{k+1} = r^k + <e_u^{k+1}, e_i^{k+1}>, is the inner product of the
+    concatenated layers, so vectors have width (K + 1) D. Without the weights W^k of the paper, as in the released code.
 
-    depth: K. item_bias: the published model has none. l2_on: what l2 acts on, `propagated`, the vectors side by side
-    (the released code, l2 0.01, not halved), or `free`, layer 0 (the paper); in both the item bias belongs to it.
+    Attributes:
+      depth: K, the number of layers, 0..8; 0 is matrix factorisation.
+      l2_on: What l2 acts on: propagated, the concatenated layers (the released code), or free, layer 0 (the paper). In
+        both the item bias is part of it.
+      l2: Lambda on the squared norms that l2_on names; 0.01, not halved, in the released code.
+      item_bias: Whether the score has a bias b_i for each item; the published model has none.
     """
 
     search_space: ClassVar = {"depth": Choice((1, 2, 3)), "l2_on": Choice(("propagated", "free"))}

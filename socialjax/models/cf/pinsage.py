@@ -39,18 +39,27 @@ class PinSageSide:
 @dataclasses.dataclass(frozen=True)
 class PinSage(FactorModel):
     """n = sum of w_v relu(Q h_v + b) over neighbours; z = relu(W [h, n] + c), h' = z / |z|; after K layers
-    x = G_2 relu(G_1 h + g); s = <x_a, x_i> + b_i.
+    x = G_2 relu(G_1 h + g); s = <x_a, x_i> + b_i (Algorithms 1 and 2).
 
-    depth: K. neighbours: `walks`, the num_neighbours nodes visited most on `walks` walks of walk_length steps that
-    return to the node with probability `restart` before each step, weighted by visits; or `all`, whom the training
-    pairs join to the node, weighted alike, which tables call "PinSage (full-neighbour)". Walks follow training pairs
-    and hang on walk_seed. num_neighbours is 50 in the paper; on Yelp, where a node has 7 edges on average, 50 would be
-    2.5 million edges in place of 0.5, most of them to nodes met once.
-    layer_l2: lambda on the squared norm of the weights of all layers. normalise_last: x of unit length as well. Scores
-    are then at most 1 and BPR cannot tell good from better: use softmax with a low temperature.
+    Normalised layers do not add up, so an explanation knows taste and item bias only. A new user is fitted to the
+    items' vectors: the layers have no h_0 for a node without a free embedding.
 
-    Layers that are normalised do not add up, so an explanation knows taste and item bias only. A new user is fitted to
-    the items' vectors: the layers have no h_0 for a node without a free embedding.
+    Attributes:
+      depth: K, the number of layers, 0..8.
+      neighbours: Neighbourhood of a node: walks, the nodes visited most on random walks, weighted by visits; or all,
+        the nodes that training pairs join to it, weighted alike, which tables call "PinSage (full-neighbour)".
+      num_neighbours: Most visited nodes that are kept of each node's walks, at least 1. 50 in the paper; on Yelp, where
+        a node has 7 edges on average, 50 would be 2.5 million edges in place of 0.5, most of them to nodes visited
+        once.
+      walks: Random walks from each node, over training pairs; at least 1.
+      walk_length: Steps of a walk, at least 1.
+      restart: Probability to return to the start before each step, in [0, 1).
+      walk_seed: Seed of the walks.
+      normalise_last: Whether x has unit length as well. Scores are then at most 1 and BPR cannot tell good from better:
+        use softmax with a low temperature.
+      l2: Lambda on the squared norms of the free embeddings and the item bias in a batch's rows.
+      init_std: Standard deviation of the free embeddings when start is normal.
+      layer_l2: Lambda on the squared norm of the weights of all layers, counted once in the mean of a batch.
     """
 
     search_space: ClassVar = {

@@ -34,7 +34,11 @@ class Reference(Model):
 
 @dataclasses.dataclass(frozen=True)
 class Random(Reference):
-    """Chance: the score is a hash of (seed, user, item), different for any two items of one user."""
+    """Chance: the score is a hash of (seed, user, item), different for any two items of one user.
+
+    Attributes:
+      seed: Seed of the hash.
+    """
 
     seed: int = 0
 
@@ -132,7 +136,9 @@ class FriendsSide:
 class Friends(Reference):
     """Friends who took the item in training + `popularity` x users who did. A link makes friends in both directions.
 
-    The small share of popularity orders the many items that no friend took; 0 leaves them tied.
+    Attributes:
+      popularity: Weight of an item's count of users. A small share orders the many items that no friend took; 0 leaves
+        them tied.
     """
 
     traits: ClassVar[Traits] = Traits(trains=False, needs=("links",))

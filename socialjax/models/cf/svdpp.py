@@ -25,10 +25,15 @@ class SVDppState(Factors):
 
 @dataclasses.dataclass(frozen=True)
 class SVDpp(FactorModel):
-    """s = b_i + <q_i, p_a + |R_a|^-exponent * sum of y_j over R_a>. User bias and global mean cancel in a ranking.
+    """s = b_i + <q_i, p_a + |R_a|^-exponent * sum of y_j over R_a> (Koren, KDD 2008, Eq. 15).
 
-    exponent: 0.5 as published, 1 for a mean. tied: y := q, with exponent 1 and no bias DiffNet of depth 0.
-    exclude_target: leave the training item out of the history that scores it; evaluation pools the whole history.
+    User bias and global mean cancel in a ranking.
+
+    Attributes:
+      exponent: Power of the history's length that divides the sum over it: 0.5 as published, 1 for a mean.
+      tied: Whether y is q, the items' own table; with exponent 1 and no bias that is DiffNet of depth 0.
+      exclude_target: Whether the training item is left out of the history that scores it. Evaluation pools the whole
+        history.
     """
 
     search_space: ClassVar = {"exponent": Choice((0.5, 1.0)), "exclude_target": Choice((True, False))}

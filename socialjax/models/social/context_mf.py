@@ -53,12 +53,17 @@ class ContextMFState(Factors):
 class ContextMF(FactorModel):
     """s = <p_a, q_i> + b_i + c * sum over friends b of pi_ab [b took i in training]; c is learned.
 
-    influence: pi_ab is a softmax over the friends of a, of 0 (`uniform`: the share of friends who took i) or of
-    sharpness * cosine of the two users' training items. It is fixed, so that the sums over friends are made once;
-    influence learned for each link would make them anew in every step, over all items of all friends, and is left out.
-    symmetric: links count in both directions. start_influence: of c.
-    A user is no friend of their own, so a training pair never counts itself. With `cosine` its item would still make
-    the user like the friends who took it: in training pi is that of a user without this one item.
+    The influence pi_ab is a softmax over the friends of a. It is fixed, so that the sums over friends are made once;
+    one learned for each link would make them anew in every step, over all items of all friends. A user is no friend of
+    their own, so a training pair never counts itself. With `cosine` its item would still make the user like the friends
+    who took it: in training pi is that of a user without this one item.
+
+    Attributes:
+      influence: Logits of the softmax: uniform for 0, so that the sum is the share of friends who took the item, or
+        cosine for sharpness times the cosine of the two users' training items.
+      sharpness: Factor of the cosine in the logits, 0..100.
+      symmetric: Whether links count in both directions.
+      start_influence: Initial value of c.
     """
 
     traits: ClassVar[Traits] = Traits(needs=("links",))

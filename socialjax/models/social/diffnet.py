@@ -196,21 +196,27 @@ class DiffNetState(Factors):
 class DiffNet(FactorModel):
     """u_a = sum of the chosen layers of h_a + mean of v_i over R_a; s = <u_a, v_i> (+ b_i).
 
-    depth: K, steps of diffusion; 0 leaves a form of SVD++. variant: `paper` or `released`, see above. layers: which
-    H0..HK enter u_a: `last` (the paper), `all_but_0` (the released code) or `all`; depth 0 keeps H0. pooling: of the
-    friends, `mean` or `max`. activation: g, sigma and s of Eq. 1, 2 and 4, in `paper` only. symmetric: links count in
-    both directions, as in the authors' loader. use_features: take features where the data has them.
-    feature_scale: deviation to which all numbers of a feature table are brought, and in `released` those that are added
-    to the free embeddings too, which therefore neither grow nor shrink; the authors' 0.2 drowns free embeddings that L2
-    keeps small. feature_l2: lambda on the squared norm of the weights of the feature layers: the shared one in
-    `released`, the fusion layers in `paper`. layer_l2: the same of the W^k of Eq. 4, `paper` only. exclude_target:
-    leave the training item out of the history that scores it (the authors keep it in). cold_bias: not in either form:
-    where there are item features, items without training pairs are evaluated by these alone, with q_i = 0 and
-    b_i = cold_bias; None keeps their q_i and b_i, which training knows as negatives only, so that it hides them from
-    everybody. To be chosen on validation.
-
     Training and evaluation differ with exclude_target, since evaluation always pools the whole history, and with
     cold_bias, which training does not know.
+
+    Attributes:
+      depth: K, steps of diffusion over the social graph, 0..8; 0 leaves a form of SVD++.
+      variant: paper (Eq. 1-6) or released (the authors' code), see `docs/diffnet.md`.
+      layers: Which of H0..HK enter u_a: last (the paper), all_but_0 (the released code) or all; depth 0 keeps H0.
+      pooling: Aggregation of the friends, mean or max.
+      activation: g, sigma and s of Eq. 1, 2 and 4, in the variant paper only.
+      symmetric: Whether links count in both directions, as in the authors' loader.
+      use_features: Whether user and item features are used where the data has them.
+      feature_scale: Standard deviation, above 0, to which all numbers of a feature table are brought, and in released
+        those that are added to the free embeddings too, which therefore neither grow nor shrink. The authors' 0.2
+        drowns free embeddings that L2 keeps small.
+      feature_l2: Lambda on the squared norm of the weights of the feature layers: the shared one in released, the
+        fusion layers in paper.
+      layer_l2: Lambda on the squared norm of the weights W^k of Eq. 4, in the variant paper only.
+      exclude_target: Whether the training item is left out of the history that scores it; the authors keep it in.
+      cold_bias: Not in either variant: where there are item features, items without training pairs are evaluated by
+        these alone, with q_i = 0 and this item bias. None keeps their q_i and b_i, which training knows as negatives
+        only, so that it hides them from everybody. To be chosen on validation.
     """
 
     traits: ClassVar[Traits] = Traits(needs=("links",), uses=("user_features", "item_features"))

@@ -248,14 +248,20 @@ class Gate(nn.Module):
 class DiffNetPP(FactorModel):
     """s = <[u^0 .. u^K], [v^0 .. v^K]> (+ b_i), or the `released` form of it: see the table above.
 
-    variant: `paper` or `released`, see above. depth: K; 0 leaves the start, without features matrix factorisation.
-    attention_dim: hidden width of the MLPs, `paper` only, as is activation, of the MLPs and the start. symmetric: links
-    count in both directions. use_features: take features where the data has them. feature_scale: deviation to which all
-    numbers of a feature table are brought, and in `released` those that are added too. feature_l2: lambda on the
-    squared norm of the weights of the feature layers, shared or fusion. layer_l2: the same of all other layers: the
-    MLPs of `paper`, the dense layers of `released`; the numbers of the edges, z_e, are not among them.
-
     A training item is in the user's own neighbourhood, in training as in evaluation, as the authors have it.
+
+    Attributes:
+      depth: K, the number of layers, 0..8; 0 leaves u^0 and v^0, without features matrix factorisation.
+      variant: paper or released (the authors' code); the module's docstring has the differences.
+      attention_dim: Hidden width of the attention MLPs, at least 1; in the variant paper only.
+      activation: Of the MLPs and of the fusion layers, in the variant paper only.
+      symmetric: Whether links count in both directions.
+      use_features: Whether user and item features are used where the data has them.
+      feature_scale: Standard deviation, above 0, to which all numbers of a feature table are brought, and in released
+        those that are added to the free embeddings too.
+      feature_l2: Lambda on the squared norm of the weights of the feature layers, shared (released) or fusion (paper).
+      layer_l2: Lambda on the squared norm of the weights of all other layers: the MLPs of paper, the dense layers of
+        released. The free numbers of the edges, z_e, are not among them.
     """
 
     traits: ClassVar[Traits] = Traits(needs=("links",), uses=("user_features", "item_features"))

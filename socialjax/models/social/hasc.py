@@ -135,19 +135,31 @@ class HASCState(Factors):
 
 @dataclasses.dataclass(frozen=True)
 class HASC(FactorModel):
-    """s = <w_i, p_a + gamma_1 x~_a + gamma_2 q~_a + gamma_3 q_owner(i)> + b_i (section 3), gamma = gamma(a, owner(i)).
+    """s = <w_i, p_a + gamma_1 x~_a + gamma_2 q~_a + gamma_3 q_owner(i)> + b_i, gamma = gamma(a, owner(i)).
 
-    x~_a is the alpha-weighted sum of x_j over a's uploads, q~_a the beta-weighted sum of q_b over those a follows.
-    aspects: which of Uploads, Social and Creator (owner) there are; `none` is BPR. bottom, top: uniform weights, the
-    maximum (of each number over the elements; of the aspects the one of the largest score, straight-through), or
-    attention. An aspect without elements is left out of the top softmax; without any, p_a stands alone.
-    hidden: H. activation: of the hidden layer. visual_inputs, social_inputs: what attention is told beside ids: image
-    features and each user's profile (given, or the mean over their training items); places in the follow graph (given,
-    or spectral). Features that the data do not have are absent. per_aspect_head: an output vector of its own for each
-    aspect. normalise_aspects: x~, q~ and q at length 1, so that gamma alone says how much an aspect counts.
-    content_map: one linear map of image features is added to w_i and x_i.
-    owner_history: not of the paper; adds past_weight * ln(1 + how many of a's training items are of owner(i)), the
-    target left out in training. dropout acts on p_a.
+    x~_a is the alpha-weighted sum of x_j over a's uploads, q~_a the beta-weighted sum of q_b over those a follows;
+    alpha, beta and gamma are attention weights (docs/hasc.md has the equations).
+
+    Attributes:
+      dim: Embedding size D, at least 1; 15 in the released script.
+      hidden: H, hidden width of the attention networks, at least 1.
+      aspects: Which aspects the score has, of Uploads, Social and Creator (owner); none is BPR.
+      bottom: Pooling of a user's uploads and followees: avg, uniform weights; max, the largest of each number; or att,
+        attention.
+      top: Pooling of the aspects: avg, uniform weights; max, the aspect with the largest score, straight-through; or
+        att, attention. An aspect without elements is left out of the softmax; without any, p_a stands alone.
+      activation: Of the hidden layer of the attention networks.
+      visual_inputs: Whether attention reads image features and each user's profile (given, or the mean over their
+        training items) beside the ids; absent where the data has none.
+      social_inputs: Whether attention reads each user's social features (given, or spectral ones of the follow graph)
+        beside the ids.
+      per_aspect_head: Whether each aspect has an output vector of its own in the top attention.
+      normalise_aspects: Whether x~, q~ and q have length 1, so that gamma alone says how much an aspect counts.
+      content_map: Whether one linear map of image features is added to w_i and x_i; needs item features.
+      owner_history: Not in the paper: whether the score has past_weight * ln(1 + how many of a's training items are of
+        owner(i)), the target left out in training.
+      l2: Lambda on the squared norms of p, q, w, b and x in a batch's rows. Networks and maps are not regularised.
+      dropout: Share of the numbers of p_a set to zero in training, in [0, 1).
     """
 
     traits: ClassVar[Traits] = Traits(

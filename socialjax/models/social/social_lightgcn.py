@@ -49,12 +49,15 @@ class SocialLightGCNState(Factors):
 class SocialLightGCN(FactorModel):
     """u^{k+1} = A v^k + social_weight * mean of u^k over friends; v^{k+1} = A' u^k; vectors are means over layers 0..K.
 
-    depth: K. social_weight: of what friends say, against what the user's items say; 0 is LightGCN. symmetric: links
-    count in both directions. node_dropout: share of users and items that say nothing in a training step.
-
-    contrast: weight of the contrastive term of each row, its user's and its item's, 0 for none; each against
-    `contrast_negatives` others drawn uniformly, with noise of length `contrast_noise`; similarities are cosines divided
-    by `contrast_temperature`.
+    Attributes:
+      depth: K, the number of layers, 0..8.
+      social_weight: Weight of the friends' mean against the messages of the user's items; 0 is LightGCN.
+      symmetric: Whether links count in both directions.
+      node_dropout: Share of users and items whose messages are dropped in one layer of a training step, in [0, 1).
+      contrast: Weight of the contrastive term of each row, its user's and its item's; 0 for none.
+      contrast_noise: Length of the noise that makes the two views of a vector (SimGCL, Eq. 3).
+      contrast_temperature: Divides the cosines of the contrastive term, above 0.
+      contrast_negatives: Other nodes, drawn uniformly, that each is contrasted with; at least 1.
     """
 
     traits: ClassVar[Traits] = Traits(needs=("links",))

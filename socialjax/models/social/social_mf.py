@@ -39,10 +39,13 @@ class SocialMF(FactorModel):
 
     T is the row-normalised graph; users without links have no such term. Its gradient reaches the friends too, which
     the sequential updates of published code leave out.
-    social_weight: lambda_T. symmetric: links count in both directions; False keeps the file's: a trusts whom a follows.
-    per: whose terms a batch holds. `user` draws one user for each row, all alike, so that, as in the paper's sum over
-    users, one who took many items counts once and one who took none is still pulled to their friends; the mean over
-    rows is the mean over users. `pair` takes the row's own user, who then counts once for each training pair.
+
+    Attributes:
+      social_weight: lambda_T, weight of the social term, at least 0.
+      symmetric: Whether links count in both directions; False keeps the file's: a trusts whom a follows.
+      per: Whose social terms a batch holds. user draws one user for each row, uniformly, so that, as in the paper's sum
+        over users, one who took many items counts once and one who took none is still pulled to their friends; the mean
+        over rows is the mean over users. pair takes the row's own user, who then counts once for each training pair.
     """
 
     traits: ClassVar[Traits] = Traits(needs=("links",))

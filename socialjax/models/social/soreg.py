@@ -24,10 +24,15 @@ class SoReg(SocialMF):
         individual: sum over friends b of sim(a, b) |p_a - p_b|^2      (usually the stronger)
         average:    |p_a - sum of sim(a, b) p_b / sum of sim(a, b)|^2
 
-    similarity: `cosine` of the training items, made (cosine + constant) / (1 + constant), which stays in [0, 1];
-    constant 1 is (similarity + link) / 2 of published code, 0 drops links between users with no item in common.
-    `one` is 1 for every link; averaged, that is SocialMF. Other fields: see `SocialMF`; with `symmetric` the sum of
-    the individual term over all users counts every link twice.
+    Attributes:
+      variant: individual or average social regularisation, as above (Eq. 11 and 9 of the paper).
+      similarity: sim(a, b): cosine of the training items, made (cosine + constant) / (1 + constant), which stays in [0,
+        1]; or one for every link, which averaged is SocialMF.
+      constant: Added to the cosine, at least 0. 1 is (similarity + link) / 2 of published code, 0 drops links between
+        users with no item in common.
+      social_weight: Weight of the social regularisation, at least 0.
+      symmetric: Whether links count in both directions; the individual term summed over all users then counts every
+        link twice. False keeps the file's: a's friends are whom a follows.
     """
 
     search_space: ClassVar = {"social_weight": LogUniform(0.01, 1.0)}

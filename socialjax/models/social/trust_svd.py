@@ -51,15 +51,19 @@ class TrustSVD(FactorModel):
 
     S_a are the users whom a follows. In the loss, trust is rebuilt from p and w: each row draws one of all links, a to
     b, and one user c whom a does not follow, and adds 0.5 * trust_weight * ((<w_b, p_a> - 1)^2 + <w_c, p_a>^2). Without
-    non-links the term, in which every observed trust is 1, could be met by long vectors. All links are drawn alike, so
+    non-links the term, in which every observed trust is 1, could be met by long vectors. Links are drawn uniformly, so
     that, as in the paper, each counts once and users without training pairs learn from theirs; the mean over rows is
     the mean over links where the paper has the sum. Without links there is no such term.
 
-    trust_weight: lambda_t. weighted_l2: the paper's L2, where a vector used n times weighs n^-1/2 (|R_a| and, times
-    0.5 * lambda_t, |S_a| for p_a; |R_i| for q_i, b_i, y_i; |S_b^+| for w_b) and l2 is half its lambda; False is plain
-    L2. Either acts on the rows of the batch and their links, so that p_a is met by its items in the first part and by
-    its links in the second. symmetric: links count in both directions.
-    exclude_target: leave the training item out of the history that scores it; evaluation pools the whole history.
+    Attributes:
+      trust_weight: lambda_t, weight of the reconstruction of trust, at least 0.
+      weighted_l2: Whether L2 is the paper's, where a vector used n times weighs n^-1/2 (|R_a| and, times 0.5 *
+        lambda_t, |S_a| for p_a; |R_i| for q_i, b_i, y_i; |S_b^+| for w_b) and l2 is half its lambda; False is plain L2.
+        Either acts on the rows of the batch and their links, so that p_a has its items in the first part and its links
+        in the second.
+      symmetric: Whether links count in both directions.
+      exclude_target: Whether the training item is left out of the history that scores it. Evaluation pools the whole
+        history.
     """
 
     traits: ClassVar[Traits] = Traits(needs=("links",))

@@ -146,15 +146,17 @@ class ACF(FactorModel):
         beta_alm = softmax over the components m of l of   w2 . relu(W2u u_a + W2x x_lm + b2)
         alpha_al = softmax over the items l in R_a of      w1 . relu(W1u u_a + W1v v_l + W1p p_l + W1x xbar_al + b1)
 
-    with xbar_al = sum over m of beta_alm x_lm. Features act on the attention alone, never on the score; without them
-    there is no W1x. The components of an item are its frames where the data have frames; else its row of features is
-    the only one, so that beta is 1; `with_components` gives it others.
-    Biases of the outputs would fall out of both softmaxes.
+    with xbar_al = sum over m of beta_alm x_lm (Eq. 5-11). Features act on the attention alone, never on the score;
+    without them there is no W1x. The components of an item are its frames where the data has frames; else its row of
+    features is the only one, so that beta is 1; `with_components` gives it others. Biases of the outputs would fall out
+    of both softmaxes.
 
-    attention_dim: hidden width H of both; published code has 64, and a step costs about as many numbers for every edge.
-    history_cap: R_a is at most that many of a user's training items, drawn once by a hash of user and item; 0 takes
-    all. exclude_target: leave the training item out of the history that scores it, with alpha made anew of the rest;
-    otherwise the model learns to attend to the answer. Evaluation attends to the whole history.
+    Attributes:
+      attention_dim: H, hidden width of both networks, at least 1; 64 in the published code, where a step costs about as
+        many numbers for every edge.
+      history_cap: Most items in R_a, drawn once by a hash of user and item; 0 takes all training items.
+      exclude_target: Whether the training item is left out of the history that scores it, with alpha renormalised over
+        the rest; otherwise the model learns to attend to the answer. Evaluation attends to the whole history.
     """
 
     traits: ClassVar[Traits] = Traits(uses=("item_features", "frames"))

@@ -77,20 +77,31 @@ class CDL(FactorModel, RanksFrames):
         pairs + lambda_v / 2 sum_i |v_i - enc(f_i)|^2 + lambda_n / 2 sum_i |dec(enc(f~_i)) - f_i|^2
               + lambda_w / 2 |W|^2
 
-    with W the weights of an autoencoder of layers [F, H, D, H, F], D = `dim` and H = `hidden`, and f~_i the image f_i
-    with a share `corruption` of its numbers set to 0; activation: of both hidden layers. f_i are the item's features,
-    or without them the mean of its frames, each number scaled to 0..1. An item without an image has 0 in place of
-    enc(f_i) and nothing to reconstruct. Each row of a batch draws one of all items for its share of both sums. Frame k
-    is ranked by <u_a, enc(f_k)>.
+    with W the weights of an autoencoder of layers [F, H, D, H, F] and f~_i the corrupted image f_i. f_i are the item's
+    features, or without them the mean of its frames, each number scaled to 0..1. An item without an image has 0 in
+    place of enc(f_i) and nothing to reconstruct. Each row of a batch draws one of all items for its share of both sums.
+    Frame k is ranked by <u_a, enc(f_k)>.
 
-    fit: what stands for pairs. `pointwise`, as published: sum over all users and items of C / 2 (R_ai - s_ai)^2, C = 1
-    for training pairs and `unseen` for all others (b); every cell is counted, nothing is sampled, and `objective` and
-    `negatives` do not matter. (Cornac's code writes the square without the half.) `pair`: the objective of
-    `FactorModel` on sampled negatives, for comparison with models that are trained so. l2 acts on u_a and b_i of the
-    batch's rows, as in all models, in place of lambda_u / 2 |U|^2; on v_i there is lambda_v alone.
-
-    lambda_n means what it means for the 8,000 words of published grids: it is multiplied by 8000 / F. cold: what items
-    without training pairs are in evaluation, `learned` as all others, or `features`: v_i = enc(f_i), b_i = 0.
+    Attributes:
+      dim: Embedding size D, and the width of the autoencoder's code; at least 1.
+      fit: The term `pairs`: pointwise, as published, the sum over all users and items of C / 2 (R_ai - s_ai)^2, in
+        which every cell is counted and nothing is sampled (Cornac's code writes the square without the half); or pair,
+        the objective on sampled negatives, for comparison with models that are trained so.
+      objective: Loss of a positive against its sampled negatives, bpr, softmax, bce or squared, with fit pair only.
+      negatives: Items sampled for each training pair, at least 1; with fit pointwise they do not matter.
+      temperature: Divides the scores in the softmax objective, with fit pair only.
+      unseen: b, confidence C of all pairs that are no training pairs, whose C is 1; with fit pointwise only.
+      hidden: H, hidden width of the autoencoder, at least 1.
+      activation: Of both hidden layers.
+      corruption: Share of an image's numbers set to 0 before it is encoded and reconstructed, in [0, 1).
+      lambda_v: Weight of |v_i - enc(f_i)|^2, at least 0.
+      lambda_n: Weight of the reconstruction, at least 0. It means what it means for the 8,000 words of published grids:
+        it is multiplied by 8000 / F.
+      lambda_w: Weight of the squared norm of the autoencoder's weights, at least 0.
+      cold: Items without training pairs in evaluation: learned, like all others, or features, v_i = enc(f_i) and b_i =
+        0.
+      l2: Lambda on the squared norms of u_a and b_i in the batch's rows, a mean over them, in place of lambda_u / 2
+        |U|^2; on v_i there is lambda_v alone.
     """
 
     traits: ClassVar[Traits] = Traits(needs=("item_features",), uses=("frames",))

@@ -40,8 +40,13 @@ class DeepStyle(FactorModel):
     where the group is not known nothing is subtracted.
 
     Published code has a category vector for each item, of which and v_i only the difference is known; here it is one
-    for each group. item_bias adds b_i. cold: what v_i and b_i of items without training pairs are, `learned` as all
-    others, or 0 (`features`). l2 is on u, v and b, feature_l2 on E and c, once in the mean of a batch.
+    for each group.
+
+    Attributes:
+      cold: v_i and b_i of items without training pairs: learned, like all others, or features, 0.
+      l2: Lambda on the squared norms of u, v and b in a batch's rows.
+      feature_l2: Lambda on the squared norms of E and c, at least 0, counted once in the mean of a batch.
+      item_bias: Whether the score has a bias b_i for each item; the published model has none.
     """
 
     traits: ClassVar[Traits] = Traits(needs=("item_features", "item_groups"))

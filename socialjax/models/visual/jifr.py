@@ -117,19 +117,29 @@ class JIFR(RanksFrames, FactorModel):
         alpha_a(k|i) = softmax over the frames of i of t l_ak
         s = b_i + <u_a, v_i> + sum over k of alpha_a(k|i) l_ak
 
-    Nothing of frames but their features is read in training. An item without frames is scored as by BPR.
+    Nothing of frames but their features is read in training. An item without frames is scored as by BPR. docs/jifr.md
+    says how the equations were read from the paper.
 
-    pool: `att` as above; `mean`, all frames of an item alike, is JIFR_NA; `max`, the best frame alone. attn: what the
-    softmax is taken of, `self` t l_ak or `mlp`, t times a perceptron of w_a, u_a, y_k, v_i. attention_dim, gate_dim:
-    hidden width of it and of g. sharpness: t at the start; learned through its logarithm, within 0.1..20. fusion: `add`
-    as above, or `gate`, b_i + g <u_a, v_i> + (1 - g) h_ai with h the sum over frames and g a perceptron of u_a, w_a,
-    v_i and the pooled y. item_visual_residual: the pooled y of an item with frames has a free eps_i added. frame_bias:
-    l_ak + <B, f_k>. space: `collaborative` leaves h away and is BPR, `visual` leaves <u_a, v_i> away.
-
-    dim, visual_dim: of u and w. reduce_to: features that are wider become so many leading directions, once. k_max: a
-    training pair sees at most so many frames of an item, drawn anew each time; `truncated` says what that leaves out,
-    and evaluation sees all. l2 is on u, v and b, visual_l2 on w and eps, feature_l2 on E, B and the perceptrons, once
-    in the mean of a batch.
+    Attributes:
+      dim: Width of u and v, at least 1.
+      visual_dim: Width of w and y, at least 1.
+      pool: Aggregation of the frames of an item: att as above; mean, all alike, is JIFR_NA; max, the best frame alone.
+      attn: Logits of the attention: self, t l_ak, or mlp, t times a perceptron of w_a, u_a, y_k, v_i.
+      attention_dim: Hidden width of the attention's perceptron, at least 1; with attn mlp only.
+      fusion: add as above; or gate, b_i + g <u_a, v_i> + (1 - g) h_ai with h the sum over frames and g a perceptron of
+        u_a, w_a, v_i and the pooled y.
+      gate_dim: Hidden width of the gate's perceptron, at least 1; with fusion gate only.
+      item_visual_residual: Whether a free eps_i is added to the pooled y of an item with frames.
+      frame_bias: Whether l_ak has <B, f_k> as well.
+      space: both; collaborative leaves the frames out and is BPR; visual leaves <u_a, v_i> out.
+      k_max: Most frames of an item that a training pair reads, drawn anew each time, at least 1; `truncated` says what
+        share that leaves out, and evaluation reads all.
+      reduce_to: Features that are wider are projected to so many leading principal directions, once; at least 1.
+      sharpness: Initial t, learned through its logarithm, within 0.1..20.
+      l2: Lambda on the squared norms of u, v and b in a batch's rows.
+      visual_l2: Lambda on the squared norms of w and eps in a batch's rows, at least 0.
+      feature_l2: Lambda on E, B and the perceptrons, at least 0, counted once in the mean of a batch.
+      dropout: Share of the numbers of u_a set to zero in training, in [0, 1); 0 with fusion gate.
     """
 
     traits: ClassVar[Traits] = Traits(needs=("frames",))

@@ -26,11 +26,16 @@ class JRLSide:
 @dataclasses.dataclass(frozen=True)
 class JRL(FactorModel):
     """s = <p_a, x_i> with x_i = [q_i ; ELU(E^T g_i)], and in the loss rebuild * |g_i - R^T x_i|^2 of the row's item,
-    which keeps the image in what the item is. The form of both is a reading.
+    which keeps the image in what the item is. The form of both is a reading of the paper.
 
-    dim: of q; visual_dim: of the image's half; p has both. item_bias adds b_i. cold: what q_i and b_i of items without
-    training pairs are, `learned` as all others, or 0 (`features`). l2 is on p, q and b, feature_l2 on E and R, once in
-    the mean of a batch.
+    Attributes:
+      dim: Width of q_i, the free half of an item's vector; at least 1.
+      visual_dim: Width of the image's half, at least 1; p_a has both.
+      rebuild: Weight of the reconstruction of the image, at least 0.
+      cold: q_i and b_i of items without training pairs: learned, like all others, or features, 0.
+      l2: Lambda on the squared norms of p, q and b in a batch's rows.
+      feature_l2: Lambda on the squared norms of E and R, at least 0, counted once in the mean of a batch.
+      item_bias: Whether the score has a bias b_i for each item; the published model has none.
     """
 
     traits: ClassVar[Traits] = Traits(needs=("item_features",))

@@ -94,16 +94,24 @@ class SAERS(FactorModel):
         s = b_i + p_u . (W_g g_i) + t_u . sum over k of a_uik h_ik
 
     An item has no free vector, so that one nobody took yet lacks nothing; without a valid attribute it has no semantic
-    term. g_i are the item's features; without any there is no global term.
+    term. g_i are the item's features; without any there is no global term. docs/saers.md has the equations.
 
-    attention: `additive` as above, `dot` t_u . h_ik, `user` w_k . t_u whatever the item looks like, `uniform` all valid
-    attributes alike. attention_dim: of w, 0 takes dim. attention_scale: deviation of W_u, W_a and w (w_k) at the start;
-    small ones stay uniform for long, which `attention_entropy` in the log shows. space: `global` and `semantic` leave
-    the other term away. regions: vectors of regions, or the class of each attribute alone. projection: one W_f for all
-    attributes, `shared`, or each its `own`. free_items: gamma_u . q_i as well. cold: what b_i and q_i of items without
-    training pairs are, 0 (`features`), or `learned` as all others, from being drawn as negatives.
-
-    l2 is on p, t, gamma, q and b_i; feature_l2 on W_g, W_f and the attention, once in the mean of a batch.
+    Attributes:
+      dim: Embedding size D of p, t, q and the semantic space, at least 1.
+      attention: additive as above; dot, t_u . h_ik; user, w_k . t_u whatever the item looks like; uniform, all valid
+        attributes alike.
+      attention_dim: Width of w in additive attention; 0 takes dim.
+      attention_scale: Initial standard deviation of W_u, W_a and w (w_k), at least 0. Small ones stay uniform for long,
+        which `attention_entropy` in the log shows.
+      space: both; global or semantic leave the other term out.
+      regions: Whether attributes are the vectors of their regions, or the class of each attribute alone.
+      projection: One W_f for all attributes, shared, or one for each, own.
+      free_items: Whether the score has gamma_u . q_i with a free vector of the item.
+      cold: b_i and q_i of items without training pairs: features, 0, or learned, like all others, from being drawn as
+        negatives.
+      l2: Lambda on the squared norms of p, t, gamma, q and b_i in a batch's rows.
+      feature_l2: Lambda on W_g, W_f and the attention, at least 0, counted once in the mean of a batch.
+      dropout: Share of the numbers of p, t and gamma set to zero in training, in [0, 1).
     """
 
     traits: ClassVar[Traits] = Traits(needs=("attributes",), uses=("item_features",))

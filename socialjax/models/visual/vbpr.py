@@ -46,19 +46,24 @@ class VBPR(FactorModel, RanksFrames):
     """s = <gamma_a, gamma_i> + <theta_a, E^T f_i> + beta_i + <beta', f_i>; f_i are the item's features, or without them
     the mean of its frames. Frame k is ranked by <theta_a, E^T f_k> + <beta', f_k>.
 
-    Features are divided by one number, so that their mean length is 1. Without features it is BPR. columns: take the
-    first so many of a row's numbers alone, where images are followed by something else; 0 takes all. dim: of gamma;
-    visual_dim: of theta. visual_bias: beta'. cold: what items without training pairs are, `learned` as all others,
-    from being drawn as negatives, which says no more than that nobody took them yet, or `features`: gamma_i = beta_i =
-    0, the look alone.
+    Features are divided by one number, so that their mean length is 1. Without features it is BPR.
 
-    l2 acts on gamma and theta, half of published code's lambda_w. bias_l2, half its lambda_b, on beta_i and, a tenth as
-    much, on beta_j of negatives; feature_l2, half its lambda_e, on E and beta', which belong to no row: it counts once
-    in the mean of a batch, whatever its size.
-
-    user_balance: training rows weigh |R_a|^-user_balance. 0: every pair counts alike. 1: every user does, as in BPR's
-    and VBPR's first code, which draws a user and then an item; where a few users took most of all that was taken, the
-    others would go unheard.
+    Attributes:
+      dim: Width of gamma, at least 1.
+      visual_dim: Width of theta, at least 1.
+      columns: How many of a row's numbers are used, from the first, where images are followed by something else; 0
+        takes all.
+      visual_bias: Whether the score has <beta', f_i>.
+      cold: Items without training pairs: learned, like all others, from being drawn as negatives, which says no more
+        than that nobody took them yet; or features, gamma_i = beta_i = 0, the image alone.
+      l2: Lambda on the squared norms of gamma and theta in a batch's rows; half of published code's lambda_w.
+      bias_l2: Lambda on beta_i and, a tenth as much, on beta_j of negatives, at least 0; half of published code's
+        lambda_b.
+      feature_l2: Lambda on E and beta', at least 0, counted once in the mean of a batch, whatever its size; half of
+        published code's lambda_e.
+      user_balance: Training rows weigh |R_a|^-user_balance. 0: every pair counts alike. 1: every user does, as in BPR's
+        and VBPR's first code, which draws a user and then an item; where a few users made most of the pairs, the others
+        would hardly count.
     """
 
     traits: ClassVar[Traits] = Traits(uses=("item_features", "frames"))

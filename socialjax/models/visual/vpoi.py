@@ -44,13 +44,16 @@ class VPOI(FactorModel):
         - user_weight * log p(k | a) for images that a posted,  p(k | a) ~ exp <u_a, G_u^T f_k>
         - item_weight * log p(k | i) for the images of i,       p(k | i) ~ exp <v_i, G_v^T f_k>
 
-    each a share of the sum over all images. The images of an item are its frames where the data have frames, else its
+    each a share of the sum over all images. The images of an item are its frames where the data has frames, else its
     one row of features. Who posted an image is the item's owner; images whose owner is unknown have no first term, and
-    without owners there is none. A row of features that is all 0 is no image: an item without one hears nothing of
-    images. Each row of a batch draws one of all images for either term, and `random_images`
-    others in place of all: the mean over rows is the mean over images where the paper has the sum. user_weight,
-    item_weight: eta_u, eta_v; both 0 is BPR. feature_l2: on the squared norms of G_u and G_v, once in the mean of a
-    batch.
+    without owners there is none. A row of features that is all 0 is no image. Each row of a batch draws one of all
+    images for either term: the mean over rows is the mean over images where the paper has the sum.
+
+    Attributes:
+      user_weight: eta_u, weight of the images that users posted, at least 0; with item_weight 0 as well it is BPR.
+      item_weight: eta_v, weight of the images of items, at least 0.
+      random_images: Images drawn against each, in place of all others in the softmax; at least 1.
+      feature_l2: Lambda on the squared norms of G_u and G_v, at least 0, counted once in the mean of a batch.
     """
 
     traits: ClassVar[Traits] = Traits(needs=("item_features",), uses=("owners", "frames"))

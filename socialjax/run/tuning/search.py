@@ -15,37 +15,42 @@ M = TypeVar("M")
 
 @dataclasses.dataclass(frozen=True)
 class Search(Generic[M]):
-    """How a model is tuned on a data set."""
+    """How a model is tuned on a data set.
+
+    Attributes:
+      model: What is not searched; `socialjax/run/tuning/space.py` and the model's `search_space` list what is.
+      data: What is loaded and from where.
+      trials: Points of the space; more of them add to a finished search.
+      rungs: Epochs after which trials are cut. The first must reach beyond the plateau on which models rank by
+        popularity.
+      keep: One in so many trials goes on to the next rung.
+      seeds: Seeds of the training of each trial; trials are compared by the mean over them.
+      space_seed: Seed of the points: the same for all models that are to be compared.
+      protocol: Protocol of the validation.
+      evaluate_every: Epochs between validations.
+      patience: A trial ends after this many epochs without a better validation NDCG@10; 0 never.
+      plateau: Patience starts when validation beats popularity by 5 %, or after this many epochs.
+      save_seconds: Time between checkpoints.
+      jobs: Trials at a time, each in a process with its share of the cores. On a CPU only.
+      workdir: Where the search is kept; default runs/tune/MODEL/DATA. The same command goes on with what is there.
+      quiet: No progress bars.
+    """
 
     model: M
-    """What is not searched; `socialjax/run/tuning/space.py` and the model's `search_space` list what is."""
     data: DataSettings = dataclasses.field(default_factory=DataSettings)
     trials: int = 16
-    """Points of the space; more of them add to a finished search."""
     rungs: tuple[int, ...] = (40, 400)
-    """Epochs after which trials are cut. The first must reach beyond the plateau on which models rank by popularity."""
     keep: int = 4
-    """One in so many trials goes on to the next rung."""
     seeds: tuple[int, ...] = (0,)
-    """Of the training of each trial; trials are compared by the mean over them."""
     space_seed: int = 0
-    """Of the points: the same for all models that are to be compared."""
     protocol: str = "sampled1000-strict"
-    """By which validation is measured."""
     evaluate_every: int = 4
-    """Epochs between validations."""
     patience: int = 60
-    """A trial ends after this many epochs without a better validation NDCG@10; 0 never."""
     plateau: int = 60
-    """Patience starts when validation beats popularity by 5 %, or after this many epochs."""
     save_seconds: float = 30.0
-    """Time between checkpoints."""
     jobs: int = 1
-    """Trials at a time, each in a process with its share of the cores. On a CPU only."""
     workdir: Path | None = None
-    """Where the search is kept; default runs/tune/MODEL/DATA. The same command goes on with what is there."""
     quiet: bool = False
-    """No progress bars."""
 
     def __post_init__(self):
         for field, least in (("trials", 1), ("keep", 2), ("jobs", 1), ("evaluate_every", 1)):
