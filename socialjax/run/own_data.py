@@ -48,14 +48,14 @@ def folder_of(run: Path, files: dict[str, str]) -> Path | None:
 
 def keep(data: Dataset, run: Path) -> None:
     """Writes what `named` gave into the folder of the run, if it is not there."""
-    from socialjax.data.builders.sets import Folder  # TensorFlow Datasets takes a second to import
+    from socialjax.data.builders.columns import ColumnsBuilder  # TensorFlow Datasets takes a second to import
 
     folder = folder_of(run, data.provenance.files)
     if folder is None or folder.is_dir():
         return
     private = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=run))
     try:
-        os.replace(Folder(dataset=data, data_dir=private).prepare(), folder)
+        os.replace(ColumnsBuilder(dataset=data, data_dir=private).prepare(), folder)
     finally:
         shutil.rmtree(private, ignore_errors=True)
 
