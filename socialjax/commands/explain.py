@@ -3,6 +3,7 @@
     python -m socialjax explain runs/diffnet_yelp/yelp --user 17 --item 345
     python -m socialjax explain runs/diffnet_yelp/yelp --user 17 --k 3 --out why     the top items; JSON and pictures
     python -m socialjax explain runs/jifr/films --user 17 --user 4 --item 345 --out why    key frames of both users
+    python -m socialjax explain runs/hasc/photos --user 17 --out why --aspects    how much each aspect counts over users
     python -m socialjax explain runs/saers/garments --k 6 --gallery page.html    what some users look at, as a page
 
 CPU, a few seconds. Shares are exact where the model is a sum, and marked as estimates where it is not.
@@ -15,6 +16,7 @@ from typing import Annotated
 import tyro
 
 from socialjax import load
+from socialjax.explain.aspects import draw_population, population, weights_over_users
 from socialjax.explain.attribute_pages import (
     ItemPictures,
     box_pictures,
@@ -52,6 +54,8 @@ class Arguments:
     """Folder for explanation.json and one picture for each pair."""
     gallery: Path | None = None
     """File for a page of all of it in HTML: items with the regions of their attributes. For SAERS."""
+    aspects: bool = False
+    """With --out, also how much each aspect counts over users: figures and a picture. For HASC."""
     pictures: Path | None = None
     """Folder (of items also a tar archive) in which the names of pictures are files; by default that of the data.
     Frames without one are coloured patches."""
@@ -72,6 +76,8 @@ def explain(of: Arguments) -> None:
     """Prints the report and writes the files."""
     if not of.user and of.gallery is None:
         raise ValueError("say whose scores: --user ID")
+    if of.aspects and of.out is None:
+        raise ValueError("--aspects writes files: say where with --out DIR")
     if of.shown < 1:
         raise ValueError(f"--shown must be at least 1, got {of.shown}")
     run = load(of.run, of.seed, of.data_dir)
@@ -103,8 +109,19 @@ def _write(of: Arguments, run, found: list[dict], pairs, pictures: ItemPictures 
         files.append(f"user_{file_part(user)}_item_{file_part(item)}.png")
         draw(of.out / files[-1], record)
     files += _key_frames(of, run, found)
+    files += _aspects(of.out, run) if of.aspects else []
     files += box_pictures(of.out, run, found, pairs, pictures) if by_attributes else []
     return files
+
+
+def _aspects(out: Path, run) -> list[str]:
+    """Writes how much each aspect counts over users; the names of the files."""
+    gamma, labels = weights_over_users(run.model, run.state, run.side, run.data)
+    content = {"run": str(run.folder), "seed": run.seed, "data": run.data.provenance.kind, **population(gamma, labels)}
+    write_json(out / "aspects.json", content)
+    title = f"{type(run.model).__name__} on {run.data.name} ({run.data.provenance.kind})"
+    draw_population(out / "aspects.png", gamma, labels, title)
+    return ["aspects.json", "aspects.png"]
 
 
 def _key_frames(of: Arguments, run, found: list[dict]) -> list[str]:

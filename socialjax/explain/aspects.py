@@ -5,9 +5,43 @@ from pathlib import Path
 
 import numpy as np
 
+from socialjax.data.schema import Dataset
 from socialjax.drawing import BLUE, GREEN, INK, ORANGE, blank, save
+from socialjax.explain.record import label
 
+PAIRS, BLOCK = 4096, 256  # whose weights are looked at, and how many at a time
 COLOURS = (BLUE, ORANGE, GREEN)
+
+
+def weights_over_users(model, state, side, data: Dataset) -> tuple[np.ndarray, dict[str, str]]:
+    """Each user's mean weights of the aspects that a model weighs against each other.
+
+    Args:
+        model: with its state and side, one such as HASC.
+        data: its test pairs, or its training pairs where there are none, are looked at; at most 4,096, evenly spread.
+
+    Returns:
+        f64[U, A] of the users who have such pairs; and name -> label of the aspects.
+
+    Raises:
+        ValueError: the model weighs no aspects.
+    """
+    pairs = data.test if len(data.test) else data.train
+    chosen = np.linspace(0, len(pairs) - 1, min(PAIRS, len(pairs))).astype(int)
+    filled = np.concatenate([chosen, np.repeat(chosen[-1:], -len(chosen) % BLOCK)])  # blocks of one size compile once
+    found, labels = [], {}
+    for block in filled.reshape(-1, BLOCK):
+        why = model.explain(state, side, pairs.user[block], pairs.item[block])
+        rows = next((rows for rows in why.elements.values() if rows.kind.names), None)
+        if rows is None:
+            raise ValueError(f"{type(model).__name__} on '{data.name}' weighs no aspects; take HASC with attention")
+        names = [rows.kind.names[k] for k in rows.ids[rows.row(0)]]
+        labels = {name: label(name, why) for name in names}
+        found.append(rows.weight.astype(np.float64).reshape(len(block), len(names)))
+    users, number = np.unique(pairs.user[chosen], return_inverse=True)
+    total = np.zeros((len(users), len(labels)))
+    np.add.at(total, number, np.concatenate(found)[: len(chosen)])
+    return total / np.bincount(number)[:, None], labels
 
 
 def population(gamma: np.ndarray, labels: Mapping[str, str]) -> dict:
@@ -36,13 +70,13 @@ def population(gamma: np.ndarray, labels: Mapping[str, str]) -> dict:
         "aspects": [
             {
                 "name": name,
-                "label": label,
+                "label": said,
                 "mean": float(gamma[:, place].mean()),
                 "deviation": float(gamma[:, place].std()),
                 "quartiles": [float(q) for q in np.quantile(gamma[:, place], (0.25, 0.5, 0.75))],
                 "largest": float(largest[place]),
             }
-            for place, (name, label) in enumerate(labels.items())
+            for place, (name, said) in enumerate(labels.items())
         ],
     }
 

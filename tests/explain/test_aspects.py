@@ -1,5 +1,6 @@
 """The weights of HASC's aspects: in records, text and picture, and over all users."""
 
+import dataclasses
 import functools
 
 import jax
@@ -9,6 +10,7 @@ import pytest
 from socialjax.explain import aspects as population
 from socialjax.explain import picture, text
 from socialjax.explain.record import records
+from socialjax.models.cf.reference import Popular
 from socialjax.models.social.hasc import ASPECTS, HASC, KINDS
 from socialjax.worlds.aspects import aspects
 
@@ -16,13 +18,20 @@ LABELS = {name: KINDS[name].label for name in ASPECTS}
 
 
 @functools.cache
-def told():
-    """Records of two pairs on a small world; parameters are as drawn, times twenty."""
+def grown():
+    """(model, state, side, data) of a small world; parameters are as drawn, times twenty."""
     data = aspects(num_users=120, num_topics=4, history=3, width=8).data
     model = HASC(dim=4, owner_history=True)
     side = model.prepare(data)
     params = jax.tree.map(lambda leaf: 20 * leaf, jax.jit(model.init)(jax.random.key(0), side))
-    return data, records(model.explain(jax.jit(model.encode)(params, side), side, [3, 7], [10, 20]), data)
+    return model, jax.jit(model.encode)(params, side), side, data
+
+
+@functools.cache
+def told():
+    """Records of two pairs."""
+    model, state, side, data = grown()
+    return data, records(model.explain(state, side, [3, 7], [10, 20]), data)
 
 
 def test_a_record_names_uploads_followees_the_owner_and_the_weight_of_each_aspect():
@@ -84,3 +93,26 @@ def test_the_picture_over_users_is_drawn_whole_or_not_at_all(tmp_path):
 def test_weights_of_another_shape_or_not_finite_are_refused(gamma):
     with pytest.raises(ValueError, match="wanted finite weights of upload, social, owner"):
         population.population(gamma, LABELS)
+
+
+@pytest.mark.parametrize("part", ["test", "train"])
+def test_weights_over_users_are_the_means_of_their_test_pairs_or_else_of_their_training_pairs(part):
+    model, state, side, data = grown()
+    if part == "train":
+        data = dataclasses.replace(data, test=data.test.take(np.zeros(len(data.test), bool)))
+    gamma, labels = population.weights_over_users(model, state, side, data)
+    assert labels == LABELS
+    pairs = data.parts()[part]
+    weights = model.explain(state, side, pairs.user, pairs.item).elements["aspects"].weight.reshape(-1, 3)
+    assert len(pairs) % population.BLOCK
+    expected = [weights[pairs.user == user].mean(axis=0) for user in np.unique(pairs.user)]
+    np.testing.assert_allclose(gamma, expected, atol=1e-4)
+    np.testing.assert_allclose(gamma.sum(axis=1), 1, rtol=1e-5)
+
+
+def test_a_model_that_weighs_no_aspects_is_refused():
+    *_, data = grown()
+    model = Popular()
+    side = model.prepare(data)
+    with pytest.raises(ValueError, match=r"Popular on .* weighs no aspects"):
+        population.weights_over_users(model, model.encode(None, side), side, data)
