@@ -21,16 +21,15 @@ from socialjax.data.schema import Dataset, Links, Provenance, interactions
 from socialjax.data.sets.published import Published, RemoteFile, counts_of, github, names
 from socialjax.data.standin_shapes import Shape
 
-PARTS = {"train": "mymodel_train.npy", "validation": "mymodel_val.npy", "test": "mymodel_test.npy"}
-OWNERS, UPLOADS, FOLLOWS = "ups_user.npy", "user_ups.npy", "user_follow.npy"
-FILES = (
-    RemoteFile("mymodel_train.npy", blob="ffbd06dc1b06888d9d68b9dba773cf5981bcd16b"),
-    RemoteFile("mymodel_val.npy", blob="d0b43ff79223560e8d3a4b7ad277bb2465dad17e"),
-    RemoteFile("mymodel_test.npy", blob="f1b5f0952d87e29937b02f8c0068a98b9f083c3f"),
-    RemoteFile("ups_user.npy", blob="28ba671b294eecda3eb1b561d3285d877fac703a"),
-    RemoteFile("user_ups.npy", blob="fcf9b75f938b215326f718675fd737d7564e5611"),
-    RemoteFile("user_follow.npy", blob="a172c97908d94d396128afcdad7b4ad17f848b33"),
-)
+PARTS = {
+    "train": RemoteFile("mymodel_train.npy", blob="ffbd06dc1b06888d9d68b9dba773cf5981bcd16b"),
+    "validation": RemoteFile("mymodel_val.npy", blob="d0b43ff79223560e8d3a4b7ad277bb2465dad17e"),
+    "test": RemoteFile("mymodel_test.npy", blob="f1b5f0952d87e29937b02f8c0068a98b9f083c3f"),
+}
+OWNERS = RemoteFile("ups_user.npy", blob="28ba671b294eecda3eb1b561d3285d877fac703a")
+UPLOADS = RemoteFile("user_ups.npy", blob="fcf9b75f938b215326f718675fd737d7564e5611")
+FOLLOWS = RemoteFile("user_follow.npy", blob="a172c97908d94d396128afcdad7b4ad17f848b33")
+FILES = (*PARTS.values(), OWNERS, UPLOADS, FOLLOWS)
 # 184,991 follows stand in the file, one of them twice.
 FACTS: dict[str, object] = {
     "users": 4_418,
@@ -110,7 +109,7 @@ def read_files(folder: Path) -> Dataset:
     Raises DataError for an image without an owner, an owner or a followee that is no user, uploads that contradict
     the owners, and whatever `raw.pickled` refuses.
     """
-    files = dict(zip(names(FILES), map(read_bytes, require(folder, names(FILES)))))
+    files = dict(zip(FILES, map(read_bytes, require(folder, names(FILES)))))
     with memory_named(folder):
         followees = _lists(files[FOLLOWS])
         owners = _integers(files[OWNERS])
@@ -118,7 +117,7 @@ def read_files(folder: Path) -> Dataset:
         if (owners < 0).any():
             raise _wrong(files[OWNERS], "an owner for each image", f"none for image {(owners < 0).argmax()}")
         _within(files[OWNERS], np.arange(images), owners, users, "image {} belongs to user {}", "users")
-        parts = {part: _favourites(files[name], users, images) for part, name in PARTS.items()}
+        parts = {part: _favourites(files[remote], users, images) for part, remote in PARTS.items()}
         _same_owners(files[UPLOADS], owners, users)
         follower, followee = _flat(files[FOLLOWS], range(users), followees)
         _within(files[FOLLOWS], follower, followee, users, "user {} follows user {}", "users")
@@ -191,7 +190,7 @@ def _same_owners(file: FileBytes, owners: np.ndarray, users: int) -> None:
     other = np.flatnonzero(owners[image] != user)
     if len(other):
         first = f"image {image[other[0]]} is of user {owners[image[other[0]]]} there, of user {user[other[0]]} here"
-        raise _wrong(file, f"the owners of {OWNERS}", first)
+        raise _wrong(file, f"the owners of {OWNERS.name}", first)
 
 
 def _wrong(file: FileBytes, wanted: str, got: str) -> DataError:

@@ -19,15 +19,16 @@ from socialjax.data.formats.pairs_files import memory_named, read_pairs
 from socialjax.data.schema import Dataset, Provenance
 from socialjax.data.sets.published import Published, RemoteFile, counts_of, github, names
 
-PAIRS = ("train.txt", "val.txt", "test.txt")
-FEATURES = ("image_feat.npy", "audio_feat.npy")
-FILES = (
+PAIRS = (
     RemoteFile("train.txt", "f09aa464293f377fe635b1d02c6a8ed0a56d4e2ba0806723e63525d44639d6ae"),
     RemoteFile("val.txt", "36dfc9c8d82315c63ce754a32321f8957ec2d6a62996df9c9ad605281103db83"),
     RemoteFile("test.txt", "eed1ebd20b52d70ef708ae9a887c625c58df1727ff78be0b870fdb45993553f2"),
+)
+FEATURES = (
     RemoteFile("image_feat.npy", blob="27ac000dc2feaefdfa06d238d588793dd8ea80ba"),
     RemoteFile("audio_feat.npy", blob="1d0671948dfc54756f5f20a0dbc3026e40f74452"),
 )
+FILES = PAIRS + FEATURES
 # The paper counts 9,319 users; its matrices have 9,308 rows.
 FACTS: dict[str, object] = {
     "users": 9_308,
@@ -77,7 +78,7 @@ def read_files(folder: Path, num_users: int, num_items: int) -> Dataset:
     with memory_named(folder):
         train, validation, test = (read_pairs(path, checksums) for path in paths[: len(PAIRS)])
         tables = [_scaled(read_bytes(path), num_items, checksums) for path in paths[len(PAIRS) :]]
-        widths = " and ".join(f"{table.shape[1]} of {name}" for table, name in zip(tables, FEATURES))
+        widths = " and ".join(f"{table.shape[1]} of {name}" for table, name in zip(tables, names(FEATURES)))
         said = f"item features: {widths}, as float32, each divided by the mean length of its rows"
         data = Dataset(
             name="tiktok",
