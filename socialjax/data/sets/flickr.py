@@ -38,9 +38,11 @@ FACTS: dict[str, object] = {
     "cold test pairs": 2_961,
     "train items per user": (14, 33.8, 1_487),
     "train users per item": (2, 3.4, 114),
-    "test items per user": (2, 5.30, 175),
+    "test items per user": (2, 5.3, 175),
     "users with one test item": 1_490,
     "users with over 10 test items": 707,
+    "users by train items": (2_750, 1_647, 1_675, 1_192, 1_094),
+    "test users by train items": (503, 1_647, 1_675, 1_192, 1_094),
     "duplicate links": 0,
     "self links": 0,
     "reciprocated links": 21_594,
@@ -51,9 +53,11 @@ FACTS: dict[str, object] = {
     "users without incoming": 213,
     "social degree": (33, 42.2, 1_320),
     "users of social degree 1": 9,
+    "components": 1,
+    "largest component": 8_358,
     "test pairs friends had, %": 19.6,
-    "users by train items": (2_750, 1_647, 1_675, 1_192, 1_094),
-    "test users by train items": (503, 1_647, 1_675, 1_192, 1_094),
+    "users by social degree": (56, 276, 1_023, 2_559, 3_117, 1_327),
+    "test users by social degree": (14, 85, 486, 1_730, 2_604, 1_192),
 }
 # fmt: off
 SHAPE = Shape.of(
