@@ -13,7 +13,10 @@ ROOT = Path(__file__).resolve().parent.parent
 # What each part may import of ours, besides itself. A name stands for the module and all below it; the longest name
 # that fits a module is its rule. `models` has a rule for each family; the modules beside the families are listed.
 # These know nothing of recommenders.
-GROUND = ("whole", "stop", "names", "visible", "json_files", "npz_files", "address_space", "drawing", "pages")
+GROUND = (
+    *("whole", "stop", "names", "visible", "json_files", "npz_files", "address_space"),
+    *("drawing", "pages", "sorted_ints"),
+)
 CONTRACT = (
     *("ops", "graph", "ranges", "models.protocol", "models.parts"),
     *("models.history", "models.bipartite", "models.weight_penalty"),
@@ -29,6 +32,7 @@ ALLOWED = {
     "address_space": (),
     "drawing": ("visible", "whole"),
     "pages": ("visible", "whole"),
+    "sorted_ints": (),
     "names": ("visible",),
     "json_files": ("visible",),
     "npz_files": ("visible",),
@@ -45,7 +49,7 @@ ALLOWED = {
     "models.weight_penalty": ("models.protocol",),
     "models.<family>": CONTRACT,
     "vision": (*GROUND, "data", "ops", "train", "eval"),
-    "eval": ("ops", "visible", "models.protocol", "data.schema"),
+    "eval": ("ops", "visible", "sorted_ints", "models.protocol", "data.schema"),
     "train": (*GROUND, "eval", "ops", "models.protocol", "data.schema", "data.batches"),
     "explain": (*GROUND, "data", "eval", "graph", "models.protocol"),
     "robust": ("eval", "graph", "models.protocol", "data.schema"),

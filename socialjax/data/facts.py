@@ -8,6 +8,7 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
+from socialjax import sorted_ints
 from socialjax.data.schema import PARTS, Dataset, counts, pair_keys
 from socialjax.graph import Edges, edges, in_degree, out_degree, symmetrise
 
@@ -19,13 +20,13 @@ def facts(data: Dataset) -> dict[str, object]:
     """Every figure; triples are median, mean and maximum over all ids (over test users for test)."""
     keys = {part: pair_keys(pairs, data.num_items) for part, pairs in data.parts().items()}
     every = np.concatenate(list(keys.values()))
-    distinct = sum(len(np.unique(part)) for part in keys.values())
+    distinct = sum(len(sorted_ints.unique(part)) for part in keys.values())
     user = {part: np.bincount(pairs.user, minlength=data.num_users) for part, pairs in data.parts().items()}
     item = {part: np.bincount(pairs.item, minlength=data.num_items) for part, pairs in data.parts().items()}
     found: dict[str, object] = {
         **counts(data),
         "all pairs": len(every),
-        "pairs in two parts": distinct - len(np.unique(every)),
+        "pairs in two parts": distinct - len(sorted_ints.unique(every)),
         "duplicate pairs": len(every) - distinct,
         "users as DiffNet splits, %": _split_rule_share(user),
         **{f"users in {part}": _number(user[part] > 0) for part in PARTS},
@@ -53,14 +54,14 @@ def _link_facts(data: Dataset, is_tested: np.ndarray) -> dict[str, object]:
     links = edges(data.links.followee, data.links.follower, data.num_users, data.num_users)
     both = symmetrise(links)
     degree = in_degree(both)
-    sent = np.unique(links.senders.astype(np.int64) * data.num_users + links.receivers)
+    sent = sorted_ints.unique(links.senders.astype(np.int64) * data.num_users + links.receivers)
     turned = links.receivers.astype(np.int64) * data.num_users + links.senders
     friends = _matrix(both)
     components, label = connected_components(friends, directed=False)
     return {
         "duplicate links": len(links) - len(sent),
         "self links": _number(links.senders == links.receivers),
-        "reciprocated links": _number(np.isin(turned, sent)),
+        "reciprocated links": _number(sorted_ints.isin(turned, sent)),
         "undirected links": len(both) // 2,
         "symmetrised entries": len(both),
         "users without links": _number(degree == 0),
@@ -89,8 +90,8 @@ def owner_facts(data: Dataset) -> dict[str, object]:
     }
     if data.links is None:
         return found
-    follows = np.unique(data.links.follower.astype(np.int64) * data.num_users + data.links.followee)
-    followed = (owner >= 0) & np.isin(user.astype(np.int64) * data.num_users + owner, follows)
+    follows = sorted_ints.unique(data.links.follower.astype(np.int64) * data.num_users + data.links.followee)
+    followed = (owner >= 0) & sorted_ints.isin(user.astype(np.int64) * data.num_users + owner, follows)
     return found | {"pairs on items of followees, %": round(100.0 * float(followed.mean()), 1)}
 
 

@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from socialjax import sorted_ints
 from socialjax.data import feature_leaks
 from socialjax.data.schema import PARTS, Dataset, Interactions, pair_keys
 
@@ -46,7 +47,7 @@ def overlaps(data: Dataset) -> list[Finding]:
     """Pairs of validation and test that stand in an earlier part too."""
     found, parts = [], data.parts()
     for earlier, later in ((PARTS[a], PARTS[b]) for a in range(3) for b in range(a + 1, 3)):
-        shared = np.isin(pair_keys(parts[later], data.num_items), pair_keys(parts[earlier], data.num_items))
+        shared = sorted_ints.isin(pair_keys(parts[later], data.num_items), pair_keys(parts[earlier], data.num_items))
         if shared.any():
             found.append(
                 Finding(
@@ -64,7 +65,7 @@ def negatives(data: Dataset, user: np.ndarray, item: np.ndarray, source: str) ->
     """Evaluation negatives user[N], item[N] that the user took in any part; `source` says where they come from."""
     given = Interactions(np.asarray(user, np.int32), np.asarray(item, np.int32))
     keys = pair_keys(given, data.num_items)
-    holds = {part: np.isin(keys, pair_keys(pairs, data.num_items)) for part, pairs in data.parts().items()}
+    holds = {part: sorted_ints.isin(keys, pair_keys(pairs, data.num_items)) for part, pairs in data.parts().items()}
     wrong = np.any(list(holds.values()), axis=0)
     if not wrong.any():
         return None
@@ -164,7 +165,7 @@ def order_in_time(data: Dataset, split: Split = "auto") -> Finding | None:
         np.minimum.at(first, test.user, test.time)
         late = np.flatnonzero(train.time > first[train.user])
         tested = np.intersect1d(train.user, test.user)
-        out_of_order = len(np.unique(train.user[late])) / max(len(tested), 1)
+        out_of_order = len(sorted_ints.unique(train.user[late])) / max(len(tested), 1)
         if split == "leave-one-out" or out_of_order < _by_chance(data, tested) / 2:
             return _late(data, (late, late[:0]), "users are tested on their latest pairs")
     return None
@@ -172,7 +173,7 @@ def order_in_time(data: Dataset, split: Split = "auto") -> Finding | None:
 
 def _beyond_the_cut(train: np.ndarray, test: np.ndarray) -> tuple[tuple[np.ndarray, np.ndarray], int]:
     """The moment with the fewest training pairs after and test pairs before it -> (rows of both), moment."""
-    moments = np.unique(np.concatenate([train, test]))
+    moments = sorted_ints.unique(np.concatenate([train, test]))
     after = len(train) - np.searchsorted(np.sort(train), moments, side="right")
     before = np.searchsorted(np.sort(test), moments, side="left")
     cut = int(moments[np.argmin(after + before)])

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from socialjax import sorted_ints
 from socialjax.data.errors import DataError
 from socialjax.data.schema import Interactions
 
@@ -76,7 +77,7 @@ def cold_items(parts: Parts, share: float, seed: int = 0) -> Parts:
     """All pairs of a random share of the items moved to test, so that these items occur in test only."""
     if not 0 <= share < 1:
         raise DataError(f"the share of cold items must be in 0..1, got {share}; 0.1 holds out every tenth item")
-    items = np.unique(np.concatenate([part.item for part in parts]))
+    items = sorted_ints.unique(np.concatenate([part.item for part in parts]))
     chance = _mix(_mix(np.uint64(seed % 2**64)) ^ items.astype(np.uint64))
     cold = items[np.argsort(chance, kind="stable")[: _floor(_fraction(share), np.int64(len(items)))]]
     moved = [np.isin(part.item, cold) for part in parts]

@@ -12,6 +12,7 @@ import dataclasses
 
 import numpy as np
 
+from socialjax import sorted_ints
 from socialjax.data.errors import DataError
 from socialjax.data.schema import Dataset, Interactions, Links, Provenance, interactions
 from socialjax.data.sets.registry import SHAPES
@@ -80,7 +81,7 @@ def _uploads(shape: Shape, followers: np.ndarray, rng) -> np.ndarray:
 
 def _foreign(owner: np.ndarray, pairs: Interactions, rng) -> np.ndarray:
     """The owners with some exchanged between items, until no user took an own item."""
-    taken = np.unique(pairs.user.astype(np.int64) * len(owner) + pairs.item)
+    taken = sorted_ints.unique(pairs.user.astype(np.int64) * len(owner) + pairs.item)
     items = np.arange(len(owner))
     for _ in range(100):
         keys = owner.astype(np.int64) * len(owner) + items

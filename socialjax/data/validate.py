@@ -11,6 +11,7 @@ from typing import Literal
 
 import numpy as np
 
+from socialjax import sorted_ints
 from socialjax.data.errors import DataError
 from socialjax.data.formats.feature_files import require_finite
 from socialjax.data.schema import PARTS, Attributes, Dataset, FrameLikes, Frames, Links, counts, pair_keys
@@ -220,7 +221,7 @@ def repair(data: Dataset, overlap: Literal["error", "keep earlier"] = "error") -
         said += _said(len(pairs) - len(parts[part]), f"duplicate pairs in {part} dropped, the first of each kept")
     if overlap == "keep earlier":
         for earlier, later in _orders():
-            mask = np.isin(pair_keys(parts[later], data.num_items), pair_keys(parts[earlier], data.num_items))
+            mask = sorted_ints.isin(pair_keys(parts[later], data.num_items), pair_keys(parts[earlier], data.num_items))
             parts[later] = parts[later].take(~mask)
             said += _said(mask.sum(), f"pairs in {later} that are in {earlier} too dropped from {later}")
     if links is not None:
@@ -243,17 +244,19 @@ def check(data: Dataset, published: Mapping[str, int] | None = None) -> Report:
     if not len(data.train):
         raise DataError(f"data set '{data.name}': wanted training pairs, got none; check the train file and thresholds")
     for part, pairs in data.parts().items():
-        twice = len(pairs) - len(np.unique(pair_keys(pairs, data.num_items)))
+        twice = len(pairs) - len(sorted_ints.unique(pair_keys(pairs, data.num_items)))
         _refuse(data, twice, f"pairs that stand twice in {part}", "drop them, or let validate.repair do it")
     for earlier, later in _orders():
         parts = data.parts()
-        shared = np.isin(pair_keys(parts[later], data.num_items), pair_keys(parts[earlier], data.num_items)).sum()
+        shared = sorted_ints.isin(
+            pair_keys(parts[later], data.num_items), pair_keys(parts[earlier], data.num_items)
+        ).sum()
         what, advice = f"pairs of {later} that are in {earlier} too", "drop them from one of the two"
         _refuse(data, shared, what, advice, lambda message: OverlapError(message, data))
     if data.links is not None:
         selves = (data.links.follower == data.links.followee).sum()
         _refuse(data, selves, "links of users to themselves", "drop them, or let validate.repair do it")
-        twice = len(data.links) - len(np.unique(_link_keys(data.links, data.num_users)))
+        twice = len(data.links) - len(sorted_ints.unique(_link_keys(data.links, data.num_users)))
         _refuse(data, twice, "links that stand twice", "drop them, or let validate.repair do it")
     tables = {"user_features": data.num_users, "item_features": data.num_items, "social_features": data.num_users}
     for name, rows in tables.items():

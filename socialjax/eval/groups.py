@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from socialjax import sorted_ints
 from socialjax.data.schema import Dataset, Links
 from socialjax.eval.metrics import Result, rows_of
 
@@ -31,7 +32,7 @@ def social_degrees(links: Links, num_users: int) -> np.ndarray:
     """Friends of each user when every link counts in both directions, i64[U]."""
     a = np.concatenate([links.follower, links.followee]).astype(np.int64)
     b = np.concatenate([links.followee, links.follower]).astype(np.int64)
-    return np.bincount(np.unique(a[a != b] * num_users + b[a != b]) // num_users, minlength=num_users)
+    return np.bincount(sorted_ints.unique(a[a != b] * num_users + b[a != b]) // num_users, minlength=num_users)
 
 
 def labels(bounds: Sequence[int]) -> list[str]:

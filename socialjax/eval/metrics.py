@@ -19,6 +19,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from socialjax import sorted_ints
 from socialjax.data.schema import Interactions, pair_keys
 
 
@@ -51,7 +52,7 @@ class Rows:
 def rows_of(parts: Sequence[Interactions], num_users: int, num_items: int) -> Rows:
     """The items that each user took in any of the parts; one row per user 0..num_users - 1."""
     keys = np.concatenate([np.zeros(0, np.int64), *(pair_keys(part, num_items) for part in parts)])
-    users, items = np.divmod(np.unique(keys), num_items)
+    users, items = np.divmod(sorted_ints.unique(keys), num_items)
     offsets = np.concatenate([[0], np.cumsum(np.bincount(users, minlength=num_users))])
     return Rows(offsets.astype(np.int64), items.astype(np.int32))
 
@@ -60,7 +61,7 @@ def joined(first: Rows, second: Rows) -> Rows:
     """Row by row the items of either, each once."""
     size = int(max(first.items.max(initial=0), second.items.max(initial=0))) + 1
     keys = np.concatenate([rows.owners() * size + rows.items for rows in (first, second)])
-    owners, items = np.divmod(np.unique(keys), size)
+    owners, items = np.divmod(sorted_ints.unique(keys), size)
     offsets = np.concatenate([[0], np.cumsum(np.bincount(owners, minlength=len(first)))])
     return Rows(offsets.astype(np.int64), items.astype(np.int32))
 

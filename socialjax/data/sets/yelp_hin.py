@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from scipy import sparse
 
+from socialjax import sorted_ints
 from socialjax.data import validate
 from socialjax.data.errors import DataError
 from socialjax.data.formats.file_bytes import require
@@ -144,7 +145,7 @@ def _columns(path: Path, pairs: Interactions, num_items: int, size: int) -> spar
             f"{path}: wanted business ids up to {num_items} and attribute ids up to {size}, "
             f"got {pairs.user.max() + 1} and {pairs.item.max() + 1}; fetch the file again"
         )
-    keys = np.unique(pairs.user.astype(np.int64) * size + pairs.item)
+    keys = sorted_ints.unique(pairs.user.astype(np.int64) * size + pairs.item)
     return sparse.csr_matrix((np.ones(len(keys)), np.divmod(keys, size)), (num_items, size))
 
 
