@@ -1,6 +1,5 @@
 """The prepared form of a data set on disk: written once, read in milliseconds, made anew when the raw files change."""
 
-import errno
 import hashlib
 import json
 import logging
@@ -11,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from socialjax.data import records, sealed
 from socialjax.data.errors import DataError
 from socialjax.data.schema import Dataset
 from socialjax.names import below, identifier
@@ -44,6 +44,11 @@ def key_of(name: str, **what) -> str:
     return hashlib.sha256(described.encode()).hexdigest()[:20]
 
 
+def prepared_key(name: str, **what) -> str:
+    """The key of a prepared set, which depends on how it is kept as well."""
+    return key_of(name, kept="npz", **what)
+
+
 def prepared(name: str, key: str, make: Callable[[], Dataset], files: Mapping[str, str] | None = None) -> Dataset:
     """The set prepared under `key`; made by `make`, and kept, when there is none.
 
@@ -53,26 +58,27 @@ def prepared(name: str, key: str, make: Callable[[], Dataset], files: Mapping[st
     Raises ChangedError when `make` reads other contents, and BadName when name and key would lead elsewhere than below
     the cache: what lies there is believed.
     """
-    try:
-        from socialjax.data.builders import columns
-    except ImportError as error:
-        log.info("tensorflow-datasets is not installed (%s): reading the raw files each time", error)
-        return _made(make, files)
     folder = below(cache_folder() / "prepared", identifier(name, "a prepared data set"), identifier(key, "a key"))
     try:
         if folder.is_dir():
-            data = columns.read(folder)
+            sealed.check(folder)
+            data = records.read(folder)
             if not _is_of(data, files):
-                raise columns.DamagedError("it was made of other files than its name says")
+                raise sealed.DamagedError("it was made of other files than its name says")
             return data
     except MemoryError:
         raise
-    except Exception as error:  # whatever protobuf or array_record make of a damaged file
-        if _is_refusal(error):
+    except Exception as error:  # whatever a damaged file leads to
+        if isinstance(error, OSError) and not isinstance(error, MISSING):  # limits, disks, permissions
             log.warning("%s cannot be read (%s): the raw files are read, and it stays as it is", folder, error)
             return _made(make, files)
         _put_aside(folder, error)
     data = _made(make, files)
+    try:
+        from socialjax.data.builders import columns
+    except ImportError as error:
+        log.info("tensorflow-datasets is not installed (%s): reading the raw files each time", error)
+        return data
     try:
         _keep(columns.ColumnsBuilder, data, folder)
     except Exception as error:  # a full disk comes out of array_record as one of several exceptions
@@ -106,13 +112,6 @@ def _put_aside(folder: Path, error: Exception) -> None:
     except OSError as problem:
         where = f"it cannot be put aside ({problem.strerror})"
     log.warning("%s is damaged and is prepared anew; %s (%s: %s)", folder, where, type(error).__name__, error)
-
-
-def _is_refusal(error: Exception) -> bool:
-    """Whether it says something of the system (limits, disks, permissions) and nothing of the file."""
-    if isinstance(error, OSError):
-        return not isinstance(error, MISSING)
-    return str(error).startswith("open() failed") and os.strerror(errno.ENOENT) not in str(error)  # array_record's
 
 
 def _keep(builder, data: Dataset, folder: Path) -> None:

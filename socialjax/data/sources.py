@@ -160,7 +160,7 @@ def _read_published(settings: DataSettings, entry: Published, found: Found, limi
     sums = {file.path.name: file.sha256 for file in files}
     published = as_published.compare(entry, files)
     del files
-    key = cache.key_of(name, files=sums, seed=settings.seed, published_features=settings.published_features)
+    key = cache.prepared_key(name, files=sums, seed=settings.seed, published_features=settings.published_features)
     data = cache.prepared(name, key, lambda: additions.with_features(entry.read(folder, settings.seed), features), sums)
     log.info("%s: files of %s (%s)", name, folder, found.place)
     if features:
@@ -181,7 +181,7 @@ def _read_own(settings: DataSettings, found: Found) -> Dataset:
         return attribute_files.read(folder, name)
     sums = cache.file_checksums(raw_files(name, folder))
     depends = {"files": sums, "options": dataclasses.asdict(options)}
-    data = cache.prepared(name, cache.key_of(name, **depends), lambda: own.read(folder, name, options), sums)
+    data = cache.prepared(name, cache.prepared_key(name, **depends), lambda: own.read(folder, name, options), sums)
     log.info("%s: files of %s (%s)", name, folder, found.place)
     # Equal files may lie elsewhere the next time, so the place is no part of what is kept.
     return dataclasses.replace(data, provenance=dataclasses.replace(data.provenance, source=str(folder), published=""))
@@ -197,7 +197,7 @@ def _download(entry: Published, limits: download.Limits) -> tuple[Found | None, 
 
 
 def _stand_in(settings: DataSettings) -> Dataset:
-    key = cache.key_of(settings.name, standin=standin.VERSION, seed=settings.seed)
+    key = cache.prepared_key(settings.name, standin=standin.VERSION, seed=settings.seed)
     return cache.prepared(f"{settings.name}-stand-in", key, lambda: standin.make(settings.name, settings.seed))
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from socialjax.data import cache
+from socialjax.data import cache, records, sealed
 from socialjax.data.builders import columns
 from socialjax.data.schema import (
     Attributes,
@@ -99,7 +99,37 @@ def assert_same(a, b):
 @pytest.mark.parametrize("make", [full, bare])
 def test_every_column_comes_back_as_it_was(make, tmp_path):
     data = make()
-    assert_same(data, columns.read(columns.ColumnsBuilder(dataset=data, data_dir=tmp_path).prepare()))
+    folder = Path(columns.ColumnsBuilder(dataset=data, data_dir=tmp_path).prepare())
+    assert_same(data, columns.read(folder))
+    assert_same(data, records.read(folder))
+
+
+def test_texts_come_back_letter_by_letter(tmp_path):
+    titles = np.array(["", "Caf\u00e9 \U0001f600", "ends in nothing\0", "x" * 10_000], object)
+    data = dataclasses.replace(bare(), num_items=4, item_titles=titles)
+    records.write(tmp_path, data)
+    assert_same(data, records.read(tmp_path))
+
+
+def test_a_prepared_set_is_read_without_tfds(tmp_path):
+    cache.prepared("full", "k", full)
+    code = (
+        "import sys; from socialjax.data import cache; print(cache.prepared('full', 'k', None).name); "
+        "print('tensorflow_datasets' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [full().name, "False"]
+
+
+@pytest.mark.parametrize("name", [records.COLUMNS, records.DESCRIBED])
+@pytest.mark.parametrize("content", [b"", b"{}", b"[]", b"PK\x05\x06" + bytes(18)])
+def test_columns_that_are_none_are_put_aside_though_their_checksums_are_right(name, content, caplog):
+    cache.prepared("full", "k", full)
+    folder = cache.cache_folder() / "prepared" / "full" / "k"
+    (folder / name).write_bytes(content)
+    sealed_again(folder)
+    assert_same(cache.prepared("full", "k", full), full())
+    assert "is damaged and is prepared anew" in caplog.text
 
 
 def test_an_empty_column_is_not_an_absent_one(tmp_path):
@@ -238,8 +268,8 @@ def test_two_processes_may_prepare_the_same_set():
 
 def sealed_again(folder):
     """As one who knows the form would leave the folder: with right checksums."""
-    (folder / columns.SUMS).unlink()
-    columns.seal(folder)
+    (folder / sealed.SUMS).unlink()
+    sealed.seal(folder)
 
 
 def test_no_file_can_name_a_class(tmp_path, monkeypatch):
@@ -262,7 +292,7 @@ def test_no_file_can_name_a_class(tmp_path, monkeypatch):
     ):
         assert old in honest
         path.write_text(honest.replace(old, new, 1))
-        with pytest.raises(columns.DamagedError, match=r"features\.json"):
+        with pytest.raises(sealed.DamagedError, match=r"features\.json"):
             columns.read(folder)  # the checksum differs
         sealed_again(folder)
         with pytest.raises(ValueError):
@@ -288,7 +318,7 @@ def test_a_folder_with_other_files_than_were_written_is_put_aside(how, caplog):
         test.unlink()
         test.symlink_to(train)
     else:
-        (folder / columns.SUMS).unlink()
+        (folder / sealed.SUMS).unlink()
     assert_same(cache.prepared("full", "k", full), full())
     assert (
         len(caplog.records) == 1 and "is damaged and is prepared anew; what was there is in .damaged-k" in caplog.text

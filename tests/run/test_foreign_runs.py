@@ -77,7 +77,7 @@ def test_a_name_that_leads_to_a_prepared_folder_of_strangers_is_refused(
     (theirs / "notes.py").write_text(CODE)
     name = SPELLINGS[spelling](theirs, root)
     edit(theirs, lambda record: record["settings"]["data"].update(name=name, dir=str(theirs)))
-    key = cache.key_of(name, files={}, options=plain(FolderOptions()))
+    key = cache.prepared_key(name, files={}, options=plain(FolderOptions()))
     if spelling != "a dot":
         poison(prepared, theirs / key)
     before = sorted(map(str, theirs.parent.rglob("*")))
