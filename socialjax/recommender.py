@@ -20,6 +20,7 @@ from socialjax.explain.record import records
 from socialjax.models.protocol import Explanation, Model
 from socialjax.run import own_data
 from socialjax.run.execute import run_in
+from socialjax.run.memory import release_programs
 from socialjax.run.saved import blamed_on, find_seed, read_data, read_parameters, read_result, read_settings
 from socialjax.run.settings import Definition, EvalSettings, Experiment
 from socialjax.run.workbench import Workbench
@@ -234,6 +235,7 @@ def fit(
     """
     if not model.traits.trains:
         raise ValueError(f"{type(model).__name__} does not train; it stands in every table as a reference line")
+    release_programs()
     ranked = EvalSettings(protocol=protocol, also=(), validation_protocol=protocol)
     settings = dataclasses.replace(train or TrainSettings(), quiet=not progress)
     if isinstance(data, DataSettings):
@@ -270,6 +272,7 @@ def load(folder: Path | str, seed: int | None = None, data_dir: Path | str | Non
     seed: the lowest one by default. data_dir: where the data lies now, when that is not where it was. Raises
     ValueError, DataError or CheckpointError, with what to do, when anything is missing, damaged or does not fit.
     """
+    release_programs()
     folder, seed = find_seed(Path(folder), seed)
     read_result(folder, seed)  # one that cannot be read is told before the data are looked for
     model, settings, record = read_settings(folder)

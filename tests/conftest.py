@@ -1,6 +1,5 @@
 """Eight virtual CPU devices, silent broadcasting is an error, warnings are errors (pyproject.toml), quick compiling."""
 
-import gc
 import logging
 import os
 import signal
@@ -68,10 +67,9 @@ def programs_are_let_go():
     The whole suite in one process needs more than that, a worker of several does not.
     """
     yield
-    maps = Path("/proc/self/maps")
-    if maps.exists() and len(maps.read_bytes().splitlines()) > 20_000:
-        jax.clear_caches()
-        gc.collect()
+    from socialjax.run.memory import release_programs  # after the flags above
+
+    release_programs(20_000)
 
 
 @pytest.fixture(scope="session")

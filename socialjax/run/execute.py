@@ -18,7 +18,7 @@ from socialjax.run import curves, measure, own_data, result_types, results, save
 from socialjax.run.command import exit_code, read_arguments, say, set_up_logging, variants
 from socialjax.run.definitions import code_digest
 from socialjax.run.lock import only_one
-from socialjax.run.memory import peak_memory_bytes
+from socialjax.run.memory import peak_memory_bytes, release_programs
 from socialjax.run.pictures import attempt
 from socialjax.run.settings import Definition, EvalSettings, Experiment
 from socialjax.run.workbench import Workbench, protocol_of
@@ -72,6 +72,7 @@ def run(
     Returns:
         The result record.
     """
+    release_programs()  # of runs before this one: a table or a notebook may have many
     folder = work_folder(definition, experiment, data, label)
     _tell(f"data: {shown.describe(data, experiment.model)}")
     _tell(f"model: {models.name_of(experiment.model)} {shown.settings_line(experiment.model)}")
