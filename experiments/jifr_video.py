@@ -23,9 +23,8 @@ import tyro
 
 from socialjax import stop
 from socialjax.data.cache import file_checksums, key_of
-from socialjax.data.errors import DataError
 from socialjax.data.own.taken_videos import read_taken
-from socialjax.data.schema import Dataset
+from socialjax.data.schema import DataError, Dataset
 from socialjax.data.validate import check
 from socialjax.eval import ranking
 from socialjax.models.cf.bpr import BPR

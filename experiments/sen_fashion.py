@@ -33,7 +33,7 @@ from socialjax.run.results import made_with, write_json
 from socialjax.vision.accuracy import accuracies
 from socialjax.vision.catalogue_attributes import looked
 from socialjax.vision.feature_maps import pretrained
-from socialjax.vision.labelled import sources
+from socialjax.vision.labelled import readers
 from socialjax.vision.labelled.label_tables import LabelledPictures
 from socialjax.vision.labelled.photos import Photos, maps_of, on_product
 from socialjax.vision.labelled_batches import Resident
@@ -92,7 +92,7 @@ def show(chosen: Arguments) -> dict:
 
 
 def _show_in(folder: Path, chosen: Arguments) -> dict:
-    labelled = attributes_with_labels(sources.labelled(chosen.labels, chosen.labels_dir))
+    labelled = attributes_with_labels(readers.labelled(chosen.labels, chosen.labels_dir))
     published = pretrained(chosen.backbone, chosen.weights, classes=0)
     photos = Photos(labelled, chosen.size)
     maps, seconds = maps_of(photos, published)

@@ -10,11 +10,10 @@ def test_add_a_dataset(tmp_path):
     with written(page, tmp_path / "code") as modules, pytest.MonkeyPatch.context() as patch:
         assert run_tests(modules["tests/data/test_bookclub.py"], tmp_path) == 3
         ((path, diff),) = blocks(page, "diff").items()
-        registry = loaded(
-            patch, "socialjax.data.sets.registry", tmp_path / path, patched(diff, (ROOT / path).read_text())
-        )
-        assert registry.PUBLISHED["bookclub"] is modules["socialjax/data/sets/bookclub.py"].SET
-        assert "bookclub" not in registry.SHAPES
+        text = patched(diff, (ROOT / path).read_text())
+        sets = loaded(patch, "socialjax.data.sets", tmp_path / "list" / path, text)
+        assert sets.PUBLISHED["bookclub"] is modules["socialjax/data/sets/bookclub.py"].SET
+        assert "bookclub" not in sets.SHAPES
 
 
 def test_add_a_metric(tmp_path):

@@ -19,12 +19,11 @@ import numpy as np
 import tyro
 
 from socialjax.data import as_published, cache, download, leaks, published_features, sources, validate
-from socialjax.data.errors import DataError
 from socialjax.data.facts import facts
 from socialjax.data.formats import file_bytes
 from socialjax.data.own.additions import read_negatives
-from socialjax.data.schema import Dataset, counts
-from socialjax.data.sets.registry import PUBLISHED
+from socialjax.data.schema import DataError, Dataset, counts
+from socialjax.data.sets import PUBLISHED
 from socialjax.data.sources import DataSettings
 from socialjax.drawing import blank, save
 from socialjax.eval import protocol

@@ -11,8 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from socialjax.data import records, sealed
-from socialjax.data.errors import DataError
-from socialjax.data.schema import Dataset
+from socialjax.data.schema import DataError, Dataset
 from socialjax.names import below, identifier
 
 log = logging.getLogger(__name__)

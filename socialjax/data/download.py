@@ -19,7 +19,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from socialjax import stop
-from socialjax.data.errors import DataError
+from socialjax.data.schema import DataError
 from socialjax.data.sets.published import Published, RemoteFile
 
 log = logging.getLogger(__name__)

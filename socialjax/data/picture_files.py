@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image, ImageOps
 
-from socialjax.data.errors import DataError
+from socialjax.data.schema import DataError
 from socialjax.names import BadName, below
 from socialjax.visible import visible
 

@@ -4,11 +4,11 @@ import logging
 from pathlib import Path
 
 from socialjax.data import download
-from socialjax.data.errors import DataError
 from socialjax.data.formats import file_bytes
 from socialjax.data.own.additions import FEATURE_FILES
+from socialjax.data.schema import DataError
+from socialjax.data.sets import PUBLISHED
 from socialjax.data.sets.published import Published
-from socialjax.data.sets.registry import PUBLISHED
 
 log = logging.getLogger(__name__)
 OPTION = "--data.published-features"

@@ -9,6 +9,10 @@ Kind = Literal["real", "stand-in", "planted"]
 PARTS = ("train", "validation", "test")
 
 
+class DataError(ValueError):
+    """A file that cannot be used. The message names file and line, what was wanted, what came and what to do."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Interactions:
     """Who took what: user i32[N], item i32[N], and, where the file has them, value f32[N] and time i64[N] (seconds)."""

@@ -9,16 +9,15 @@ from typing import Annotated, Literal
 import tyro
 
 from socialjax.data import as_published, cache, download, published_features, standin
-from socialjax.data.errors import DataError
 from socialjax.data.formats import file_bytes
 from socialjax.data.formats.feature_files import parse_features
 from socialjax.data.formats.file_bytes import read_bytes
 from socialjax.data.own import additions, attribute_files, frame_files, ngcf
 from socialjax.data.own import folder as own
 from socialjax.data.own.folder import FolderOptions
-from socialjax.data.schema import Dataset, no_interactions
+from socialjax.data.schema import DataError, Dataset, no_interactions
+from socialjax.data.sets import PUBLISHED
 from socialjax.data.sets.published import Published
-from socialjax.data.sets.registry import PUBLISHED
 from socialjax.data.split import concatenate
 from socialjax.names import BadName, below, identifier
 

@@ -10,8 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from socialjax import sorted_ints
-from socialjax.data.errors import DataError
-from socialjax.data.schema import Interactions
+from socialjax.data.schema import DataError, Interactions
 
 DIFFNET_RATIOS = (0.05, 0.10)  # validation, test: what the released Yelp and Flickr follow for every user
 

@@ -13,9 +13,8 @@ import dataclasses
 import numpy as np
 
 from socialjax import sorted_ints
-from socialjax.data.errors import DataError
-from socialjax.data.schema import Dataset, Interactions, Links, Provenance, interactions
-from socialjax.data.sets.registry import SHAPES
+from socialjax.data.schema import DataError, Dataset, Interactions, Links, Provenance, interactions
+from socialjax.data.sets import SHAPES
 from socialjax.data.split import by_ratio, leave_one_out
 from socialjax.data.standin_shapes import Shape, degrees, fit_split
 

@@ -12,9 +12,8 @@ from typing import Literal
 import numpy as np
 
 from socialjax import sorted_ints
-from socialjax.data.errors import DataError
 from socialjax.data.formats.feature_files import require_finite
-from socialjax.data.schema import PARTS, Attributes, Dataset, FrameLikes, Frames, Links, counts, pair_keys
+from socialjax.data.schema import PARTS, Attributes, DataError, Dataset, FrameLikes, Frames, Links, counts, pair_keys
 
 
 def check_attributes(data: Dataset) -> None:

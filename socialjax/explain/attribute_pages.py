@@ -8,9 +8,9 @@ import numpy as np
 from PIL import Image
 
 from socialjax import json_files
-from socialjax.data.errors import DataError
 from socialjax.data.own.attribute_files import PICTURES
 from socialjax.data.picture_files import PictureFiles, fitted
+from socialjax.data.schema import DataError
 from socialjax.explain.attributes import Card, Section, profile, unpadded
 from socialjax.explain.box_picture import draw_boxes
 from socialjax.explain.gallery import write_gallery

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from socialjax.data.errors import DataError
 from socialjax.data.picture_files import read_picture
-from socialjax.data.schema import Dataset, Frames
+from socialjax.data.schema import DataError, Dataset, Frames
 from socialjax.drawing import COLOURS
 from socialjax.names import BadName, below
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 import tyro
 
-from socialjax.data.errors import DataError
+from socialjax.data.schema import DataError
 from socialjax.run.settings import Definition, Experiment
 from socialjax.stop import Interrupted
 from socialjax.train import shortage, signals

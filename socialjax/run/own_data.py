@@ -10,8 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from socialjax.data.errors import DataError
-from socialjax.data.schema import Dataset
+from socialjax.data.schema import DataError, Dataset
 from socialjax.visible import visible
 
 COLUMNS = "columns"  # among the files of a provenance: the sha256 of all columns

@@ -16,8 +16,7 @@ import numpy as np
 
 from socialjax import json_files, models
 from socialjax.data import sources
-from socialjax.data.errors import DataError
-from socialjax.data.schema import Dataset, counts
+from socialjax.data.schema import DataError, Dataset, counts
 from socialjax.data.sources import DataSettings
 from socialjax.models.protocol import Model, Params
 from socialjax.run import own_data, results

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from socialjax.data.errors import DataError
 from socialjax.data.picture_files import PictureFiles
-from socialjax.data.schema import Dataset, Interactions
+from socialjax.data.schema import DataError, Dataset, Interactions
 from socialjax.data.sets import amazon_fashion
 from socialjax.eval.cold_start import cold_start_items
-from socialjax.vision.labelled import picture_table, sources
+from socialjax.vision.labelled import picture_table, readers
 from socialjax.vision.labelled.label_tables import LabelledPictures
 
 log = logging.getLogger(__name__)
@@ -56,7 +55,7 @@ def real(source: Path, folder: Path, labels: str, labels_dir: Path | None, size:
     )
     if not (there := data.item_pictures != "").all():
         log.warning("%d items have no picture; their attributes are not valid", int((~there).sum()))
-    labelled = sources.labelled(labels, labels_dir)
+    labelled = readers.labelled(labels, labels_dir)
     return _by_files(data, files, archive, labelled, size)
 
 

@@ -21,8 +21,8 @@ from tqdm import tqdm
 
 from socialjax import stop
 from socialjax.data.cache import cache_folder, key_of
-from socialjax.data.errors import DataError
 from socialjax.data.formats.tensor_files import read_tensors
+from socialjax.data.schema import DataError
 from socialjax.vision.backbones import BACKBONES
 from socialjax.vision.backbones.pictures import centred
 from socialjax.vision.backbones.weights import variables_of

@@ -14,8 +14,7 @@ from tqdm import tqdm
 
 from socialjax import stop
 from socialjax.data.cache import cache_folder, key_of
-from socialjax.data.errors import DataError
-from socialjax.data.schema import Frames, Provenance
+from socialjax.data.schema import DataError, Frames, Provenance
 from socialjax.vision.backbones.pictures import prepared
 from socialjax.vision.feature_maps import Pretrained, pretrained
 from socialjax.vision.key_frames.collect import FrameTable

@@ -14,8 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from socialjax import json_files, stop
-from socialjax.data.errors import DataError
-from socialjax.data.schema import Dataset, FrameLikes, Frames, Provenance
+from socialjax.data.schema import DataError, Dataset, FrameLikes, Frames, Provenance
 from socialjax.vision.key_frames import video
 from socialjax.vision.key_frames.collect import FrameTable
 from socialjax.whole import whole

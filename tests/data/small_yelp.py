@@ -6,9 +6,8 @@ import io
 
 import numpy as np
 
-from socialjax.data.sets import diffnet
+from socialjax.data.sets import PUBLISHED, diffnet
 from socialjax.data.sets.published import RemoteFile
-from socialjax.data.sets.registry import PUBLISHED
 
 PATH = "/tree/yelp"
 SMALL = {

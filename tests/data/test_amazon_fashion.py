@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from socialjax.data import validate
-from socialjax.data.errors import DataError
 from socialjax.data.picture_files import PictureFiles
+from socialjax.data.schema import DataError
 from socialjax.data.sets.amazon_fashion import FILE, read, write_pictures
 
 

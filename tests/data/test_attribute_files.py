@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from socialjax.data import sources
-from socialjax.data.errors import DataError
 from socialjax.data.own import attribute_files
+from socialjax.data.schema import DataError
 from socialjax.data.sources import DataSettings
 from socialjax.worlds.garments import garment_world
 

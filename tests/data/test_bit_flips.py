@@ -11,7 +11,7 @@ from small_yelp import FEATURES, SMALL, content_of, publish
 from test_builders import assert_same
 
 from socialjax.data import cache, sources
-from socialjax.data.errors import DataError
+from socialjax.data.schema import DataError
 from socialjax.data.sources import DataSettings
 
 

@@ -26,7 +26,7 @@ from socialjax.data.schema import (
     interactions,
     no_interactions,
 )
-from socialjax.data.sets.registry import PUBLISHED
+from socialjax.data.sets import PUBLISHED
 
 
 @pytest.fixture(autouse=True)

@@ -12,8 +12,8 @@ from web import BODY
 
 from socialjax.data import download
 from socialjax.data.download import DownloadError, Limits, Unreachable
+from socialjax.data.sets import PUBLISHED
 from socialjax.data.sets.published import RemoteFile
-from socialjax.data.sets.registry import PUBLISHED
 
 GOOD = RemoteFile("set.rating", text=hashlib.sha256(BODY).hexdigest())
 QUICK = Limits(silence=0.5, total=20, tries=3)

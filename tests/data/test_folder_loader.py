@@ -5,9 +5,9 @@ import gzip
 import numpy as np
 import pytest
 
-from socialjax.data.errors import DataError
 from socialjax.data.own import folder
 from socialjax.data.own.folder import FolderOptions
+from socialjax.data.schema import DataError
 
 PEOPLE = ["zoe", "ann", "Émile", "bob", "o'neil"]
 

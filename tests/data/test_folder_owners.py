@@ -7,9 +7,9 @@ import pytest
 
 from socialjax.commands import data as command
 from socialjax.data import sources
-from socialjax.data.errors import DataError
 from socialjax.data.own import folder
 from socialjax.data.own.folder import FolderOptions
+from socialjax.data.schema import DataError
 from socialjax.data.sources import DataSettings
 
 MADE_BY = {"a1": "ann", "a2": "ann", "b1": "bob", "c1": "lurker"}

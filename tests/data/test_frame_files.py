@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from socialjax.data.errors import DataError
 from socialjax.data.own import frame_files
+from socialjax.data.schema import DataError
 from socialjax.data.sources import DataSettings, load
 
 TEXTS = {

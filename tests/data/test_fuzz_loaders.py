@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from socialjax.data import validate
-from socialjax.data.errors import DataError
 from socialjax.data.own import folder
+from socialjax.data.schema import DataError
 from socialjax.data.sets import diffnet
 
 CASES = 2_000

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from socialjax.data import validate
-from socialjax.data.errors import DataError
 from socialjax.data.facts import facts
-from socialjax.data.schema import counts
+from socialjax.data.schema import DataError, counts
 from socialjax.data.sets import hasc_fs as hasc
 from socialjax.data.sets.published import names
 

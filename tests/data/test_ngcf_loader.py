@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from socialjax.data import sources
-from socialjax.data.errors import DataError
 from socialjax.data.own import folder, ngcf
 from socialjax.data.own.folder import FolderOptions
+from socialjax.data.schema import DataError
 from socialjax.data.sources import DataSettings, load
 
 TRAIN = "0 3 1 4\n1 0 2\n2\n3 5 0 1 2\n"

@@ -11,9 +11,9 @@ import subprocess
 import numpy as np
 import pytest
 
-from socialjax.data.errors import DataError
 from socialjax.data.formats.file_bytes import FileBytes, read_bytes
 from socialjax.data.formats.pickled import read_objects
+from socialjax.data.schema import DataError
 
 HEADER = {"fortran_order": False, "descr": "|O"}
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from socialjax.data.errors import DataError
 from socialjax.data.picture_files import PictureFiles, read_picture
+from socialjax.data.schema import DataError
 
 RED = (220, 30, 40)
 

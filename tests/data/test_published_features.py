@@ -11,8 +11,8 @@ from small_yelp import FEATURES, PATH, SMALL, packed, publish
 
 from experiments import diffnet_yelp
 from socialjax.commands import data as command
-from socialjax.data.errors import DataError
-from socialjax.data.sets.registry import PUBLISHED
+from socialjax.data.schema import DataError
+from socialjax.data.sets import PUBLISHED
 from socialjax.data.sources import DataSettings, load, raw_folder
 from socialjax.run.command import read_arguments
 

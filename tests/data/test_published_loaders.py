@@ -7,11 +7,9 @@ import numpy as np
 import pytest
 
 from socialjax.data import validate
-from socialjax.data.errors import DataError
 from socialjax.data.facts import facts
-from socialjax.data.schema import counts, pair_keys
-from socialjax.data.sets import diffnet, filmtrust, lastfm
-from socialjax.data.sets.registry import PUBLISHED
+from socialjax.data.schema import DataError, counts, pair_keys
+from socialjax.data.sets import PUBLISHED, diffnet, filmtrust, lastfm
 
 
 @pytest.fixture(scope="module", params=["yelp", "flickr"])

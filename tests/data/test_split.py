@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 
 from socialjax.data import split
-from socialjax.data.errors import DataError
-from socialjax.data.schema import interactions
+from socialjax.data.schema import DataError, interactions
 
 
 def some_pairs(seed=0, users=40, items=60, share=0.3, timed=True):

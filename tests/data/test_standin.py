@@ -8,10 +8,9 @@ import pytest
 from scipy import sparse
 
 from socialjax.data import standin, validate
-from socialjax.data.errors import DataError
 from socialjax.data.facts import facts, owner_facts
-from socialjax.data.schema import counts
-from socialjax.data.sets.registry import PUBLISHED, SHAPES
+from socialjax.data.schema import DataError, counts
+from socialjax.data.sets import PUBLISHED, SHAPES
 from socialjax.data.standin import _most_frequent
 from socialjax.data.standin_shapes import Shape, degrees, fit_split
 

@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from socialjax.data.errors import DataError
 from socialjax.data.own.taken_videos import read_taken
-from socialjax.data.schema import Frames, Provenance
+from socialjax.data.schema import DataError, Frames, Provenance
 
 MADE = Provenance("real", "key frames", files={"b.mp4": "00"}, repairs=("skipped x.mp4",))
 NAMES = np.array(["b", "a", "x", "new"])  # not sorted; x has no frames, nobody took `new`

@@ -15,9 +15,9 @@ import zipfile
 import numpy as np
 import pytest
 
-from socialjax.data.errors import DataError
 from socialjax.data.formats.tensor_files import read_tensors
 from socialjax.data.formats.torch_files import MAGIC
+from socialjax.data.schema import DataError
 
 STORAGES = {"f4": "FloatStorage", "f8": "DoubleStorage", "i8": "LongStorage", "f2": "HalfStorage", "u1": "ByteStorage"}
 RNG = np.random.default_rng(0)

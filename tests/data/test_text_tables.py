@@ -3,9 +3,9 @@ import gzip
 import numpy as np
 import pytest
 
-from socialjax.data.errors import DataError
 from socialjax.data.formats.file_bytes import read_bytes
 from socialjax.data.formats.text_tables import read_table
+from socialjax.data.schema import DataError
 
 USER, ITEM, TIME = frozenset({"user"}), frozenset({"item"}), frozenset({"time"})
 

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from socialjax.data import validate
-from socialjax.data.errors import DataError
-from socialjax.data.schema import counts
+from socialjax.data.schema import DataError, counts
 from socialjax.data.sets import tiktok
 
 USERS, ITEMS = 4, 5

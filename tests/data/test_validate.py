@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from socialjax.data import validate
-from socialjax.data.errors import DataError
 from socialjax.data.schema import (
     Attributes,
+    DataError,
     Dataset,
     FrameLikes,
     Frames,

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from socialjax.data import validate
-from socialjax.data.errors import DataError
-from socialjax.data.schema import counts, pair_keys
+from socialjax.data.schema import DataError, counts, pair_keys
 from socialjax.data.sets import yelp_hin
 
 USERS, ITEMS = 30, 40

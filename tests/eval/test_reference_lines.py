@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from socialjax.data.sets.registry import PUBLISHED
+from socialjax.data.sets import PUBLISHED
 from socialjax.eval import groups, ranking
 from socialjax.eval.protocol import candidates, parse
 from socialjax.models.cf.reference import Friends, Popular

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from socialjax import address_space, stop
-from socialjax.data.errors import DataError
+from socialjax.data.schema import DataError
 from socialjax.data.sources import DataSettings
 from socialjax.models import BPR
 from socialjax.run.command import exit_code, read_arguments, set_up_logging, variants

@@ -7,8 +7,7 @@ import pytest
 from simulated_features import simulated_features
 
 from experiments import diffnet_flickr, diffnet_pp_yelp, diffnet_yelp, features_yelp
-from socialjax.data.sets import diffnet
-from socialjax.data.sets.registry import PUBLISHED
+from socialjax.data.sets import PUBLISHED, diffnet
 from socialjax.models import MODELS
 from socialjax.run import execute, results
 from socialjax.run.command import read_arguments

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from experiments import saers_amazon_fashion
-from socialjax.data.errors import DataError
+from socialjax.data.schema import DataError
 from socialjax.data.sets.amazon_fashion import FILE
 from socialjax.report.gather import finished
 from socialjax.report.saers_page import how_sure, report

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from socialjax.data.errors import DataError
+from socialjax.data.schema import DataError
 from socialjax.vision.backbones.pictures import Preparation
 from socialjax.vision.feature_maps import Pretrained, feature_maps, in_shards
 

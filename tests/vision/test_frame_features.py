@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from socialjax.data.errors import DataError
+from socialjax.data.schema import DataError
 from socialjax.vision import frame_features as module
 from socialjax.vision.backbones.pictures import Preparation, prepared
 from socialjax.vision.feature_maps import PACKAGES, Pretrained

@@ -11,7 +11,7 @@ import pytest
 from clips import clip
 from PIL import Image
 
-from socialjax.data.errors import DataError
+from socialjax.data.schema import DataError
 from socialjax.vision.key_frames import collect, video
 from socialjax.vision.key_frames.collect import FrameSettings, frames_of, key_frames_of
 from socialjax.vision.key_frames.cuts import find_cuts

@@ -9,11 +9,11 @@ import pytest
 from PIL import Image
 
 from socialjax.data import validate
-from socialjax.data.errors import DataError
 from socialjax.data.picture_files import PictureFiles
+from socialjax.data.schema import DataError
 from socialjax.vision.labelled import fashion_ai, fashion_products, picture_table, ut_zap50k
 from socialjax.vision.labelled.label_tables import coded, drawn_parts, read_rows
-from socialjax.vision.labelled.sources import labelled
+from socialjax.vision.labelled.readers import labelled
 
 
 def jpeg(colour=(200, 30, 40)):

@@ -6,8 +6,7 @@ import importlib.util
 import numpy as np
 import pytest
 
-from socialjax.data.errors import DataError
-from socialjax.data.schema import Dataset, Frames, Provenance, interactions
+from socialjax.data.schema import DataError, Dataset, Frames, Provenance, interactions
 from socialjax.vision.key_frames import video
 from socialjax.vision.key_frames.collect import DEFAULT, FrameTable, frames_of
 from socialjax.vision.key_frames.cuts import find_cuts

@@ -6,8 +6,8 @@ import warnings
 
 import numpy as np
 
-from socialjax.data.errors import DataError
 from socialjax.data.formats.file_bytes import FileBytes
+from socialjax.data.schema import DataError
 
 
 def parse_features(file: FileBytes, rows: int | None = None) -> np.ndarray:

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from socialjax.data.errors import DataError
+from socialjax.data.schema import DataError
 
 LARGEST = 4 << 30  # bytes after decompression; a gzip bomb stops here instead of filling the memory
 _CHUNK = 1 << 20

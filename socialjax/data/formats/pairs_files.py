@@ -10,10 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from socialjax.data.errors import DataError
 from socialjax.data.formats.file_bytes import read_bytes
 from socialjax.data.formats.text_tables import Table, read_table
-from socialjax.data.schema import Interactions, Links, interactions
+from socialjax.data.schema import DataError, Interactions, Links, interactions
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,9 +15,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from socialjax.data.errors import DataError
 from socialjax.data.formats.feature_files import read_header
 from socialjax.data.formats.file_bytes import FileBytes
+from socialjax.data.schema import DataError
 
 LARGEST = 256 << 20  # bytes of a file
 ADMITTED = "dict, defaultdict, set, list, int and NumPy arrays of them"

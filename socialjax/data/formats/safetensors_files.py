@@ -10,9 +10,9 @@ import struct
 
 import numpy as np
 
-from socialjax.data.errors import DataError
 from socialjax.data.formats.file_bytes import FileBytes
 from socialjax.data.formats.torch_files import widened
+from socialjax.data.schema import DataError
 
 LARGEST_HEADER = 100_000_000  # bytes, the format's own limit
 TYPES = {

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from socialjax.data.errors import DataError
 from socialjax.data.formats.file_bytes import FileBytes
+from socialjax.data.schema import DataError
 
 LONGEST_LINE = 65_536
 _NEWLINE, _TAB, _BLANK, _COMMA, _UNIT = b"\n\t ,\x1f"  # _UNIT parts the fields once quotes are taken off

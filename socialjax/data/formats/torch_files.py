@@ -16,9 +16,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from socialjax.data.errors import DataError
 from socialjax.data.formats.file_bytes import FileBytes
 from socialjax.data.formats.pickled import Machine, Name, Refused
+from socialjax.data.schema import DataError
 
 ADMITTED = "tensors by name"
 MAGIC = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # the pickle of torch.serialization.MAGIC_NUMBER

@@ -11,11 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from socialjax.data.errors import DataError
 from socialjax.data.formats.feature_files import parse_features
 from socialjax.data.formats.file_bytes import FileBytes, find, read_bytes
 from socialjax.data.formats.text_tables import clean_text
-from socialjax.data.schema import Dataset
+from socialjax.data.schema import DataError, Dataset
 from socialjax.data.split import hold_out_validation
 
 FEATURE_FILES = {"user_vector.npy": "user_features", "item_vector.npy": "item_features"}  # file -> table

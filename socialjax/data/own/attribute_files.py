@@ -16,8 +16,7 @@ import numpy as np
 
 from socialjax import json_files, npz_files
 from socialjax.data.cache import ChangedError, file_checksums
-from socialjax.data.errors import DataError
-from socialjax.data.schema import PARTS, Attributes, Dataset, Provenance, interactions
+from socialjax.data.schema import PARTS, Attributes, DataError, Dataset, Provenance, interactions
 from socialjax.data.validate import check
 from socialjax.whole import whole
 

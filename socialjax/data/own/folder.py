@@ -16,13 +16,21 @@ import numpy as np
 
 from socialjax.data import split as splits
 from socialjax.data import validate
-from socialjax.data.errors import DataError
 from socialjax.data.formats.file_bytes import find, read_bytes
 from socialjax.data.formats.pairs_files import Rows, as_float32, assign, collect, memory_named
 from socialjax.data.formats.text_tables import Table, read_table
 from socialjax.data.own import ngcf
 from socialjax.data.own.additions import FEATURE_FILES, SOCIAL_FILE, read_features, read_titles, stated, with_validation
-from socialjax.data.schema import Dataset, Interactions, Links, Provenance, interactions, no_interactions, pair_keys
+from socialjax.data.schema import (
+    DataError,
+    Dataset,
+    Interactions,
+    Links,
+    Provenance,
+    interactions,
+    no_interactions,
+    pair_keys,
+)
 from socialjax.data.split import k_core as core_of
 from socialjax.data.validate import first_of_each
 

@@ -8,11 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from socialjax.data.errors import DataError
 from socialjax.data.formats.file_bytes import find, read_bytes
 from socialjax.data.formats.pairs_files import table_size
 from socialjax.data.formats.text_tables import Fields, Table
-from socialjax.data.schema import Dataset, Interactions, Provenance, interactions, no_interactions
+from socialjax.data.schema import DataError, Dataset, Interactions, Provenance, interactions, no_interactions
 from socialjax.data.validate import compare
 
 FILES = {"train": "train.txt", "test": "test.txt", "validation": "val.txt"}

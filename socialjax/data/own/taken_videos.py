@@ -6,9 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from socialjax.data import split
-from socialjax.data.errors import DataError
 from socialjax.data.own.folder import read_pairs_table
-from socialjax.data.schema import Dataset, Frames, Interactions, Provenance, no_interactions
+from socialjax.data.schema import DataError, Dataset, Frames, Interactions, Provenance, no_interactions
 from socialjax.data.validate import repair
 from socialjax.names import as_identifier
 

@@ -21,12 +21,11 @@ from pathlib import Path
 import numpy as np
 
 from socialjax.data import validate
-from socialjax.data.errors import DataError
 from socialjax.data.formats.feature_files import read_header
 from socialjax.data.formats.file_bytes import FileBytes
 from socialjax.data.formats.pickled import Machine, objects_of
 from socialjax.data.picture_files import read_picture
-from socialjax.data.schema import PARTS, Dataset, Interactions, Provenance
+from socialjax.data.schema import PARTS, DataError, Dataset, Interactions, Provenance
 
 FILE = "AmazonFashion6ImgPartitioned.npy"
 SOURCE = "cseweb.ucsd.edu/~wckang/DVBPR, AmazonFashion (Kang et al., ICDM 2017)"

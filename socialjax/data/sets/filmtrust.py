@@ -7,11 +7,10 @@ ids from 1. Ratings stay in the value column. Trust reaches users without rating
 from pathlib import Path
 
 from socialjax.data import validate
-from socialjax.data.errors import DataError
 from socialjax.data.formats.file_bytes import require
 from socialjax.data.formats.pairs_files import memory_named, read_links, read_pairs
 from socialjax.data.own.additions import with_validation
-from socialjax.data.schema import Dataset, Provenance, no_interactions
+from socialjax.data.schema import DataError, Dataset, Provenance, no_interactions
 from socialjax.data.sets.published import Published, RemoteFile, counts_of, github, names
 from socialjax.data.standin_shapes import Shape
 

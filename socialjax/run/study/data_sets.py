@@ -12,8 +12,7 @@ from pathlib import Path
 import tyro
 
 from socialjax import stop
-from socialjax.data.errors import DataError
-from socialjax.data.schema import Dataset
+from socialjax.data.schema import DataError, Dataset
 from socialjax.data.sources import DataSettings, load
 from socialjax.eval.tables import metric_rows, text_table
 from socialjax.names import identifier

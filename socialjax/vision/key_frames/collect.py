@@ -14,8 +14,7 @@ from tqdm import tqdm
 
 from socialjax import npz_files, stop
 from socialjax.data.cache import cache_folder, file_checksums, key_of
-from socialjax.data.errors import DataError
-from socialjax.data.schema import Provenance
+from socialjax.data.schema import DataError, Provenance
 from socialjax.visible import visible
 from socialjax.vision.key_frames import video
 from socialjax.vision.key_frames.cuts import CutSettings, find_cuts, key_frames, steps

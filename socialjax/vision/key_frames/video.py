@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from socialjax.data.errors import DataError
+from socialjax.data.schema import DataError
 from socialjax.whole import whole
 
 MOST_BYTES = 512 << 20  # of the scaled pictures of one file; nine hours of intra frames have 80 MB

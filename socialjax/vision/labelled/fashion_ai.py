@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from socialjax.data.errors import DataError
-from socialjax.data.schema import Provenance
+from socialjax.data.schema import DataError, Provenance
 from socialjax.vision.labelled.label_tables import UNLABELLED, LabelledPictures, drawn_parts, finished, read_rows
 
 # field -> (attribute, product group, classes in label order)

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from socialjax.data.errors import DataError
-from socialjax.data.schema import Provenance
+from socialjax.data.schema import DataError, Provenance
 from socialjax.vision.labelled.label_tables import LabelledPictures, coded, finished, read_rows
 
 ATTRIBUTES = ("gender", "masterCategory", "subCategory", "articleType", "baseColour", "season", "usage")

@@ -12,10 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from socialjax.data.errors import DataError
 from socialjax.data.formats.file_bytes import read_bytes
 from socialjax.data.picture_files import PictureFiles
-from socialjax.data.schema import PARTS, Provenance
+from socialjax.data.schema import PARTS, DataError, Provenance
 
 UNLABELLED = -1
 

@@ -12,9 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from socialjax.data import split
-from socialjax.data.errors import DataError
 from socialjax.data.own.folder import read_pairs_table
-from socialjax.data.schema import Dataset, Interactions, Provenance, no_interactions
+from socialjax.data.schema import DataError, Dataset, Interactions, Provenance, no_interactions
 from socialjax.data.validate import repair
 from socialjax.vision.labelled.fashion_products import PARTS
 from socialjax.vision.labelled.label_tables import LabelledPictures, coded, drawn_parts, finished, read_rows

@@ -12,8 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from socialjax.data.errors import DataError
-from socialjax.data.schema import Provenance
+from socialjax.data.schema import DataError, Provenance
 from socialjax.vision.labelled.label_tables import LabelledPictures, coded, drawn_parts, finished, read_rows
 
 COLUMNS = ("CID", "Category", "SubCategory", "HeelHeight", "Insole", "Closure", "Gender", "Material", "ToeStyle")

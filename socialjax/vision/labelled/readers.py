@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from socialjax.data.errors import DataError
+from socialjax.data.schema import DataError
 from socialjax.names import BadName, identifier
 from socialjax.vision.labelled import fashion_ai, fashion_products, picture_table, ut_zap50k
 from socialjax.vision.labelled.label_tables import LabelledPictures
