@@ -15,8 +15,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from socialjax.data.formats.tensor_files import read_tensors
-from socialjax.data.formats.torch_files import MAGIC
+from socialjax.data.formats.tensor_files import MAGIC, read_tensors
 from socialjax.data.schema import DataError
 
 STORAGES = {"f4": "FloatStorage", "f8": "DoubleStorage", "i8": "LongStorage", "f2": "HalfStorage", "u1": "ByteStorage"}
