@@ -23,7 +23,6 @@ import tyro
 
 from socialjax import stop
 from socialjax.data.cache import file_checksums, key_of
-from socialjax.data.own.taken_videos import read_taken
 from socialjax.data.schema import DataError, Dataset
 from socialjax.data.validate import check
 from socialjax.eval import ranking
@@ -37,6 +36,7 @@ from socialjax.run.results import write_json
 from socialjax.run.settings import EvalSettings
 from socialjax.run.workbench import Workbench
 from socialjax.train.settings import TrainSettings
+from socialjax.vision import taken
 from socialjax.vision.frame_features import frame_features
 from socialjax.vision.key_frames.collect import FrameSettings, frames_of
 from socialjax.whole import whole
@@ -136,7 +136,7 @@ def prepare(chosen: Arguments, folder: Path, stages: Stages) -> Prepared:
     ]
     told += [f"Skipped: {why}." for why in found.skipped.values()]
     if world is None:
-        data = read_taken(chosen.interactions, table.item_names, found.frames, found.provenance, seed=chosen.seed)
+        data = taken.of_videos(chosen.interactions, table.item_names, found.frames, found.provenance, seed=chosen.seed)
         names = {str(name): row for name, row in zip(found.frames.names, found.rows)}
         rows, style = np.array([names[str(name)] for name in data.frames.names]), None
     else:

@@ -11,6 +11,7 @@ from socialjax.data.picture_files import PictureFiles
 from socialjax.data.schema import DataError, Dataset, Interactions
 from socialjax.data.sets import amazon_fashion
 from socialjax.eval.cold_start import cold_start_items
+from socialjax.vision import taken
 from socialjax.vision.labelled import picture_table, readers
 from socialjax.vision.labelled.label_tables import LabelledPictures
 
@@ -63,7 +64,7 @@ def own(source: Path, size: int = 224) -> Material:
     """Anyone's own table of pictures, whose labels are what attributes are learned from, with who took which of them
     (`picture_table`). Raises DataError."""
     labelled = picture_table.read(source)
-    data = picture_table.read_taken(source, labelled)
+    data = taken.of_pictures(source, labelled)
     return _by_files(data, PictureFiles(labelled.folder), Path(labelled.folder), labelled, size)
 
 

@@ -11,6 +11,7 @@ from PIL import Image
 from socialjax.data import validate
 from socialjax.data.picture_files import PictureFiles
 from socialjax.data.schema import DataError
+from socialjax.vision import taken
 from socialjax.vision.labelled import fashion_ai, fashion_products, picture_table, ut_zap50k
 from socialjax.vision.labelled.label_tables import coded, drawn_parts, read_rows
 from socialjax.vision.labelled.readers import labelled
@@ -255,23 +256,23 @@ def test_ones_own_table_that_cannot_be_meant_is_refused(own):
 def test_who_took_which_is_joined_to_the_pictures(own):
     put(own / "interactions.csv", "user,item\n" + "".join(f"u{u},{i}\n" for u in range(3) for i in "ABZ") + "u0,C\n")
     pictures = picture_table.read(own)
-    data = picture_table.read_taken(own, pictures, ratios=(0.0, 0.34))
+    data = taken.of_pictures(own, pictures, ratios=(0.0, 0.34))
     assert data.item_names.tolist() == ["A", "B", "C", "Z"] and data.num_users == 3
     assert data.item_pictures.tolist() == ["a.jpg", "b.jpg", "c.jpg", ""] and data.item_groups.tolist()[2:] == [
         "bag",
         "",
     ]
-    taken = {
+    pairs = {
         (str(data.user_names[u]), str(data.item_names[i]))
         for part in data.parts().values()
         for u, i in zip(part.user, part.item)
     }
-    assert taken == {(f"u{u}", i) for u in range(3) for i in "ABZ"} | {("u0", "C")}
+    assert pairs == {(f"u{u}", i) for u in range(3) for i in "ABZ"} | {("u0", "C")}
     assert len(data.test) == 3 and any("1 items have no picture, such as Z" in said for said in data.provenance.repairs)
     validate.check(data)
     put(own / "interactions.csv", "user,item\nu0,Y\n")
-    with pytest.raises(DataError, match="items called like the pictures, such as A, got Y"):
-        picture_table.read_taken(own, pictures)
+    with pytest.raises(DataError, match="items called like the pictures, such as 'A', got 'Y'"):
+        taken.of_pictures(own, pictures)
 
 
 def test_sets_are_found_by_name(own, monkeypatch):

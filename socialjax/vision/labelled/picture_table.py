@@ -6,15 +6,11 @@
 called by their `id`, or by their file where there is none.
 """
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
 
-from socialjax.data import split
-from socialjax.data.own.folder import read_pairs_table
-from socialjax.data.schema import DataError, Dataset, Interactions, Provenance, no_interactions
-from socialjax.data.validate import repair
+from socialjax.data.schema import DataError, Provenance
 from socialjax.vision.labelled.fashion_products import PARTS
 from socialjax.vision.labelled.label_tables import LabelledPictures, coded, drawn_parts, finished, read_rows
 
@@ -65,49 +61,3 @@ def read(folder: Path, name: str | None = None, seed: int = 0) -> LabelledPictur
             groups=None if groups is None else np.array(groups),
         )
     )
-
-
-def read_taken(folder: Path, pictures: LabelledPictures, ratios=split.DIFFNET_RATIOS, seed: int = 0) -> Dataset:
-    """Who took which, split for each user by `ratios` (validation, test). Items are the pictures, in their order: the
-    first len(pictures) items; those that `interactions.csv` alone names follow and have no picture, as the provenance
-    says. Raises DataError when no item of it has a picture, and as `split` and the readers do.
-    """
-    path = Path(folder) / PAIRS
-    checksums: dict[str, str] = {}
-    pairs = read_pairs_table(path, checksums)
-    users, user = np.unique(np.char.decode(pairs.table.words(pairs.user, "user"), "utf-8"), return_inverse=True)
-    given = np.char.decode(pairs.table.words(pairs.item, "item"), "utf-8")
-    known = np.isin(given, pictures.ids)
-    if not known.any():
-        raise DataError(
-            f"{path}: wanted items called like the pictures, such as {pictures.ids[0]}, got {given[0]} and no other "
-            "that is; write their ids"
-        )
-    others = np.unique(given[~known])
-    items = np.concatenate([pictures.ids, others])
-    place = {name: number for number, name in enumerate(items.tolist())}
-    item = np.array([place[name] for name in given.tolist()], np.int32)
-    said = (f"{len(others)} items have no picture, such as {others[0]}",) if len(others) else ()
-    none = np.full(len(others), "")
-    data = repair(
-        Dataset(
-            name=pictures.name,
-            num_users=len(users),
-            num_items=len(items),
-            train=Interactions(user.astype(np.int32), item, pairs.value, pairs.time),
-            validation=no_interactions(),
-            test=no_interactions(),
-            provenance=Provenance(
-                "real",
-                pictures.provenance.source,
-                files=pictures.provenance.files | checksums,
-                repairs=(*pictures.provenance.repairs, *pairs.stated, *said),
-            ),
-            user_names=users,
-            item_names=items,
-            item_pictures=np.concatenate([pictures.files, none]),
-            item_groups=None if pictures.groups is None else np.concatenate([pictures.groups, none]),
-        )
-    )
-    train, validation, test = split.by_ratio(data.train, ratios, seed)
-    return dataclasses.replace(data, train=train, validation=validation, test=test)

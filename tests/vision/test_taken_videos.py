@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from socialjax.data.own.taken_videos import read_taken
 from socialjax.data.schema import DataError, Frames, Provenance
+from socialjax.vision.taken import of_videos
 
 MADE = Provenance("real", "key frames", files={"b.mp4": "00"}, repairs=("skipped x.mp4",))
 NAMES = np.array(["b", "a", "x", "new"])  # not sorted; x has no frames, nobody took `new`
@@ -18,7 +18,7 @@ def write(path, rows):
 
 def test_frames_go_to_their_items_by_name(tmp_path):
     rows = [(f"ann{u}", item) for u in range(3) for item in ["a", "b", "x", "gone", "a", *range(10, 16)]]
-    data = read_taken(write(tmp_path / "mine.tsv", rows), NAMES, FRAMES, MADE)
+    data = of_videos(write(tmp_path / "mine.tsv", rows), NAMES, FRAMES, MADE)
     assert data.item_names.tolist() == [*map(str, range(10, 16)), "a", "b", "gone", "new", "x"]
     assert data.user_names.tolist() == ["ann0", "ann1", "ann2"]
     frames = {
@@ -40,4 +40,4 @@ def test_frames_go_to_their_items_by_name(tmp_path):
 def test_a_file_of_other_items_is_refused(tmp_path):
     path = write(tmp_path / "mine.tsv", [("u", "a.mp4"), ("v", "b.mp4")])
     with pytest.raises(DataError, match=r"named like the videos, such as 'b', got 'a\.mp4' .* without their endings"):
-        read_taken(path, NAMES, FRAMES, MADE)
+        of_videos(path, NAMES, FRAMES, MADE)
