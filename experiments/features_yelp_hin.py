@@ -106,8 +106,8 @@ def variants(arguments: Arguments) -> dict[tuple[str, bool], Experiment]:
 def over_seeds(run: Kept, group: str, metric: str) -> dict:
     """{"mean", "ci95"} over the seeds of a run."""
     if group == "all":
-        return run.record["metrics"][metric]
-    mean, half = mean_interval([seed["item interactions"][COLD][metric] for seed in run.record["groups"]])
+        return run.record.metrics[metric]
+    mean, half = mean_interval([seed["item interactions"][COLD][metric] for seed in run.record.groups])
     return {"mean": mean, "ci95": half}
 
 

@@ -19,9 +19,11 @@ from socialjax.eval import ranking
 from socialjax.explain.record import records
 from socialjax.models.protocol import Explanation, Model
 from socialjax.run import own_data
+from socialjax.run.definitions import code_digest
 from socialjax.run.execute import run_in
-from socialjax.run.memory import release_programs
-from socialjax.run.saved import blamed_on, find_seed, read_data, read_parameters, read_result, read_settings
+from socialjax.run.memory import peak_memory_bytes, release_programs
+from socialjax.run.record import SeedRecord
+from socialjax.run.saved import blamed_on, find_seed, read_data, read_parameters, read_settings
 from socialjax.run.settings import Definition, EvalSettings, Experiment
 from socialjax.run.workbench import Workbench
 from socialjax.train.settings import TrainSettings
@@ -91,7 +93,7 @@ class Run:
         seed: of the training.
         model: what was trained.
         data: on what.
-        result: the seed's result.json; without a folder, `epoch` and `validation` alone, and no `metrics`.
+        result: the seed's result.json; without a folder nothing was tested, and `metrics` is empty.
         side: what the model's `prepare` made of the data.
         state: what its `encode` returned for the best parameters.
     """
@@ -100,7 +102,7 @@ class Run:
     seed: int
     model: Model
     data: Dataset
-    result: dict
+    result: SeedRecord
     side: Any = dataclasses.field(repr=False)
     state: Any = dataclasses.field(repr=False)
 
@@ -256,12 +258,25 @@ def _fitted(model: Model, bench: Workbench, settings: TrainSettings, ranked: Eva
     with tempfile.TemporaryDirectory() as folder:
         trained = bench.train(model, settings, validation, seed, Path(folder), "fit")
     side, params = bench.side(model), jax.tree.map(jnp.asarray, trained.params)
-    result = {"seed": seed, "metrics": {}, "validation": trained.validation, "epoch": trained.epoch}
+    result = SeedRecord(
+        seed=seed,
+        metrics={},
+        also={},
+        groups={},
+        validation=trained.validation,
+        epoch=trained.epoch,
+        seconds=trained.seconds | {"test": 0.0},
+        pairs_per_second=trained.pairs_per_second,
+        peak_memory_bytes=peak_memory_bytes(),
+        popularity_validation=validation and validation.floor,
+        chosen_on=validation and validation.chosen_on(),
+        code=code_digest(model),
+    )
     return Run(None, seed, model, bench.data, result, side, ranking.encode(model, params, side))
 
 
 def _read(folder: Path, seed: int, model: Model, data: Dataset, side: Any) -> Run:
-    result, record = read_result(folder, seed), read_settings(folder)[2]
+    result, record = SeedRecord.read(folder / f"seed_{seed}" / "result.json"), read_settings(folder)[2]
     params = jax.tree.map(jnp.asarray, read_parameters(model, side, record, folder, seed))
     return Run(folder, seed, model, data, result, side, ranking.encode(model, params, side))
 
@@ -274,7 +289,7 @@ def load(folder: Path | str, seed: int | None = None, data_dir: Path | str | Non
     """
     release_programs()
     folder, seed = find_seed(Path(folder), seed)
-    read_result(folder, seed)  # one that cannot be read is told before the data are looked for
+    SeedRecord.read(folder / f"seed_{seed}" / "result.json")  # one that cannot be read is told before data are read
     model, settings, record = read_settings(folder)
     data = read_data(settings, record, folder, data_dir)
     with blamed_on(folder / "settings.json"):

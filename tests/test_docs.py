@@ -87,11 +87,11 @@ def test_the_pages_model_learns_on_the_real_path(written, tmp_path):
         workdir=tmp_path / "run",
     )
     result = execute.run(definition, experiment, data)
-    assert result["model"] == "social_bpr"
+    assert result.model == "social_bpr"
     # `full` leaves two validation and two test items of the user's parity, and all twenty of the other.
-    assert result["metrics"]["HR@5"]["mean"] > 0.99 > 0.3 > result["references"]["popularity"]["HR@5"]
+    assert result.metrics["HR@5"]["mean"] > 0.99 > 0.3 > result.references["popularity"]["HR@5"]
     again = execute.run(definition, experiment, data)
-    assert again["metrics"] == result["metrics"], "a finished run is read back"
+    assert again.metrics == result.metrics, "a finished run is read back"
 
 
 def test_the_pages_tests_pass(written):

@@ -50,7 +50,7 @@ def run(data, tmp_path_factory):
 def test_a_model_and_data_give_a_recommender(fitted):
     best = fitted.recommend(4, k=3)[0]
     assert len(best) == 3 and best[0].item.startswith("item ") and best[0].score >= best[1].score
-    assert fitted.folder is None and 1 <= fitted.result["epoch"] <= 4 and fitted.result["validation"]["NDCG@10"] > 0
+    assert fitted.folder is None and 1 <= fitted.result.epoch <= 4 and fitted.result.validation["NDCG@10"] > 0
 
 
 def test_the_same_training_with_a_folder_gives_the_same_answers_and_so_does_what_is_loaded(fitted, run):
@@ -68,7 +68,7 @@ def test_the_same_training_with_a_folder_gives_the_same_answers_and_so_does_what
 def test_the_same_call_trains_nothing_and_another_seed_stands_beside_it(run, data, monkeypatch):
     folder, made = run
     other = fit(data, folder=folder, seed=1)
-    assert other.seed == 1 and other.result["metrics"] != made.result["metrics"]
+    assert other.seed == 1 and other.result.metrics != made.result.metrics
     assert_same_answers(other, socialjax.load(folder, seed=1))
     monkeypatch.setattr(workbench, "train", None)
     assert_same_answers(made, fit(data, folder=folder))
@@ -96,7 +96,7 @@ def test_kept_data_that_are_damaged_are_told(data, tmp_path):
 def test_without_a_validation_part_all_epochs_are_trained(data, tmp_path):
     data = dataclasses.replace(data, validation=no_interactions())
     found = fit(data)
-    assert found.result["epoch"] == TRAIN.epochs and found.result["validation"] == {}
+    assert found.result.epoch == TRAIN.epochs and found.result.validation == {}
     assert_same_answers(found, fit(data, folder=tmp_path / "run"))
 
 

@@ -38,7 +38,7 @@ def test_a_run_opens_with_its_settings_data_and_lowest_seed(opened, finished_run
     run = opened["diffnet"]
     assert run.model == DiffNet(dim=4, layers="all", init_std=0.5)
     assert (run.seed, run.data.name, run.data.num_users) == (1, "cafes", 24)
-    assert run.result == json.loads((finished_runs["diffnet"] / "seed_1" / "result.json").read_text())
+    assert run.result.to_json() == json.loads((finished_runs["diffnet"] / "seed_1" / "result.json").read_text())
 
 
 def test_a_seed_is_chosen_by_number_or_by_folder(opened, finished_runs):

@@ -89,7 +89,7 @@ def check(kept: Path = KEPT) -> int:
     for folder in stale:
         say(f"STALE {folder}: the code of {runs[folder].model} has changed since; run it again and keep it")
     for folder, run in runs.items():
-        if "code" not in run.record:
+        if run.record.code is None:
             say(f"unknown {folder}: the run does not say by which code it was made")
     say(f"kept runs: {len(runs)}, stale: {len(stale)}")
     return 1 if stale else 0

@@ -30,16 +30,16 @@ def varied(runs: Sequence[Kept], field: str) -> dict[str, dict]:
         if run.swept == field:
             found.setdefault(run.base, {})[_value(run, field)] = run
     for run in main_rows(runs):
-        if run.name in found and field in run.record["settings"]["model"]:
+        if run.name in found and field in run.record.settings["model"]:
             found[run.name][_value(run, field)] = run
     return found
 
 
 def _value(run: Kept, field: str) -> Hashable:
     """Of the field in the run's settings. Raises ValueError for a run that is named after another."""
-    if field not in run.record["settings"]["model"]:
+    if field not in run.record.settings["model"]:
         raise ValueError(f"{run.name} is named after {field}, which its settings lack; keep it with another --name")
-    value = run.record["settings"]["model"][field]
+    value = run.record.settings["model"][field]
     return tuple(value) if isinstance(value, list) else value
 
 
@@ -58,7 +58,7 @@ def variation(paper: Paper, runs: Sequence[Kept], field: str, metric: str) -> li
     for base, by in found.items():
         first = next(iter(by.values()))
         cells = [
-            f"{cell(by[value].record['metrics'].get(metric))} (seeds {span(by[value].seeds)})"
+            f"{cell(by[value].record.metrics.get(metric))} (seeds {span(by[value].seeds)})"
             if value in by
             else cell(None)
             for value in values
@@ -76,7 +76,7 @@ def other_differences(paper: Paper, runs: Sequence[Kept], field: str) -> str:
     """In words, what else differs between the runs of a row; the values of a sweep may have been tuned anew."""
     said = []
     for base, by in varied(runs, field).items():
-        flat = [binding(complete(run.record["settings"]), run.record["provenance"]) for run in by.values()]
+        flat = [binding(complete(run.record.settings), run.record.provenance) for run in by.values()]
         names = {name for one in flat for name in one} - {f"model.{field}"}
         differ = sorted(name for name in names if any(one.get(name) != flat[0].get(name) for one in flat))
         if differ:

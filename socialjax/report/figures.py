@@ -48,7 +48,7 @@ def bars(paper: Paper, runs: Sequence[Kept], path: Path) -> None:
     figure = blank(10, 1.2 + 0.3 * len(labels))
     _title(figure, "bars", mine, paper)
     for axis, metric in zip(figure.subplots(1, len(BARS), sharey=True), BARS):
-        found = [run.record["metrics"][metric] for run in mine]
+        found = [run.record.metrics[metric] for run in mine]
         values = [line[metric] for line in grey.values()] + [f["mean"] for f in found]
         widths = [0.0] * len(grey) + [f["ci95"] or 0.0 for f in found]
         colours = [SILVER] * len(grey) + [BLUE] * len(mine)
@@ -163,18 +163,18 @@ NAMES = {
 
 def kinds(runs: Sequence[Kept]) -> list[str]:
     """By what the users are grouped."""
-    return list(dict.fromkeys(kind for run in main_rows(runs) for kind in run.record["groups"][0]))
+    return list(dict.fromkeys(kind for run in main_rows(runs) for kind in run.record.groups[0]))
 
 
 def group_sizes(runs: Sequence[Kept], kind: str) -> dict[str, int]:
     """Label -> evaluated users of the group, empty groups left out."""
-    first = next(run for run in main_rows(runs) if kind in run.record["groups"][0])
-    return {group: found["users"] for group, found in first.record["groups"][0][kind].items() if found["users"]}
+    first = next(run for run in main_rows(runs) if kind in run.record.groups[0])
+    return {group: found["users"] for group, found in first.record.groups[0][kind].items() if found["users"]}
 
 
 def group_metric(run: Kept, kind: str, group: str, metric: str) -> dict | None:
     """{"mean", "ci95"} over seeds; None where the run has no such group or metric."""
-    found = [seed.get(kind, {}).get(group, {}).get(metric) for seed in run.record["groups"]]
+    found = [seed.get(kind, {}).get(group, {}).get(metric) for seed in run.record.groups]
     if any(value is None for value in found):
         return None
     mean, half = mean_interval(found)
@@ -215,11 +215,11 @@ class Line:
 def lines(paper: Paper, runs: Sequence[Kept]) -> list[Line]:
     """The reference lines and the main runs that were measured under every protocol that any was."""
     record = newest(runs).record
-    also, guesses = record.get("references_also", {}), record.get("references_corrected", {})
+    also, guesses = record.references_also, record.references_corrected
     found = [Line(name, metrics, guesses.get(name, {}), False) for name, metrics in also.items()]
     for run in main_rows(runs):
-        metrics = {run.record["protocol"]: run.record["metrics"], **run.record["also"]}
-        found.append(Line(label(paper, run), metrics, run.record.get("corrected") or {}))
+        metrics = run.record.by_protocol()
+        found.append(Line(label(paper, run), metrics, run.record.corrected or {}))
     return [line for line in found if all(METRICS[0] in line.metrics.get(name, {}) for name in protocols(runs))]
 
 
@@ -232,7 +232,7 @@ def sets(some: Sequence[Line]) -> dict[str, list[Line]]:
 
 def protocols(runs: Sequence[Kept]) -> list[str]:
     """All that were evaluated, the table's first and `full` last."""
-    names = dict.fromkeys(name for run in main_rows(runs) for name in (run.record["protocol"], *run.record["also"]))
+    names = dict.fromkeys(name for run in main_rows(runs) for name in run.record.by_protocol())
     return sorted(names, key=lambda name: name == FULL)
 
 

@@ -25,9 +25,9 @@ from socialjax.names import KEPT, identifier
 from socialjax.report import searches
 from socialjax.report.keep import check_all_users, per_user, sha256
 from socialjax.report.papers import Paper
-from socialjax.run import result_types, results
+from socialjax.run import results
 from socialjax.run.definitions import code_digest
-from socialjax.run.result_types import check_users
+from socialjax.run.record import RunRecord, check_users
 from socialjax.run.study.baselines import is_aside
 from socialjax.visible import visible
 
@@ -103,7 +103,7 @@ class Kept:
     """
 
     name: str
-    record: dict
+    record: RunRecord
     users: np.ndarray
     values: np.ndarray
     metrics: tuple[str, ...]
@@ -112,11 +112,11 @@ class Kept:
 
     @property
     def model(self) -> str:
-        return self.record["model"]
+        return self.record.model
 
     @property
     def seeds(self) -> list[int]:
-        return self.record["seeds"]
+        return self.record.seeds
 
     @property
     def swept(self) -> str:
@@ -133,16 +133,16 @@ class Kept:
     def is_older(self) -> bool:
         """Whether it is of the older protocol: its epoch was chosen on lists that knew the test part, or its settings
         are not those that the kept search found. Values of a sweep are judged by the epoch alone."""
-        if self.record.get("chosen_on") is None:
+        if self.record.chosen_on is None:
             return True
-        return self.search is not None and not self.swept and not searches.is_of(self.search, self.record)
+        return self.search is not None and not self.swept and not searches.is_of(self.search, self.record.settings)
 
     @functools.cached_property
     def is_stale(self) -> bool:
         """Whether the model's code has changed since. False for a run that does not say by which code it was made."""
-        if "code" not in self.record:
+        if self.record.code is None:
             return False
-        return self.model not in models.MODELS or code_digest(models.MODELS[self.model]) != self.record["code"]
+        return self.model not in models.MODELS or code_digest(models.MODELS[self.model]) != self.record.code
 
     def user_means(self, metric: str) -> np.ndarray:
         """f64[U]: each user's mean over the seeds. Raises ValueError for a metric that is not kept."""
@@ -162,13 +162,13 @@ def read(folder: Path) -> Kept:
     """The kept run in `folder`. Raises ValueError when a file is missing or damaged, when the two are not those that
     were kept together, and when the metrics of one are not the means over the users of the other."""
     path = folder / "per_user.npz"
-    record = result_types.check(results.read_json(folder / "result.json"), folder / "result.json")
+    record = RunRecord.read(folder / "result.json")
     identifier(folder.name, "a kept run", KEPT)
     arrays = npz_files.read(path) if path.is_file() else None
-    if arrays is None or sha256(path) != record.get("per_user_sha256"):
+    if arrays is None or sha256(path) != record.per_user_sha256:
         raise ValueError(f"{path} is missing or is not the one that belongs to result.json; keep the run again")
-    run = _made(folder.name, record, _as_kept(path, arrays, len(record["seeds"])))
-    check_users(record, run.metrics, run.values, folder / "result.json")
+    run = _made(folder.name, record, _as_kept(path, arrays, len(record.seeds)))
+    check_users(record.seeds, record.metrics, run.metrics, run.values, folder / "result.json")
     return run
 
 
@@ -190,12 +190,12 @@ def _as_kept(path: Path, arrays: dict[str, np.ndarray], seeds: int) -> dict[str,
 
 def of_run(run: Path, name: str) -> Kept:
     """A finished run that is not kept, as if it were, under that name. Raises ValueError as `keep.keep` does."""
-    record = result_types.check(results.read_json(run / "result.json"), run / "result.json")
+    record = RunRecord.read(run / "result.json")
     check_all_users(run, record)
-    return _made(name, record, per_user(run, record["seeds"]))
+    return _made(name, record, per_user(run, record.seeds))
 
 
-def _made(name: str, record: dict, arrays: dict[str, np.ndarray]) -> Kept:
+def _made(name: str, record: RunRecord, arrays: dict[str, np.ndarray]) -> Kept:
     whole, cold = (
         Kept(name, record, arrays[f"{of}users"], arrays[f"{of}values"], tuple(map(str, arrays[f"{of}metrics"])))
         if f"{of}users" in arrays
@@ -239,17 +239,17 @@ def newest(runs: Sequence[Kept]) -> Kept:
 
 def references(runs: Sequence[Kept]) -> dict[str, dict[str, float]]:
     """Reference line -> its metrics under the table's protocol."""
-    return newest(runs).record["references"]
+    return newest(runs).record.references
 
 
 def about(runs: Sequence[Kept], label=lambda run: run.name, protocol: str | None = None) -> str:
     """The line below every table: data, protocol, seeds, commits, and which rows are stale."""
     record = runs[0].record
-    made = f"STAND-IN ({escaped(record['data'])}: generated, not real data)"
-    kind = ("real data" if record["data"] == "real" else made) + escaped(altered(record))
-    features = {run.record["features"] for run in runs}
+    made = f"STAND-IN ({escaped(record.data)}: generated, not real data)"
+    kind = ("real data" if record.data == "real" else made) + escaped(altered(record))
+    features = {run.record.features for run in runs}
     said = {("none",): "ids only", ("given",): "with features"}.get(tuple(features), "features where a row says so")
-    commits = ", ".join(dict.fromkeys(escaped(_short(run.record["commit"])) for run in runs))
+    commits = ", ".join(dict.fromkeys(escaped(_short(run.record.commit)) for run in runs))
     many = Counter(span(run.seeds) for run in runs).most_common(1)[0][0]
     others = "".join(f", {escaped(label(run))} {span(run.seeds)}" for run in runs if span(run.seeds) != many)
     old = [escaped(label(run)) for run in runs if run.is_stale]
@@ -260,14 +260,14 @@ def about(runs: Sequence[Kept], label=lambda run: run.name, protocol: str | None
         f"search of {searches.TRIALS} trials."
     ) * any(run.is_older for run in runs)
     return (
-        f"{record['dataset']}, {kind}, {said}; {protocol or record['protocol']}, test; seeds {many}{others}; "
+        f"{record.dataset}, {kind}, {said}; {protocol or record.protocol}, test; seeds {many}{others}; "
         f"commit {commits}.{stale}{older}"
     )
 
 
-def altered(record: dict) -> str:
+def altered(record: RunRecord) -> str:
     """`, ALTERED: FILE` for a run on files that are not those of the published set."""
-    return as_published.note(record["provenance"].get("published", ""))
+    return as_published.note(record.provenance.get("published", ""))
 
 
 def span(seeds: Sequence[int]) -> str:
@@ -284,7 +284,7 @@ def _short(commit: str) -> str:
 
 def _measured(run: Kept) -> dict:
     """What must be equal for two runs to be compared."""
-    settings, data, lines = run.record["settings"], run.record["provenance"], run.record["references"]
+    settings, data, lines = run.record.settings, run.record.provenance, run.record.references
     measured = {f"eval.{key}": settings["eval"][key] for key in ("protocol", "seed")}
     given = dataclasses.asdict(DataSettings()) | settings["data"]  # a run of before a setting came had its default
     measured |= {f"data.{key}": results.plain(value) for key, value in given.items() if key not in (*PLACES, *TOLD)}
@@ -304,13 +304,13 @@ def tidy(runs: Sequence[Kept]) -> list[list[str]]:
     found = []
     for name, metrics in references(runs).items():
         record = runs[0].record
-        start = [record["dataset"], record["data"] + altered(record), "none", name, record["protocol"]]
+        start = [record.dataset, record.data + altered(record), "none", name, record.protocol]
         found += [[*start, *_at(m), f"{v:.6f}", "", "", ""] for m, v in metrics.items() if _is_wanted(m)]
     for run in runs:
         record = run.record
-        end = [" ".join(map(str, run.seeds)), record["commit"][:12] + ("-dirty" if "dirty" in record["commit"] else "")]
-        for protocol, metrics in {record["protocol"]: record["metrics"], **record["also"]}.items():
-            start = [record["dataset"], record["data"] + altered(record), record["features"], run.name, protocol]
+        end = [" ".join(map(str, run.seeds)), record.commit[:12] + ("-dirty" if "dirty" in record.commit else "")]
+        for protocol, metrics in record.by_protocol().items():
+            start = [record.dataset, record.data + altered(record), record.features, run.name, protocol]
             for metric, value in metrics.items():
                 if _is_wanted(metric):
                     width = "" if value["ci95"] is None else f"{value['ci95']:.6f}"

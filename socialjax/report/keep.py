@@ -11,8 +11,8 @@ import numpy as np
 from socialjax import npz_files
 from socialjax.names import KEPT as KEPT_NAME
 from socialjax.names import below, identifier
-from socialjax.run import result_types, results
-from socialjax.run.result_types import check_users
+from socialjax.run import results
+from socialjax.run.record import RunRecord, check_users
 from socialjax.visible import visible
 from socialjax.whole import whole
 
@@ -31,7 +31,7 @@ class Place:
     """A finished run that may be kept, and the folder where it will be: DATASET/NAME of the kept runs."""
 
     run: Path
-    record: dict
+    record: RunRecord
     folder: Path
 
 
@@ -44,15 +44,15 @@ def place(run: Path, kept: Path, name: str | None = None, *, stand_in: bool = Fa
     code that no commit holds, unless they are asked for.
     """
     record = _finished(run)
-    if record["data"] == "stand-in" and not stand_in:
+    if record.data == "stand-in" and not stand_in:
         raise ValueError(f"{run} ran on the generated stand-in, not on real data; --stand-in keeps it as such")
-    commit = record["commit"]
+    commit = record.commit
     if (commit.endswith("-dirty") or commit == "unknown") and not dirty_ok:
         raise ValueError(
             f"{run} was made by code that no commit holds ({commit}); commit and run again, or keep it with --dirty-ok"
         )
     name = identifier(name or default_name(run, record), "a kept run (--name)", KEPT_NAME)
-    for seed in record["seeds"]:
+    for seed in record.seeds:
         if not (path := run / f"seed_{seed}" / PER_USER).is_file():
             raise ValueError(f"{path} is missing, without which there are no paired tests; run seed {seed} again")
     return Place(run, record, below(kept, dataset_of(record), name))
@@ -78,18 +78,18 @@ def keep(one: Place) -> bool:
     Raises ValueError for seeds of different users, and for a result.json whose metrics are not the means over them.
     """
     run, record, folder = one.run, one.record, one.folder
-    arrays = per_user(run, record["seeds"])
+    arrays = per_user(run, record.seeds)
     check_all_users(run, record)
     replaces = (folder / "result.json").exists()
     folder.mkdir(parents=True, exist_ok=True)
     with whole(folder / PER_USER) as temporary:
         with temporary.open("wb") as file:  # closed before its checksum is taken
-            np.savez_compressed(file, seeds=np.array(record["seeds"], np.int64), **arrays)
+            np.savez_compressed(file, seeds=np.array(record.seeds, np.int64), **arrays)
         checksum = sha256(temporary)
     # Last: its checksum ties the two files together should this be interrupted between them.
     results.write_json(
         folder / "result.json",
-        without_places(record) | {"per_user_sha256": checksum},
+        without_places(record.to_json()) | {"per_user_sha256": checksum},
     )
     return replaces
 
@@ -106,17 +106,17 @@ def per_user(run: Path, seeds: Sequence[int]) -> dict[str, np.ndarray]:
     return found
 
 
-def default_name(run: Path, record: dict) -> str:
+def default_name(run: Path, record: RunRecord) -> str:
     """`bpr`, `diffnet-authors`, `diffnet-features`, `diffnet-dim=16`; a folder `bpr-continued` says what is special."""
-    model = run.name if run.name.startswith(f"{record['model']}-") else record["model"]
-    parts = [model, record["settings"].get("preset"), "features" if record["features"] == "given" else None]
+    model = run.name if run.name.startswith(f"{record.model}-") else record.model
+    parts = [model, record.settings.get("preset"), "features" if record.features == "given" else None]
     swept = [run.name] if all("=" in part for part in run.name.split(",")) else []
     return "-".join([*filter(None, parts), *swept])
 
 
-def dataset_of(record: dict) -> str:
+def dataset_of(record: RunRecord) -> str:
     """The folder of a run's data set: a stand-in is never beside real data."""
-    return record["dataset"] + ("-stand-in" if record["data"] == "stand-in" else "")
+    return record.dataset + ("-stand-in" if record.data == "stand-in" else "")
 
 
 def without_places(record: dict) -> dict:
@@ -140,26 +140,26 @@ def _shortened(value):
     return PATH.sub(r"\1", value) if isinstance(value, str) else value
 
 
-def check_all_users(run: Path, record: dict) -> None:
+def check_all_users(run: Path, record: RunRecord) -> None:
     """Compares every metric of the table's protocol with the per-user metrics of its seeds, as `check_users`."""
-    for place, seed in enumerate(record["seeds"]):
+    for place, seed in enumerate(record.seeds):
         path = run / f"seed_{seed}" / PER_USER
         _, columns = _one_seed(path)
-        if missing := sorted(set(record["metrics"]) - set(columns)):
+        if missing := sorted(set(record.metrics) - set(columns)):
             raise ValueError(f"{path} lacks {', '.join(missing)}, which {run / RESULT} has; run seed {seed} again")
-        alone = {name: {"values": [found["values"][place]]} for name, found in record["metrics"].items()}
+        alone = {name: {"values": [found["values"][place]]} for name, found in record.metrics.items()}
         values = np.stack([columns[name] for name in alone], axis=1)[:, None]
-        check_users({"seeds": [seed], "metrics": alone}, list(alone), values, run / RESULT)
+        check_users([seed], alone, list(alone), values, run / RESULT)
 
 
-def _finished(run: Path) -> dict:
+def _finished(run: Path) -> RunRecord:
     path = run / RESULT
     if not path.is_file():
         raise ValueError(f"{path} is missing: name the folder of a finished run, the one with a folder for each seed")
     record = results.read_json(path)
     if isinstance(record, dict) and "seed" in record and "seeds" not in record:
         raise ValueError(f"{path} is the result of one seed; name the run's folder, not a seed's")
-    return result_types.check(record, path)
+    return RunRecord.from_json(record, path)
 
 
 def _one_seed(path: Path) -> tuple[np.ndarray, dict[str, np.ndarray]]:

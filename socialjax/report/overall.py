@@ -33,7 +33,7 @@ def overall(paper: Paper, runs: Sequence[Kept]) -> list[list[str]]:
     best = best_of(rivals) if sum(not run.is_stale for run in rivals) > 1 else {}
     table = metric_rows(list(references(runs).items()), METRICS)
     for run in mine:
-        cells = [cell(run.record["metrics"].get(metric)) for metric in METRICS]
+        cells = [cell(run.record.metrics.get(metric)) for metric in METRICS]
         table.append([label(paper, run), *(f"**{c}**" if best.get(m) is run else c for m, c in zip(METRICS, cells))])
     return table
 
@@ -53,7 +53,7 @@ def legend(paper: Paper, runs: Sequence[Kept]) -> str:
     losses: dict[str, list[Kept]] = {}
     biases: dict[bool, list[Kept]] = {}
     for run in main_rows(runs):
-        model = run.record["settings"]["model"]
+        model = run.record.settings["model"]
         if "objective" in model:
             loss = f"{escaped(model['objective'])} with {_negatives(model.get('negatives'))}"
             losses.setdefault(loss, []).append(run)
@@ -74,9 +74,9 @@ def best_of(runs: Sequence[Kept]) -> dict[str, Kept]:
     """Metric -> the run with the highest mean, stale runs aside."""
     found = {}
     for metric in METRICS:
-        having = [run for run in runs if metric in run.record["metrics"] and not run.is_stale]
+        having = [run for run in runs if metric in run.record.metrics and not run.is_stale]
         if having:
-            found[metric] = max(having, key=lambda run: run.record["metrics"][metric]["mean"])
+            found[metric] = max(having, key=lambda run: run.record.metrics[metric]["mean"])
     return found
 
 
@@ -104,14 +104,14 @@ def reported(paper: Paper, runs: Sequence[Kept], dataset: str) -> list[list[str]
 def like(runs: Sequence[Kept], row: Reported) -> Kept | None:
     """Our run of that model at that width and measured under that protocol, a main run before a sweep's; or None."""
     mine = sorted((run for run in runs if run.model == row.model), key=lambda run: (bool(run.swept), run.name))
-    width = lambda run: run.record["settings"]["model"].get("dim")  # noqa: E731
+    width = lambda run: run.record.settings["model"].get("dim")  # noqa: E731
     return next((run for run in mine if width(run) == row.dim and measured(run, row.protocol)), None)
 
 
 def measured(run: Kept, protocol: str) -> dict[str, dict]:
     """The run's metrics under that protocol; empty if it was not measured under it."""
     record = run.record
-    return record["metrics"] if record["protocol"] == protocol else record["also"].get(protocol, {})
+    return record.metrics if record.protocol == protocol else record.also.get(protocol, {})
 
 
 def _source(row: Reported) -> str:
@@ -124,10 +124,8 @@ def cost(paper: Paper, runs: Sequence[Kept]) -> list[list[str]]:
     table = [["", "training, s a seed", "validation", "test", "pairs/s", "epochs chosen", "peak memory, GiB", "device"]]
     for run in main_rows(runs):
         record, seeds = run.record, len(run.seeds)
-        times = [f"{record['seconds'][part] / seeds:.0f}" for part in ("train", "eval", "test")]
-        epochs = " ".join(map(str, record["epoch"]))
-        memory = f"{record['peak_memory_bytes'] / 2**30:.2f}"
-        table.append(
-            [label(paper, run), *times, f"{record['pairs_per_second']:,.0f}", epochs, memory, record["device"]]
-        )
+        times = [f"{record.seconds[part] / seeds:.0f}" for part in ("train", "eval", "test")]
+        epochs = " ".join(map(str, record.epoch))
+        memory = f"{record.peak_memory_bytes / 2**30:.2f}"
+        table.append([label(paper, run), *times, f"{record.pairs_per_second:,.0f}", epochs, memory, record.device])
     return table

@@ -10,7 +10,7 @@ from socialjax.names import identifier
 from socialjax.report.keep import without_places
 from socialjax.report.papers import Paper
 from socialjax.run import results
-from socialjax.run.result_types import Scalar
+from socialjax.run.record import Scalar
 from socialjax.run.tuning.search import Search
 from socialjax.train.settings import METRIC
 
@@ -88,9 +88,9 @@ def _checked(path: Path) -> dict:
     return record
 
 
-def is_of(search: dict, record: dict) -> bool:
-    """Whether a run's model and training have the settings that the search found."""
-    return _decided(search["settings"]) == _decided(record["settings"])
+def is_of(search: dict, settings: dict) -> bool:
+    """Whether the model and training of a run's settings have the settings that the search found."""
+    return _decided(search["settings"]) == _decided(settings)
 
 
 def found(paper: Paper, some: dict[str, dict]) -> list[list[str]]:

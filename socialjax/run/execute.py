@@ -14,12 +14,13 @@ from socialjax.data.schema import Dataset
 from socialjax.eval import groups, protocol, ranking
 from socialjax.eval.significance import mean_interval
 from socialjax.names import KEPT, below, identifier
-from socialjax.run import curves, measure, own_data, result_types, results, saved, shown, sweep
+from socialjax.run import curves, measure, own_data, results, saved, shown, sweep
 from socialjax.run.command import exit_code, read_arguments, say, set_up_logging, variants
 from socialjax.run.definitions import code_digest
 from socialjax.run.lock import only_one
 from socialjax.run.memory import peak_memory_bytes, release_programs
 from socialjax.run.pictures import attempt
+from socialjax.run.record import Metrics, OverSeeds, RunRecord, SeedRecord
 from socialjax.run.settings import Definition, EvalSettings, Experiment
 from socialjax.run.workbench import Workbench, protocol_of
 from socialjax.train.log import MetricsLog
@@ -58,7 +59,7 @@ def run(
     label: str = "",
     began: float | None = None,
     bench: Workbench | None = None,
-) -> dict:
+) -> RunRecord:
     """Trains and evaluates every seed in its folder, or reads what is finished there, and prints the table.
 
     Args:
@@ -85,7 +86,7 @@ def run(
 
 def run_in(
     folder: Path, definition: Definition, experiment: Experiment, bench: Workbench, began: float | None = None
-) -> dict:
+) -> RunRecord:
     """`run` in that folder, without a word on standard output."""
     began = time.monotonic() if began is None else began
     with contextlib.ExitStack() as held:
@@ -103,7 +104,7 @@ def run_in(
         records = [_run_seed(definition, experiment, bench, folder, *of) for of in zip(experiment.seeds, starts)]
         record = _summarise(definition, experiment, bench, records, time.monotonic() - began)
         if is_first():
-            results.write_json(folder / "result.json", record)
+            results.write_json(folder / "result.json", record.to_json())
         return record
 
 
@@ -139,14 +140,14 @@ def work_folder(definition: Definition, experiment: Experiment, data: Dataset, l
     return below(folder, *(identifier(part, "a work folder", KEPT) for part in label.split("/"))) if label else folder
 
 
-def _finished(folder: Path, experiment: Experiment) -> dict | None:
+def _finished(folder: Path, experiment: Experiment) -> RunRecord | None:
     """The result of exactly these seeds, if it is there."""
     done = folder / "result.json"
-    record = result_types.check(results.read_json(done), done) if done.exists() else None
-    return record if record is not None and record["seeds"] == list(experiment.seeds) else None
+    record = RunRecord.read(done) if done.exists() else None
+    return record if record is not None and record.seeds == list(experiment.seeds) else None
 
 
-def _run_seed(definition, experiment, bench: Workbench, folder: Path, seed: int, began: float | None) -> dict:
+def _run_seed(definition, experiment, bench: Workbench, folder: Path, seed: int, began: float | None) -> SeedRecord:
     check_stop()
     began = time.monotonic() if began is None else began
     here, data = below(folder, f"seed_{seed}"), bench.data
@@ -155,7 +156,7 @@ def _run_seed(definition, experiment, bench: Workbench, folder: Path, seed: int,
         _tell(f"seed {seed}: finished before, {done}")
         if is_first():
             _curves(definition, data, here)
-        return result_types.check_seed(results.read_json(done), done)
+        return SeedRecord.read(done)
     model, code = experiment.model, code_digest(experiment.model)
     settings = results.read_claim(folder / "settings.json")["settings"]  # as they were when the run began
     validation = bench.validation(experiment.eval)
@@ -177,29 +178,29 @@ def _run_seed(definition, experiment, bench: Workbench, folder: Path, seed: int,
         estimates |= {name: estimate} if estimate else {}
     main = found[experiment.eval.protocol]
     frames = measure.key_frames(model, state, side, data)
-    record = {
-        "seed": seed,
-        "metrics": main.mean(),
-        "also": {name: result.mean() for name, result in found.items() if result is not main},
-        "corrected": estimates,
-        "groups": measure.by_sparsity(data, main),
-        "validation": trained.validation,
-        "epoch": trained.epoch,
-        "seconds": trained.seconds | {"test": time.monotonic() - start, "total": time.monotonic() - began},
-        "pairs_per_second": trained.pairs_per_second,
-        "peak_memory_bytes": peak_memory_bytes(),
-        "popularity_validation": validation and validation.floor,
-        "chosen_on": validation and validation.chosen_on(),
-        "code": code,
-        **({"key_frames": frames[0]} if frames else {}),
-    }
+    record = SeedRecord(
+        seed=seed,
+        metrics=main.mean(),
+        also={name: result.mean() for name, result in found.items() if result is not main},
+        corrected=estimates,
+        groups=measure.by_sparsity(data, main),
+        validation=trained.validation,
+        epoch=trained.epoch,
+        seconds=trained.seconds | {"test": time.monotonic() - start, "total": time.monotonic() - began},
+        pairs_per_second=trained.pairs_per_second,
+        peak_memory_bytes=peak_memory_bytes(),
+        popularity_validation=validation and validation.floor,
+        chosen_on=validation and validation.chosen_on(),
+        code=code,
+        key_frames=frames[0] if frames else None,
+    )
     if is_first():
         results.write_per_user(here / "per_user.npz", main.users, main.per_user)
         cold = groups.cold_items(data, main)
         results.write_per_user(here / "cold_per_user.npz", cold.users, cold.per_user)
         if frames:
             results.write_per_user(here / "key_frames.npz", frames[1].users, frames[1].values)
-        results.write_json(done, record)
+        results.write_json(done, record.to_json())
         _curves(definition, data, here)
     return record
 
@@ -208,52 +209,53 @@ def _curves(definition: Definition, data: Dataset, here: Path) -> None:
     """Draws the curves of a finished seed if they are missing."""
 
     def draw(path: Path) -> None:
-        seed = results.read_json(here / "result.json")
-        title = f"{definition.name} on {data.name} ({data.provenance.kind}), seed {seed['seed']}"
+        record = SeedRecord.read(here / "result.json")
+        title = f"{definition.name} on {data.name} ({data.provenance.kind}), seed {record.seed}"
         lines = MetricsLog(here / "metrics.jsonl").read()
-        curves.draw(path, lines, title, seed["epoch"], seed["popularity_validation"])
+        curves.draw(path, lines, title, record.epoch, record.popularity_validation)
 
     attempt(here / "curves.png", draw)
 
 
-def _summarise(definition, experiment, bench: Workbench, records: list[dict], seconds: float) -> dict:
-    def over_seeds(metrics: list[dict]) -> dict:
+def _summarise(
+    definition: Definition, experiment: Experiment, bench: Workbench, records: list[SeedRecord], seconds: float
+) -> RunRecord:
+    def over_seeds(metrics: list[Metrics]) -> dict[str, OverSeeds]:
         found = {}
         for name in metrics[0]:
             mean, half = mean_interval([m[name] for m in metrics])
             found[name] = {"mean": mean, "ci95": half, "values": [m[name] for m in metrics]}
         return found
 
-    references, data = bench.references(experiment.eval), bench.data
-    first = records[0]
-    return {
-        "experiment": definition.name,
-        "dataset": data.name,
-        "data": data.provenance.kind,
-        "features": "given" if shown.takes_features(experiment.model, data) else "none",
-        "model": models.name_of(experiment.model),
-        "protocol": experiment.eval.protocol,
-        "seeds": list(experiment.seeds),
-        "metrics": over_seeds([r["metrics"] for r in records]),
-        "also": {name: over_seeds([r["also"][name] for r in records]) for name in first["also"]},
-        "corrected": {name: over_seeds([r["corrected"][name] for r in records]) for name in first.get("corrected", {})},
-        "groups": [r["groups"] for r in records],
-        "validation": over_seeds([r["validation"] for r in records]) if first["validation"] else {},
-        "epoch": [r["epoch"] for r in records],
-        "chosen_on": first.get("chosen_on"),
-        **({"key_frames": measure.key_frames_over_seeds(records)} if "key_frames" in first else {}),
-        "references": {name: found[experiment.eval.protocol] for name, found in references["metrics"].items()},
-        "references_also": references["metrics"],
-        "references_corrected": references["corrected"],
-        "seconds": {k: sum(r["seconds"][k] for r in records) for k in ("train", "eval", "test")} | {"total": seconds},
-        "pairs_per_second": float(np.mean([r["pairs_per_second"] for r in records])),
-        "peak_memory_bytes": max(r["peak_memory_bytes"] for r in records),
-        "reported": [dict(row) for row in definition.reported] or None,
-        "settings": results.settings_of(experiment),
-        "provenance": data.provenance.as_dict(),
-        "code": " ".join(sorted({r.get("code", "unknown") for r in records})),
+    references, data, first = bench.references(experiment.eval), bench.data, records[0]
+    return RunRecord(
+        experiment=definition.name,
+        dataset=data.name,
+        data=data.provenance.kind,
+        features="given" if shown.takes_features(experiment.model, data) else "none",
+        model=models.name_of(experiment.model),
+        protocol=experiment.eval.protocol,
+        seeds=list(experiment.seeds),
+        metrics=over_seeds([r.metrics for r in records]),
+        also={name: over_seeds([r.also[name] for r in records]) for name in first.also},
+        corrected={name: over_seeds([r.corrected[name] for r in records]) for name in first.corrected},
+        groups=[r.groups for r in records],
+        validation=over_seeds([r.validation for r in records]) if first.validation else {},
+        epoch=[r.epoch for r in records],
+        chosen_on=first.chosen_on,
+        key_frames=measure.key_frames_over_seeds([r.key_frames for r in records]) if first.key_frames else None,
+        references={name: found[experiment.eval.protocol] for name, found in references["metrics"].items()},
+        references_also=references["metrics"],
+        references_corrected=references["corrected"],
+        seconds={k: sum(r.seconds[k] for r in records) for k in ("train", "eval", "test")} | {"total": seconds},
+        pairs_per_second=float(np.mean([r.pairs_per_second for r in records])),
+        peak_memory_bytes=max(r.peak_memory_bytes for r in records),
+        reported=[dict(row) for row in definition.reported] or None,
+        settings=results.settings_of(experiment),
+        provenance=data.provenance.as_dict(),
+        code=" ".join(sorted({r.code or "unknown" for r in records})),
         **results.made_with(),
-    }
+    )
 
 
 def _tell(line: str) -> None:

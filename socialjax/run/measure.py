@@ -43,12 +43,11 @@ def key_frames(model, state, side, data: Dataset) -> tuple[dict, keyframes.Frame
     return found.summary() | truncated, found
 
 
-def key_frames_over_seeds(records: list[dict]) -> dict:
+def key_frames_over_seeds(seeds: list[dict]) -> dict:
     """The key-frame metrics of all seeds: {metric: mean, ci95 and values over seeds, within, random}, and the counts.
 
     within: half the width of each seed's own interval, clustered by user, the widest of them.
     """
-    seeds = [record["key_frames"] for record in records]
     metrics = {}
     for name, of in seeds[0]["metrics"].items():
         each = [seed["metrics"][name] for seed in seeds]

@@ -73,12 +73,6 @@ class Record(TypedDict):
     data: DataRecord
 
 
-class SeedResult(TypedDict):
-    """What is read of a seed's result.json."""
-
-    metrics: dict[str, float]
-
-
 def read_settings(folder: Path) -> tuple[Model, DataSettings, dict]:
     """(model, data settings, the whole record) of settings.json. Raises ValueError when it is not what a run wrote."""
     path = folder / "settings.json"
@@ -95,15 +89,6 @@ def read_settings(folder: Path) -> tuple[Model, DataSettings, dict]:
         raise ValueError(f"{path} names model '{visible(name)}', which is none of {', '.join(models.MODELS)}")
     model = _made(models.MODELS[name], of_model, path, "settings.model")
     return model, _made(DataSettings, record["settings"]["data"], path, "settings.data"), record
-
-
-def read_result(folder: Path, seed: int) -> dict:
-    """The seed's result.json. Raises ValueError when it is not what a run wrote."""
-    path = folder / f"seed_{seed}" / "result.json"
-    try:
-        return json_files.typed(results.read_json(path), SeedResult)
-    except json_files.WrongType as error:
-        raise ValueError(f"{path} is not the result of a run ({error}); delete it and start the run again") from None
 
 
 def read_data(settings: DataSettings, record: dict, folder: Path, data_dir: Path | None = None) -> Dataset:

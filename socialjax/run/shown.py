@@ -7,6 +7,7 @@ from socialjax.data import as_published
 from socialjax.data.schema import Dataset
 from socialjax.eval.tables import metric_rows, text_table
 from socialjax.models.protocol import Model
+from socialjax.run.record import RunRecord
 from socialjax.visible import visible
 
 SHOWN = ("HR@5", "HR@10", "HR@15", "NDCG@5", "NDCG@10", "NDCG@15")
@@ -44,55 +45,55 @@ def settings_line(model) -> str:
     return " ".join(f"{field.name}={getattr(model, field.name)}" for field in dataclasses.fields(model))
 
 
-def table(record: dict, folder: Path) -> str:
+def table(record: RunRecord, folder: Path) -> str:
     """What the screen shows at the end: reference lines, the result, what is reported; stand-ins say so last."""
-    seeds = " ".join(map(str, record["seeds"]))
-    stand_in = record["data"] == "stand-in"
-    rows = [(name, found) for name, found in record["references"].items()]
-    rows.append((f"{record['model']} (seeds {seeds})" + (", STAND-IN" if stand_in else ""), record["metrics"]))
-    reported = {name: None for row in record["reported"] or () for name in row["metrics"]}
-    metrics = [name for name in dict.fromkeys((*SHOWN, *reported)) if name in record["metrics"]]
-    features = "ids only" if record["features"] == "none" else "with features"
-    altered = as_published.note(record["provenance"].get("published", ""))
-    chosen = "chosen on validation" if record["validation"] else "the last, without validation"
+    seeds = " ".join(map(str, record.seeds))
+    stand_in = record.data == "stand-in"
+    rows = [(name, found) for name, found in record.references.items()]
+    rows.append((f"{record.model} (seeds {seeds})" + (", STAND-IN" if stand_in else ""), record.metrics))
+    reported = {name: None for row in record.reported or () for name in row["metrics"]}
+    metrics = [name for name in dict.fromkeys((*SHOWN, *reported)) if name in record.metrics]
+    features = "ids only" if record.features == "none" else "with features"
+    altered = as_published.note(record.provenance.get("published", ""))
+    chosen = "chosen on validation" if record.validation else "the last, without validation"
     lines = [
         "",
-        f"{visible(record['experiment'])} on {record['dataset']} ({visible(record['data'] + altered)}, {features}), "
-        f"{record['protocol']}, test, epoch {', '.join(map(str, record['epoch']))} {chosen}",
+        f"{visible(record.experiment)} on {record.dataset} ({visible(record.data + altered)}, {features}), "
+        f"{record.protocol}, test, epoch {', '.join(map(str, record.epoch))} {chosen}",
         text_table(metric_rows(rows, metrics)),
     ]
-    for name, found in record["also"].items():
+    for name, found in record.also.items():
         lines.append(
             f"{name}: "
             + "  ".join(f"{m} {found[m]['mean']:.4f}" for m in ("HR@10", "Recall@20", "NDCG@10") if m in found)
         )
     lines += _key_frames(record)
-    if record["reported"] and not stand_in:
+    if record.reported and not stand_in:
         lines.append("reported elsewhere (settings differ, see the notes):")
-        rows = [(f"{row['name']}: {row['note']}", row["metrics"]) for row in record["reported"]]
+        rows = [(f"{row['name']}: {row['note']}", row["metrics"]) for row in record.reported]
         rows += _under_the_same_protocol(record)
         lines.append(text_table(metric_rows(rows, [name for name in metrics if name in reported])))
-    seconds = record["seconds"]
+    seconds = record.seconds
     lines.append(
-        f"{seconds['total']:.0f} s in all, {record['pairs_per_second']:,.0f} pairs/s in training, "
-        f"peak memory {record['peak_memory_bytes'] / 2**30:.2f} GiB; kept in {folder}"
+        f"{seconds['total']:.0f} s in all, {record.pairs_per_second:,.0f} pairs/s in training, "
+        f"peak memory {record.peak_memory_bytes / 2**30:.2f} GiB; kept in {folder}"
     )
     if stand_in:
-        lines.append(f"STAND-IN: {record['dataset']} was generated; these figures say nothing about the real data")
+        lines.append(f"STAND-IN: {record.dataset} was generated; these figures say nothing about the real data")
     return "\n".join(lines)
 
 
-def _under_the_same_protocol(record: dict) -> list[tuple[str, dict]]:
+def _under_the_same_protocol(record: RunRecord) -> list[tuple[str, dict]]:
     """This run once more, by each protocol that a reported row names: figures of two protocols are not comparable."""
-    measured = {record["protocol"]: record["metrics"], **record["also"]}
-    named = dict.fromkeys(row.get("protocol") for row in record["reported"])
-    width = f", D = {dim}" if (dim := record["settings"]["model"].get("dim")) else ""
+    measured = record.by_protocol()
+    named = dict.fromkeys(row.get("protocol") for row in record.reported)
+    width = f", D = {dim}" if (dim := record.settings["model"].get("dim")) else ""
     return [(f"this run: {name}{width}", measured[name]) for name in named if name in measured]
 
 
-def _key_frames(record: dict) -> list[str]:
+def _key_frames(record: RunRecord) -> list[str]:
     """The table of key frames with chance above it, where some of them are known to be liked."""
-    found = record.get("key_frames")
+    found = record.key_frames
     if not found or not found["metrics"]:
         return []
     skipped = ", ".join(f"{number:,} with {why} left out" for why, number in found["skipped"].items() if number)
@@ -100,7 +101,7 @@ def _key_frames(record: dict) -> list[str]:
     if found.get("truncated"):
         head += f"; a training pair does not see {found['truncated']:.1%} of the frames"
     rows = [("random, closed form", {name: metric["random"] for name, metric in found["metrics"].items()})]
-    of_users = len(record["seeds"]) == 1  # then the interval is that of the records, clustered by user
+    of_users = len(record.seeds) == 1  # then the interval is that of the records, clustered by user
     ours = {name: m | {"ci95": m["within"] if of_users else m["ci95"]} for name, m in found["metrics"].items()}
-    rows.append((f"{record['model']}, ± over {'users' if of_users else 'seeds'}", ours))
+    rows.append((f"{record.model}, ± over {'users' if of_users else 'seeds'}", ours))
     return [head, text_table(metric_rows(rows, list(found["metrics"])))]

@@ -4,35 +4,36 @@ from pathlib import Path
 
 from socialjax.drawing import BLUE, GREY, blank, save
 from socialjax.eval.tables import metric_rows, text_table
+from socialjax.run.record import RunRecord
 
 SHOWN = ("HR@10", "NDCG@10")
 
 
-def summary(name: str, records: dict[str, dict], folder: Path) -> str:
+def summary(name: str, records: dict[str, RunRecord], folder: Path) -> str:
     """Table of label -> result record, with popularity above; names sweep_NAME.png in `folder`, which `draw` draws."""
     first = next(iter(records.values()))
-    rows = [("popularity", first["references"]["popularity"])]
-    rows += [(f"{label}{_marked(record)}", record["metrics"]) for label, record in records.items()]
-    head = f"sweep of {name} on {first['dataset']} ({first['data']}), {first['protocol']}, test"
+    rows = [("popularity", first.references["popularity"])]
+    rows += [(f"{label}{_marked(record)}", record.metrics) for label, record in records.items()]
+    head = f"sweep of {name} on {first.dataset} ({first.data}), {first.protocol}, test"
     head += f"; {folder / f'sweep_{name}.png'}"
     return "\n".join(["", head, text_table(metric_rows(rows, SHOWN))])
 
 
-def _marked(record: dict) -> str:
-    return ", STAND-IN" if record["data"] == "stand-in" else ""
+def _marked(record: RunRecord) -> str:
+    return ", STAND-IN" if record.data == "stand-in" else ""
 
 
-def draw(path: Path, name: str, records: dict[str, dict]) -> None:
+def draw(path: Path, name: str, records: dict[str, RunRecord]) -> None:
     """A bar for each value."""
     first = next(iter(records.values()))
     figure = blank(9, 1.4 + 0.45 * len(records))
-    figure.suptitle(f"{first['experiment']} on {first['dataset']} ({first['data']}), {first['protocol']}", fontsize=10)
+    figure.suptitle(f"{first.experiment} on {first.dataset} ({first.data}), {first.protocol}", fontsize=10)
     labels = [label.replace(",", "\n") for label in records]
     for axis, metric in zip(figure.subplots(1, len(SHOWN), sharey=True), SHOWN):
-        found = [record["metrics"][metric] for record in records.values()]
+        found = [record.metrics[metric] for record in records.values()]
         means, widths = [f["mean"] for f in found], [f["ci95"] or 0.0 for f in found]
         axis.barh(labels, means, xerr=widths if any(widths) else None, color=BLUE, height=0.6)
-        axis.axvline(first["references"]["popularity"][metric], color=GREY, linestyle=":", label="popularity")
+        axis.axvline(first.references["popularity"][metric], color=GREY, linestyle=":", label="popularity")
         for place, mean in enumerate(means):
             axis.text(mean, place, f" {mean:.4f}", va="center", fontsize=8)
         axis.set(title=metric, xlim=(0, 1.2 * max(means)))

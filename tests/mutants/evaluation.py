@@ -291,8 +291,8 @@ MUTANTS = (
     Mutant(
         "bold-is-worst",
         "socialjax/report/overall.py",
-        'found[metric] = max(having, key=lambda run: run.record["metrics"][metric]["mean"])',
-        'found[metric] = min(having, key=lambda run: run.record["metrics"][metric]["mean"])',
+        'found[metric] = max(having, key=lambda run: run.record.metrics[metric]["mean"])',
+        'found[metric] = min(having, key=lambda run: run.record.metrics[metric]["mean"])',
         ("tests/report/test_tables_by_hand.py::test_the_best_is_bold_unless_its_code_has_changed",),
         "the worst model is bold",
     ),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from records import record_of
 
 from experiments import diffnet_flickr, diffnet_pp_yelp, diffnet_yelp
 from socialjax import npz_files
@@ -121,7 +122,7 @@ def test_metrics_on_cold_items_are_kept_where_every_seed_has_them(runs, tmp_path
     ],
 )
 def test_a_run_is_named_by_what_is_special_about_it(record, folder, name):
-    assert default_name(Path(folder), record | {"model": "diffnet"}) == name
+    assert default_name(Path(folder), record_of(**record, model="diffnet")) == name
 
 
 def refused(capsys, *arguments) -> str:
@@ -220,11 +221,11 @@ def test_tables_hold_the_figures_of_the_runs(runs, kept, tmp_path, capsys):
 
 def test_groups_add_up_to_the_whole(kept):
     for one in gather(kept, "cafes", PAPER):
-        for seed, groups in enumerate(one.record["groups"]):
+        for seed, groups in enumerate(one.record.groups):
             for kind in ("interactions", "social degree"):
                 found = groups[kind]
                 total = sum(group["users"] * group.get("HR@10", 0) for group in found.values())
-                assert total / len(one.users) == pytest.approx(one.record["metrics"]["HR@10"]["values"][seed], abs=1e-6)
+                assert total / len(one.users) == pytest.approx(one.record.metrics["HR@10"]["values"][seed], abs=1e-6)
 
 
 def test_sweeps_have_a_table_of_their_own_and_no_other(kept):

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from records import record_of
 
 from socialjax.drawing import blank, save
 from socialjax.models.cf.bpr import BPR
@@ -48,7 +49,7 @@ def kept(name, model="bpr", hr=((0.0,),), ndcg=((0.0,),), seeds=(0, 1), **record
         "provenance": {"kind": "real", "files": {}},
         "chosen_on": {"part": "validation", "protocol": "sampled9-strict", "rejected": ["train", "validation"]},
     }
-    return Kept(name, base | record, np.arange(len(values)), values, ("HR@10", "NDCG@10"))
+    return Kept(name, record_of(**base | record), np.arange(len(values)), values, ("HR@10", "NDCG@10"))
 
 
 # Differences to `base`, whose users have 0 throughout, and the two-sided p of Student's t with 3 degrees of freedom:
@@ -208,10 +209,10 @@ def test_variations_hold_the_main_run_and_say_what_else_differs():
     assert table[0] == ["HR@10", "dim 16", "dim 64"]
     assert table[1] == ["DiffNet", "0.2500 ±0.0100 (seeds 0)", "0.5000 ±0.0100 (seeds 0 1)"]
     assert comparisons.other_differences(PAPER, runs, "dim") == "Nothing but dim differs within a row."
-    main.record["settings"]["model"]["name"] = narrow.record["settings"]["model"]["name"] = "diffnet"
-    main.record["settings"]["model"]["feature_l2"] = 0.0  # the other is from before there was such a setting
+    main.record.settings["model"]["name"] = narrow.record.settings["model"]["name"] = "diffnet"
+    main.record.settings["model"]["feature_l2"] = 0.0  # the other is from before there was such a setting
     assert comparisons.other_differences(PAPER, runs, "dim") == "Nothing but dim differs within a row."
-    narrow.record["settings"]["model"]["l2"] = 0.5
+    narrow.record.settings["model"]["l2"] = 0.5
     assert comparisons.other_differences(PAPER, runs, "dim") == "Beside dim, DiffNet also in model.l2."
 
 

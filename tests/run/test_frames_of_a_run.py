@@ -1,5 +1,6 @@
 """A run on items with frames: key frames stand in its result with chance beside them, and in its explanations."""
 
+import dataclasses
 import json
 
 import jax
@@ -14,6 +15,7 @@ from socialjax.models.cf.bpr import BPR
 from socialjax.models.visual.jifr import JIFR
 from socialjax.run import measure, saved, shown
 from socialjax.run.execute import main
+from socialjax.run.record import RunRecord, SeedRecord
 from socialjax.run.settings import Definition, EvalSettings, Experiment
 from socialjax.train.checkpoint import read_best
 from socialjax.train.settings import TrainSettings
@@ -90,15 +92,15 @@ def test_a_model_that_ranks_no_frames_has_none(finished):
 
 
 def test_the_table_shows_chance_above_the_model(finished):
-    record = json.loads((finished / "jifr" / "result.json").read_text())
+    record = RunRecord.read(finished / "jifr" / "result.json")
     text = shown.table(record, finished)
     assert "a training pair does not see 33.3% of the frames" in text
     table = text[text.index("key frames:") :].splitlines()
     assert table[1].split() == ["HR@1", "NDCG@3", "HR@3", "NDCG@5", "HR@5"]
     assert table[3].startswith("random, closed form") and table[4].startswith("jifr, ± over seeds")
-    one = json.loads((finished / "jifr" / "seed_0" / "result.json").read_text())
-    half = one["key_frames"]["metrics"]["HR@1"]["ci95"]
-    alone = record | {"key_frames": measure.key_frames_over_seeds([one]), "seeds": [0]}
+    one = SeedRecord.read(finished / "jifr" / "seed_0" / "result.json").key_frames
+    half = one["metrics"]["HR@1"]["ci95"]
+    alone = dataclasses.replace(record, key_frames=measure.key_frames_over_seeds([one]), seeds=[0])
     assert f"±{half:.4f}" in shown.table(alone, finished) and 0 < half < 0.5
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from records import record_of
 
 from socialjax.models import BPR
 from socialjax.models.social.diffnet import DiffNet
@@ -35,27 +36,8 @@ def test_the_line_of_the_data_says_whether_features_are_used(data, model, said):
 def record(**changed):
     """What the table reads of a result."""
     metrics = lambda ndcg: {"HR@10": {"mean": ndcg, "ci95": None}, "NDCG@10": {"mean": ndcg, "ci95": None}}  # noqa: E731
-    return {
-        "seeds": [0],
-        "data": "real",
-        "references": {},
-        "model": "diffnet",
-        "metrics": metrics(0.5),
-        "reported": [{"name": "theirs", "note": "D = 32", "metrics": {"NDCG@10": 0.2095}}],
-        "features": "given",
-        "validation": {"NDCG@10": 0.4},
-        "experiment": "diffnet_yelp",
-        "dataset": "yelp",
-        "provenance": {},
-        "protocol": "sampled1000-strict",
-        "epoch": [4],
-        "also": {"sampled1000-official": metrics(0.25), "full": metrics(0.125)},
-        "settings": {"model": {"dim": 32}},
-        "seconds": {"total": 1.0},
-        "pairs_per_second": 1.0,
-        "peak_memory_bytes": 1,
-        **changed,
-    }
+    measured = {"metrics": metrics(0.5), "also": {"sampled1000-official": metrics(0.25), "full": metrics(0.125)}}
+    return record_of(model="diffnet", **measured, settings={"model": {"dim": 32}}, **changed)
 
 
 @pytest.mark.parametrize("protocol, ours", [("sampled1000-official", "0.2500"), ("sampled1000-strict", "0.5000")])

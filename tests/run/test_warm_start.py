@@ -44,7 +44,7 @@ def test_what_is_not_trained_stays_as_it_was_finished(finished_runs, tmp_path):
     for name in ("users", "items", "item_bias"):
         np.testing.assert_allclose(after["tables"][name], before[name], atol=1e-6)
     assert np.std(after["implicit"]) > 0.3
-    assert len(record["settings"]["start"]) == 16
+    assert len(record.settings["start"]) == 16
 
 
 def test_another_start_is_another_run(finished_runs, tmp_path):

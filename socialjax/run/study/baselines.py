@@ -23,6 +23,7 @@ from socialjax.run.command import EXPECTED, exit_code, say, set_up_logging
 from socialjax.run.definitions import code_digest
 from socialjax.run.execute import run, work_folder
 from socialjax.run.lock import only_one
+from socialjax.run.record import RunRecord
 from socialjax.run.settings import Experiment
 from socialjax.run.shown import SHOWN, describe
 from socialjax.run.study.settings import Arguments, Row, Study, read_arguments, rows
@@ -81,7 +82,7 @@ def _free_name(folder: Path) -> Path:
 
 
 log = logging.getLogger(__name__)
-Ended = Iterator[tuple[str, dict | None, str]]  # label, result, and why there is none
+Ended = Iterator[tuple[str, RunRecord | None, str]]  # label, result, and why there is none
 
 
 def main(study: Study, arguments: list[str] | None = None) -> int:
@@ -115,7 +116,7 @@ def compare_on(study: Study, arguments: Arguments, data: Dataset) -> tuple[dict[
         return _shown(study, wanted, skipped, *_compared(wanted, data, arguments.jobs))
 
 
-def _compared(wanted: list[Row], data: Dataset, jobs: int) -> tuple[dict[str, dict], list[str]]:
+def _compared(wanted: list[Row], data: Dataset, jobs: int) -> tuple[dict[str, RunRecord], list[str]]:
     """(label -> result of those that have finished, labels of those that failed), with a line after each."""
     began, found, failed = time.monotonic(), {}, []
     with contextlib.closing(_in_waves(wanted, data, jobs)) as ended:
@@ -132,7 +133,7 @@ def _compared(wanted: list[Row], data: Dataset, jobs: int) -> tuple[dict[str, di
 
 
 def _shown(
-    study: Study, wanted: list[Row], skipped: dict[str, str], found: dict[str, dict], failed: list[str]
+    study: Study, wanted: list[Row], skipped: dict[str, str], found: dict[str, RunRecord], failed: list[str]
 ) -> tuple[dict[str, Row], list[str]]:
     """Prints the table and what is missing in it."""
     say(table(study, {row.label: found[row.label] for row in wanted if row.label in found}), flush=True)
@@ -183,7 +184,7 @@ def _side_by_side(wanted: list[Row], folders: dict[str, Path], jobs: int) -> End
     with contextlib.closing(children.each(_child, {row.label: (row,) for row in wanted}, logs, jobs)) as events:
         for label, code in events:
             if code == 0:
-                yield label, results.read_json(folders[label] / "result.json"), ""
+                yield label, RunRecord.read(folders[label] / "result.json"), ""
             elif code is not None:
                 why = children.last_lines(logs[label])
                 yield label, None, f"exit code {code}; {logs[label]} says why, at its end: {why}"
@@ -198,7 +199,7 @@ def _child(row: Row) -> int:
     return exit_code(act)
 
 
-def table(study: Study, found: dict[str, dict]) -> str:
+def table(study: Study, found: dict[str, RunRecord]) -> str:
     """Reference lines, then label -> result a row, with 95 % intervals over seeds and the seconds of all seeds.
 
     Beside the usual metrics it shows those that are reported.
@@ -206,20 +207,20 @@ def table(study: Study, found: dict[str, dict]) -> str:
     if not found:
         return "\nno model has finished"
     first = next(iter(found.values()))
-    lines = [(name, metrics) for name, metrics in first["references"].items()]
-    lines += [(label, record["metrics"]) for label, record in found.items()]
+    lines = [(name, metrics) for name, metrics in first.references.items()]
+    lines += [(label, record.metrics) for label, record in found.items()]
     reported = [name for row in study.reported for name in row["metrics"]]
-    metrics = [name for name in dict.fromkeys((*SHOWN, *reported)) if name in first["metrics"]]
-    seconds = [sum(record["seconds"][part] for part in ("train", "eval", "test")) for record in found.values()]
-    last = [["seconds", *[""] * len(first["references"]), *(f"{each:.0f}" for each in seconds)]]
+    metrics = [name for name in dict.fromkeys((*SHOWN, *reported)) if name in first.metrics]
+    seconds = [sum(record.seconds[part] for part in ("train", "eval", "test")) for record in found.values()]
+    last = [["seconds", *[""] * len(first.references), *(f"{each:.0f}" for each in seconds)]]
     if study.over in found:
-        base = found[study.over]["metrics"]["NDCG@10"]["mean"]
-        above = [f"{record['metrics']['NDCG@10']['mean'] / base - 1:+.1%}" for record in found.values()]
-        last.insert(0, [f"NDCG@10 over {study.over}", *[""] * len(first["references"]), *above])
+        base = found[study.over].metrics["NDCG@10"]["mean"]
+        above = [f"{record.metrics['NDCG@10']['mean'] / base - 1:+.1%}" for record in found.values()]
+        last.insert(0, [f"NDCG@10 over {study.over}", *[""] * len(first.references), *above])
     cells = [[*row, *ends] for row, *ends in zip(metric_rows(lines, metrics), *last)]
-    stand_in = " STAND-IN: generated, these figures say nothing about the real data" * (first["data"] == "stand-in")
-    seeds = " ".join(map(str, first["seeds"]))
-    altered = as_published.note(first["provenance"].get("published", ""))
-    data = f"{first['dataset']} ({first['data']}{altered})"
-    head = f"{study.name} on {data}, {first['protocol']}, test, seeds {seeds}{stand_in}"
+    stand_in = " STAND-IN: generated, these figures say nothing about the real data" * (first.data == "stand-in")
+    seeds = " ".join(map(str, first.seeds))
+    altered = as_published.note(first.provenance.get("published", ""))
+    data = f"{first.dataset} ({first.data}{altered})"
+    head = f"{study.name} on {data}, {first.protocol}, test, seeds {seeds}{stand_in}"
     return "\n".join(["", head, text_table(cells)])

@@ -18,7 +18,7 @@ from socialjax.eval.tables import metric_rows, text_table
 from socialjax.names import identifier
 from socialjax.run.command import exit_code, say, set_up_logging
 from socialjax.run.execute import work_folder
-from socialjax.run.results import read_json
+from socialjax.run.record import RunRecord
 from socialjax.run.study.baselines import compare_on
 from socialjax.run.study.settings import Arguments as StudyArguments
 from socialjax.run.study.settings import Row, Study, check
@@ -109,17 +109,17 @@ def compare(studies: Mapping[str, Study], arguments: Arguments) -> list[str]:
     return failed
 
 
-def _result(row: Row, data: Dataset) -> dict:
-    return read_json(work_folder(row.definition, row.experiment, data, row.place) / "result.json")
+def _result(row: Row, data: Dataset) -> RunRecord:
+    return RunRecord.read(work_folder(row.definition, row.experiment, data, row.place) / "result.json")
 
 
-def _beside(found: dict[str, dict[str, dict]], kinds: dict[str, str]) -> str:
+def _beside(found: dict[str, dict[str, RunRecord]], kinds: dict[str, str]) -> str:
     """A line a row, a column a set: mean and 95 % interval over seeds."""
     labels = list(dict.fromkeys(label for results in found.values() for label in results))
     columns = {name + kinds[name]: results for name, results in found.items()}
     figures = [
-        (label, {head: results[label]["metrics"][METRIC] for head, results in columns.items() if label in results})
+        (label, {head: results[label].metrics[METRIC] for head, results in columns.items() if label in results})
         for label in labels
     ]
-    protocols = sorted({record["protocol"] for results in found.values() for record in results.values()})
+    protocols = sorted({record.protocol for results in found.values() for record in results.values()})
     return f"\n{METRIC}, {', '.join(protocols)}, test\n{text_table(metric_rows(figures, list(columns)))}"

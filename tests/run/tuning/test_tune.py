@@ -338,10 +338,10 @@ def test_a_kept_search_says_what_was_found_and_tried_and_by_which_runs_it_was_fo
     assert found["model"] == best["model"] and found[METRIC] == best[METRIC]
     assert [line["trial"] for line in found["all_trials"]] == [line["trial"] for line in ledger(folder)]
     assert str(folder) not in path.read_text() and "workdir" not in found["settings"]
-    followed = {"settings": best["settings"] | {"seeds": [0, 1, 2], "eval": {}}}
+    followed = best["settings"] | {"seeds": [0, 1, 2], "eval": {}}
     assert searches.is_of(found, followed)
     model = best["settings"]["model"]
-    assert not searches.is_of(found, {"settings": followed["settings"] | {"model": model | {"l2": model["l2"] * 2}}})
+    assert not searches.is_of(found, followed | {"model": model | {"l2": model["l2"] * 2}})
     paper = Paper("p", "P", ("own",), {"bpr": "BPR"})
     row = searches.found(paper, {"bpr": found})[1]
     shared = [f"{model['objective']} {model['negatives']}", str(model["l2"]), str(model["dropout"])]
