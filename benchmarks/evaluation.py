@@ -21,7 +21,7 @@ from socialjax.eval.protocol import candidates, parse
 from socialjax.eval.tables import text_table
 from socialjax.models.cf.bpr import BPR
 from socialjax.models.parts import Factors
-from socialjax.run.memory import peak_memory_bytes
+from socialjax.run.results import peak_memory_bytes
 
 DIM, CALLS, K = 64, 5, 20
 JOBS = ("draw negatives", "sampled1000-strict", "full", f"top {K}")

@@ -22,7 +22,7 @@ from socialjax.eval.protocol import candidates, parse
 from socialjax.eval.tables import text_table
 from socialjax.models.cf.bpr import BPR
 from socialjax.models.social.hasc import HASC
-from socialjax.run.memory import peak_memory_bytes
+from socialjax.run.results import peak_memory_bytes
 
 DIM, BATCH, STEPS = 15, 4096, 16
 MODELS = {

@@ -22,7 +22,7 @@ from socialjax.data.sources import DataSettings, load
 from socialjax.eval.tables import text_table
 from socialjax.models import MODELS
 from socialjax.models.protocol import Model
-from socialjax.run.memory import peak_memory_bytes
+from socialjax.run.results import peak_memory_bytes
 from socialjax.train.parallel import make_runner
 from socialjax.train.step import make_optimizer, new_state
 

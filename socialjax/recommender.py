@@ -21,8 +21,9 @@ from socialjax.models.protocol import Explanation, Model
 from socialjax.run import own_data
 from socialjax.run.definitions import code_digest
 from socialjax.run.execute import run_in
-from socialjax.run.memory import peak_memory_bytes, release_programs
+from socialjax.run.memory import release_programs
 from socialjax.run.record import SeedRecord
+from socialjax.run.results import peak_memory_bytes
 from socialjax.run.saved import blamed_on, find_seed, read_data, read_parameters, read_settings
 from socialjax.run.settings import Definition, EvalSettings, Experiment
 from socialjax.run.workbench import Workbench

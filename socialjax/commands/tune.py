@@ -4,7 +4,7 @@
     python -m socialjax tune diffnet --data.name yelp --model.variant paper --jobs 2
     python -m socialjax tune svdpp --data.name lastfm --rungs 10 30 90 --seeds 0 1
 
-The shared ranges are in `socialjax/run/tuning/space.py`, a model's own in its `search_space`. The same command goes on
+The shared ranges are in `socialjax/run/tuning/search.py`, a model's own in its `search_space`. The same command goes on
 with a search that was stopped; more trials add to one that has finished. The test part is taken away before anything is
 trained.
 Expect 640 epochs for the first rung and up to 1,440 more, which patience cuts: on Yelp and 2 cores a quarter of an hour

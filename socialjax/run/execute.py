@@ -18,9 +18,10 @@ from socialjax.run import curves, measure, own_data, results, saved, shown, swee
 from socialjax.run.command import exit_code, read_arguments, say, set_up_logging, variants
 from socialjax.run.definitions import code_digest
 from socialjax.run.lock import only_one
-from socialjax.run.memory import peak_memory_bytes, release_programs
+from socialjax.run.memory import release_programs
 from socialjax.run.pictures import attempt
 from socialjax.run.record import Metrics, OverSeeds, RunRecord, SeedRecord
+from socialjax.run.results import peak_memory_bytes
 from socialjax.run.settings import Definition, EvalSettings, Experiment
 from socialjax.run.workbench import Workbench, protocol_of
 from socialjax.train.log import MetricsLog

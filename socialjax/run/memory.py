@@ -1,25 +1,11 @@
-"""How much memory a process has used, and letting go of compiled programs before their memory maps run out."""
+"""Compiled programs are let go before the memory maps of a process run out."""
 
 import gc
-import sys
 from pathlib import Path
 
 import jax
 
 MOST_MAPS = 10_000
-
-
-def peak_memory_bytes() -> int:
-    """Of the first device where it tells (GPU, TPU), else the resident set of this process."""
-    stats = jax.local_devices()[0].memory_stats() or {}
-    if "peak_bytes_in_use" in stats:
-        return int(stats["peak_bytes_in_use"])
-    try:
-        import resource
-    except ImportError:  # not on this system
-        return 0
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def memory_maps() -> int | None:

@@ -6,6 +6,7 @@ import hashlib
 import importlib.metadata
 import json
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypedDict
@@ -179,6 +180,19 @@ def made_with() -> dict:
 def device() -> str:
     """Such as `2 x cpu` or `8 x TPU v4`."""
     return f"{jax.device_count()} x {jax.devices()[0].device_kind}"
+
+
+def peak_memory_bytes() -> int:
+    """Of the first device where it tells (GPU, TPU), else the resident set of this process."""
+    stats = jax.local_devices()[0].memory_stats() or {}
+    if "peak_bytes_in_use" in stats:
+        return int(stats["peak_bytes_in_use"])
+    try:
+        import resource
+    except ImportError:  # not on this system
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 @functools.cache

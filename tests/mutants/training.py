@@ -218,7 +218,7 @@ MUTANTS = (
     ),
     Mutant(
         "search-without-rate",
-        "socialjax/run/tuning/space.py",
+        "socialjax/run/tuning/search.py",
         "training, rest = dict(zip(TRAINING, drawn)), drawn[len(TRAINING) :]",
         "training, rest = dict(KNOWN[0][1]), drawn[len(TRAINING) :]",
         POINTS,
@@ -236,7 +236,7 @@ MUTANTS = (
     ),
     Mutant(
         "search-own-by-shared",
-        "socialjax/run/tuning/space.py",
+        "socialjax/run/tuning/search.py",
         "drawn = drawn[len(SHARED) :]\n",
         "drawn = drawn[len(SHARED) - 1 :]\n",
         POINTS,

@@ -24,8 +24,7 @@ from socialjax.run.command import exit_code, set_up_logging
 from socialjax.run.definitions import code_digest
 from socialjax.run.lock import Held, only_one
 from socialjax.run.settings import Experiment
-from socialjax.run.tuning.search import Search
-from socialjax.run.tuning.space import Point
+from socialjax.run.tuning.search import Point, Search
 from socialjax.run.workbench import Validation, Workbench
 from socialjax.train.log import MetricsLog
 from socialjax.train.loop import Diverged, Trained

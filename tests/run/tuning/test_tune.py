@@ -22,7 +22,8 @@ from socialjax.report import searches
 from socialjax.report.papers import Paper
 from socialjax.run import results, workbench
 from socialjax.run.study.settings import Setting
-from socialjax.run.tuning import halving, space, trials
+from socialjax.run.tuning import halving, trials
+from socialjax.run.tuning import search as space
 from socialjax.run.tuning.search import Search
 from socialjax.train import log
 from socialjax.train.settings import METRIC, TrainSettings
