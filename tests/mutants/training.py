@@ -354,7 +354,7 @@ MUTANTS = (
     Mutant(
         "kept-run-of-other-seeds",
         "socialjax/run/execute.py",
-        'record["seeds"] == list(experiment.seeds) else None',
+        "record.seeds == list(experiment.seeds) else None",
         "True else None",
         ("tests/run/test_execute.py::test_seeds_are_added_to_a_finished_run",),
         "a finished run of other seeds is taken for this one",
