@@ -91,7 +91,7 @@ class Search(Generic[M]):
     """How a model is tuned on a data set.
 
     Attributes:
-      model: What is not searched; `socialjax/run/tuning/space.py` and the model's `search_space` list what is.
+      model: What is not searched; `socialjax/run/tuning/search.py` and the model's `search_space` list what is.
       data: What is loaded and from where.
       trials: Points of the space; more of them add to a finished search.
       rungs: Epochs after which trials are cut. The first must reach beyond the plateau on which models rank by
