@@ -88,7 +88,7 @@ def draw_population(path: Path, gamma: np.ndarray, labels: Mapping[str, str], ti
     """
     found = population(gamma, labels)
     figure = blank(7.5, 3.4)
-    figure.suptitle(f"{title}\nweights of aspects over {found['users']:,} users", fontsize=10, parse_math=False)
+    figure.suptitle(f"{title}\nweights of aspects over {found['users']:,} users", fontsize=10)
     axes = figure.subplots(1, len(labels), sharey=True, squeeze=False)[0]
     for place, (axis, of) in enumerate(zip(axes, found["aspects"])):
         colour = COLOURS[place % len(COLOURS)]

@@ -35,7 +35,7 @@ def draw_boxes(path: Path, record: dict, picture: np.ndarray, profile: Profile |
     warning = stand_in(record)
     source = warning or f"{record['data_set']}, {record['data']} data"
     title = wrapped(f"{heading(record)}\n{source}", 10.5)
-    figure.suptitle(title, fontsize=10, parse_math=False, color=RED if warning else INK)
+    figure.suptitle(title, fontsize=10, color=RED if warning else INK)
     left, right = figure.subfigures(1, 2, width_ratios=(1, 1.35))
     draw_item(left.subplots(), listed, picture)
     if profile is None:
@@ -62,7 +62,7 @@ def draw_sheet(path: Path, title: str, sections: Sequence[Section]) -> None:
     figure = blank(*size)
     warning = stand_in(sections[0].cards[0].record)
     said = wrapped(f"{title}\n{warning}" if warning else title, size[0])
-    figure.suptitle(said, fontsize=10, parse_math=False, color=RED if warning else INK)
+    figure.suptitle(said, fontsize=10, color=RED if warning else INK)
     axes = figure.subplots(
         len(sections), 1 + across, squeeze=False, gridspec_kw={"width_ratios": [LEFT, *[SIDE] * across]}
     )
@@ -72,7 +72,7 @@ def draw_sheet(path: Path, title: str, sections: Sequence[Section]) -> None:
         for axis, card in zip(row[1:], section.cards):
             draw_item(axis, card.record["attributes"], card.picture, 8)
             new = ", new" if "nobody" in card.note else ""
-            axis.set_title(shorten(f"{card.record['title']}{new}", TITLE), fontsize=6.8, parse_math=False)
+            axis.set_title(shorten(f"{card.record['title']}{new}", TITLE), fontsize=6.8)
         for axis in row[1 + len(section.cards) :]:
             axis.set_axis_off()
     save(figure, path)
@@ -105,7 +105,7 @@ def draw_item(axis, listed: list[dict], picture: np.ndarray, letters: float = 11
     axis.set_xticks([])
     axis.set_yticks([])
     axis.spines[:].set_visible(False)
-    axis.set_xlabel(caption(listed[0]), fontsize=letters, fontweight="bold", color=colour(0), parse_math=False)
+    axis.set_xlabel(caption(listed[0]), fontsize=letters, fontweight="bold", color=colour(0))
 
 
 def _attention(axis, listed: list[dict]) -> None:

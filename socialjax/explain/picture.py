@@ -20,7 +20,7 @@ def draw(path: Path, record: dict, shown: int = SHOWN) -> None:
     warning = stand_in(record)
     source = f"{record['data_set']}, {record['data']} data" if not warning else warning
     title = wrapped(f"{heading(record)}\n{source}", size[0])
-    figure.suptitle(title, fontsize=10, parse_math=False, color=RED if warning else INK)
+    figure.suptitle(title, fontsize=10, color=RED if warning else INK)
     axes = figure.subplots(1, 2 if strongest else 1, squeeze=False)[0]
     _waterfall(axes[0], record, colours)
     if strongest:
@@ -99,7 +99,7 @@ def _bars(axis, strongest, others, colours: dict[str, str], exact: bool) -> None
         axis.barh(row, value, color=colour, height=0.66)
         axis.text(max(value, 0) + 0.015 * reach, row, f"{value:+.3f}", va="center", fontsize=8)
     names = [_short(name) for name, _, _ in rows]
-    axis.set_yticks(range(len(rows)), names, fontsize=8, parse_math=False)
+    axis.set_yticks(range(len(rows)), names, fontsize=8)
     axis.set_xlim(low - 0.03 * reach, high + 0.17 * reach)
     axis.axvline(0, color="#555", linewidth=0.8)
     axis.invert_yaxis()

@@ -84,7 +84,7 @@ def draw_sheet(path: Path, photos: Photos, rows: np.ndarray, seen: dict[str, np.
             axis.imshow(photo, extent=(0, 1, 1, 0))
             axis.set_xticks([])
             axis.set_yticks([])
-        line[0].set_title(f"{labelled.ids[rows[place]]}", fontsize=8, parse_math=False)
+        line[0].set_title(f"{labelled.ids[rows[place]]}", fontsize=8)
         for k, axis in enumerate(line[1:]):
             _attribute(axis, labelled, k, labelled.labels[rows[place], k], {n: v[place, k] for n, v in seen.items()})
     save(figure, path)
@@ -101,4 +101,4 @@ def _attribute(axis, labelled, k: int, true: int, seen: dict) -> None:
     said = f"{labelled.names[k]}\n{classes[seen['label']]} {seen['probability']:.0%}"
     is_wrong = true >= 0 and true != seen["label"]
     said += f"\nlabelled {classes[true]}" if is_wrong else "\n"
-    axis.set_title(said, fontsize=7, parse_math=False, color=RED if is_wrong else INK)
+    axis.set_title(said, fontsize=7, color=RED if is_wrong else INK)

@@ -31,4 +31,5 @@ def draw(path: Path, lines: list[dict], title: str, chosen_epoch: int, floor: fl
     right.set(xlabel="epoch", ylabel=f"validation {METRIC}")
     for axis in (left, right):
         axis.grid(alpha=0.3)
+        axis.xaxis.get_major_locator().set_params(integer=True)
     save(figure, path)
