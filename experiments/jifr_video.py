@@ -22,6 +22,7 @@ import numpy as np
 import tyro
 
 from socialjax import stop
+from socialjax.atomic_write import atomic_write
 from socialjax.data.cache import file_checksums, key_of
 from socialjax.data.schema import DataError, Dataset
 from socialjax.data.validate import check
@@ -39,7 +40,6 @@ from socialjax.train.settings import TrainSettings
 from socialjax.vision import taken
 from socialjax.vision.frame_features import frame_features
 from socialjax.vision.key_frames.collect import FrameSettings, frames_of
-from socialjax.whole import whole
 from socialjax.worlds import picture_world
 from socialjax.worlds.bars.bars import Bar, bars_table
 from socialjax.worlds.frames import FramesWorld, frames_world
@@ -189,7 +189,7 @@ def show(chosen: Arguments, folder: Path) -> list[Bar]:
     write_json(folder / "report.json", result)
     has_sheet = has_frames_to_show(data, ready.style)
     text = report(found, ready.told, data, stages.seconds, has_sheet)
-    with whole(folder / "report.md") as temporary:
+    with atomic_write(folder / "report.md") as temporary:
         temporary.write_text(text)
     say(text)
     log.info("written: %s", folder / "report.md")

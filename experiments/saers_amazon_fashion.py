@@ -26,6 +26,7 @@ import numpy as np
 import tyro
 
 from socialjax import load, stop
+from socialjax.atomic_write import atomic_write
 from socialjax.data import sources
 from socialjax.data.own import attribute_files
 from socialjax.data.schema import Dataset
@@ -48,7 +49,6 @@ from socialjax.vision.catalogue_attributes import SMALL_TRAINING, attributes_of,
 from socialjax.vision.colour_texture import colour_texture, joined
 from socialjax.vision.labelled import picture_table
 from socialjax.vision.training import AttributeTraining
-from socialjax.whole import whole
 from socialjax.worlds.garments import made
 
 log = logging.getLogger(__name__)
@@ -174,7 +174,7 @@ def _show_in(folder: Path, chosen: Arguments) -> list[str]:
         for label, row in done.items():
             found[label] = measured(work_folder(row.definition, row.experiment, of, row.place), of, material)
     text = report(found, judged, data, LOUD if is_made else "", "saers" in found)
-    with whole(folder / "report.md") as temporary:
+    with atomic_write(folder / "report.md") as temporary:
         temporary.write_text(text)
     write_json(
         folder / "report.json",

@@ -24,6 +24,7 @@ import numpy as np
 import tyro
 
 from socialjax import stop
+from socialjax.atomic_write import atomic_write
 from socialjax.data.cache import key_of
 from socialjax.report.sen import draw_sheet, missed, report
 from socialjax.run.command import exit_code, say, set_up_logging
@@ -39,7 +40,6 @@ from socialjax.vision.labelled.photos import Photos, maps_of, on_product
 from socialjax.vision.labelled_batches import Resident
 from socialjax.vision.sen import SEN
 from socialjax.vision.training import AttributeTraining, predicted, train_attributes
-from socialjax.whole import whole
 
 log = logging.getLogger(__name__)
 BATCH = 64
@@ -135,7 +135,7 @@ def _show_in(folder: Path, chosen: Arguments) -> dict:
     }
     write_json(folder / "report.json", found)
     text = report(found, chosen.labels)
-    with whole(folder / "report.md") as temporary:
+    with atomic_write(folder / "report.md") as temporary:
         temporary.write_text(text)
     say(text)
     attempt(folder / "maps.png", lambda path: draw_sheet(path, photos, parts["test"], seen), anew=True)

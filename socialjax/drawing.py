@@ -10,8 +10,8 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from socialjax.atomic_write import atomic_write
 from socialjax.visible import visible
-from socialjax.whole import whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -84,7 +84,7 @@ def save(figure: "Figure", path: Path, dpi: int = 120) -> None:
         text.set_parse_math(False)
         text.set_fontfamily(families)
     late = {"text.parse_math": False, "font.family": families}  # of ticks that are made when it is drawn
-    with whole(path) as temporary, warnings.catch_warnings(), rc_context(late):
+    with atomic_write(path) as temporary, warnings.catch_warnings(), rc_context(late):
         warnings.filterwarnings("ignore", "Glyph .* missing")  # said above
         figure.savefig(temporary, dpi=dpi, format="png")
 

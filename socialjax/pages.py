@@ -5,8 +5,8 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from socialjax.atomic_write import atomic_write
 from socialjax.visible import visible
-from socialjax.whole import whole
 
 
 def page(template: str, **values) -> str:
@@ -33,7 +33,7 @@ def page(template: str, **values) -> str:
 
 def write(path: Path, text: str) -> None:
     """Writes a page, whole or not at all."""
-    with whole(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 

@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import Path
 
-from socialjax.whole import whole
+from socialjax.atomic_write import atomic_write
 
 SUMS = "SHA256SUMS"
 
@@ -14,7 +14,7 @@ class DamagedError(ValueError):
 
 def seal(folder: Path) -> None:
     """Writes the checksums of all files of `folder`."""
-    with whole(folder / SUMS) as temporary:
+    with atomic_write(folder / SUMS) as temporary:
         temporary.write_bytes(_as_text(_sums(folder)))
 
 

@@ -299,7 +299,7 @@ FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # as spr
 METRICS = ("HR", "Recall", "NDCG")
 
 
-def tidy(runs: Sequence[Kept]) -> list[list[str]]:
+def export_csv(runs: Sequence[Kept]) -> list[list[str]]:
     """Lines of a data set's runs, its reference lines first; without the head."""
     found = []
     for name, metrics in references(runs).items():

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
+from socialjax.atomic_write import atomic_write
 from socialjax.data.schema import Dataset
 from socialjax.eval import keyframes, protocol, ranking
 from socialjax.eval.tables import markdown_table
 from socialjax.explain.frame_sheet import draw_frames
 from socialjax.explain.liked_frames import case_study, likings
 from socialjax.models.visual.frame_table import RanksFrames
-from socialjax.whole import whole
 from socialjax.worlds.drawn_pictures import STYLES
 from socialjax.worlds.frames import FramesWorld
 
@@ -59,7 +59,7 @@ def write_key_frames(path: Path, model, side, state, data: Dataset) -> None:
             has = np.isfinite(each).any()  # an item without frames is recommended all the same
             frame = f"{data.frames.names[row[each.argmax()]]}\t{each.max():.4f}" if has else "\t"
             lines.append(f"{data.describe_user(user)}\t{data.describe_item(item)}\t{frame}\n")
-    with whole(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text("".join(lines))
 
 

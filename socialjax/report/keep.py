@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from socialjax import npz_files
+from socialjax.atomic_write import atomic_write
 from socialjax.names import KEPT as KEPT_NAME
 from socialjax.names import below, identifier
 from socialjax.run import results
 from socialjax.run.record import RunRecord, check_users
 from socialjax.visible import visible
-from socialjax.whole import whole
 
 # Of the table's protocol; what paired tests over users need, and all they need.
 KEPT = tuple(f"{name}@{k}" for name in ("HR", "NDCG") for k in (5, 10, 15))
@@ -82,7 +82,7 @@ def keep(one: Place) -> bool:
     check_all_users(run, record)
     replaces = (folder / "result.json").exists()
     folder.mkdir(parents=True, exist_ok=True)
-    with whole(folder / PER_USER) as temporary:
+    with atomic_write(folder / PER_USER) as temporary:
         with temporary.open("wb") as file:  # closed before its checksum is taken
             np.savez_compressed(file, seeds=np.array(record.seeds, np.int64), **arrays)
         checksum = sha256(temporary)

@@ -13,7 +13,7 @@ from socialjax.eval.tables import markdown_table
 from socialjax.report import comparisons, figures, searches
 from socialjax.report.comparisons import other_differences, variation, varied_runs
 from socialjax.report.figures import TITLES, drawn
-from socialjax.report.gather import Kept, about, as_csv, folders, gather, main_rows, tidy
+from socialjax.report.gather import Kept, about, as_csv, export_csv, folders, gather, main_rows
 from socialjax.report.overall import cost, label, legend, notes, overall, reported
 from socialjax.report.papers import Paper
 from socialjax.run.pictures import attempt
@@ -96,7 +96,7 @@ def texts(paper: Paper, kept: Path, datasets: tuple[str, ...] = ()) -> dict[str,
         if folders(kept, dataset):
             runs = gather(kept, dataset, paper)
             found[f"{paper.name}-{dataset}.md"] = page(paper, runs, dataset)
-            lines += tidy(runs)
+            lines += export_csv(runs)
     return found | ({f"{paper.name}.csv": as_csv(lines)} if lines else {})
 
 

@@ -14,7 +14,7 @@ from socialjax.data.schema import Dataset
 from socialjax.eval import groups, protocol, ranking
 from socialjax.eval.significance import mean_interval
 from socialjax.names import KEPT, below, identifier
-from socialjax.run import curves, measure, own_data, results, saved, shown, sweep
+from socialjax.run import curves, display, measure, own_data, results, saved, sweep
 from socialjax.run.command import exit_code, read_arguments, say, set_up_logging, variants
 from socialjax.run.definitions import code_digest
 from socialjax.run.lock import only_one
@@ -76,12 +76,12 @@ def run(
     """
     release_programs()  # of runs before this one: a table or a notebook may have many
     folder = work_folder(definition, experiment, data, label)
-    _tell(f"data: {shown.describe(data, experiment.model)}")
-    _tell(f"model: {models.name_of(experiment.model)} {shown.settings_line(experiment.model)}")
+    _tell(f"data: {display.describe(data, experiment.model)}")
+    _tell(f"model: {models.name_of(experiment.model)} {display.settings_line(experiment.model)}")
     _tell(f"device: {results.device()}   folder: {folder}")
     record = run_in(folder, definition, experiment, Workbench(data) if bench is None else bench, began)
     if is_first():
-        say(shown.table(record, folder), flush=True)
+        say(display.table(record, folder), flush=True)
     return record
 
 
@@ -233,7 +233,7 @@ def _summarise(
         experiment=definition.name,
         dataset=data.name,
         data=data.provenance.kind,
-        features="given" if shown.takes_features(experiment.model, data) else "none",
+        features="given" if display.takes_features(experiment.model, data) else "none",
         model=models.name_of(experiment.model),
         protocol=experiment.eval.protocol,
         seeds=list(experiment.seeds),

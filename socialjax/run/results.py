@@ -15,9 +15,9 @@ import jax
 import numpy as np
 
 from socialjax import json_files, models
+from socialjax.atomic_write import atomic_write
 from socialjax.data.schema import Dataset, counts
 from socialjax.run.settings import Experiment
-from socialjax.whole import whole
 
 # What may change between two starts in one folder: it has no bearing on the figures.
 FREE = {
@@ -220,7 +220,7 @@ def write_json(path: Path, content: Any) -> None:
     text = json.dumps(content, indent=1, allow_nan=False) + "\n"
     if path.is_file() and path.read_bytes() == text.encode():
         return
-    with whole(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(text)
 
 
@@ -248,7 +248,7 @@ def read_code(path: Path) -> str | None:
 
 def write_per_user(path: Path, users: np.ndarray, per_user: dict[str, np.ndarray]) -> None:
     """users i32[U] and metrics f16[U]: what paired tests need."""
-    with whole(path) as temporary, temporary.open("wb") as file:  # a name that does not end in .npz would get it
+    with atomic_write(path) as temporary, temporary.open("wb") as file:  # a name that does not end in .npz would get it
         np.savez_compressed(file, users=users, **{k: v.astype(np.float16) for k, v in per_user.items()})
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from socialjax.atomic_write import atomic_write
 from socialjax.train.settings import METRIC, TrainSettings
-from socialjax.whole import whole
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ class MetricsLog:
         Returns the lines that stay.
         """
         kept = [line for line in self.read() if line["step"] <= step]
-        with whole(self.path) as temporary:
+        with atomic_write(self.path) as temporary:
             temporary.write_text("".join(json.dumps(line) + "\n" for line in kept))
         return kept
 

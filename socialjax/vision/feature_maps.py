@@ -20,13 +20,13 @@ import numpy as np
 from tqdm import tqdm
 
 from socialjax import stop
+from socialjax.atomic_write import atomic_write
 from socialjax.data.cache import cache_folder, key_of
 from socialjax.data.formats.tensor_files import read_tensors
 from socialjax.data.schema import DataError
 from socialjax.vision.backbones import BACKBONES
 from socialjax.vision.backbones.pictures import centred
 from socialjax.vision.backbones.weights import variables_of
-from socialjax.whole import whole
 
 log = logging.getLogger(__name__)
 Arrays = dict[str, np.ndarray]
@@ -50,7 +50,7 @@ def in_shards(
     if count < 1 or shard < 1:
         raise ValueError(f"wanted rows and shards of at least 1, got {count} rows in shards of {shard}")
     folder.mkdir(parents=True, exist_ok=True)
-    with whole(folder / "note.json") as temporary:
+    with atomic_write(folder / "note.json") as temporary:
         temporary.write_text(json.dumps(described, sort_keys=True, indent=1))
     found, resumed = [], False
     with tqdm(total=count, desc=label, unit="picture", disable=None if progress else True) as bar:
@@ -66,7 +66,7 @@ def in_shards(
                 wrong = {name: len(array) for name, array in arrays.items() if len(array) != len(rows)}
                 if wrong:
                     raise ValueError(f"wanted arrays of {len(rows)} rows, got {wrong}; make gives a row for each")
-                with whole(at) as temporary, open(temporary, "wb") as file:
+                with atomic_write(at) as temporary, open(temporary, "wb") as file:
                     np.savez(file, **arrays)
             found.append(arrays)
             bar.update(len(rows))

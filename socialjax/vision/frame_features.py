@@ -13,12 +13,12 @@ import numpy as np
 from tqdm import tqdm
 
 from socialjax import stop
+from socialjax.atomic_write import atomic_write, sweep
 from socialjax.data.cache import cache_folder, key_of
 from socialjax.data.schema import DataError, Frames, Provenance
 from socialjax.vision.backbones.pictures import prepared
 from socialjax.vision.feature_maps import Pretrained, pretrained
 from socialjax.vision.key_frames.collect import FrameTable
-from socialjax.whole import sweep, whole
 
 log = logging.getLogger(__name__)
 FORMAT = 2  # raise when the same pictures and weights would give other vectors
@@ -149,5 +149,5 @@ def _keep(vectors: np.ndarray, at: Path, sha256: str, described: dict) -> None:
         (at.with_suffix(".json"), lambda file: file.write(note)),
         (at, lambda file: np.save(file, vectors)),
     ):
-        with whole(path) as temporary, open(temporary, "wb") as file:
+        with atomic_write(path) as temporary, open(temporary, "wb") as file:
             write(file)

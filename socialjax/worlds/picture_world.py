@@ -14,10 +14,10 @@ import numpy as np
 from tqdm import tqdm
 
 from socialjax import json_files, stop
+from socialjax.atomic_write import atomic_write
 from socialjax.data.schema import DataError, Dataset, FrameLikes, Frames, Provenance
 from socialjax.vision.key_frames import video
 from socialjax.vision.key_frames.collect import FrameTable
-from socialjax.whole import whole
 from socialjax.worlds.drawn_pictures import draw
 from socialjax.worlds.frames import FramesWorld
 
@@ -99,7 +99,7 @@ def _claim(folder: Path, world: FramesWorld, seed: int) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    with whole(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(text)
 
 

@@ -11,7 +11,7 @@ from small_yelp import FEATURES, PATH, SMALL
 from socialjax.commands import data as command
 from socialjax.data import sources
 from socialjax.data.sources import DataSettings
-from socialjax.run.shown import describe
+from socialjax.run.display import describe
 
 
 @pytest.fixture

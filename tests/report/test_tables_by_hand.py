@@ -362,5 +362,5 @@ def test_runs_on_altered_files_say_so_below_every_table_and_in_the_csv():
     provenance = {"kind": "real", "files": {}, "published": "altered: d.links"}
     altered = kept("bpr", provenance=provenance)
     assert about([altered]).startswith("d, real data, ALTERED: d.links, ids only; sampled9-strict")
-    assert {line[1] for line in gather.tidy([altered])} == {"real, ALTERED: d.links"}
-    assert {line[1] for line in gather.tidy([kept("bpr")])} == {"real"}
+    assert {line[1] for line in gather.export_csv([altered])} == {"real, ALTERED: d.links"}
+    assert {line[1] for line in gather.export_csv([kept("bpr")])} == {"real"}

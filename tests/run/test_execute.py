@@ -12,7 +12,7 @@ from socialjax import load
 from socialjax.data.sources import DataSettings
 from socialjax.models import BPR
 from socialjax.models.social.diffnet import DiffNet
-from socialjax.run import curves, execute, shown
+from socialjax.run import curves, display, execute
 from socialjax.run.execute import main
 from socialjax.run.record import RunRecord
 from socialjax.run.settings import Definition, EvalSettings, Experiment
@@ -310,6 +310,6 @@ def test_a_run_on_files_that_have_changed_since_is_refused_by_their_names(comman
 
 def test_the_table_of_a_run_on_altered_files_says_so(finished):
     record = RunRecord.read(finished / "result.json")
-    assert record.provenance["published"] == "" and "small on own (real, ids only)" in shown.table(record, finished)
+    assert record.provenance["published"] == "" and "small on own (real, ids only)" in display.table(record, finished)
     record.provenance["published"] = "altered: own.rating"
-    assert "small on own (real, ALTERED: own.rating, ids only)" in shown.table(record, finished)
+    assert "small on own (real, ALTERED: own.rating, ids only)" in display.table(record, finished)

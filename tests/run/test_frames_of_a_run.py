@@ -13,7 +13,7 @@ from socialjax.data import sources
 from socialjax.data.sources import DataSettings
 from socialjax.models.cf.bpr import BPR
 from socialjax.models.visual.jifr import JIFR
-from socialjax.run import measure, saved, shown
+from socialjax.run import display, measure, saved
 from socialjax.run.execute import main
 from socialjax.run.record import RunRecord, SeedRecord
 from socialjax.run.settings import Definition, EvalSettings, Experiment
@@ -93,7 +93,7 @@ def test_a_model_that_ranks_no_frames_has_none(finished):
 
 def test_the_table_shows_chance_above_the_model(finished):
     record = RunRecord.read(finished / "jifr" / "result.json")
-    text = shown.table(record, finished)
+    text = display.table(record, finished)
     assert "a training pair does not see 33.3% of the frames" in text
     table = text[text.index("key frames:") :].splitlines()
     assert table[1].split() == ["HR@1", "NDCG@3", "HR@3", "NDCG@5", "HR@5"]
@@ -101,7 +101,7 @@ def test_the_table_shows_chance_above_the_model(finished):
     one = SeedRecord.read(finished / "jifr" / "seed_0" / "result.json").key_frames
     half = one["metrics"]["HR@1"]["ci95"]
     alone = dataclasses.replace(record, key_frames=measure.key_frames_over_seeds([one]), seeds=[0])
-    assert f"±{half:.4f}" in shown.table(alone, finished) and 0 < half < 0.5
+    assert f"±{half:.4f}" in display.table(alone, finished) and 0 < half < 0.5
 
 
 def test_explaining_a_pair_ranks_its_frames_and_draws_them_for_each_user(finished, places, tmp_path, capsys):

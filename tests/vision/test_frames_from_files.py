@@ -11,11 +11,11 @@ import pytest
 from clips import clip
 from PIL import Image
 
+from socialjax.atomic_write import atomic_write
 from socialjax.data.schema import DataError
 from socialjax.vision.key_frames import collect, video
 from socialjax.vision.key_frames.collect import FrameSettings, frames_of, key_frames_of
 from socialjax.vision.key_frames.cuts import find_cuts
-from socialjax.whole import whole
 
 needs_av = pytest.mark.skipif(not importlib.util.find_spec("av"), reason='needs PyAV: pip install -e ".[video]"')
 SHORT = dict(num_shots=3, shot=(16, 18))
@@ -192,7 +192,7 @@ def test_settings_that_ask_for_nothing_are_refused(wrong):
 def test_what_a_killed_run_left_half_written_is_removed_after_an_hour(folder, tmp_path):
     kept = tmp_path / "kept"
     kept.mkdir()
-    writers = [whole(kept / name) for name in ("old.npz", "new.npz")]
+    writers = [atomic_write(kept / name) for name in ("old.npz", "new.npz")]
     old, new = (writer.__enter__() for writer in writers)  # and never left: killed
     for path in (old, new):
         path.write_bytes(b"half")

@@ -15,10 +15,10 @@ from typing import TypedDict
 import numpy as np
 
 from socialjax import json_files, npz_files
+from socialjax.atomic_write import atomic_write
 from socialjax.data.cache import ChangedError, file_checksums
 from socialjax.data.schema import PARTS, Attributes, DataError, Dataset, Provenance, interactions
 from socialjax.data.validate import check
-from socialjax.whole import whole
 
 COLUMNS, DESCRIBED, PICTURES = "columns.npz", "data.json", "pictures"
 LARGEST = 8 << 30  # bytes of all columns; a million items of 2,048 features each
@@ -61,9 +61,9 @@ def write(folder: Path, data: Dataset) -> None:
         "provenance": data.provenance.as_dict(),
     }
     folder.mkdir(parents=True, exist_ok=True)
-    with whole(folder / COLUMNS) as temporary, open(temporary, "wb") as file:  # a name would get the ending .npz
+    with atomic_write(folder / COLUMNS) as temporary, open(temporary, "wb") as file:  # a name would get the ending .npz
         np.savez_compressed(file, **columns)
-    with whole(folder / DESCRIBED) as temporary:
+    with atomic_write(folder / DESCRIBED) as temporary:
         temporary.write_text(json.dumps(described, indent=1, sort_keys=True), encoding="utf-8")
 
 

@@ -21,11 +21,11 @@ from socialjax.eval.tables import metric_rows, text_table
 from socialjax.run import children, results
 from socialjax.run.command import EXPECTED, exit_code, say, set_up_logging
 from socialjax.run.definitions import code_digest
+from socialjax.run.display import SHOWN, describe
 from socialjax.run.execute import run, work_folder
 from socialjax.run.lock import only_one
 from socialjax.run.record import RunRecord
 from socialjax.run.settings import Experiment
-from socialjax.run.shown import SHOWN, describe
 from socialjax.run.study.settings import Arguments, Row, Study, read_arguments, rows
 from socialjax.run.workbench import Workbench
 

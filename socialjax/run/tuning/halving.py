@@ -16,12 +16,12 @@ from socialjax.names import identifier
 from socialjax.run import results
 from socialjax.run.command import exit_code, say, set_up_logging
 from socialjax.run.definitions import code_digest
+from socialjax.run.display import describe
 from socialjax.run.lock import only_one
 from socialjax.run.pictures import attempt
-from socialjax.run.shown import describe
-from socialjax.run.tuning import shown, trials
+from socialjax.run.tuning import display, trials
+from socialjax.run.tuning.display import ranked
 from socialjax.run.tuning.search import Search
-from socialjax.run.tuning.shown import ranked
 from socialjax.run.tuning.trials import Ledger
 from socialjax.train.settings import METRIC
 
@@ -49,13 +49,13 @@ def tune(search: Search) -> str:
         log.info("data: %s", describe(data, search.model))
         log.info("model: %s   folder: %s", models.name_of(search.model), ledger.folder)
         rungs, trained = halving(search, data, ledger)
-        record = shown.best(search, data, rungs)
+        record = display.best(search, data, rungs)
         if not _is_there(ledger.folder / "best.json", record):
             results.write_json(ledger.folder / "best.json", record)
         attempt(
-            ledger.folder / "trials.png", lambda path: shown.draw(path, ledger, search, data, rungs), anew=trained > 0
+            ledger.folder / "trials.png", lambda path: display.draw(path, ledger, search, data, rungs), anew=trained > 0
         )
-        return shown.text(search, data, rungs, record, ledger.folder, is_new=trained > 0)
+        return display.text(search, data, rungs, record, ledger.folder, is_new=trained > 0)
 
 
 def _is_there(path: Path, record: dict) -> bool:

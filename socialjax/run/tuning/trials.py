@@ -17,6 +17,7 @@ import jax
 import numpy as np
 
 from socialjax import models, stop
+from socialjax.atomic_write import atomic_write
 from socialjax.data import sources
 from socialjax.data.schema import Dataset, no_interactions
 from socialjax.run import children, results
@@ -29,7 +30,6 @@ from socialjax.run.workbench import Validation, Workbench
 from socialjax.train.log import MetricsLog
 from socialjax.train.loop import Diverged, Trained
 from socialjax.train.settings import METRIC
-from socialjax.whole import whole
 
 log = logging.getLogger(__name__)
 # What may change between two starts in one folder, beside results.FREE.
@@ -108,7 +108,7 @@ class Ledger:
         )
         if path.is_file() and path.read_text() == text:
             return
-        with whole(path) as temporary:
+        with atomic_write(path) as temporary:
             temporary.write_text(text)
 
     def curves(self, trial: int) -> list[list[dict]]:

@@ -13,13 +13,13 @@ import numpy as np
 from tqdm import tqdm
 
 from socialjax import npz_files, stop
+from socialjax.atomic_write import atomic_write, sweep
 from socialjax.data.cache import cache_folder, file_checksums, key_of
 from socialjax.data.schema import DataError, Provenance
 from socialjax.visible import visible
 from socialjax.vision.key_frames import video
 from socialjax.vision.key_frames.cuts import CutSettings, find_cuts, key_frames, steps
 from socialjax.vision.key_frames.video import MOST_BYTES, require_av
-from socialjax.whole import sweep, whole
 
 IMAGES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 VIDEOS = frozenset(video.DEMUXERS) - IMAGES
@@ -251,7 +251,7 @@ def _kept_or_made(path: Path, root: Path, settings: FrameSettings, cache: Path) 
 
 
 def _keep(found: KeyFrames, at: Path, described: dict) -> None:
-    with whole(at) as temporary:
+    with atomic_write(at) as temporary:
         np.savez(temporary, **dataclasses.asdict(found), provenance=json.dumps(described, sort_keys=True))
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from socialjax.atomic_write import atomic_write
 from socialjax.data.schema import DataError
-from socialjax.whole import whole
 
 MOST_BYTES = 512 << 20  # of the scaled pictures of one file; nine hours of intra frames have 80 MB
 _LARGEST = 16384  # points along a side; a damaged header may ask for any number
@@ -181,7 +181,7 @@ def write(
             f"wanted frames uint8[n, h, w, 3] of even sides, got {frames.dtype}{list(frames.shape)}; crop them"
         )
     av, path = require_av(), Path(path)
-    with whole(path) as temporary, av.open(str(temporary), "w") as container:
+    with atomic_write(path) as temporary, av.open(str(temporary), "w") as container:
         stream = container.add_stream(codec, rate=fps, options=dict(options or {}))
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = "yuv420p"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 @contextlib.contextmanager
-def whole(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """Gives the name to write to; it becomes `path` when the block ends well, and is gone when it does not."""
     temporary = path.with_name(f".{os.getpid()}.{path.name}")
     try:

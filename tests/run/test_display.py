@@ -9,7 +9,7 @@ from records import record_of
 
 from socialjax.models import BPR
 from socialjax.models.social.diffnet import DiffNet
-from socialjax.run import shown
+from socialjax.run import display
 from socialjax.worlds import planted
 
 DATA = planted.checkerboard(num_users=12, num_items=8, links=3)
@@ -28,9 +28,9 @@ WITH = dataclasses.replace(DATA, item_features=np.ones((8, 2), np.float32))
     ],
 )
 def test_the_line_of_the_data_says_whether_features_are_used(data, model, said):
-    assert shown.describe(data, model).startswith(f"checkerboard, planted, {said}: 12 users")
+    assert display.describe(data, model).startswith(f"checkerboard, planted, {said}: 12 users")
     if model is not None:
-        assert shown.takes_features(model, data) == (said == "with features")
+        assert display.takes_features(model, data) == (said == "with features")
 
 
 def record(**changed):
@@ -43,7 +43,7 @@ def record(**changed):
 @pytest.mark.parametrize("protocol, ours", [("sampled1000-official", "0.2500"), ("sampled1000-strict", "0.5000")])
 def test_a_reported_figure_stands_beside_the_run_measured_by_the_same_protocol(protocol, ours):
     theirs = {"name": "theirs", "note": "D = 32", "protocol": protocol, "metrics": {"NDCG@10": 0.2095}}
-    text = shown.table(record(reported=[theirs, theirs]), Path("runs"))
+    text = display.table(record(reported=[theirs, theirs]), Path("runs"))
     below = text[text.index("reported elsewhere") :]
     (line,) = [line for line in below.splitlines() if line.startswith("this run")]
     assert line.split() == ["this", "run:", f"{protocol},", "D", "=", "32", ours]
@@ -52,4 +52,4 @@ def test_a_reported_figure_stands_beside_the_run_measured_by_the_same_protocol(p
 @pytest.mark.parametrize("named", [{}, {"protocol": "sampled100-strict"}])
 def test_nothing_stands_beside_a_figure_of_no_protocol_or_one_that_was_not_measured(named):
     theirs = {"name": "theirs", "note": "D = 32", "metrics": {"NDCG@10": 0.2095}, **named}
-    assert "this run" not in shown.table(record(reported=[theirs]), Path("runs"))
+    assert "this run" not in display.table(record(reported=[theirs]), Path("runs"))
