@@ -33,3 +33,17 @@ def test_add_a_metric(tmp_path):
         check("one", patched(formula, ours), theirs)
     with pytest.raises(AssertionError):
         check("other", ours, patched(definition, theirs))
+
+
+def test_add_an_explanation(tmp_path, finished_runs, places, call):
+    page = ROOT / "docs" / "add_an_explanation.md"
+    with written(page, tmp_path / "code") as modules, pytest.MonkeyPatch.context() as patch:
+        assert run_tests(modules["tests/explain/test_sentence.py"], tmp_path) == 3
+        ((path, diff),) = blocks(page, "diff").items()
+        text = patched(diff, (ROOT / path).read_text())
+        command = loaded(patch, "socialjax.commands.explain", tmp_path / "command" / path, text)
+        words = [finished_runs["diffnet"], "--user", "guest3", "--k", "2"]
+        code, out, _ = call(lambda _, arguments: command.main(arguments), None, *words, "--sentences")
+        assert code == 0 and len(out.splitlines()) == 2 and out.count(": most of all ") == 2
+        code, out, _ = call(lambda _, arguments: command.main(arguments), None, *words)
+        assert code == 0 and ": most of all " not in out
