@@ -161,7 +161,7 @@ class Run:
         taken, heard = np.unique(self.item_numbers(items)), np.unique(self.user_numbers(friends))
         if len(heard) and "links" not in self.model.traits.needs + self.model.traits.uses:
             raise ValueError(f"{type(self.model).__name__} does not use friends; leave them out or take a social model")
-        if not hasattr(self.model, "new_user"):
+        if not self.model.traits.new_users:
             raise NotImplementedError(f"{type(self.model).__name__} cannot take in a new user without training")
         self._check_k(k, self.data.num_items)
         _, vectors, bias = self._vectors("new users")

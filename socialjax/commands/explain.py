@@ -29,7 +29,6 @@ from socialjax.explain.frame_sheet import draw_frames
 from socialjax.explain.liked_frames import case_study, faces
 from socialjax.explain.picture import draw
 from socialjax.explain.text import report, stand_in
-from socialjax.models.visual.frame_table import RanksFrames
 from socialjax.names import file_part
 from socialjax.run.command import exit_code, say, set_up_logging
 from socialjax.run.lock import only_one
@@ -126,7 +125,7 @@ def _aspects(out: Path, run) -> list[str]:
 
 def _key_frames(of: Arguments, run, found: list[dict]) -> list[str]:
     """Draws, of each item, its frames as every user likes them; the names of the files, none without frames."""
-    if not isinstance(run.model, RanksFrames) or run.data.frames is None:
+    if not run.model.traits.ranks_frames or run.data.frames is None:
         return []
     face = faces(run.data.frames, of.pictures or of.data_dir)
     users, files = run.user_numbers(list(of.user)), []

@@ -53,7 +53,7 @@ def case_study(model, state, side, data: Dataset, users, item: int, past: int = 
     Raises:
         ValueError: the model ranks no frames, or the item has none.
     """
-    if not hasattr(model, "frame_scores") or data.frames is None:
+    if not model.traits.ranks_frames or data.frames is None:
         raise ValueError(f"{type(model).__name__} on '{data.name}' ranks no frames; take a model and data with frames")
     offsets = data.frames.offsets
     own = np.arange(offsets[item], offsets[item + 1], dtype=np.int32)

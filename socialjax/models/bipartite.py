@@ -49,6 +49,6 @@ def bipartite(columns, how: Normalisation = "symmetric", self_loops: bool = Fals
     return Bipartite(diffusion(both[0]), diffusion(both[1]), *degrees)
 
 
-def hear(graph: Bipartite, users: jax.Array, items: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """One round: users f32[U, D] hear their items and items f32[I, D] their users -> (f32[U, D], f32[I, D])."""
+def aggregate(graph: Bipartite, users: jax.Array, items: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """One round of messages: users f32[U, D] aggregate their items, items f32[I, D] their users, in the same shapes."""
     return propagate(graph.to_users, items), propagate(graph.to_items, users)

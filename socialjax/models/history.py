@@ -56,29 +56,29 @@ def without_target(past: History, pooled: jax.Array, items: jax.Array, user: jax
 
 
 def elements(
-    heard: Diffusion, said: np.ndarray, users: np.ndarray, towards: np.ndarray, kind: Kind = HISTORY
+    graph: Diffusion, messages: np.ndarray, users: np.ndarray, towards: np.ndarray, kind: Kind = HISTORY
 ) -> Ragged:
-    """What each sender adds to <what the users hear, towards>, on the host: items of a history, friends.
+    """What each sender adds to <aggregate of the user, towards>, on the host: items of a history, friends.
 
     Args:
-        heard: edges sender -> user.
-        said: f32[N, D], the senders' vectors.
+        graph: edges sender -> user.
+        messages: f32[N, D], the senders' vectors.
         users: i32[P].
         towards: f32[P, D].
         kind: what the senders are.
 
     Returns:
-        Rows whose ids are senders.
+        Rows of senders, one for each of the P users.
     """
-    places, pair, offsets = places_of(heard, users)
-    ids, weight = np.asarray(heard.senders)[places], np.asarray(heard.weight)[places]
-    contribution = weight * np.einsum("td,td->t", said[ids], towards[pair])
+    places, pair, offsets = places_of(graph, users)
+    ids, weight = np.asarray(graph.senders)[places], np.asarray(graph.weight)[places]
+    contribution = weight * np.einsum("td,td->t", messages[ids], towards[pair])
     return Ragged(offsets, ids, weight, contribution.astype(np.float32), kind)
 
 
-def places_of(heard: Diffusion, users: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def places_of(graph: Diffusion, users: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Edges that end at users i32[P], on the host: their places i64[T], whose of the P each is, offsets i64[P + 1]."""
-    receivers = np.asarray(heard.receivers)
+    receivers = np.asarray(graph.receivers)
     first, last = np.searchsorted(receivers, users), np.searchsorted(receivers, users, side="right")
     offsets = np.concatenate([[0], np.cumsum(last - first)]).astype(np.int64)
     pair = np.repeat(np.arange(len(users)), last - first)

@@ -1,4 +1,4 @@
-"""What dot-product models share: embedding tables, the loss of sampled pairs, L2 on the rows of the batch."""
+"""What models have in common: embedding tables and the loss of sampled pairs, and of most, a score by dot products."""
 
 import abc
 import dataclasses
@@ -45,11 +45,12 @@ class Tables(nn.Module):
 
 
 @dataclasses.dataclass(frozen=True)
-class FactorModel(Model):
-    """Settings and functions of every model whose score is <u_a, v_i> + b_i.
+class EmbeddingModel(Model):
+    """Settings and functions of every model with free embeddings that is trained on sampled negatives.
 
-    A model is made of what it adds: `encode`, and where it needs them `training_state` (randomness inside the layers),
-    `training_users` (vectors that differ in training), `further_scores` and `penalty` (further terms of the loss).
+    The score is <u_a, v_i> + b_i, to which `extra_scores` may add. A model is made of what it adds: `encode`, and where
+    it needs them `training_state` (randomness inside the layers), `training_users` (vectors that differ in training),
+    `extra_scores` and `penalty` (further terms of the loss).
 
     Attributes:
       dim: Embedding size D, at least 1.
@@ -80,14 +81,8 @@ class FactorModel(Model):
             value, choices = getattr(self, field.name), typing.get_args(field.type)
             if typing.get_origin(field.type) is typing.Literal and value not in choices:
                 raise ValueError(f"{field.name} must be one of {', '.join(choices)}, got {value!r}")
-        for field, least in (("dim", 1), ("negatives", 1), ("l2", 0), ("temperature", 1e-6), ("init_std", 0)):
-            if not getattr(self, field) >= least:
-                raise ValueError(f"{field} must be at least {least}, got {getattr(self, field)}")
-        for field in ("dropout", "node_dropout"):  # the second, and depth, where a model has it
-            if not 0 <= getattr(self, field, 0) < 1:
-                raise ValueError(f"{field} must be in [0, 1), got {getattr(self, field)}")
-        if not 0 <= getattr(self, "depth", 0) <= 8:
-            raise ValueError(f"depth must be in 0..8, got {self.depth}")
+        require_at_least(self, dim=1, negatives=1, l2=0, temperature=1e-6, init_std=0)
+        require_share(self, "dropout")
 
     @property
     def initializer(self) -> nn.initializers.Initializer:
@@ -124,22 +119,9 @@ class FactorModel(Model):
         """A further term of the loss for each row of the batch, f32[B], of rows that do not see each other."""
         return None
 
-    def further_scores(self, state: Factors, side: Side, batch: Batch, candidates: jax.Array) -> jax.Array | None:
+    def extra_scores(self, state: Factors, side: Side, batch: Batch, candidates: jax.Array) -> jax.Array | None:
         """What the training scores of candidates i32[B, C], the batch's item first, have beside <u_a, v_i> + b_i."""
         return None
-
-    def vectors(self, state: Factors):
-        return state.users, state.items, state.item_bias
-
-    def score(self, state: Factors, users, items):
-        scores = candidate_scores(state.users[users], state.items, items)
-        return scores + state.item_bias[items]
-
-    def explain(self, state: Factors, side: Side, users, items) -> Explanation:
-        """Parts `taste`, <u_a, v_i>, and `item_bias`."""
-        users, items = np.asarray(users, np.int32), np.asarray(items, np.int32)
-        taste = pair_dot(np.asarray(state.users)[users], np.asarray(state.items)[items])
-        return self.explained(state, users, items, {"taste": taste}, {})
 
     def explained(self, state: Factors, users, items, parts: dict, elements: dict, labels=None) -> Explanation:
         """The explanation of pairs whose <u_a, v_i> is the sum of `parts`, to which the item bias is added."""
@@ -147,6 +129,39 @@ class FactorModel(Model):
             parts = {**parts, "item_bias": np.asarray(state.item_bias)[items]}
         score = np.sum(np.stack(list(parts.values())), axis=0, dtype=np.float64).astype(np.float32)
         return Explanation(users, items, score, parts, elements, labels or {})
+
+    def loss(self, params: Params, side: Side, batch: Batch, rng):
+        """Objective of the pairs, l2 and penalty; ((sum, weight), {"objective": ..}), without padding."""
+        state = self.training_state(params, side, rng)
+        candidates = jnp.concatenate([batch.items[:, None], batch.negatives], axis=1)
+        users = self.training_users(params, side, state, batch)
+        users = sample.dropout(rng, users, batch.rows, self.dropout)
+        scores = candidate_scores(users, state.items, candidates) + state.item_bias[candidates]
+        extra = self.extra_scores(state, side, batch, candidates)
+        scores = scores if extra is None else scores + extra
+        loss = losses.objective(self.objective, scores[:, 0], scores[:, 1:], self.temperature)
+        user_norms, item_norms = self.squared_norms(params)
+        norms = user_norms[batch.users] + item_norms[batch.items] + jnp.mean(item_norms[batch.negatives], axis=1)
+        penalty = self.penalty(params, side, state, batch, rng)
+        total = jnp.sum(batch.weight * (loss + self.l2 * norms + (0.0 if penalty is None else penalty)))
+        return (total, jnp.sum(batch.weight)), {"objective": jnp.sum(batch.weight * loss)}
+
+
+@dataclasses.dataclass(frozen=True)
+class DotProductModel(EmbeddingModel):
+    """An `EmbeddingModel` whose score is <u_a, v_i> + b_i alone, so that a whole catalogue is one product."""
+
+    def vectors(self, state: Factors):
+        return state.users, state.items, state.item_bias
+
+    def score(self, state: Factors, users, items):
+        return dot_scores(state, users, items)
+
+    def explain(self, state: Factors, side: Side, users, items) -> Explanation:
+        """Parts `taste`, <u_a, v_i>, and `item_bias`."""
+        users, items = np.asarray(users, np.int32), np.asarray(items, np.int32)
+        taste = pair_dot(np.asarray(state.users)[users], np.asarray(state.items)[items])
+        return self.explained(state, users, items, {"taste": taste}, {})
 
     def new_user(self, state: Factors, side: Side, items: np.ndarray, friends: np.ndarray) -> np.ndarray:
         """Vector f32[D] of a user who was not trained, from items i32[N] they took (and, in social models, friends).
@@ -165,21 +180,31 @@ class FactorModel(Model):
         usual = np.median(np.linalg.norm(np.asarray(state.users), axis=1))
         return (vector * usual / max(np.linalg.norm(vector), 1e-12)).astype(np.float32)
 
-    def loss(self, params: Params, side: Side, batch: Batch, rng):
-        """Objective of the pairs, l2 and penalty; ((sum, weight), {"objective": ..}), without padding."""
-        state = self.training_state(params, side, rng)
-        candidates = jnp.concatenate([batch.items[:, None], batch.negatives], axis=1)
-        users = self.training_users(params, side, state, batch)
-        users = sample.dropout(rng, users, batch.rows, self.dropout)
-        scores = candidate_scores(users, state.items, candidates) + state.item_bias[candidates]
-        further = self.further_scores(state, side, batch, candidates)
-        scores = scores if further is None else scores + further
-        loss = losses.objective(self.objective, scores[:, 0], scores[:, 1:], self.temperature)
-        user_norms, item_norms = self.squared_norms(params)
-        norms = user_norms[batch.users] + item_norms[batch.items] + jnp.mean(item_norms[batch.negatives], axis=1)
-        penalty = self.penalty(params, side, state, batch, rng)
-        total = jnp.sum(batch.weight * (loss + self.l2 * norms + (0.0 if penalty is None else penalty)))
-        return (total, jnp.sum(batch.weight)), {"objective": jnp.sum(batch.weight * loss)}
+
+def dot_scores(state: Factors, users: jax.Array, items: jax.Array) -> jax.Array:
+    """<u_a, v_i> + b_i: users i32[B], items i32[B, C] -> f32[B, C]."""
+    scores = candidate_scores(state.users[users], state.items, items)
+    return scores + state.item_bias[items]
+
+
+def require_at_least(settings: Model, **least: float) -> None:
+    """Raises ValueError for a field, such as dim=1, that is below its bound or not a number."""
+    for field, bound in least.items():
+        if not getattr(settings, field) >= bound:
+            raise ValueError(f"{field} must be at least {bound}, got {getattr(settings, field)}")
+
+
+def require_share(settings: Model, *fields: str) -> None:
+    """Raises ValueError for a field outside [0, 1)."""
+    for field in fields:
+        if not 0 <= getattr(settings, field) < 1:
+            raise ValueError(f"{field} must be in [0, 1), got {getattr(settings, field)}")
+
+
+def require_depth(settings: Model) -> None:
+    """Raises ValueError for a field `depth`, the number of layers, outside 0..8."""
+    if not 0 <= settings.depth <= 8:
+        raise ValueError(f"depth must be in 0..8, got {settings.depth}")
 
 
 def pair_dot(left: np.ndarray, right: np.ndarray) -> np.ndarray:

@@ -47,6 +47,10 @@ class Traits:
       needs: Parts of the data it cannot do without.
       uses: Parts it reads where the data has them.
       additive: Whether the parts of an explanation add up to the score.
+      new_users: Whether it has `new_user`, a vector for a user who was not trained.
+      ranks_frames: Whether it has `frame_scores`, how much each user likes each frame of an item.
+      samples_frames: Whether a training pair reads some of an item's frames alone, whose share `truncated` says.
+      watched: Metrics of its loss that are summed beside `objective` and logged as means.
     """
 
     trains: bool = True
@@ -54,6 +58,10 @@ class Traits:
     needs: tuple[Need, ...] = ()
     uses: tuple[Need, ...] = ()
     additive: bool = True
+    new_users: bool = False
+    ranks_frames: bool = False
+    samples_frames: bool = False
+    watched: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -171,8 +179,8 @@ class Model(abc.ABC):
     def loss(self, params: Params, side: Side, batch: Batch, rng: jax.Array):
         """-> ((sum, weight), metrics): sums, so that padding and sharding are exact.
 
-        metrics are sums as well; `objective`, the loss without regularisation, is among them. How many negatives a
-        batch has is the model's field `negatives`.
+        metrics are sums as well; `objective`, the loss without regularisation, and those of `traits.watched` are among
+        them. How many negatives a batch has is the model's field `negatives`.
         """
 
     @abc.abstractmethod
@@ -182,6 +190,21 @@ class Model(abc.ABC):
     def vectors(self, state: State):
         """(users f32[U, D], items f32[I, D], item_bias f32[I]) of a dot-product model, None of any other."""
         return None
+
+    def new_user(self, state: State, side: Side, items: np.ndarray, friends: np.ndarray) -> np.ndarray:
+        """Vector f32[D] of a user who was not trained, from items i32[N] they took and friends i32[M]; `new_users`."""
+        raise NotImplementedError(f"{type(self).__name__} cannot take in a new user without training")
+
+    def frame_scores(self, state: State, side: Side, users: jax.Array, frames: jax.Array) -> jax.Array:
+        """users i32[P], frames i32[P, K], rows of `Frames.features` -> f32[P, K], larger for frames liked more.
+
+        Of models with the trait `ranks_frames`. A padded place may hold any row; the caller knows which are padded.
+        """
+        raise NotImplementedError(f"{type(self).__name__} ranks no frames")
+
+    def truncated(self, side: Side) -> float:
+        """Share of an item's frames that a training pair does not read, a mean over all frames; `samples_frames`."""
+        raise NotImplementedError(f"{type(self).__name__} does not sample frames")
 
     def explain(self, state: State, side: Side, users, items) -> Explanation:
         """users i32[P], items i32[P] -> why each pair got its score. Small, on the host, not for all pairs."""

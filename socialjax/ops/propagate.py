@@ -1,4 +1,4 @@
-"""The diffusion sum: every receiver hears the weighted sum of its senders, forward and backward without [E, D] arrays.
+"""The diffusion sum: every receiver gets the weighted sum of its senders, forward and backward without [E, D] arrays.
 
 Two facts shape it. XLA's CPU backend allocates gathered messages anew at each call, and the page faults cost more than
 the sum: on the CPU the edges go through a scan in blocks that stay in the cache. And a scatter writes a whole row for
@@ -81,8 +81,8 @@ def _bundle(senders, receivers, weight, num_receivers: int, block: int) -> Bundl
     first_edge = np.cumsum(degree) - degree
     first_bundle = np.cumsum(bundles) - bundles
     order = np.argsort(receivers, kind="stable")
-    of = receivers[order]
-    slot = first_bundle[of] * WIDTH + np.arange(len(order)) - first_edge[of]
+    receiver = receivers[order]
+    slot = first_bundle[receiver] * WIDTH + np.arange(len(order)) - first_edge[receiver]
     total = -(-max(int(bundles.sum()), 1) // block) * block
 
     def place(values, empty):
@@ -151,23 +151,23 @@ def _in_bundles(bundles: Bundles, weight):
 
 def _bundle_sums(senders, weight, values):
     """senders i32[G, W], weight f32[G, W] -> f32[G, D]; unrolled, so that the gathers fuse into the sum."""
-    heard = (values.at[senders[:, k]].get(mode="promise_in_bounds") * weight[:, k, None] for k in range(WIDTH))
-    return sum(heard)
+    messages = (values.at[senders[:, k]].get(mode="promise_in_bounds") * weight[:, k, None] for k in range(WIDTH))
+    return sum(messages)
 
 
 def _sum(bundles: Bundles, weight, values, num_receivers: int, block: int):
     def in_blocks(senders, weight, receivers, values):
         def add(total, part):
             senders, weight, receivers = part
-            heard = _bundle_sums(senders, weight, values)
-            return total.at[receivers].add(heard, mode="drop", indices_are_sorted=True), None
+            messages = _bundle_sums(senders, weight, values)
+            return total.at[receivers].add(messages, mode="drop", indices_are_sorted=True), None
 
         parts = (senders.reshape(-1, block, WIDTH), weight.reshape(-1, block, WIDTH), receivers.reshape(-1, block))
         return jax.lax.scan(add, jnp.zeros((num_receivers, values.shape[1]), values.dtype), parts)[0]
 
     def whole(senders, weight, receivers, values):
-        heard = _bundle_sums(senders, weight, values)
-        return jax.ops.segment_sum(heard, receivers, num_receivers, indices_are_sorted=True)
+        messages = _bundle_sums(senders, weight, values)
+        return jax.ops.segment_sum(messages, receivers, num_receivers, indices_are_sorted=True)
 
     return jax.lax.platform_dependent(bundles.senders, weight, bundles.receivers, values, cpu=in_blocks, default=whole)
 

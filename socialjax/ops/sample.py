@@ -95,7 +95,8 @@ def dropout(key, vectors: jax.Array, rows: jax.Array, rate: float) -> jax.Array:
 
 
 def node_dropout(key, layer: int, vectors: jax.Array, rate: float) -> jax.Array:
-    """In that layer, zeroes rows of vectors f32[N, D] with probability `rate` and scales the rest: nodes say nothing.
+    """In that layer, zeroes rows of vectors f32[N, D] with probability `rate` and scales the rest: their messages are
+    dropped.
 
     What all of a node's edges carry is gone at once (GC-MC's node dropout). A row's fate hangs on the key alone, not
     on the batch, so that all devices agree.

@@ -27,7 +27,7 @@ def spectral(graph: Edges, dim: int = 128) -> np.ndarray:
     if dim < 1:
         raise ValueError(f"dim must be at least 1, got {dim}; take as many columns as the model shall see, say 128")
     both = symmetrise(graph)
-    found = np.zeros((both.num_receivers, min(dim, both.num_receivers)), np.float32)
+    table = np.zeros((both.num_receivers, min(dim, both.num_receivers)), np.float32)
     linked = np.flatnonzero(in_degree(both))
     if len(linked):
         both = normalise(both, "symmetric")
@@ -38,8 +38,8 @@ def spectral(graph: Edges, dim: int = 128) -> np.ndarray:
         vectors = vectors * np.sign(largest)
         length = np.sqrt((vectors**2).sum(axis=1, keepdims=True))
         # A small component may have no part in the leading eigenvectors: what is left of its rows is rounding.
-        found[linked, : vectors.shape[1]] = np.where(length > 1e-8, vectors / np.maximum(length, 1e-8), 0)
-    return found
+        table[linked, : vectors.shape[1]] = np.where(length > 1e-8, vectors / np.maximum(length, 1e-8), 0)
+    return table
 
 
 def _leading(matrix: sparse.csr_matrix, number: int) -> np.ndarray:

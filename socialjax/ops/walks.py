@@ -29,16 +29,16 @@ def visits(graph: Edges, walks: int, length: int, restart: float, top: int, seed
     rng = np.random.default_rng(seed)
     starts = np.flatnonzero(degree)
     nodes = max(1, VISITS // (walks * length))  # in one block
-    found = [
+    visited = [
         _most_visited(_walk(graph.senders, first, degree, block, walks, length, restart, rng), block, size, top)
         for block in np.split(starts, range(nodes, len(starts), nodes))
     ]
-    receivers, senders, weight = (np.concatenate(part) for part in zip(*found))
+    receivers, senders, weight = (np.concatenate(part) for part in zip(*visited))
     return edges(senders, receivers, size, size, weight)
 
 
 def _walk(neighbours, first, degree, starts, walks: int, length: int, restart: float, rng) -> np.ndarray:
-    """Nodes visited from each start: i32[S, walks * length]. A walker who hears nobody returns to the start as well."""
+    """Nodes visited from each start: i32[S, walks * length]. A walker at a node without senders returns as well."""
     home = np.repeat(starts.astype(np.int32), walks)
     now, visited = home, np.empty((length, len(home)), np.int32)
     for step in range(length):

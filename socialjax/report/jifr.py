@@ -15,7 +15,6 @@ from socialjax.eval import keyframes, protocol, ranking
 from socialjax.eval.tables import markdown_table
 from socialjax.explain.frame_sheet import draw_frames
 from socialjax.explain.liked_frames import case_study, likings
-from socialjax.models.visual.frame_table import RanksFrames
 from socialjax.worlds.drawn_pictures import STYLES
 from socialjax.worlds.frames import FramesWorld
 
@@ -36,7 +35,7 @@ def ranked(data: Dataset) -> protocol.Protocol:
 def measured(model, side, state, data: Dataset) -> dict:
     """{"items": metrics of the test part, "key frames": summary or None}."""
     items = ranking.evaluate_state(model, state, protocol.candidates(data, ranked(data), "test")).mean()
-    records = keyframes.records(data) if isinstance(model, RanksFrames) else None
+    records = keyframes.records(data) if model.traits.ranks_frames else None
     if records is None or not len(records):
         return {"items": items, "key frames": None}
     scores = keyframes.record_scores(model, state, side, records)

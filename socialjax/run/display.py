@@ -38,7 +38,7 @@ def takes_features(model: Model, data: Dataset) -> bool:
     )
     taken = model.traits.uses + model.traits.needs
     given = given or any(getattr(data, part) is not None for part in ("frames", "attributes") if part in taken)
-    return given and getattr(model, "use_features", True)
+    return given and dataclasses.asdict(model).get("use_features", True)
 
 
 def settings_line(model) -> str:

@@ -4,7 +4,6 @@ from socialjax.data.schema import Dataset
 from socialjax.eval import corrected, groups, keyframes, protocol, ranking
 from socialjax.eval.metrics import Result
 from socialjax.eval.significance import mean_interval
-from socialjax.models.visual.frame_table import RanksFrames
 
 
 def measured(model, state, data: Dataset, lists: protocol.Candidates) -> tuple[Result, dict[str, float]]:
@@ -36,10 +35,10 @@ def key_frames(model, state, side, data: Dataset) -> tuple[dict, keyframes.Frame
     alone, `truncated`, the share it does not see at once.
     """
     of = keyframes.records(data)
-    if of is None or not isinstance(model, RanksFrames):
+    if of is None or not model.traits.ranks_frames:
         return None
     found = keyframes.frame_metrics(keyframes.record_scores(model, state, side, of), of)
-    truncated = {"truncated": model.truncated(side)} if hasattr(model, "truncated") else {}
+    truncated = {"truncated": model.truncated(side)} if model.traits.samples_frames else {}
     return found.summary() | truncated, found
 
 

@@ -29,7 +29,7 @@ def make_optimizer(name: Optimizer, learning_rate: float) -> optax.GradientTrans
 class TrainState:
     """step i32[]: steps done. seed u32[]: all randomness is a hash of (seed, step). sums: of the epoch so far.
 
-    A model may name metrics of its loss in `watched`: they are summed beside the loss and logged as means.
+    A model may name metrics of its loss in its traits, `watched`: they are summed beside the loss and logged as means.
     """
 
     step: jax.Array
@@ -49,7 +49,7 @@ def new_state(model, side, optimizer, seed: int, start: Callable[[Any], Any] | N
         seed=jnp.asarray(seed, jnp.uint32),
         params=params,
         opt_state=optimizer.init(params),
-        sums={name: jnp.zeros(()) for name in ("loss", "objective", "weight", *getattr(model, "watched", ()))},
+        sums={name: jnp.zeros(()) for name in ("loss", "objective", "weight", *model.traits.watched)},
     )
 
 

@@ -8,6 +8,7 @@ from matplotlib import image
 
 from socialjax.data.schema import Frames
 from socialjax.explain.liked_frames import case_study, describe_frame, faces, favourites
+from socialjax.models.protocol import Traits
 from socialjax.worlds.frames import frames_world
 
 WORLD = frames_world(0, users=20, items=40, frames=5, features=6)
@@ -15,6 +16,8 @@ WORLD = frames_world(0, users=20, items=40, frames=5, features=6)
 
 class Truth:
     """Ranks frames by what was planted."""
+
+    traits = Traits(ranks_frames=True)
 
     def frame_scores(self, state, side, users, frames):
         return WORLD.preference()[users[:, None], frames]

@@ -15,7 +15,6 @@ from socialjax.data.batches import on_device, resident
 from socialjax.models.cf.bpr import BPR
 from socialjax.models.protocol import Batch
 from socialjax.models.visual.cdl import CDL, ITEMS, MASKED
-from socialjax.models.visual.frame_table import RanksFrames
 from socialjax.ops import sample
 from socialjax.train.parallel import make_runner
 from socialjax.train.step import make_optimizer, new_state
@@ -204,7 +203,7 @@ def test_frames_are_scored_by_their_code(item_width):
     for p, k in itertools.product(range(3), range(3)):
         f = (data.frames.features[frames[p, k]].astype(np.float64) - low) / (high - low)
         expected[p, k] = twin.own[users[p]] @ twin.enc(f)
-    assert isinstance(model, RanksFrames)
+    assert model.traits.ranks_frames
     got = jax.jit(model.frame_scores)(model.encode(params, side), side, users, frames)
     np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
 

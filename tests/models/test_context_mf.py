@@ -129,18 +129,18 @@ def test_friends_are_heard_in_training_pairs_alone():
     other = dataclasses.replace(data, validation=held, test=held)
     ours, theirs = (ContextMF().prepare(part) for part in (data, other))
     jax.tree.map(np.testing.assert_array_equal, ours, theirs)
-    assert not dense(ours.heard)[:, 6].any()
+    assert not dense(ours.taken_by_friends)[:, 6].any()
 
 
 def test_a_users_own_pairs_never_count_for_them():
     """Under uniform influence; nor does a link to oneself."""
     data, model = worlds.small(), ContextMF(influence="uniform", symmetric=False)
-    before = dense(model.prepare(data).heard)
+    before = dense(model.prepare(data).taken_by_friends)
     for user in range(data.num_users):
         without = dataclasses.replace(data, train=data.train.take(data.train.user != user))
-        np.testing.assert_array_equal(dense(model.prepare(without).heard)[user], before[user])
+        np.testing.assert_array_equal(dense(model.prepare(without).taken_by_friends)[user], before[user])
     narcissist = worlds.dataset(worlds.NUM_USERS, worlds.NUM_ITEMS, worlds.TRAIN, [*worlds.LINKS, (6, 6), (0, 0)])
-    np.testing.assert_array_equal(dense(model.prepare(narcissist).heard), before)
+    np.testing.assert_array_equal(dense(model.prepare(narcissist).taken_by_friends), before)
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -194,6 +194,56 @@ def test_it_keeps_what_its_traits_promise(name):
             of.model.loss(of.params, of.side, None, 0)
 
 
+ABILITIES = {"new_users": "new_user", "ranks_frames": "frame_scores", "samples_frames": "truncated"}
+
+
+def having(trait):
+    return [name for name in (*MODELS, *REFERENCES) if getattr(EVERY[name].traits, trait)]
+
+
+@pytest.mark.parametrize("trait", ABILITIES)
+@pytest.mark.parametrize("name", [*MODELS, *REFERENCES])
+def test_a_model_declares_the_abilities_that_it_has(name, trait):
+    model, method = EVERY[name], ABILITIES[trait]
+    assert getattr(model.traits, trait) == (getattr(type(model), method) is not getattr(Model, method))
+    if not getattr(model.traits, trait):
+        arguments = [None] * {"new_user": 4, "frame_scores": 4, "truncated": 1}[method]
+        with pytest.raises(NotImplementedError, match=type(model).__name__):
+            getattr(model, method)(*arguments)
+
+
+@pytest.mark.parametrize("name", having("new_users"))
+def test_a_new_user_gets_a_vector_that_can_be_held_against_the_items(name):
+    of = programs(name)
+    state = of.model.encode(of.params, of.side)
+    items, friends, nobody = np.array([1, 4]), np.array([0, 3]), np.zeros(0, np.int64)
+    for taken, known in ((items, nobody), (nobody, nobody), (items, friends), (nobody, friends)):
+        if "links" in of.model.traits.needs or not len(known):
+            vector = of.model.new_user(state, of.side, taken, known)
+            assert vector.dtype == np.float32 and np.isfinite(vector).all()
+            assert vector.shape == of.model.vectors(state)[1].shape[1:]
+
+
+@pytest.mark.parametrize("name", having("ranks_frames"))
+def test_frames_are_ranked_by_finite_scores_that_differ_between_users(name):
+    model, data = EVERY[name], dataclasses.replace(with_all(worlds.small(4, 4)), item_features=None)
+    side = model.prepare(data)
+    state = model.encode(worlds.random_params(model, side, std=0.3), side)
+    frames = np.broadcast_to(np.arange(len(data.frames), dtype=np.int32), (2, len(data.frames)))
+    scores = np.asarray(model.frame_scores(state, side, np.array([0, 3], np.int32), frames))
+    assert scores.shape == frames.shape and np.isfinite(scores).all() and (scores[0] != scores[1]).any()
+    if model.traits.samples_frames:
+        assert 0 <= model.truncated(side) < 1
+
+
+@pytest.mark.parametrize("name", quick(TRAINED))
+def test_the_loss_has_every_metric_that_is_watched(name):
+    of = programs(name)
+    loss = lambda params, side, batch: of.model.loss(params, side, batch, 5)[1]  # noqa: E731
+    metrics = jax.eval_shape(loss, of.params, of.side, of.batch)
+    assert metrics.keys() == {"objective", *of.model.traits.watched}
+
+
 KNOWN_NODES = {"user", "item", "frame", "attribute"}  # records find what they are called in the data
 
 

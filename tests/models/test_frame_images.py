@@ -14,7 +14,6 @@ import worlds
 from socialjax.data.batches import on_device
 from socialjax.data.schema import Frames
 from socialjax.models.visual.acf import ACF, with_components
-from socialjax.models.visual.frame_table import RanksFrames
 from socialjax.models.visual.images import BLOCK, item_images, mean_length, scaled
 from socialjax.models.visual.vbpr import VBPR
 from socialjax.models.visual.vpoi import SHOWN, VPOI, drawn
@@ -64,7 +63,7 @@ def prepared(model, data):
 def test_vbpr_scores_a_frame_as_it_scores_the_look_of_an_item(fields, item_width):
     data, model = frame_worlds.small(item_width=item_width), VBPR(dim=4, visual_dim=3, **fields)
     side, params, state = prepared(model, data)
-    assert isinstance(model, RanksFrames)
+    assert model.traits.ranks_frames
     users, frames = np.array([0, 3, 8]), np.array([[0, 1, 9], [3, 4, 5], [2, 2, 6]])
     images = frame_worlds.means(data) if item_width is None else data.item_features
     wide, width = twins.wide(params), model.columns or 5

@@ -15,6 +15,7 @@ import pytest
 
 from socialjax.eval import protocol, ranking
 from socialjax.models import BPR
+from socialjax.models.protocol import Traits
 from socialjax.train import log, loop
 from socialjax.train.checkpoint import CheckpointError, Checkpoints, read_best
 from socialjax.train.loop import Diverged, train
@@ -316,7 +317,7 @@ def test_a_terminal_gets_a_bar_and_one_without_size_gets_lines():
 class Watched(BPR):
     """BPR that says of each batch how heavy it is, twice."""
 
-    watched = ("twice",)
+    traits = Traits(watched=("twice",))
 
     def loss(self, params, side, batch, rng):
         (total, weight), metrics = super().loss(params, side, batch, rng)

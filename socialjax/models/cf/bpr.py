@@ -1,10 +1,12 @@
 """Matrix factorisation under a ranking loss (Rendle, Freudenthaler, Gantner, Schmidt-Thieme: BPR, UAI 2009)."""
 
 import dataclasses
+from typing import ClassVar
 
 from flax import struct
 
-from socialjax.models.parts import FactorModel, Factors
+from socialjax.models.parts import DotProductModel, Factors
+from socialjax.models.protocol import Traits
 
 
 @struct.dataclass
@@ -16,11 +18,13 @@ class Sizes:
 
 
 @dataclasses.dataclass(frozen=True)
-class BPR(FactorModel):
+class BPR(DotProductModel):
     """s = <p_a, q_i> + b_i. The objective defaults to BPR; others make it plain matrix factorisation with that loss.
 
-    All settings are those of `FactorModel`.
+    All settings are those of `DotProductModel`.
     """
+
+    traits: ClassVar[Traits] = Traits(new_users=True)
 
     def prepare(self, columns) -> Sizes:
         return Sizes(columns.num_users, columns.num_items)

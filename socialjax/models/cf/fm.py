@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from socialjax.models.parts import FactorModel, Factors, pair_dot
+from socialjax.models.parts import DotProductModel, Factors, pair_dot, require_at_least
 from socialjax.models.protocol import Batch, Traits
 
 
@@ -33,7 +33,7 @@ class FMState(Factors):
 
 
 @dataclasses.dataclass(frozen=True)
-class FM(FactorModel):
+class FM(DotProductModel):
     """s = <p_a + x_a V_x, q_i + y_i V_y> + b_i + <w, y_i> + <q_i, y_i V_y> + pairs of features within y_i.
 
     The second-order machine (Rendle, ICDM 2010, Eq. 1) over the fields user, item, x_a and y_i. Its terms that hang on
@@ -48,7 +48,7 @@ class FM(FactorModel):
       feature_l2: Lambda on the squared norm of V_x, V_y and w, counted once in the mean of a batch, whatever its size.
     """
 
-    traits: ClassVar[Traits] = Traits(uses=("user_features", "item_features"))
+    traits: ClassVar[Traits] = Traits(uses=("user_features", "item_features"), new_users=True)
 
     use_features: bool = True
     feature_scale: float = 0.2
@@ -58,8 +58,7 @@ class FM(FactorModel):
         super().__post_init__()
         if not self.feature_scale > 0:
             raise ValueError(f"feature_scale must be above 0, got {self.feature_scale}")
-        if not self.feature_l2 >= 0:
-            raise ValueError(f"feature_l2 must be at least 0, got {self.feature_l2}")
+        require_at_least(self, feature_l2=0)
 
     def prepare(self, columns) -> FMSide:
         features = (columns.user_features, columns.item_features) if self.use_features else (None, None)

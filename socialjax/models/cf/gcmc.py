@@ -14,9 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from socialjax.models.bipartite import Bipartite, bipartite, hear
+from socialjax.models.bipartite import Bipartite, aggregate, bipartite
 from socialjax.models.history import elements
-from socialjax.models.parts import FactorModel, Factors, pair_dot
+from socialjax.models.parts import DotProductModel, Factors, pair_dot, require_at_least, require_share
 from socialjax.models.protocol import Traits
 from socialjax.ops import sample
 from socialjax.ops.activations import ACTIVATIONS
@@ -34,8 +34,14 @@ class GCMCSide:
 
 @struct.dataclass
 class GCMCState(Factors):
-    """Factors with what users are made of: heard f32[U, D], the sum of the items' table `said` f32[I, D] before the
-    activation; kernel f32[D, D], W_2 Q; of_features f32[U, D], what features add to the vectors, or None."""
+    """Factors with what users are made of.
+
+    Attributes:
+      heard: f32[U, D], the aggregated messages of items, before the activation.
+      said: f32[I, D], these messages, the items' table.
+      kernel: f32[D, D], W_2 Q.
+      of_features: f32[U, D], what features add to the vectors, or None.
+    """
 
     heard: jax.Array
     said: jax.Array
@@ -44,7 +50,7 @@ class GCMCState(Factors):
 
 
 @dataclasses.dataclass(frozen=True)
-class GCMC(FactorModel):
+class GCMC(DotProductModel):
     """h_a = act(sum of q_i / c_ai over R_a), h_i = act(sum of p_a / c_ai over R_i); u = W_2 h; s = u_a Q v_i + b_i.
 
     As in the authors' code, W_2 serves users and items and the dense layer is linear (van den Berg, Kipf, Welling,
@@ -70,8 +76,7 @@ class GCMC(FactorModel):
       init_std: Standard deviation of the tables of the graph layer when start is normal; wide, see vector_l2.
     """
 
-    traits: ClassVar[Traits] = Traits(uses=("user_features", "item_features"))
-
+    traits: ClassVar[Traits] = Traits(uses=("user_features", "item_features"), new_users=True)
     search_space: ClassVar = {
         "activation": Choice(("identity", "relu")),
         "node_dropout": Uniform(0.0, 0.4),
@@ -91,10 +96,8 @@ class GCMC(FactorModel):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.feature_dim < 1:
-            raise ValueError(f"feature_dim must be at least 1, got {self.feature_dim}")
-        if not self.vector_l2 >= 0:
-            raise ValueError(f"vector_l2 must be at least 0, got {self.vector_l2}")
+        require_share(self, "node_dropout")
+        require_at_least(self, feature_dim=1, vector_l2=0)
 
     def prepare(self, columns) -> GCMCSide:
         features = (columns.user_features, columns.item_features) if self.use_features else (None, None)
@@ -145,8 +148,8 @@ class GCMC(FactorModel):
         """The layers over the user's items; features, which nobody knows, are what they add to others on average."""
         degree = np.asarray(side.graph.item_degree)[items][:, None]
         weight = 1.0 if self.norm == "left" else (max(len(items), 1) / np.maximum(degree, 1)) ** 0.5
-        heard = (weight * np.asarray(state.said)[items]).sum(axis=0) / max(len(items), 1)
-        vector = np.asarray(ACTIVATIONS[self.activation](heard)) @ np.asarray(state.kernel)
+        aggregated = (weight * np.asarray(state.said)[items]).sum(axis=0) / max(len(items), 1)
+        vector = np.asarray(ACTIVATIONS[self.activation](aggregated)) @ np.asarray(state.kernel)
         if state.of_features is not None:
             vector = vector + np.asarray(state.of_features).mean(axis=0)
         return vector.astype(np.float32)
@@ -162,22 +165,22 @@ class GCMCLayers(nn.Module):
     @nn.compact
     def __call__(self, side: GCMCSide, rng=None) -> GCMCState:
         """rng: key of the node dropout, in training."""
-        of = self.settings
-        users, items, bias = of.tables(self.num_users, self.num_items, name="tables")()
+        settings = self.settings
+        users, items, bias = settings.tables(self.num_users, self.num_items, name="tables")()
         if rng is not None:
-            nodes = sample.node_dropout(rng, 0, jnp.concatenate([users, items]), of.node_dropout)
+            nodes = sample.node_dropout(rng, 0, jnp.concatenate([users, items]), settings.node_dropout)
             users, items = nodes[: self.num_users], nodes[self.num_users :]
-        act = ACTIVATIONS[of.activation]
-        square = lambda name: self.param(name, nn.initializers.orthogonal(), (of.dim, of.dim))  # noqa: E731
+        act = ACTIVATIONS[settings.activation]
+        square = lambda name: self.param(name, nn.initializers.orthogonal(), (settings.dim, settings.dim))  # noqa: E731
         dense = square("dense")
-        decoder = square("decoder") if of.decoder == "bilinear" else jnp.eye(of.dim)
-        to_users, to_items = hear(side.graph, users, items)
+        decoder = square("decoder") if settings.decoder == "bilinear" else jnp.eye(settings.dim)
+        to_users, to_items = aggregate(side.graph, users, items)
 
         def featured(features, name):
             if features is None:
                 return None
-            hidden = act(nn.Dense(of.feature_dim, name=f"{name}_features")(features))
-            return nn.Dense(of.dim, use_bias=False, name=f"{name}_mix")(hidden)
+            hidden = act(nn.Dense(settings.feature_dim, name=f"{name}_features")(features))
+            return nn.Dense(settings.dim, use_bias=False, name=f"{name}_mix")(hidden)
 
         of_users, of_items = featured(side.user_features, "user"), featured(side.item_features, "item")
         of_users = None if of_users is None else of_users @ decoder

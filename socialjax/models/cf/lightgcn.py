@@ -9,9 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from socialjax.models.bipartite import Bipartite, bipartite, hear
+from socialjax.models.bipartite import Bipartite, aggregate, bipartite
 from socialjax.models.history import elements
-from socialjax.models.parts import FactorModel, Factors, pair_dot
+from socialjax.models.parts import DotProductModel, Factors, pair_dot, require_depth, require_share
+from socialjax.models.protocol import Traits
 from socialjax.ops import sample
 from socialjax.ranges import Choice, Uniform
 
@@ -25,7 +26,7 @@ class LightGCNState(Factors):
 
 
 @dataclasses.dataclass(frozen=True)
-class LightGCN(FactorModel):
+class LightGCN(DotProductModel):
     """e_u^{k+1} = sum over R_u of e_i^k / sqrt(d_u d_i), items likewise (Eq. 3); vectors are the mean of layers 0..K.
 
     Attributes:
@@ -37,10 +38,16 @@ class LightGCN(FactorModel):
         user, item and one negative; here they are not halved, so its lambda 1e-4 is l2 5e-5.
     """
 
+    traits: ClassVar[Traits] = Traits(new_users=True)
     search_space: ClassVar = {"depth": Choice((1, 2, 3)), "node_dropout": Uniform(0.0, 0.4)}
 
     depth: int = 3
     node_dropout: float = 0.0
+
+    def __post_init__(self):
+        super().__post_init__()
+        require_depth(self)
+        require_share(self, "node_dropout")
 
     def prepare(self, columns) -> Bipartite:
         return bipartite(columns)
@@ -58,18 +65,18 @@ class LightGCN(FactorModel):
         return self._diffuse(params, side, lambda k, users, items: (users, items))
 
     def training_state(self, params, side, rng) -> LightGCNState:
-        def quiet(k, users, items):
+        def dropped(k, users, items):
             nodes = sample.node_dropout(rng, k, jnp.concatenate([users, items]), self.node_dropout)
             return nodes[: len(users)], nodes[len(users) :]
 
-        return self.encode(params, side) if not self.node_dropout else self._diffuse(params, side, quiet)
+        return self.encode(params, side) if not self.node_dropout else self._diffuse(params, side, dropped)
 
-    def _diffuse(self, params, side: Bipartite, said: Callable) -> LightGCNState:
-        """said(k, users, items): what the nodes tell their neighbours in step k."""
+    def _diffuse(self, params, side: Bipartite, messages: Callable) -> LightGCNState:
+        """messages(k, users, items): what the nodes send to their neighbours in step k."""
         users, items, bias = self._tables(side).apply({"params": params})
         layers = [(users, items)]
         for k in range(self.depth):
-            layers.append(hear(side, *said(k, *layers[-1])))
+            layers.append(aggregate(side, *messages(k, *layers[-1])))
         users, items = zip(*layers)
         return LightGCNState(sum(users) / len(users), sum(items) / len(items), bias, users, items)
 
@@ -86,18 +93,18 @@ class LightGCN(FactorModel):
         return self.explained(state, users, items, parts, taken)
 
     def new_user(self, state: LightGCNState, side: Bipartite, items, friends):
-        """Mean of layers, each heard from the layer below of the items as they were trained; layer 0 is 0.
+        """Mean of layers, each aggregated from the items' layer below, as it was trained; layer 0 is 0.
 
-        Without layers to hear, at depth 0, as for any dot product.
+        At depth 0, which has no layers to aggregate, as for any dot product.
         """
         if not self.depth:
             return super().new_user(state, side, items, friends)
-        heard = [heard_from(side, np.asarray(layer), items) for layer in state.item_layers[:-1]]
-        return (sum(heard) / len(state.item_layers)).astype(np.float32)
+        layers = [aggregate_new(side, np.asarray(layer), items) for layer in state.item_layers[:-1]]
+        return (sum(layers) / len(state.item_layers)).astype(np.float32)
 
 
-def heard_from(graph: Bipartite, layer: np.ndarray, items: np.ndarray, loops: int = 0) -> np.ndarray:
-    """What a user who was not trained hears: sum over items i64[N] of layer f32[I, D] / sqrt((N + loops)(d_i + loops)).
+def aggregate_new(graph: Bipartite, layer: np.ndarray, items: np.ndarray, loops: int = 0) -> np.ndarray:
+    """Aggregate of an untrained user: sum over items i64[N] of layer f32[I, D] / sqrt((N + loops)(d_i + loops)).
 
     Degrees of items are those of training, 1 for an item that nobody took. f32[D]; 0 without items.
     """

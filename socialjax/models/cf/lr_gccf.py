@@ -6,16 +6,16 @@ from typing import ClassVar, Literal
 import jax.numpy as jnp
 import numpy as np
 
-from socialjax.models.bipartite import Bipartite, bipartite, hear
-from socialjax.models.cf.lightgcn import heard_from
+from socialjax.models.bipartite import Bipartite, aggregate, bipartite
+from socialjax.models.cf.lightgcn import aggregate_new
 from socialjax.models.history import elements
-from socialjax.models.parts import FactorModel, Factors, pair_dot
-from socialjax.models.protocol import Batch
+from socialjax.models.parts import DotProductModel, Factors, pair_dot, require_depth
+from socialjax.models.protocol import Batch, Traits
 from socialjax.ranges import Choice
 
 
 @dataclasses.dataclass(frozen=True)
-class LRGCCF(FactorModel):
+class LRGCCF(DotProductModel):
     """e_u^{k+1} = e_u^k / (d_u + 1) + sum over R_u of e_i^k / sqrt((d_u + 1)(d_i + 1)); s = sum of <e_u^k, e_i^k>.
 
     The residual preference of the paper, r^{k+1} = r^k + <e_u^{k+1}, e_i^{k+1}>, is the inner product of the
@@ -29,10 +29,15 @@ class LRGCCF(FactorModel):
       item_bias: Whether the score has a bias b_i for each item; the published model has none.
     """
 
+    traits: ClassVar[Traits] = Traits(new_users=True)
     search_space: ClassVar = {"depth": Choice((1, 2, 3)), "l2_on": Choice(("propagated", "free"))}
 
     depth: int = 3
     l2_on: Literal["propagated", "free"] = "propagated"
+
+    def __post_init__(self):
+        super().__post_init__()
+        require_depth(self)
 
     def prepare(self, columns) -> Bipartite:
         return bipartite(columns, self_loops=True)
@@ -48,7 +53,7 @@ class LRGCCF(FactorModel):
         users, items, bias = self._tables(side).apply({"params": params})
         layers = [(users, items)]
         for _ in range(self.depth):
-            (users, items), (from_items, from_users) = layers[-1], hear(side, *layers[-1])
+            (users, items), (from_items, from_users) = layers[-1], aggregate(side, *layers[-1])
             users = from_items + users / (side.user_degree + 1)[:, None]
             items = from_users + items / (side.item_degree + 1)[:, None]
             layers.append((users, items))
@@ -87,13 +92,13 @@ class LRGCCF(FactorModel):
         return self.explained(state, users, items, parts, taken)
 
     def new_user(self, state: Factors, side: Bipartite, items, friends):
-        """Layers heard from those of the items as they were trained, and from the layer below; layer 0 is 0.
+        """Layers aggregated from those of the items as they were trained, and from the layer below; layer 0 is 0.
 
-        Without layers to hear, at depth 0, as for any dot product.
+        At depth 0, which has no layers to aggregate, as for any dot product.
         """
         if not self.depth:
             return super().new_user(state, side, items, friends)
-        mine = [np.zeros(self.dim)]
+        layers = [np.zeros(self.dim)]
         for layer in np.split(np.asarray(state.items), self.depth + 1, axis=1)[:-1]:
-            mine.append(mine[-1] / (len(items) + 1) + heard_from(side, layer, items, loops=1))
-        return np.concatenate(mine).astype(np.float32)
+            layers.append(layers[-1] / (len(items) + 1) + aggregate_new(side, layer, items, loops=1))
+        return np.concatenate(layers).astype(np.float32)

@@ -15,8 +15,8 @@ import jax.numpy as jnp
 from flax import struct
 
 from socialjax.graph import edges, normalise, symmetrise
-from socialjax.models.parts import FactorModel, Factors
-from socialjax.models.protocol import Batch
+from socialjax.models.parts import DotProductModel, Factors, require_at_least, require_depth, require_share
+from socialjax.models.protocol import Batch, Traits
 from socialjax.models.weight_penalty import weight_penalty
 from socialjax.ops.activations import unit
 from socialjax.ops.propagate import Diffusion, diffusion, propagate
@@ -37,7 +37,7 @@ class PinSageSide:
 
 
 @dataclasses.dataclass(frozen=True)
-class PinSage(FactorModel):
+class PinSage(DotProductModel):
     """n = sum of w_v relu(Q h_v + b) over neighbours; z = relu(W [h, n] + c), h' = z / |z|; after K layers
     x = G_2 relu(G_1 h + g); s = <x_a, x_i> + b_i (Algorithms 1 and 2).
 
@@ -62,6 +62,7 @@ class PinSage(FactorModel):
       layer_l2: Lambda on the squared norm of the weights of all layers, counted once in the mean of a batch.
     """
 
+    traits: ClassVar[Traits] = Traits(new_users=True)
     search_space: ClassVar = {
         "depth": Choice((1, 2)),
         "init_std": LogUniform(0.01, 0.3),
@@ -82,13 +83,9 @@ class PinSage(FactorModel):
 
     def __post_init__(self):
         super().__post_init__()
-        if not self.layer_l2 >= 0:
-            raise ValueError(f"layer_l2 must be at least 0, got {self.layer_l2}")
-        for field in ("num_neighbours", "walks", "walk_length"):
-            if getattr(self, field) < 1:
-                raise ValueError(f"{field} must be at least 1, got {getattr(self, field)}")
-        if not 0 <= self.restart < 1:
-            raise ValueError(f"restart must be in [0, 1), got {self.restart}")
+        require_depth(self)
+        require_at_least(self, layer_l2=0, num_neighbours=1, walks=1, walk_length=1)
+        require_share(self, "restart")
 
     def prepare(self, columns) -> PinSageSide:
         size = columns.num_users + columns.num_items
@@ -127,15 +124,15 @@ class PinSageLayers(nn.Module):
 
     @nn.compact
     def __call__(self, side: PinSageSide) -> Factors:
-        of = self.settings
-        users, items, bias = of.tables(self.num_users, self.num_items, name="tables")()
+        settings = self.settings
+        users, items, bias = settings.tables(self.num_users, self.num_items, name="tables")()
         nodes = jnp.concatenate([users, items])
-        for k in range(of.depth):
-            heard = propagate(side.near, nn.relu(nn.Dense(of.dim, name=f"say_{k}")(nodes)))
-            both = jnp.concatenate([nodes, heard], axis=1)
-            nodes = unit(nn.relu(nn.Dense(of.dim, name=f"hear_{k}")(both)))
-        nodes = nn.relu(nn.Dense(of.dim, name="head_1")(nodes))
-        nodes = nn.Dense(of.dim, use_bias=False, name="head_2")(nodes)
-        if of.normalise_last:
+        for k in range(settings.depth):
+            aggregated = propagate(side.near, nn.relu(nn.Dense(settings.dim, name=f"say_{k}")(nodes)))
+            both = jnp.concatenate([nodes, aggregated], axis=1)
+            nodes = unit(nn.relu(nn.Dense(settings.dim, name=f"hear_{k}")(both)))
+        nodes = nn.relu(nn.Dense(settings.dim, name="head_1")(nodes))
+        nodes = nn.Dense(settings.dim, use_bias=False, name="head_2")(nodes)
+        if settings.normalise_last:
             nodes = unit(nodes)
         return Factors(nodes[: self.num_users], nodes[self.num_users :], bias)

@@ -10,8 +10,8 @@ import numpy as np
 from flax import struct
 
 from socialjax.models.history import History, elements, history, pool, without_target
-from socialjax.models.parts import FactorModel, Factors, pair_dot
-from socialjax.models.protocol import Batch
+from socialjax.models.parts import DotProductModel, Factors, pair_dot
+from socialjax.models.protocol import Batch, Traits
 from socialjax.ranges import Choice
 
 
@@ -24,7 +24,7 @@ class SVDppState(Factors):
 
 
 @dataclasses.dataclass(frozen=True)
-class SVDpp(FactorModel):
+class SVDpp(DotProductModel):
     """s = b_i + <q_i, p_a + |R_a|^-exponent * sum of y_j over R_a> (Koren, KDD 2008, Eq. 15).
 
     User bias and global mean cancel in a ranking.
@@ -36,6 +36,7 @@ class SVDpp(FactorModel):
         history.
     """
 
+    traits: ClassVar[Traits] = Traits(new_users=True)
     search_space: ClassVar = {"exponent": Choice((0.5, 1.0)), "exclude_target": Choice((True, False))}
 
     exponent: float = 0.5
@@ -91,10 +92,10 @@ class SVDppLayers(nn.Module):
 
     @nn.compact
     def __call__(self, side: History) -> SVDppState:
-        of = self.settings
-        users, items, bias = of.tables(self.num_users, self.num_items, name="tables")()
+        settings = self.settings
+        users, items, bias = settings.tables(self.num_users, self.num_items, name="tables")()
         implicit = items
-        if not of.tied:
-            implicit = self.param("implicit", of.initializer, (self.num_items, of.dim))
+        if not settings.tied:
+            implicit = self.param("implicit", settings.initializer, (self.num_items, settings.dim))
         pooled = pool(side, implicit)
         return SVDppState(users + pooled, items, bias, pooled, implicit)

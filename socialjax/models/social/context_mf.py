@@ -17,11 +17,10 @@ from scipy import sparse
 
 from socialjax.graph import distinct
 from socialjax.models.history import taken_items
-from socialjax.models.parts import FactorModel, Factors, pair_dot
-from socialjax.models.protocol import OF_USERS, Model, Ragged, Traits
+from socialjax.models.parts import EmbeddingModel, Factors, dot_scores, pair_dot
+from socialjax.models.protocol import OF_USERS, Ragged, Traits
 from socialjax.models.social.similarity import cosine, link_edges
 from socialjax.ops import lookup
-from socialjax.ops.pairs import candidate_scores
 from socialjax.ranges import Choice
 
 TABLE_UP_TO = 100  # items of the catalogue for each candidate, up to which whole rows are scored and picked from
@@ -29,28 +28,32 @@ TABLE_UP_TO = 100  # items of the catalogue for each candidate, up to which whol
 
 @struct.dataclass
 class ContextMFSide:
-    """heard: F = Pi R, f_ai the influence on a of the friends who took i in training; what explanations name: Pi and R.
+    """Influence of friends, all as sparse rows.
 
-    Pi and R as sparse rows: friends of a user with their influence, items of a user. heard_in_training: f_ai of the
-    training pairs that some friend took too, as if a had not taken i; None where that changes nothing.
+    Attributes:
+      taken_by_friends: F = Pi R, f_ai the influence on a of the friends who took i in training.
+      without_target: f_ai of the training pairs that some friend took too, as if a had not taken i; None where that
+        changes nothing.
+      friends: Pi, the friends of a user with their influence.
+      taken: R, the training items of a user.
     """
 
-    heard: lookup.SparseRows
-    heard_in_training: lookup.SparseRows | None
+    taken_by_friends: lookup.SparseRows
+    without_target: lookup.SparseRows | None
     friends: lookup.SparseRows
     taken: lookup.SparseRows
 
 
 @struct.dataclass
 class ContextMFState(Factors):
-    """Factors, c f32[] and F."""
+    """Factors, influence c f32[] and taken_by_friends F."""
 
     influence: jax.Array
-    heard: lookup.SparseRows
+    taken_by_friends: lookup.SparseRows
 
 
 @dataclasses.dataclass(frozen=True)
-class ContextMF(FactorModel):
+class ContextMF(EmbeddingModel):
     """s = <p_a, q_i> + b_i + c * sum over friends b of pi_ab [b took i in training]; c is learned.
 
     The influence pi_ab is a softmax over the friends of a. It is fixed, so that the sums over friends are made once;
@@ -90,9 +93,9 @@ class ContextMF(FactorModel):
         pi = np.exp(logits)
         pi = pi / np.bincount(users, pi, n)[users]
         influence = sparse.csr_array((pi.astype(np.float32), (users, friends)), shape=(n, n))
-        heard = lookup.sparse_rows(sparse.csr_array(influence @ taken))
+        taken_by_friends = lookup.sparse_rows(sparse.csr_array(influence @ taken))
         without = lookup.sparse_rows(self._without_target(taken, users, friends)) if by_taste else None
-        return ContextMFSide(heard, without, *(lookup.sparse_rows(rows) for rows in (influence, taken)))
+        return ContextMFSide(taken_by_friends, without, *(lookup.sparse_rows(rows) for rows in (influence, taken)))
 
     def _without_target(self, taken: sparse.csr_array, users, friends) -> sparse.csr_array:
         """f_ai of the training pairs (a, i), with pi of a user a who took all of R_a but i.
@@ -110,11 +113,11 @@ class ContextMF(FactorModel):
             (sparse.csr_array((raised, (users, friends)), shape=(n, n)) @ pairs).multiply(pairs).tocoo()
             for raised in (among_others, among_takers)
         )
-        heard = takers.data / (of_all[takers.row] - others.data + takers.data)
-        return sparse.csr_array((heard, (takers.row, takers.col)), shape=taken.shape)
+        shares = takers.data / (of_all[takers.row] - others.data + takers.data)
+        return sparse.csr_array((shares, (takers.row, takers.col)), shape=taken.shape)
 
     def _layers(self, side: ContextMFSide) -> "ContextMFLayers":
-        return ContextMFLayers(self, len(side.heard.offsets) - 1, side.heard.num_columns)
+        return ContextMFLayers(self, len(side.taken_by_friends.offsets) - 1, side.taken_by_friends.num_columns)
 
     def init(self, rng, side):
         return self._layers(side).init(rng, side)["params"]
@@ -126,25 +129,23 @@ class ContextMF(FactorModel):
         """p_a; q_i and b_i. c is free."""
         return self.table_norms(params["tables"])
 
-    vectors = Model.vectors  # none: what friends took is no dot product of short vectors
-
     def score(self, state: ContextMFState, users, items):
         users, items = jnp.asarray(users), jnp.asarray(items)
         num_items = state.items.shape[0]
         if num_items > TABLE_UP_TO * items.shape[1]:
-            heard = state.influence * lookup.search(state.heard, users, items)
-            return candidate_scores(state.users[users], state.items, items) + state.item_bias[items] + heard
+            from_friends = state.influence * lookup.search(state.taken_by_friends, users, items)
+            return dot_scores(state, users, items) + from_friends
         # Full float32: the shortened products of GPUs and TPUs would tie and swap neighbours.
         table = jnp.dot(state.users[users], state.items.T, precision=jax.lax.Precision.HIGHEST)
-        table = lookup.add_rows(state.heard, users, state.influence, table + state.item_bias[None, :])
+        table = lookup.add_rows(state.taken_by_friends, users, state.influence, table + state.item_bias[None, :])
         return jnp.take_along_axis(table, items, axis=1, mode="promise_in_bounds")
 
-    def further_scores(self, state: ContextMFState, side: ContextMFSide, batch, candidates):
+    def extra_scores(self, state: ContextMFState, side: ContextMFSide, batch, candidates):
         """c * f of the candidates: what friends took."""
-        heard = lookup.search(state.heard, batch.users, candidates)
-        if side.heard_in_training is not None:
-            heard = heard.at[:, :1].set(lookup.search(side.heard_in_training, batch.users, batch.items[:, None]))
-        return state.influence * heard
+        shares = lookup.search(state.taken_by_friends, batch.users, candidates)
+        if side.without_target is not None:
+            shares = shares.at[:, :1].set(lookup.search(side.without_target, batch.users, batch.items[:, None]))
+        return state.influence * shares
 
     def explain(self, state: ContextMFState, side: ContextMFSide, users, items):
         """Parts `own_vector`, `friends` with the share of each friend who took the item, and `item_bias`."""
@@ -180,7 +181,7 @@ class ContextMFLayers(nn.Module):
 
     @nn.compact
     def __call__(self, side: ContextMFSide) -> ContextMFState:
-        of = self.settings
-        tables = of.tables(self.num_users, self.num_items, name="tables")()
-        influence = self.param("influence", nn.initializers.constant(of.start_influence), ())
-        return ContextMFState(*tables, influence, side.heard)
+        settings = self.settings
+        tables = settings.tables(self.num_users, self.num_items, name="tables")()
+        influence = self.param("influence", nn.initializers.constant(settings.start_influence), ())
+        return ContextMFState(*tables, influence, side.taken_by_friends)

@@ -17,7 +17,7 @@ def contrast(key, table, ids, rows, noise: float, temperature: float, others: in
     here the final vector is noised once, and rows do not see each other.
     """
     size = table.shape[0]
-    if size == 1:  # nobody to be told apart from
+    if size == 1:  # no other node to contrast with
         return jnp.zeros(ids.shape[0])
     drawn = sample.fold(sample.fold(key, sample.OTHERS), rows)[:, None]
     other = sample.below(sample.fold(drawn, jnp.arange(others)[None, :]), size - 1)

@@ -22,7 +22,7 @@ from flax import struct
 from scipy import sparse
 
 from socialjax.models.history import History, elements, history, pool, without_target
-from socialjax.models.parts import FactorModel, Factors, pair_dot
+from socialjax.models.parts import DotProductModel, Factors, pair_dot, require_depth
 from socialjax.models.protocol import Batch, Explanation, Kind, Ragged, Traits
 from socialjax.models.social.features import FEATURE_LAYERS, check_scale_and_penalties, features_for, released_parts
 from socialjax.models.social.similarity import friends
@@ -74,21 +74,21 @@ def new_user(model, state, side, items, friends) -> np.ndarray:
     user's vector, so h0 is the mean of H0.
     """
     layers = np.asarray(state.layers)
-    mine = [np.zeros(layers.shape[2], np.float32)]
+    own = [np.zeros(layers.shape[2], np.float32)]
     if model.variant == "paper" and side.user_features is not None:
-        mine = [layers[0].mean(axis=0)]
+        own = [layers[0].mean(axis=0)]
     for k in range(model.depth):
         near = layers[k][friends]
-        heard = np.zeros_like(mine[0])
+        aggregated = np.zeros_like(own[0])
         if len(friends):
-            heard = near.mean(axis=0) if model.pooling == "mean" else near.max(axis=0)
+            aggregated = near.mean(axis=0) if model.pooling == "mean" else near.max(axis=0)
         if model.variant == "paper":
             kernel, bias = (np.asarray(array) for array in state.steps[k])
-            heard = NUMPY_ACTIVATIONS[model.activation][0](np.concatenate([heard, mine[-1]]) @ kernel + bias)
-        mine.append(heard)
+            aggregated = NUMPY_ACTIVATIONS[model.activation][0](np.concatenate([aggregated, own[-1]]) @ kernel + bias)
+        own.append(aggregated)
     taken = np.asarray(state.items)[items]
-    pooled = taken.mean(axis=0) if len(items) else np.zeros_like(mine[0])
-    return (sum(mine[k] for k in _chosen(model)) + pooled).astype(np.float32)
+    pooled = taken.mean(axis=0) if len(items) else np.zeros_like(own[0])
+    return (sum(own[k] for k in _chosen(model)) + pooled).astype(np.float32)
 
 
 def _chosen(model) -> list[int]:
@@ -193,7 +193,7 @@ class DiffNetState(Factors):
 
 
 @dataclasses.dataclass(frozen=True)
-class DiffNet(FactorModel):
+class DiffNet(DotProductModel):
     """u_a = sum of the chosen layers of h_a + mean of v_i over R_a; s = <u_a, v_i> (+ b_i).
 
     Training and evaluation differ with exclude_target, since evaluation always pools the whole history, and with
@@ -219,7 +219,7 @@ class DiffNet(FactorModel):
         only, so that it hides them from everybody. To be chosen on validation.
     """
 
-    traits: ClassVar[Traits] = Traits(needs=("links",), uses=("user_features", "item_features"))
+    traits: ClassVar[Traits] = Traits(needs=("links",), uses=("user_features", "item_features"), new_users=True)
     search_space: ClassVar = {
         "depth": Choice((1, 2, 3)),
         "layers": Choice(("all", "all_but_0")),
@@ -241,6 +241,7 @@ class DiffNet(FactorModel):
 
     def __post_init__(self):
         super().__post_init__()
+        require_depth(self)
         check_scale_and_penalties(self)
         if self.cold_bias is not None and not self.item_bias:
             raise ValueError("cold_bias stands in for an item bias, got item_bias False; leave one of the two alone")
@@ -303,36 +304,40 @@ class DiffNetLayers(nn.Module):
 
     @nn.compact
     def __call__(self, side: DiffNetSide) -> DiffNetState:
-        of = self.settings
-        users, items, bias = of.tables(self.num_users, self.num_items, name="tables")()
+        settings = self.settings
+        users, items, bias = settings.tables(self.num_users, self.num_items, name="tables")()
         users, items = self.fuse(users, items, side)
         layers, steps = [users], []
-        for k in range(of.depth):
-            heard = self.hear(layers[-1], side.social)
-            if of.variant == "paper":
-                both = jnp.concatenate([heard, layers[-1]], axis=1)
-                step = nn.Dense(of.dim, name=f"diffusion_{k}")
-                heard = ACTIVATIONS[of.activation](step(both))
+        for k in range(settings.depth):
+            aggregated = self.aggregate(layers[-1], side.social)
+            if settings.variant == "paper":
+                both = jnp.concatenate([aggregated, layers[-1]], axis=1)
+                step = nn.Dense(settings.dim, name=f"diffusion_{k}")
+                aggregated = ACTIVATIONS[settings.activation](step(both))
                 steps.append((step.variables["params"]["kernel"], step.variables["params"]["bias"]))
-            layers.append(heard)
+            layers.append(aggregated)
         pooled = pool(side.past, items)
-        chosen = {"last": layers[-1:], "all_but_0": layers[1:] or layers, "all": layers}[of.layers]
+        chosen = {"last": layers[-1:], "all_but_0": layers[1:] or layers, "all": layers}[settings.layers]
         return DiffNetState(sum(chosen) + pooled, items, bias, jnp.stack(layers), pooled, tuple(steps))
 
     def fuse(self, users, items, side: DiffNetSide):
         """Free embeddings and features; without features the branch is absent: H0 = P, V = Q."""
-        of = self.settings
-        if of.variant == "paper":
-            act = ACTIVATIONS[of.activation]
+        settings = self.settings
+        if settings.variant == "paper":
+            act = ACTIVATIONS[settings.activation]
             if side.user_features is not None:
-                users = act(nn.Dense(of.dim, name="fuse_users")(jnp.concatenate([side.user_features, users], axis=1)))
+                users = act(
+                    nn.Dense(settings.dim, name="fuse_users")(jnp.concatenate([side.user_features, users], axis=1))
+                )
             if side.item_features is not None:
-                items = act(nn.Dense(of.dim, name="fuse_items")(jnp.concatenate([items, side.item_features], axis=1)))
+                items = act(
+                    nn.Dense(settings.dim, name="fuse_items")(jnp.concatenate([items, side.item_features], axis=1))
+                )
             return users, items
-        x, y = released_parts(of, side)
+        x, y = released_parts(settings, side)
         return users if x is None else users + x, items if y is None else items + y
 
-    def hear(self, users, social: Diffusion):
+    def aggregate(self, users, social: Diffusion):
         """Eq. 3: friends pooled; 0 for a user without friends."""
         if self.settings.pooling == "mean":
             return propagate(social, users)

@@ -1,7 +1,8 @@
 """DiffNet++: influence and interest diffuse together, with attention (Wu, Li, Sun, Hong, Ge, Wang, TKDE 2020,
 arXiv 2002.00844).
 
-Three sets of edges speak in each layer: friends to users, items to the users who took them, users to those items.
+Three sets of edges carry messages in each layer: friends to users, items to the users who took them, users to those
+items.
 
 | | `paper` | `released`, the authors' code |
 |---|---|---|
@@ -23,9 +24,9 @@ numbers first and only those are gathered; no array of edges is as wide as an em
 
 DiffNet++ on the host, for a few pairs: why they got their scores, and the vector of a user who was not trained.
 
-Given what friends and items said in each layer, and the attention they got, a user's vectors are sums: u^{k+1} =
+Given the messages of friends and items in each layer, and their attention, a user's vectors are sums: u^{k+1} =
 keep u^k + mix (gate of friends * their share-weighted sum + gate of items * theirs). So the score falls into the user's
-start and what each friend and item said in each layer, exactly.
+start and the message of each friend and item in each layer, exactly.
 """
 
 import dataclasses
@@ -39,7 +40,7 @@ from flax import struct
 
 from socialjax.models.bipartite import Bipartite, bipartite
 from socialjax.models.history import elements
-from socialjax.models.parts import FactorModel, Factors, pair_dot
+from socialjax.models.parts import DotProductModel, Factors, pair_dot, require_at_least, require_depth
 from socialjax.models.protocol import OF_ITEMS, OF_USERS, Batch, Explanation, Traits
 from socialjax.models.social.diffnet import NUMPY_ACTIVATIONS
 from socialjax.models.social.features import (
@@ -56,7 +57,7 @@ from socialjax.ops.lookup import row_sums, segment_softmax
 from socialjax.ops.propagate import Diffusion, propagate
 from socialjax.ranges import Choice, LogUniform
 
-KEEP = {"paper": (1.0, 1.0), "released": (0.5, 0.5)}  # of u^k and of what was heard, in u^{k+1}
+KEEP = {"paper": (1.0, 1.0), "released": (0.5, 0.5)}  # of u^k and of the aggregated messages, in u^{k+1}
 OFFSETS = {"friends": 0.3, "history": 0.7}  # added to the weights of friends and items in the released code
 
 
@@ -98,21 +99,21 @@ def first_layer(model) -> int:
 class DiffNetPPLayers(nn.Module):
     """settings: a `DiffNetPP`."""
 
-    settings: FactorModel
+    settings: DotProductModel
     num_users: int
     num_items: int
 
     @nn.compact
     def __call__(self, side: DiffNetPPSide) -> DiffNetPPState:
-        of = self.settings
-        free = of.tables(self.num_users, self.num_items, name="tables")()
+        settings = self.settings
+        free = settings.tables(self.num_users, self.num_items, name="tables")()
         users, items, blocks = self.start(*free[:2], side)
         layers, item_layers, attention = [users], [items], []
-        step, weights = self.paper() if of.variant == "paper" else self.released()
-        for k in range(of.depth):
-            users, items, heard = step(k, side, users, items)
-            layers, item_layers, attention = [*layers, users], [*item_layers, items], [*attention, heard]
-        chosen = slice(first_layer(of), None)
+        step, weights = self.paper() if settings.variant == "paper" else self.released()
+        for k in range(settings.depth):
+            users, items, shares = step(k, side, users, items)
+            layers, item_layers, attention = [*layers, users], [*item_layers, items], [*attention, shares]
+        chosen = slice(first_layer(settings), None)
         vectors = [
             jnp.concatenate([*each[chosen], *(block[end] for block in blocks.values())], axis=1)
             for end, each in enumerate((layers, item_layers))
@@ -122,46 +123,49 @@ class DiffNetPPLayers(nn.Module):
 
     def start(self, users, items, side: DiffNetPPSide):
         """Free embeddings and features -> u^0, v^0 and the further blocks of the vectors; no features, no layer."""
-        of, (x, y) = self.settings, (side.user_features, side.item_features)
-        if of.variant == "paper":
-            act = ACTIVATIONS[of.activation]
+        settings, (x, y) = self.settings, (side.user_features, side.item_features)
+        if settings.variant == "paper":
+            act = ACTIVATIONS[settings.activation]
             if x is not None:
-                users = act(nn.Dense(of.dim, name="fuse_users")(jnp.concatenate([users, x], axis=1)))
+                users = act(nn.Dense(settings.dim, name="fuse_users")(jnp.concatenate([users, x], axis=1)))
             if y is not None:
-                items = act(nn.Dense(of.dim, name="fuse_items")(jnp.concatenate([items, y], axis=1)))
+                items = act(nn.Dense(settings.dim, name="fuse_items")(jnp.concatenate([items, y], axis=1)))
             return users, items, {}
-        x, y = released_parts(of, side)
-        blocks = {"free": (users, items)} if of.depth else {}
-        if of.depth and x is not None and y is not None:
+        x, y = released_parts(settings, side)
+        blocks = {"free": (users, items)} if settings.depth else {}
+        if settings.depth and x is not None and y is not None:
             blocks["features"] = x, y
         return users if x is None else users + x, items if y is None else items + y, blocks
 
     def paper(self):
         """The step of a layer, whose MLPs are those of all layers, and what gives the weights of a new user."""
-        of = self.settings
-        mlps = {name: PairMLP(of.attention_dim, of.activation, name=name) for name in ("friends", "history", "takers")}
-        gate = PairMLP(of.attention_dim, of.activation, name="gate")
+        settings = self.settings
+        mlps = {
+            name: PairMLP(settings.attention_dim, settings.activation, name=name)
+            for name in ("friends", "history", "takers")
+        }
+        gate = PairMLP(settings.attention_dim, settings.activation, name="gate")
         keep, mix = KEEP["paper"]
 
-        def hear(name, edges: Diffusion, receivers, senders):
+        def aggregate(name, edges: Diffusion, receivers, senders):
             if not edges.senders.size:
                 return jnp.zeros_like(receivers), jnp.zeros(0)
-            mine, theirs = mlps[name].projected(receivers, senders)
-            logits = mlps[name].judged(mine[edges.receivers], theirs[edges.senders])
+            receiver_terms, sender_terms = mlps[name].projected(receivers, senders)
+            logits = mlps[name].judged(receiver_terms[edges.receivers], sender_terms[edges.senders])
             share = segment_softmax(logits, edges.receivers, edges.num_receivers)
             return propagate(edges, senders, share), share
 
         def step(k, side: DiffNetPPSide, users, items):
-            friends, to_friends = hear("friends", side.social, users, users)
-            history, to_history = hear("history", side.graph.to_users, users, items)
-            takers, _ = hear("takers", side.graph.to_items, items, users)
-            logits = [gate.judged(*gate.projected(users, heard)) for heard in (friends, history)]
+            friends, to_friends = aggregate("friends", side.social, users, users)
+            history, to_history = aggregate("history", side.graph.to_users, users, items)
+            takers, _ = aggregate("takers", side.graph.to_items, items, users)
+            logits = [gate.judged(*gate.projected(users, aggregated)) for aggregated in (friends, history)]
             gates = jax.nn.softmax(jnp.stack(logits, axis=1), axis=1)
             users = keep * users + mix * (gates[:, :1] * friends + gates[:, 1:] * history)
             return users, items + takers, {"friends": to_friends, "history": to_history, "gates": gates}
 
         def weights():
-            present = {**mlps, "gate": gate} if of.depth else {}
+            present = {**mlps, "gate": gate} if settings.depth else {}
             return {
                 name: mlp.variables["params"] for name, mlp in present.items() if mlp.has_variable("params", "head")
             }
@@ -172,20 +176,20 @@ class DiffNetPPLayers(nn.Module):
         """The same, with modules of each layer's own."""
         gates_of, (keep, mix) = {}, KEEP["released"]
 
-        def hear(name, k, edges: Diffusion, senders, std=1.0):
+        def aggregate(name, k, edges: Diffusion, senders, std=1.0):
             if not edges.senders.size:
                 return jnp.zeros((edges.num_receivers, senders.shape[1])), jnp.zeros(0)
             share = EdgeNumbers(std, name=f"{name}_{k}")(edges)
             return propagate(edges, senders, share), share
 
         def step(k, side: DiffNetPPSide, users, items):
-            friends, to_friends = hear("friends", k, side.social, users)
-            history, to_history = hear("history", k, side.graph.to_users, items)
-            takers, _ = hear("takers", k, side.graph.to_items, users, std=0.01 if k == 1 else 1.0)
+            friends, to_friends = aggregate("friends", k, side.social, users)
+            history, to_history = aggregate("history", k, side.graph.to_users, items)
+            takers, _ = aggregate("takers", k, side.graph.to_items, users, std=0.01 if k == 1 else 1.0)
             raised = []
-            for name, heard in (("friends", friends), ("history", history)):
+            for name, aggregated in (("friends", friends), ("history", history)):
                 gates_of[f"{name}_{k}"] = gate = Gate(name=f"gate_{name}_{k}")
-                raised.append(gate(users, heard) + OFFSETS[name])
+                raised.append(gate(users, aggregated) + OFFSETS[name])
             gates = jnp.stack(raised, axis=1) / (raised[0] + raised[1])[:, None]
             users = keep * users + mix * (gates[:, :1] * friends + gates[:, 1:] * history)
             own, others = (Gate(name=f"gate_{name}_{k}")(v) + 1.0 for name, v in (("items", items), ("takers", takers)))
@@ -245,7 +249,7 @@ class Gate(nn.Module):
 
 
 @dataclasses.dataclass(frozen=True)
-class DiffNetPP(FactorModel):
+class DiffNetPP(DotProductModel):
     """s = <[u^0 .. u^K], [v^0 .. v^K]> (+ b_i), or the `released` form of it: see the table above.
 
     A training item is in the user's own neighbourhood, in training as in evaluation, as the authors have it.
@@ -264,7 +268,7 @@ class DiffNetPP(FactorModel):
         released. The free numbers of the edges, z_e, are not among them.
     """
 
-    traits: ClassVar[Traits] = Traits(needs=("links",), uses=("user_features", "item_features"))
+    traits: ClassVar[Traits] = Traits(needs=("links",), uses=("user_features", "item_features"), new_users=True)
     search_space: ClassVar = {"depth": Choice((1, 2, 3)), "layer_l2": LogUniform(1e-6, 1e-2)}
 
     depth: int = 2
@@ -279,9 +283,9 @@ class DiffNetPP(FactorModel):
 
     def __post_init__(self):
         super().__post_init__()
+        require_depth(self)
         check_scale_and_penalties(self)
-        if not self.attention_dim >= 1:
-            raise ValueError(f"attention_dim must be at least 1, got {self.attention_dim}")
+        require_at_least(self, attention_dim=1)
 
     def prepare(self, columns) -> DiffNetPPSide:
         self.check(columns)
@@ -350,36 +354,36 @@ def new_user(model, state, side, items, friends) -> np.ndarray:
     """Vector f32[.] of a user who was not trained: layers from those of the friends and the items.
 
     The start is 0, in the paper's form with user features the mean start, as in DiffNet. The released form has no
-    z_e for new edges: all are alike. To the others the user says nothing yet.
+    z_e for new edges: all are alike. The others get no messages of the user yet.
     """
     layers, item_layers = np.asarray(state.layers), np.asarray(state.item_layers)
-    mine = [np.zeros(layers.shape[2], np.float32)]
+    own_layers = [np.zeros(layers.shape[2], np.float32)]
     if side.user_features is not None and model.variant == "paper":
-        mine = [layers[0].mean(axis=0)]
+        own_layers = [layers[0].mean(axis=0)]
     keep, mix = KEEP[model.variant]
     for k in range(model.depth):
-        heard, logits = [], []
-        for name, said in (("friends", layers[k][friends]), ("history", item_layers[k][items])):
-            total = np.zeros_like(mine[0])
-            if len(said):
-                total = _attention(model, state, name, mine[-1], said) @ said
-            heard.append(total)
+        aggregated, logits = [], []
+        for name, messages in (("friends", layers[k][friends]), ("history", item_layers[k][items])):
+            total = np.zeros_like(own_layers[0])
+            if len(messages):
+                total = _attention(model, state, name, own_layers[-1], messages) @ messages
+            aggregated.append(total)
             if model.variant == "paper":
-                logits.append(_judged(model, state.weights["gate"], mine[-1], total[None, :])[0])
+                logits.append(_judged(model, state.weights["gate"], own_layers[-1], total[None, :])[0])
             else:
-                logits.append(_raised(state.weights[f"{name}_{k}"], mine[-1], total) + OFFSETS[name])
+                logits.append(_raised(state.weights[f"{name}_{k}"], own_layers[-1], total) + OFFSETS[name])
         gates = _softmax(np.array(logits)) if model.variant == "paper" else np.array(logits) / sum(logits)
-        mine.append(keep * mine[-1] + mix * (gates[0] * heard[0] + gates[1] * heard[1]))
-    chosen = mine[first_layer(model) :]
-    rest = np.zeros(state.users.shape[1] - len(chosen) * len(mine[0]))
+        own_layers.append(keep * own_layers[-1] + mix * (gates[0] * aggregated[0] + gates[1] * aggregated[1]))
+    chosen = own_layers[first_layer(model) :]
+    rest = np.zeros(state.users.shape[1] - len(chosen) * len(own_layers[0]))
     return np.concatenate([*chosen, rest]).astype(np.float32)
 
 
-def _attention(model, state, name, own, said) -> np.ndarray:
-    """Shares f64[N] of what was said, f32[N, D]."""
+def _attention(model, state, name, own, messages) -> np.ndarray:
+    """Shares f64[N] of messages f32[N, D]."""
     if model.variant == "paper" and name in state.weights:
-        return _softmax(_judged(model, state.weights[name], own, said))
-    return np.full(len(said), 1 / len(said))
+        return _softmax(_judged(model, state.weights[name], own, messages))
+    return np.full(len(messages), 1 / len(messages))
 
 
 def _judged(model, weights, own, others) -> np.ndarray:
@@ -389,10 +393,10 @@ def _judged(model, weights, own, others) -> np.ndarray:
     return NUMPY_ACTIVATIONS[model.activation][0](hidden) @ np.asarray(weights["head"])[:, 0]
 
 
-def _raised(weights, own, heard) -> float:
-    """`Gate` of a user and what was heard, f32[D] both."""
+def _raised(weights, own, aggregated) -> float:
+    """`Gate` of a user and the aggregated messages, f32[D] both."""
     dense = lambda name, values: values @ np.asarray(weights[name]["kernel"])[:, 0]  # noqa: E731
-    hidden = np.tanh(dense("from_0", own) + weights["from_0"]["bias"][0] + dense("from_1", heard))
+    hidden = np.tanh(dense("from_0", own) + weights["from_0"]["bias"][0] + dense("from_1", aggregated))
     out = dense("out", np.array([hidden])) + weights["out"]["bias"][0]
     return float(np.exp(out if out > 0 else 0.2 * out))
 

@@ -5,6 +5,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from socialjax.models.parts import require_at_least
+
 FEATURE_LAYERS = ("shared", "fuse_users", "fuse_items")  # of `released`; of `paper`
 
 
@@ -36,9 +38,7 @@ def check_scale_and_penalties(model) -> None:
     """Raises ValueError for a `feature_scale` that is not above 0 and a `feature_l2` or `layer_l2` below 0."""
     if not model.feature_scale > 0:
         raise ValueError(f"feature_scale must be above 0, got {model.feature_scale}")
-    for name in ("feature_l2", "layer_l2"):
-        if not getattr(model, name) >= 0:
-            raise ValueError(f"{name} must be at least 0, got {getattr(model, name)}")
+    require_at_least(model, feature_l2=0, layer_l2=0)
 
 
 def released_parts(model, side) -> tuple[jax.Array | None, jax.Array | None]:

@@ -4,7 +4,7 @@ Wu, Chen, Hong, Fu, Xie, Wang: A Hierarchical Attention Model for Social Context
 This is the model of the paper's figure. The released script computes another one: in training the social sum repeats
 the user's own q_a, bottom weights are no softmax, and all rows of a batch share one gamma.
 
-Why HASC scores pairs as it does, on the host: what each aspect, each upload and each followee adds (section 10).
+Why HASC scores pairs as it does, on the host: what each aspect, each upload and each followee adds.
 
 Contributions, not weights, say what counts: a large gamma on a short vector adds nothing.
 """
@@ -18,8 +18,8 @@ import numpy as np
 from flax import struct
 
 from socialjax.models.history import places_of
-from socialjax.models.parts import FactorModel, Factors, pair_dot
-from socialjax.models.protocol import Batch, Explanation, Kind, Model, Ragged, Traits
+from socialjax.models.parts import EmbeddingModel, Factors, pair_dot, require_at_least
+from socialjax.models.protocol import Batch, Explanation, Kind, Ragged, Traits
 from socialjax.models.social import hasc_layers as attention
 from socialjax.models.social.hasc_layers import HASCLayers, HASCSide, hasc_side
 from socialjax.ops import lookup
@@ -134,11 +134,12 @@ class HASCState(Factors):
 
 
 @dataclasses.dataclass(frozen=True)
-class HASC(FactorModel):
+class HASC(EmbeddingModel):
     """s = <w_i, p_a + gamma_1 x~_a + gamma_2 q~_a + gamma_3 q_owner(i)> + b_i, gamma = gamma(a, owner(i)).
 
     x~_a is the alpha-weighted sum of x_j over a's uploads, q~_a the beta-weighted sum of q_b over those a follows;
-    alpha, beta and gamma are attention weights (docs/hasc.md has the equations).
+    alpha, beta and gamma are attention weights (docs/hasc.md has the equations). The weights depend on the image's
+    owner, so the score is no product of two vectors.
 
     Attributes:
       dim: Embedding size D, at least 1; 15 in the released script.
@@ -182,8 +183,7 @@ class HASC(FactorModel):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.hidden < 1:
-            raise ValueError(f"hidden must be at least 1, got {self.hidden}")
+        require_at_least(self, hidden=1)
 
     def has(self, aspect: Literal["U", "S", "C"]) -> bool:
         """Whether the aspect is among `aspects`."""
@@ -209,8 +209,6 @@ class HASC(FactorModel):
             users = users + jnp.sum(params["followees"] ** 2, axis=1)
         return users, items + jnp.sum(params["uploads"] ** 2, axis=1) if "uploads" in params else items
 
-    vectors = Model.vectors  # none: the weights of a user's aspects depend on the image's owner
-
     def gamma(self, state: HASCState, users: jax.Array, owners: jax.Array) -> jax.Array:
         """Weights of the three aspects: users i32[B], owners i32[B, C], or i32[C] for all alike -> f32[B, C, 3].
 
@@ -231,7 +229,7 @@ class HASC(FactorModel):
             return taste + self._contexts(state, users, items) + self.past_of(state, users, items)
         return jnp.take_along_axis(self._table(state, users), items, axis=1, mode="promise_in_bounds")
 
-    def further_scores(self, state: HASCState, side: HASCSide, batch: Batch, candidates):
+    def extra_scores(self, state: HASCState, side: HASCSide, batch: Batch, candidates):
         """What the contexts add, and the past, from which the batch's item itself is left out."""
         added = self._contexts(state, batch.users, candidates)
         return added + self.past_of(state, batch.users, candidates, left_out=batch.items)

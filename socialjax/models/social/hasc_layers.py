@@ -1,10 +1,10 @@
 """The tables and networks of HASC, and the contexts they make once for all users.
 
-The fixed data of HASC: who uploaded what, who follows whom, who made each image, and what attention is told.
+The fixed data of HASC: who uploaded what, who follows whom, who made each image, and the inputs of attention.
 
 The attention networks of HASC: a bottom one over the edges of each user, a top one over a user's three aspects.
 
-Every first layer is linear in what it is told, so its terms are made once for each node and only gathered over edges:
+Every first layer is linear in its inputs, so its terms are made once for each node and only gathered over edges:
 an edge costs H numbers, whatever the width of the inputs.
 """
 
@@ -32,7 +32,7 @@ class HASCSide:
     """uploads: edges image -> its owner; follows: edges followee -> follower; both mean-weighted.
 
     owner i32[I], U where nobody knows. past: training items of each user by their owner. images f32[I, F] at length 1,
-    profiles f32[U, Fu], places f32[U, Fs]: what attention is told. None where it is absent or not asked for.
+    profiles f32[U, Fu], places f32[U, Fs]: inputs of attention. None where it is absent or not asked for.
     """
 
     uploads: Diffusion | None
@@ -56,14 +56,14 @@ def hasc_side(model, columns) -> HASCSide:
     n, owner = columns.num_users, np.asarray(columns.owners)
     known = np.flatnonzero(owner >= 0)
     attends = model.aspects != "none" and ("att" in (model.bottom, model.top) or model.top == "max")
-    hears_owners = model.aspects != "none" or model.owner_history
+    reads_owners = model.aspects != "none" or model.owner_history
     visual = model.visual_inputs and attends
     images = None if columns.item_features is None else unit_rows(columns.item_features)
     taken = taken_items(columns)
     return HASCSide(
         uploads=_mean(known, owner[known], columns.num_items, n) if model.has("U") else None,
         follows=_follows(columns.links, n) if model.has("S") else None,
-        owner=np.where(owner < 0, n, owner).astype(np.int32) if hears_owners else None,
+        owner=np.where(owner < 0, n, owner).astype(np.int32) if reads_owners else None,
         past=_past(taken, owner, known) if model.owner_history else None,
         images=images if visual or model.content_map else None,
         profiles=_profiles(columns.user_features, images, taken) if visual else None,
@@ -120,7 +120,7 @@ PHI = {"relu": nn.relu, "elu": nn.elu}
 
 
 class Bottom(nn.Module):
-    """softmax over the edges of each receiver of h . phi(A [receiver; sender] + c) (section 4, alpha and beta)."""
+    """softmax over the edges of each receiver of h . phi(A [receiver; sender] + c) (alpha and beta, docs/hasc.md)."""
 
     hidden: int
     activation: str
@@ -131,9 +131,9 @@ class Bottom(nn.Module):
         kernel, bias, head = first_layer(self, receivers + senders, self.hidden, 1)
         if not edges.senders.size:  # nothing can be gathered
             return jnp.zeros(0)
-        mine = projected(receivers, kernel) + bias[None, :]
-        theirs = projected(senders, kernel[sum(part.shape[1] for part in receivers) :])
-        logits = edge_logits(self.activation, edges, mine, theirs, head[:, 0])
+        receiver_terms = projected(receivers, kernel) + bias[None, :]
+        sender_terms = projected(senders, kernel[sum(part.shape[1] for part in receivers) :])
+        logits = edge_logits(self.activation, edges, receiver_terms, sender_terms, head[:, 0])
         return segment_softmax(logits, edges.receivers, edges.num_receivers)
 
 
@@ -168,13 +168,13 @@ class Top(nn.Module):
             self, [jnp.zeros((1, width)), *users], self.hidden, 3 if self.per_aspect_head else 1
         )
         heads = [head[:, place if self.per_aspect_head else 0] for place in range(3)]
-        phi, mine = PHI[self.activation], projected(users, kernel[width:]) + bias[None, :]
-        heard = [None if part is None else projected([part], kernel) for part in contexts]
+        phi, user_terms = PHI[self.activation], projected(users, kernel[width:]) + bias[None, :]
+        context_terms = [None if part is None else projected([part], kernel) for part in contexts]
         own = [
-            jnp.zeros(mine.shape[0]) if part is None else jnp.sum(phi(mine + part) * h[None, :], axis=1)
-            for part, h in zip(heard[:2], heads)
+            jnp.zeros(user_terms.shape[0]) if part is None else jnp.sum(phi(user_terms + part) * h[None, :], axis=1)
+            for part, h in zip(context_terms[:2], heads)
         ]
-        return TopState(jnp.stack(own, axis=1), mine, heard[2], heads[2])
+        return TopState(jnp.stack(own, axis=1), user_terms, context_terms[2], heads[2])
 
 
 def first_layer(module: nn.Module, inputs: list[jax.Array], hidden: int, heads: int):
@@ -197,13 +197,16 @@ def owner_logits(activation: str, top: TopState, users: jax.Array, owners: jax.A
     """o_a3 of users i32[B] beside owners i32[B, C], or i32[C] for all users alike -> f32[B, C]."""
     if top.owners is None:
         return jnp.zeros((users.shape[0], owners.shape[-1]))
-    heard = top.owners[owners] if owners.ndim == 2 else top.owners[owners][None]
-    hidden = PHI[activation](top.mine[users][:, None, :] + heard)
+    owner_terms = top.owners[owners] if owners.ndim == 2 else top.owners[owners][None]
+    hidden = PHI[activation](top.mine[users][:, None, :] + owner_terms)
     return jnp.sum(hidden * top.head[None, None, :], axis=2)
 
 
 def masked_softmax(logits: jax.Array, there: jax.Array) -> jax.Array:
-    """Softmax of f32[..., 3] over the aspects that are there, bool[..., 3]; 0, as their gradient, where none is."""
+    """Softmax of f32[..., 3] over the aspects that are there, bool[..., 3]; 0, as their gradient, where none is.
+
+    `ops.activations.masked_softmax` in another form: with that one trained parameters differ in their last bits.
+    """
     top = jnp.max(jnp.where(there, logits, -jnp.inf), axis=-1, keepdims=True)
     top = jax.lax.stop_gradient(jnp.where(top == -jnp.inf, 0.0, top))
     raised = jnp.where(there, jnp.exp(jnp.where(there, logits - top, 0.0)), 0.0)
@@ -217,29 +220,33 @@ def hard(soft: jax.Array) -> jax.Array:
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def edge_logits(activation: str, edges: Diffusion, mine, theirs, head) -> jax.Array:
-    """head . phi(mine[receiver] + theirs[sender]) of every edge, without an array f32[E, H] on a CPU.
+def edge_logits(activation: str, edges: Diffusion, receiver_terms, sender_terms, head) -> jax.Array:
+    """head . phi(receiver_terms[receiver] + sender_terms[sender]) of every edge, without an array f32[E, H] on a CPU.
 
-    mine f32[num_receivers, H], theirs f32[num_senders, H], head f32[H] -> f32[E], in the order of `edges.senders`.
+    receiver_terms f32[num_receivers, H], sender_terms f32[num_senders, H], head f32[H] -> f32[E], in the order of
+    `edges.senders`.
     """
 
-    def in_blocks(forth, mine, theirs, head, block):
+    def in_blocks(forth, receiver_terms, sender_terms, head, block):
         def one(part):
-            return jnp.stack([hidden @ head for hidden in _hidden(activation, part, mine, theirs)], axis=1)
+            return jnp.stack(
+                [hidden @ head for hidden in _hidden(activation, part, receiver_terms, sender_terms)], axis=1
+            )
 
         return jax.lax.map(one, _blocks(block, forth)).reshape(-1)
 
-    mine, theirs, head = (jnp.asarray(array) for array in (mine, theirs, head))
-    return _on_platform(in_blocks, edges.block, edges.forth, mine, theirs, head)[edges.slot]
+    receiver_terms, sender_terms, head = (jnp.asarray(array) for array in (receiver_terms, sender_terms, head))
+    return _on_platform(in_blocks, edges.block, edges.forth, receiver_terms, sender_terms, head)[edges.slot]
 
 
-def _forward(activation, edges, mine, theirs, head):
-    return edge_logits(activation, edges, mine, theirs, head), (edges, mine, theirs, head)
+def _forward(activation, edges, receiver_terms, sender_terms, head):
+    saved = edges, receiver_terms, sender_terms, head
+    return edge_logits(activation, *saved), saved
 
 
 def _backward(activation, saved, g):
     """Both gradients walk the edges by the node that they belong to, so that four edges are summed for each write."""
-    edges, mine, theirs, head = saved
+    edges, receiver_terms, sender_terms, head = saved
 
     def in_blocks(bundles, own, others, head, g, block):
         def add(totals, part):
@@ -258,8 +265,8 @@ def _backward(activation, saved, g):
         in_bundles = g.at[bundles.edge].get(mode="fill", fill_value=0)
         return _on_platform(in_blocks, edges.block, bundles, own, others, head, in_bundles)
 
-    to_mine, to_head = half(edges.forth, mine, theirs)
-    return None, to_mine, half(edges.back, theirs, mine)[0], to_head
+    to_mine, to_head = half(edges.forth, receiver_terms, sender_terms)
+    return None, to_mine, half(edges.back, sender_terms, receiver_terms)[0], to_head
 
 
 edge_logits.defvjp(_forward, _backward)
@@ -292,32 +299,32 @@ class HASCLayers(nn.Module):
 
     @nn.compact
     def __call__(self, side: HASCSide) -> dict:
-        of = self.settings
-        p, w, b = of.tables(self.num_users, self.num_items, name="tables")()
+        settings = self.settings
+        p, w, b = settings.tables(self.num_users, self.num_items, name="tables")()
         q = x = content = None
-        if of.content_map:
+        if settings.content_map:
             content = self._map("content", side.images)
             w = w + content
-        if of.aspects != "none":
-            q = self.param("followees", of.initializer, (self.num_users, of.dim))
-        if of.has("U"):
-            x = self.param("uploads", of.initializer, (self.num_items, of.dim))
+        if settings.aspects != "none":
+            q = self.param("followees", settings.initializer, (self.num_users, settings.dim))
+        if settings.has("U"):
+            x = self.param("uploads", settings.initializer, (self.num_items, settings.dim))
             x = x if content is None else x + content
         uploads = friends = owners = alpha = beta = None
-        if of.has("U"):
+        if settings.has("U"):
             inputs = ([p, q], [x, w])
-            if of.bottom == "att":
+            if settings.bottom == "att":
                 of_users, of_images = self._visual("upload", side)
                 inputs = [*inputs[0], *of_users], [*inputs[1], *of_images]
             uploads, alpha = self._pooled("upload", side.uploads, x, *inputs)
-        if of.has("S"):
+        if settings.has("S"):
             inputs = [p, q]
-            if of.bottom == "att":
+            if settings.bottom == "att":
                 inputs = [*inputs, *self._profiles("social", side), *([] if side.places is None else [side.places])]
             friends, beta = self._pooled("social", side.follows, q, inputs, inputs)
-        if of.has("C"):
-            owners = jnp.concatenate([unit(q) if of.normalise_aspects else q, jnp.zeros((1, of.dim))])
-        there = [_heard(edges, self.num_users) for edges in (side.uploads, side.follows)]
+        if settings.has("C"):
+            owners = jnp.concatenate([unit(q) if settings.normalise_aspects else q, jnp.zeros((1, settings.dim))])
+        there = [_has_edges(edges, self.num_users) for edges in (side.uploads, side.follows)]
         return {
             "users": p,
             "items": w,
@@ -330,34 +337,36 @@ class HASCLayers(nn.Module):
             "top": self._top(side, p, q, [uploads, friends, owners]),
             "alpha": alpha,
             "beta": beta,
-            "said": (x, q if of.has("S") else None),
+            "said": (x, q if settings.has("S") else None),
             "past": side.past,
-            "past_weight": self.param("past_owner", nn.initializers.ones, ()) if of.owner_history else None,
+            "past_weight": self.param("past_owner", nn.initializers.ones, ()) if settings.owner_history else None,
         }
 
-    def _pooled(self, name: str, edges: Diffusion, said, receivers, senders):
-        """The weighted sum of said f32[N, D] over the edges of each user f32[U, D], and the weights f32[E]."""
-        of = self.settings
+    def _pooled(self, name: str, edges: Diffusion, messages, receivers, senders):
+        """The weighted sum of messages f32[N, D] over the edges of each user f32[U, D], and the weights f32[E]."""
+        settings = self.settings
         weight = None
-        if of.bottom == "att":
-            weight = Bottom(of.hidden, of.activation, name=f"{name}_attention")(edges, receivers, senders)
-            heard = propagate(edges, said, weight)
-        elif of.bottom == "avg":
-            weight, heard = edges.weight, propagate(edges, said)
+        if settings.bottom == "att":
+            weight = Bottom(settings.hidden, settings.activation, name=f"{name}_attention")(edges, receivers, senders)
+            pooled = propagate(edges, messages, weight)
+        elif settings.bottom == "avg":
+            weight, pooled = edges.weight, propagate(edges, messages)
         elif edges.senders.size:
-            heard = segment_max(said[edges.senders], edges.receivers, edges.num_receivers)
+            pooled = segment_max(messages[edges.senders], edges.receivers, edges.num_receivers)
         else:
-            heard = jnp.zeros((edges.num_receivers, said.shape[1]))
-        return unit(heard) if of.normalise_aspects else heard, weight
+            pooled = jnp.zeros((edges.num_receivers, messages.shape[1]))
+        return unit(pooled) if settings.normalise_aspects else pooled, weight
 
     def _top(self, side: HASCSide, p, q, contexts) -> TopState:
-        of = self.settings
-        if of.top == "avg" or len(of.aspects) == 1 or of.aspects == "none":
+        settings = self.settings
+        if settings.top == "avg" or len(settings.aspects) == 1 or settings.aspects == "none":
             return TopState(jnp.zeros((self.num_users, 2)), None, None, None)
-        told = [p, q, *self._profiles("aspect", side)]
+        inputs = [p, q, *self._profiles("aspect", side)]
         if side.places is not None:
-            told.append(self._map("aspect_places", side.places))
-        return Top(of.hidden, of.activation, of.per_aspect_head, name="aspect_attention")(contexts, told)
+            inputs.append(self._map("aspect_places", side.places))
+        return Top(settings.hidden, settings.activation, settings.per_aspect_head, name="aspect_attention")(
+            contexts, inputs
+        )
 
     def _visual(self, name: str, side: HASCSide):
         """V g of the users and V f of the images, with one V where both have one width: lists of one, or empty."""
@@ -381,7 +390,7 @@ class HASCLayers(nn.Module):
         return self.param(name, nn.initializers.xavier_uniform(), (width, self.settings.dim))
 
 
-def _heard(edges: Diffusion | None, num_users: int) -> jax.Array:
+def _has_edges(edges: Diffusion | None, num_users: int) -> jax.Array:
     """bool[U]: who has an edge."""
     if edges is None or not edges.receivers.size:
         return jnp.zeros(num_users, bool)

@@ -1,6 +1,6 @@
 """How alike linked users are by what they took: the weights of social regularisation and of friends' influence.
 
-The social graph as social models hear it: edges from a friend to the user who listens.
+The social graph of social models: edges from a friend to the user who aggregates their messages.
 """
 
 import numpy as np
@@ -38,6 +38,6 @@ def friends(columns, symmetric: bool = True, how: Normalisation = "mean") -> Dif
     """Edges friend -> user weighted by `how`; columns: a data set with links.
 
     symmetric: a link counts in both directions, once, without self links (DiffNet's loader); False keeps the file's
-    direction: a user hears whom they follow.
+    direction: a user aggregates whom they follow.
     """
     return diffusion(normalise(link_edges(columns, symmetric), how))

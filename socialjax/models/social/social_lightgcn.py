@@ -1,4 +1,4 @@
-"""LightGCN whose users also hear their friends, with a contrastive term as an option.
+"""LightGCN whose users also aggregate their friends, with a contrastive term as an option.
 
 Not a published model: LightGCN (He et al., SIGIR 2020) with the social mean of DiffNet in every layer, the strongest
 prototype on DiffNet's Yelp. The contrast is SimGCL's (Yu et al., SIGIR 2022, Eq. 3 and 7) with sampled others: two
@@ -13,9 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from socialjax.models.bipartite import Bipartite, bipartite, hear
+from socialjax.models.bipartite import Bipartite, aggregate, bipartite
 from socialjax.models.history import HISTORY, elements
-from socialjax.models.parts import FactorModel, Factors, pair_dot
+from socialjax.models.parts import DotProductModel, Factors, pair_dot, require_at_least, require_depth, require_share
 from socialjax.models.protocol import OF_USERS, Batch, Traits
 from socialjax.models.social.contrast import contrast
 from socialjax.models.social.similarity import friends
@@ -36,7 +36,7 @@ class SocialLightGCNSide:
 
 @struct.dataclass
 class SocialLightGCNState(Factors):
-    """Factors with what was said in all rounds: said_users f32[U, D], said_items f32[I, D], sums of layers 0..K-1.
+    """Factors with the messages of all rounds: said_users f32[U, D], said_items f32[I, D], sums of layers 0..K-1.
 
     Propagation is linear, so these are enough to see who stands behind a vector and to take in a new user.
     """
@@ -46,7 +46,7 @@ class SocialLightGCNState(Factors):
 
 
 @dataclasses.dataclass(frozen=True)
-class SocialLightGCN(FactorModel):
+class SocialLightGCN(DotProductModel):
     """u^{k+1} = A v^k + social_weight * mean of u^k over friends; v^{k+1} = A' u^k; vectors are means over layers 0..K.
 
     Attributes:
@@ -60,7 +60,7 @@ class SocialLightGCN(FactorModel):
       contrast_negatives: Other nodes, drawn uniformly, that each is contrasted with; at least 1.
     """
 
-    traits: ClassVar[Traits] = Traits(needs=("links",))
+    traits: ClassVar[Traits] = Traits(needs=("links",), new_users=True)
     search_space: ClassVar = {
         "depth": Choice((1, 2, 3)),
         "social_weight": LogUniform(0.3, 3.0),
@@ -78,10 +78,9 @@ class SocialLightGCN(FactorModel):
 
     def __post_init__(self):
         super().__post_init__()
-        least = {"contrast": 0, "contrast_noise": 0, "contrast_temperature": 1e-6, "contrast_negatives": 1}
-        for field, bound in least.items():
-            if not getattr(self, field) >= bound:
-                raise ValueError(f"{field} must be at least {bound}, got {getattr(self, field)}")
+        require_depth(self)
+        require_share(self, "node_dropout")
+        require_at_least(self, contrast=0, contrast_noise=0, contrast_temperature=1e-6, contrast_negatives=1)
 
     def prepare(self, columns) -> SocialLightGCNSide:
         self.check(columns)
@@ -100,21 +99,21 @@ class SocialLightGCN(FactorModel):
         return self._diffuse(params, side, lambda k, users, items: (users, items))
 
     def training_state(self, params, side, rng):
-        def quiet(k, users, items):
+        def dropped(k, users, items):
             nodes = sample.node_dropout(rng, k, jnp.concatenate([users, items]), self.node_dropout)
             return nodes[: len(users)], nodes[len(users) :]
 
-        return self._diffuse(params, side, quiet)
+        return self._diffuse(params, side, dropped)
 
-    def _diffuse(self, params, side, said) -> SocialLightGCNState:
+    def _diffuse(self, params, side, messages) -> SocialLightGCNState:
         users, items, bias = self._tables(side).apply({"params": params})
         total = [users, items]
         before = [jnp.zeros_like(users), jnp.zeros_like(items)]
         for k in range(self.depth):
             before = total
-            speaking = said(k, users, items)
-            users, items = hear(side.graph, *speaking)
-            users = users + self.social_weight * propagate(side.social, speaking[0])
+            sent = messages(k, users, items)
+            users, items = aggregate(side.graph, *sent)
+            users = users + self.social_weight * propagate(side.social, sent[0])
             total = [total[0] + users, total[1] + items]
         return SocialLightGCNState(total[0] / (self.depth + 1), total[1] / (self.depth + 1), bias, *before)
 
@@ -155,11 +154,11 @@ class SocialLightGCN(FactorModel):
         return self.explained(state, users, items, parts, found)
 
     def new_user(self, state: SocialLightGCNState, side: SocialLightGCNSide, items, friends):
-        """What a user whose own vector is 0 hears; to the others the user says nothing yet."""
-        heard = np.zeros(state.users.shape[1], np.float32)
+        """The aggregated messages of a user whose own vector is 0; the others get none of the user yet."""
+        aggregated = np.zeros(state.users.shape[1], np.float32)
         if len(items):
             weight = (len(items) * np.maximum(np.asarray(side.graph.item_degree)[items], 1)) ** -0.5
-            heard = heard + weight @ np.asarray(state.said_items)[items]
+            aggregated = aggregated + weight @ np.asarray(state.said_items)[items]
         if len(friends):
-            heard = heard + self.social_weight * np.asarray(state.said_users)[friends].mean(axis=0)
-        return (heard / (self.depth + 1)).astype(np.float32)
+            aggregated = aggregated + self.social_weight * np.asarray(state.said_users)[friends].mean(axis=0)
+        return (aggregated / (self.depth + 1)).astype(np.float32)

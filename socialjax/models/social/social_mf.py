@@ -1,6 +1,6 @@
 """SocialMF: a user's vector stays close to the mean of the vectors of those they trust (Jamali and Ester, RecSys 2010).
 
-Ranking form: the objective of `FactorModel` in place of the squared error of ratings.
+Ranking form: the objective of `DotProductModel` in place of the squared error of ratings.
 """
 
 import dataclasses
@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from socialjax.models.parts import FactorModel, Factors
+from socialjax.models.parts import DotProductModel, Factors, require_at_least
 from socialjax.models.protocol import Batch, Traits
 from socialjax.models.social.similarity import friends
 from socialjax.ops import sample
@@ -34,7 +34,7 @@ def social_side(social: Diffusion, num_items: int) -> SocialMFSide:
 
 
 @dataclasses.dataclass(frozen=True)
-class SocialMF(FactorModel):
+class SocialMF(DotProductModel):
     """s = <p_a, q_i> + b_i, and in the loss 0.5 * social_weight * |p_a - sum over friends b of T_ab p_b|^2.
 
     T is the row-normalised graph; users without links have no such term. Its gradient reaches the friends too, which
@@ -48,7 +48,7 @@ class SocialMF(FactorModel):
         over rows is the mean over users. pair takes the row's own user, who then counts once for each training pair.
     """
 
-    traits: ClassVar[Traits] = Traits(needs=("links",))
+    traits: ClassVar[Traits] = Traits(needs=("links",), new_users=True)
     search_space: ClassVar = {"social_weight": LogUniform(0.1, 10.0)}
 
     social_weight: float = 1.0
@@ -57,8 +57,7 @@ class SocialMF(FactorModel):
 
     def __post_init__(self):
         super().__post_init__()
-        if not self.social_weight >= 0:
-            raise ValueError(f"social_weight must be at least 0, got {self.social_weight}")
+        require_at_least(self, social_weight=0)
 
     def prepare(self, columns) -> SocialMFSide:
         self.check(columns)
@@ -92,7 +91,7 @@ class SocialMF(FactorModel):
         return 0.5 * self.social_weight * self.distance(state.users, side)[users]
 
     def new_user(self, state: Factors, side, items, friends):
-        """Half way between the vector of the items alone (see `FactorModel`) and the mean of the friends' vectors."""
+        """Half way between the vector of the items alone, see `DotProductModel`, and the friends' mean vector."""
         own = super().new_user(state, side, items, friends)
         if not len(friends):
             return own

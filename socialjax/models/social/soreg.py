@@ -1,6 +1,6 @@
 """SoReg: friends' vectors stay close, the closer the more alike their tastes (Ma, Zhou, Liu, Lyu, King, WSDM 2011).
 
-Ranking form: the objective of `FactorModel` in place of the squared error of ratings.
+Ranking form: the objective of `DotProductModel` in place of the squared error of ratings.
 """
 
 import dataclasses
@@ -11,6 +11,7 @@ import numpy as np
 
 from socialjax.graph import edges
 from socialjax.models.history import taken_items
+from socialjax.models.parts import require_at_least
 from socialjax.models.social.similarity import cosine, link_edges
 from socialjax.models.social.social_mf import SocialMF, SocialMFSide, social_side
 from socialjax.ops.propagate import diffusion, propagate
@@ -44,8 +45,7 @@ class SoReg(SocialMF):
 
     def __post_init__(self):
         super().__post_init__()
-        if not self.constant >= 0:
-            raise ValueError(f"constant must be at least 0, got {self.constant}")
+        require_at_least(self, constant=0)
 
     def prepare(self, columns) -> SocialMFSide:
         self.check(columns)
@@ -65,5 +65,5 @@ class SoReg(SocialMF):
         if self.variant == "average":
             return super().distance(users, side)
         norms = jnp.sum(users**2, axis=1, keepdims=True)
-        heard = propagate(side.social, jnp.concatenate([users, norms], axis=1))
-        return side.total * norms[:, 0] - 2 * jnp.sum(users * heard[:, :-1], axis=1) + heard[:, -1]
+        aggregated = propagate(side.social, jnp.concatenate([users, norms], axis=1))
+        return side.total * norms[:, 0] - 2 * jnp.sum(users * aggregated[:, :-1], axis=1) + aggregated[:, -1]

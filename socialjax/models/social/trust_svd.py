@@ -1,6 +1,7 @@
 """TrustSVD: SVD++ with the users one trusts as further implicit feedback (Guo, Zhang, Yorke-Smith, AAAI 2015).
 
-Ranking form: the objective of `FactorModel` in place of the squared error of ratings; user bias and global mean cancel.
+Ranking form: the objective of `DotProductModel` in place of the squared error of ratings; user bias and global mean
+cancel.
 """
 
 import dataclasses
@@ -13,7 +14,7 @@ import numpy as np
 from flax import struct
 
 from socialjax.models.history import History, elements, history, pool, without_target
-from socialjax.models.parts import FactorModel, Factors, pair_dot
+from socialjax.models.parts import DotProductModel, Factors, pair_dot, require_at_least
 from socialjax.models.protocol import OF_USERS, Batch, Traits
 from socialjax.models.social.similarity import friends
 from socialjax.ops import sample
@@ -46,7 +47,7 @@ class TrustSVDState(Factors):
 
 
 @dataclasses.dataclass(frozen=True)
-class TrustSVD(FactorModel):
+class TrustSVD(DotProductModel):
     """s = b_i + <q_i, p_a + |R_a|^-1/2 * sum of y_j over R_a + |S_a|^-1/2 * sum of w_b over S_a>.
 
     S_a are the users whom a follows. In the loss, trust is rebuilt from p and w: each row draws one of all links, a to
@@ -66,7 +67,7 @@ class TrustSVD(FactorModel):
         history.
     """
 
-    traits: ClassVar[Traits] = Traits(needs=("links",))
+    traits: ClassVar[Traits] = Traits(needs=("links",), new_users=True)
     search_space: ClassVar = {"trust_weight": LogUniform(0.01, 1.0)}
 
     trust_weight: float = 0.1
@@ -76,8 +77,7 @@ class TrustSVD(FactorModel):
 
     def __post_init__(self):
         super().__post_init__()
-        if not self.trust_weight >= 0:
-            raise ValueError(f"trust_weight must be at least 0, got {self.trust_weight}")
+        require_at_least(self, trust_weight=0)
 
     def prepare(self, columns) -> TrustSVDSide:
         self.check(columns)
@@ -190,9 +190,9 @@ class TrustSVDLayers(nn.Module):
 
     @nn.compact
     def __call__(self, side: TrustSVDSide) -> TrustSVDState:
-        of = self.settings
-        users, items, bias = of.tables(self.num_users, self.num_items, name="tables")()
-        implicit = self.param("implicit", of.initializer, (self.num_items, of.dim))
-        trustees = self.param("trustees", of.initializer, (self.num_users, of.dim))
+        settings = self.settings
+        users, items, bias = settings.tables(self.num_users, self.num_items, name="tables")()
+        implicit = self.param("implicit", settings.initializer, (self.num_items, settings.dim))
+        trustees = self.param("trustees", settings.initializer, (self.num_users, settings.dim))
         pooled, trusted = pool(side.past, implicit), pool(side.trust, trustees)
         return TrustSVDState(users + pooled + trusted, items, bias, pooled, implicit, trusted, trustees)

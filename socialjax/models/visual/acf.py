@@ -18,7 +18,7 @@ from flax import struct
 
 from socialjax.graph import Edges, distinct, edges
 from socialjax.models.history import elements
-from socialjax.models.parts import FactorModel, Factors, pair_dot
+from socialjax.models.parts import DotProductModel, Factors, pair_dot, require_at_least
 from socialjax.models.protocol import Batch, Traits
 from socialjax.models.visual.images import scaled
 from socialjax.ops import lookup, sample
@@ -74,14 +74,14 @@ class HistoryAttention(nn.Module):
     def looked_at(self, components: Components, users, receivers):
         """W1x xbar of every edge, f32[E, width]; 0 for an item without components."""
         edge, row, num_edges = jnp.asarray(components.edge), jnp.asarray(components.row), receivers.shape[0]
-        mine, theirs = self.component_user(users), self.component_look(components.features)
-        share = self.component_shares(mine, theirs, receivers, edge, row, num_edges)
-        said = self.item_look(components.features)
-        return jax.ops.segment_sum(share[:, None] * said[row], edge, num_edges, indices_are_sorted=True)
+        user_terms, component_terms = self.component_user(users), self.component_look(components.features)
+        share = self.component_shares(user_terms, component_terms, receivers, edge, row, num_edges)
+        messages = self.item_look(components.features)
+        return jax.ops.segment_sum(share[:, None] * messages[row], edge, num_edges, indices_are_sorted=True)
 
-    def component_shares(self, mine, theirs, receivers, edge, row, num_edges):
+    def component_shares(self, user_terms, component_terms, receivers, edge, row, num_edges):
         """beta f32[P], which sums to 1 over the components of each edge's item."""
-        logits = self.component_head(nn.relu(mine[receivers[edge]] + theirs[row]))
+        logits = self.component_head(nn.relu(user_terms[receivers[edge]] + component_terms[row]))
         return segment_softmax(logits, edge, num_edges)
 
 
@@ -140,7 +140,7 @@ class ACFState(Factors):
 
 
 @dataclasses.dataclass(frozen=True)
-class ACF(FactorModel):
+class ACF(DotProductModel):
     """s = <u_a + sum over l in R_a of alpha_al p_l, v_i> + b_i; the published form has no b_i.
 
         beta_alm = softmax over the components m of l of   w2 . relu(W2u u_a + W2x x_lm + b2)
@@ -159,7 +159,7 @@ class ACF(FactorModel):
         the rest; otherwise the model learns to attend to the answer. Evaluation attends to the whole history.
     """
 
-    traits: ClassVar[Traits] = Traits(uses=("item_features", "frames"))
+    traits: ClassVar[Traits] = Traits(uses=("item_features", "frames"), new_users=True)
 
     attention_dim: int = 16
     history_cap: int = 50
@@ -167,8 +167,7 @@ class ACF(FactorModel):
 
     def __post_init__(self):
         super().__post_init__()
-        if not self.attention_dim >= 1:
-            raise ValueError(f"attention_dim must be at least 1, got {self.attention_dim}")
+        require_at_least(self, attention_dim=1)
         if not self.history_cap >= 0:
             raise ValueError(f"history_cap must be at least 0, 0 for whole histories, got {self.history_cap}")
 
@@ -249,12 +248,12 @@ class ACF(FactorModel):
 
 
 def _side(past: Edges, images, components: Components | None) -> ACFSide:
-    heard = diffusion(past)
-    degree = np.bincount(heard.receivers, minlength=heard.num_receivers)
+    graph = diffusion(past)
+    degree = np.bincount(graph.receivers, minlength=graph.num_receivers)
     offsets = np.concatenate([[0], np.cumsum(degree)]).astype(np.int32)
     if components is not None:
-        components = expanded(components, heard.senders)
-    return ACFSide(heard, offsets, images, components, int(degree.max(initial=0)).bit_length())
+        components = expanded(components, graph.senders)
+    return ACFSide(graph, offsets, images, components, int(degree.max(initial=0)).bit_length())
 
 
 def with_components(side: ACFSide, offsets, features) -> ACFSide:

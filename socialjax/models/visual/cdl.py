@@ -13,9 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from socialjax.models.parts import FactorModel, Factors, pair_dot
+from socialjax.models.parts import DotProductModel, Factors, pair_dot, require_at_least, require_share
 from socialjax.models.protocol import Batch, Traits
-from socialjax.models.visual.frame_table import RanksFrames
 from socialjax.models.visual.images import FrameImages, frame_images, item_images, needed
 from socialjax.ops import sample
 from socialjax.ops.activations import ACTIVATIONS
@@ -71,7 +70,7 @@ class CDLState(Factors):
 
 
 @dataclasses.dataclass(frozen=True)
-class CDL(FactorModel, RanksFrames):
+class CDL(DotProductModel):
     """s = <u_a, v_i> + b_i, the published form without b_i. Over all pairs and items, divided by the number of pairs,
 
         pairs + lambda_v / 2 sum_i |v_i - enc(f_i)|^2 + lambda_n / 2 sum_i |dec(enc(f~_i)) - f_i|^2
@@ -104,7 +103,7 @@ class CDL(FactorModel, RanksFrames):
         |U|^2; on v_i there is lambda_v alone.
     """
 
-    traits: ClassVar[Traits] = Traits(needs=("item_features",), uses=("frames",))
+    traits: ClassVar[Traits] = Traits(needs=("item_features",), uses=("frames",), new_users=True, ranks_frames=True)
 
     fit: Literal["pair", "pointwise"] = "pair"
     unseen: float = 0.01
@@ -118,11 +117,8 @@ class CDL(FactorModel, RanksFrames):
 
     def __post_init__(self):
         super().__post_init__()
-        for field, least in (("hidden", 1), ("lambda_v", 0), ("lambda_n", 0), ("lambda_w", 0), ("unseen", 0)):
-            if not getattr(self, field) >= least:
-                raise ValueError(f"{field} must be at least {least}, got {getattr(self, field)}")
-        if not 0 <= self.corruption < 1:
-            raise ValueError(f"corruption must be in [0, 1), got {self.corruption}")
+        require_at_least(self, hidden=1, lambda_v=0, lambda_n=0, lambda_w=0, unseen=0)
+        require_share(self, "corruption")
 
     def check(self, columns) -> None:
         """Frames are images too."""

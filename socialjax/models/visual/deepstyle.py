@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from socialjax.models.parts import FactorModel, Factors, pair_dot
+from socialjax.models.parts import DotProductModel, Factors, pair_dot, require_at_least
 from socialjax.models.protocol import Batch, Traits
 from socialjax.models.visual.images import scaled
 
@@ -35,7 +35,7 @@ class DeepStyleState(Factors):
 
 
 @dataclasses.dataclass(frozen=True)
-class DeepStyle(FactorModel):
+class DeepStyle(DotProductModel):
     """s = <u_a, E^T f_i - c_cat(i) + v_i>: images f_i are of mean length 1, categories the product groups of the items;
     where the group is not known nothing is subtracted.
 
@@ -49,7 +49,7 @@ class DeepStyle(FactorModel):
       item_bias: Whether the score has a bias b_i for each item; the published model has none.
     """
 
-    traits: ClassVar[Traits] = Traits(needs=("item_features", "item_groups"))
+    traits: ClassVar[Traits] = Traits(needs=("item_features", "item_groups"), new_users=True)
 
     cold: Literal["learned", "features"] = "learned"
     feature_l2: float = 0.02
@@ -57,8 +57,7 @@ class DeepStyle(FactorModel):
 
     def __post_init__(self):
         super().__post_init__()
-        if not self.feature_l2 >= 0:
-            raise ValueError(f"feature_l2 must be at least 0, got {self.feature_l2}")
+        require_at_least(self, feature_l2=0)
 
     def prepare(self, columns) -> DeepStyleSide:
         self.check(columns)

@@ -1,35 +1,18 @@
 """The features of frames as models take them: centred, of mean length 1, wide ones reduced once (NumPy).
 
-What models have in common that rank the frames of an item for a user.
-
 Frames grouped by the item they belong to, for some pairs padded or for all items at once, with the same functions.
 
 Arrays that differ by frame have the shape of `Some`, [B, C, K] (rows, candidates, places), or of `All`, [L, R] (frames,
 users); what is pooled over the frames of an item has [B, C], or [I, R]. A further axis of vectors may follow.
 """
 
-import abc
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from socialjax.models.protocol import Side, State
 from socialjax.ops import sample
 from socialjax.ops.lookup import segment_max, segment_softmax
-
-
-class RanksFrames(abc.ABC):
-    """Stands beside `Model`: such a model also says how much each user likes each frame."""
-
-    @abc.abstractmethod
-    def frame_scores(self, state: State, side: Side, users: jax.Array, frames: jax.Array) -> jax.Array:
-        """users i32[P], frames i32[P, K], rows of `Frames.features` -> f32[P, K], larger for frames liked more.
-
-        A padded place may hold any row; the caller knows which are padded.
-        """
-
 
 _ROWS = 1 << 12  # converted at once: a table mapped from a file is never whole in memory
 _SAMPLE = 1 << 14  # frames in which the leading directions are looked for
@@ -109,7 +92,10 @@ class Some:
         return self.there & (values == jnp.max(values, axis=2, keepdims=True))
 
     def softmax(self, logits):
-        """[B, C, K] -> [B, C, K], 0 in padding."""
+        """[B, C, K] -> [B, C, K], 0 in padding.
+
+        `ops.activations.masked_softmax` in another form: with that one trained parameters differ in their last bits.
+        """
         logits = jnp.where(self.there, logits, -jnp.inf)
         top = jax.lax.stop_gradient(jnp.max(logits, axis=2, keepdims=True))
         raised = jnp.exp(jnp.where(self.there, logits - jnp.where(top == -jnp.inf, 0.0, top), -jnp.inf))

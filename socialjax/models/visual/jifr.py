@@ -1,7 +1,7 @@
 """JIFR: the item and its key frame (Wu, Chen, Yang, Hong, Ge, Xie, Wang: Personalized Multimedia Item and Key Frame
 Recommendation, IJCAI 2019). The method's equations are a reconstruction; where the paper could differ is a field.
 
-Why JIFR scores pairs as it does and which frames speak for it, on the host (section 8).
+Why JIFR scores pairs as it does and which frames add to the score, on the host: docs/jifr.md.
 """
 
 import dataclasses
@@ -13,10 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from socialjax.models.parts import FactorModel, Factors, pair_dot
-from socialjax.models.protocol import Batch, Explanation, Kind, Model, Ragged, Traits
+from socialjax.models.parts import EmbeddingModel, Factors, dot_scores, pair_dot, require_at_least
+from socialjax.models.protocol import Batch, Explanation, Kind, Ragged, Traits
 from socialjax.models.visual import jifr_scores
-from socialjax.models.visual.frame_table import RanksFrames, frame_table
+from socialjax.models.visual.frame_table import frame_table
 from socialjax.models.visual.jifr_look import Perceptron, sharpness
 from socialjax.ops.pairs import candidate_scores
 
@@ -110,7 +110,7 @@ class TrainingState(JIFRState):
 
 
 @dataclasses.dataclass(frozen=True)
-class JIFR(RanksFrames, FactorModel):
+class JIFR(EmbeddingModel):
     """For frames k of item i, with features f_k:
 
         l_ak = <w_a, y_k>,  y_k = E^T f_k                    how much a likes the frame: the key frame is the best
@@ -142,7 +142,7 @@ class JIFR(RanksFrames, FactorModel):
       dropout: Share of the numbers of u_a set to zero in training, in [0, 1); 0 with fusion gate.
     """
 
-    traits: ClassVar[Traits] = Traits(needs=("frames",))
+    traits: ClassVar[Traits] = Traits(needs=("frames",), ranks_frames=True, samples_frames=True)
 
     dim: int = 32
     visual_dim: int = 32
@@ -162,16 +162,10 @@ class JIFR(RanksFrames, FactorModel):
     feature_l2: float = 1e-4
     init_std: float = 0.02
 
-    vectors = Model.vectors  # attention makes a score that is no product of two vectors
-
     def __post_init__(self):
         super().__post_init__()
-        for field in ("visual_dim", "attention_dim", "gate_dim", "k_max", "reduce_to"):
-            if not getattr(self, field) >= 1:
-                raise ValueError(f"{field} must be at least 1, got {getattr(self, field)}")
-        for field in ("visual_l2", "feature_l2"):
-            if not getattr(self, field) >= 0:
-                raise ValueError(f"{field} must be at least 0, got {getattr(self, field)}")
+        require_at_least(self, visual_dim=1, attention_dim=1, gate_dim=1, k_max=1, reduce_to=1)
+        require_at_least(self, visual_l2=0, feature_l2=0)
         if not 0.1 <= self.sharpness <= 20:
             raise ValueError(f"sharpness must be in 0.1..20, got {self.sharpness}; for alpha all alike take pool mean")
         if self.fusion == "gate" and self.dropout:
@@ -262,14 +256,14 @@ class JIFR(RanksFrames, FactorModel):
         shared = [params[name] for name in ("projection", "frame_bias", "attention", "gate") if name in params]
         return self.visual_l2 * own + self.feature_l2 * sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(shared))
 
-    def further_scores(self, state: TrainingState, side: JIFRSide, batch: Batch, candidates):
+    def extra_scores(self, state: TrainingState, side: JIFRSide, batch: Batch, candidates):
         if self.space == "collaborative":
             return None
         return jifr_scores.further(self, state, side, batch, candidates)
 
     def score(self, state: SeenState, users, items):
         if self.space == "collaborative":
-            return super().score(state, users, items)
+            return dot_scores(state, users, items)
         return jifr_scores.scores(self, state, jnp.asarray(users), jnp.asarray(items))
 
     def frame_scores(self, state: SeenState, side: JIFRSide, users, frames):

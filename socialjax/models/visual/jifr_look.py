@@ -1,4 +1,4 @@
-"""What an item looks like to a user: frames pooled by attention, and the two spaces joined (JIFR, section 3)."""
+"""What an item looks like to a user: frames pooled by attention, and the two spaces joined (JIFR, docs/jifr.md)."""
 
 from typing import NamedTuple
 

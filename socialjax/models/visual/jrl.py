@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from socialjax.models.parts import FactorModel, Factors, pair_dot
+from socialjax.models.parts import DotProductModel, Factors, pair_dot, require_at_least
 from socialjax.models.protocol import Batch, Traits
 from socialjax.models.visual.images import scaled
 
@@ -24,7 +24,7 @@ class JRLSide:
 
 
 @dataclasses.dataclass(frozen=True)
-class JRL(FactorModel):
+class JRL(DotProductModel):
     """s = <p_a, x_i> with x_i = [q_i ; ELU(E^T g_i)], and in the loss rebuild * |g_i - R^T x_i|^2 of the row's item,
     which keeps the image in what the item is. The form of both is a reading of the paper.
 
@@ -38,7 +38,7 @@ class JRL(FactorModel):
       item_bias: Whether the score has a bias b_i for each item; the published model has none.
     """
 
-    traits: ClassVar[Traits] = Traits(needs=("item_features",))
+    traits: ClassVar[Traits] = Traits(needs=("item_features",), new_users=True)
 
     visual_dim: int = 64
     rebuild: float = 0.1
@@ -48,9 +48,7 @@ class JRL(FactorModel):
 
     def __post_init__(self):
         super().__post_init__()
-        for field, least in (("visual_dim", 1), ("rebuild", 0), ("feature_l2", 0)):
-            if not getattr(self, field) >= least:
-                raise ValueError(f"{field} must be at least {least}, got {getattr(self, field)}")
+        require_at_least(self, visual_dim=1, rebuild=0, feature_l2=0)
 
     def prepare(self, columns) -> JRLSide:
         self.check(columns)

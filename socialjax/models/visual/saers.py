@@ -1,7 +1,7 @@
 """SAERS: recommendation explained by the regions of semantic attributes (Hou, Wu, Chen, Li, Zheng, Liu: Explainable
 Fashion Recommendation, IJCAI 2019). The paper's equations are a reconstruction; where it could differ is a field.
 
-Why SAERS scores pairs as it does: which attributes speak for an item, on the host (section 12).
+Why SAERS scores pairs as it does: which attributes of an item add to the score, on the host: docs/saers.md.
 """
 
 import dataclasses
@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from socialjax.models.parts import FactorModel, Factors, pair_dot
-from socialjax.models.protocol import Batch, Explanation, Kind, Model, Ragged, Traits
+from socialjax.models.parts import EmbeddingModel, Factors, dot_scores, pair_dot, require_at_least
+from socialjax.models.protocol import Batch, Explanation, Kind, Ragged, Traits
 from socialjax.models.visual import saers_scores
 from socialjax.models.visual.saers_attention import AttributeTable, Looks, attribute_table, evenness, scaled
 from socialjax.ops import losses, sample
@@ -85,7 +85,7 @@ class SAERSState(Factors):
 
 
 @dataclasses.dataclass(frozen=True)
-class SAERS(FactorModel):
+class SAERS(EmbeddingModel):
     """For attributes k of item i, with the vectors f_ik of their regions, and its picture as a whole, g_i:
 
         h_ik = W_f f_ik                                               the attribute in the semantic space
@@ -114,8 +114,7 @@ class SAERS(FactorModel):
       dropout: Share of the numbers of p, t and gamma set to zero in training, in [0, 1).
     """
 
-    traits: ClassVar[Traits] = Traits(needs=("attributes",), uses=("item_features",))
-    watched: ClassVar[tuple[str, ...]] = ("attention_entropy",)
+    traits: ClassVar[Traits] = Traits(needs=("attributes",), uses=("item_features",), watched=("attention_entropy",))
 
     attention: Literal["additive", "dot", "user", "uniform"] = "additive"
     attention_dim: int = 0
@@ -128,13 +127,9 @@ class SAERS(FactorModel):
     l2: float = 1e-3
     feature_l2: float = 1e-4
 
-    vectors = Model.vectors  # attention makes a score that is no product of two vectors
-
     def __post_init__(self):
         super().__post_init__()
-        for field in ("attention_dim", "attention_scale", "feature_l2"):
-            if not getattr(self, field) >= 0:
-                raise ValueError(f"{field} must be at least 0, got {getattr(self, field)}")
+        require_at_least(self, attention_dim=0, attention_scale=0, feature_l2=0)
 
     def prepare(self, columns) -> SAERSSide:
         self.check(columns)
@@ -195,12 +190,12 @@ class SAERS(FactorModel):
 
     def score(self, state: SAERSState, users, items):
         users, items = jnp.asarray(users), jnp.asarray(items)
-        total = super().score(state, users, items) if state.users.shape[1] else state.item_bias[items]
+        total = dot_scores(state, users, items) if state.users.shape[1] else state.item_bias[items]
         return total if state.looks is None else total + saers_scores.semantic(self, state, users, items)
 
     def loss(self, params, side: SAERSSide, batch: Batch, rng):
-        """As any of the house, with `attention_entropy` beside the objective: of the items that were taken, by the
-        entropy of attributes that all count alike."""
+        """The loss of `EmbeddingModel`, with `attention_entropy` beside the objective: of the positive items,
+        divided by the entropy of uniform attention."""
         candidates = jnp.concatenate([batch.items[:, None], batch.negatives], axis=1)
         names = [name for name in USERS if name in params]
         users = jnp.concatenate([jnp.asarray(params[name])[batch.users] for name in names], axis=1)

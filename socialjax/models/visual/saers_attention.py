@@ -1,4 +1,4 @@
-"""Fine-grained preferences attention: how much of an item's attributes counts for whom (SAERS, section 8).
+"""Fine-grained preferences attention: how much of an item's attributes counts for whom (SAERS, docs/saers.md).
 
 What attribute models are given of the items: one vector for each attribute, and the picture as a whole (NumPy).
 """
@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
+
+from socialjax.ops.activations import masked_softmax
 
 EXACT = jax.lax.Precision.HIGHEST
 
@@ -87,20 +89,6 @@ def _energy(kind, weights, users, product) -> jax.Array:
     if kind == "user":
         return jnp.dot(users, weights["attributes"].T, precision=EXACT)[:, None, :]
     return jnp.zeros_like(product)
-
-
-def masked_softmax(energy: jax.Array, valid: jax.Array) -> jax.Array:
-    """energy f32[..., K], valid bool[..., K] -> shares, exactly 0 where not valid; all 0 where nothing is.
-
-    The largest valid energy is taken away first, so that nothing overflows; where nothing is valid, 0 is.
-    """
-    energy, valid = jnp.broadcast_arrays(energy, valid)
-    highest = jnp.max(jnp.where(valid, energy, -jnp.inf), axis=-1, keepdims=True)
-    highest = jax.lax.stop_gradient(jnp.where(jnp.isfinite(highest), highest, 0.0))
-    # Not exp() times 0: an energy far above the valid ones would make that infinity times 0.
-    raised = jnp.where(valid, jnp.exp(jnp.where(valid, energy - highest, 0.0)), 0.0)
-    total = jnp.sum(raised, axis=-1, keepdims=True)
-    return raised / jnp.where(total > 0, total, 1.0)
 
 
 def evenness(share: jax.Array, valid: jax.Array) -> jax.Array:

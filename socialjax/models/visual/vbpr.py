@@ -9,9 +9,8 @@ import numpy as np
 from flax import struct
 
 from socialjax.graph import distinct
-from socialjax.models.parts import FactorModel, Factors, pair_dot
+from socialjax.models.parts import DotProductModel, Factors, pair_dot, require_at_least
 from socialjax.models.protocol import Batch, Traits
-from socialjax.models.visual.frame_table import RanksFrames
 from socialjax.models.visual.images import FrameImages, frame_images, item_images, mean_length, needed, scaled
 
 
@@ -42,7 +41,7 @@ class VBPRState(Factors):
 
 
 @dataclasses.dataclass(frozen=True)
-class VBPR(FactorModel, RanksFrames):
+class VBPR(DotProductModel):
     """s = <gamma_a, gamma_i> + <theta_a, E^T f_i> + beta_i + <beta', f_i>; f_i are the item's features, or without them
     the mean of its frames. Frame k is ranked by <theta_a, E^T f_k> + <beta', f_k>.
 
@@ -66,7 +65,7 @@ class VBPR(FactorModel, RanksFrames):
         would hardly count.
     """
 
-    traits: ClassVar[Traits] = Traits(uses=("item_features", "frames"))
+    traits: ClassVar[Traits] = Traits(uses=("item_features", "frames"), new_users=True, ranks_frames=True)
 
     columns: int = 0
     visual_dim: int = 64
@@ -78,11 +77,7 @@ class VBPR(FactorModel, RanksFrames):
 
     def __post_init__(self):
         super().__post_init__()
-        if not self.visual_dim >= 1:
-            raise ValueError(f"visual_dim must be at least 1, got {self.visual_dim}")
-        for field in ("columns", "bias_l2", "feature_l2", "user_balance"):
-            if not getattr(self, field) >= 0:
-                raise ValueError(f"{field} must be at least 0, got {getattr(self, field)}")
+        require_at_least(self, visual_dim=1, columns=0, bias_l2=0, feature_l2=0, user_balance=0)
 
     def prepare(self, columns) -> VBPRSide:
         known = np.bincount(columns.train.item, minlength=columns.num_items) > 0

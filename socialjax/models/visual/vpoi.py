@@ -1,7 +1,7 @@
 """VPOI: vectors that also tell whose images are whose (Wang, Wang, Tang, Shu, Ranganath, Liu: What Your Images Reveal,
 WWW 2017).
 
-Ranking form: the objective of `FactorModel` in place of the squared error of ratings, image features that are given in
+Ranking form: the objective of `DotProductModel` in place of the squared error of ratings, and given image features in
 place of a network that is trained along.
 """
 
@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from socialjax.models.parts import FactorModel, Factors
+from socialjax.models.parts import DotProductModel, Factors, require_at_least
 from socialjax.models.protocol import Batch, Traits
 from socialjax.models.visual.images import scaled
 from socialjax.ops import losses, sample
@@ -38,7 +38,7 @@ class VPOISide:
 
 
 @dataclasses.dataclass(frozen=True)
-class VPOI(FactorModel):
+class VPOI(DotProductModel):
     """s = <u_a, v_i> + b_i, and in the loss, over images k with features f_k,
 
         - user_weight * log p(k | a) for images that a posted,  p(k | a) ~ exp <u_a, G_u^T f_k>
@@ -56,7 +56,7 @@ class VPOI(FactorModel):
       feature_l2: Lambda on the squared norms of G_u and G_v, at least 0, counted once in the mean of a batch.
     """
 
-    traits: ClassVar[Traits] = Traits(needs=("item_features",), uses=("owners", "frames"))
+    traits: ClassVar[Traits] = Traits(needs=("item_features",), uses=("owners", "frames"), new_users=True)
 
     user_weight: float = 0.1
     item_weight: float = 0.1
@@ -65,9 +65,7 @@ class VPOI(FactorModel):
 
     def __post_init__(self):
         super().__post_init__()
-        for field, least in (("user_weight", 0), ("item_weight", 0), ("feature_l2", 0), ("random_images", 1)):
-            if not getattr(self, field) >= least:
-                raise ValueError(f"{field} must be at least {least}, got {getattr(self, field)}")
+        require_at_least(self, user_weight=0, item_weight=0, feature_l2=0, random_images=1)
 
     def check(self, columns) -> None:
         """Frames are images too."""

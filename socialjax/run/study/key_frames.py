@@ -9,7 +9,6 @@ from socialjax.data.batches import on_device
 from socialjax.data.schema import Dataset
 from socialjax.eval import keyframes, ranking
 from socialjax.eval.tables import text_table
-from socialjax.models.visual.frame_table import RanksFrames
 from socialjax.run.execute import work_folder
 from socialjax.run.study.settings import Row
 from socialjax.train.checkpoint import CheckpointError, read_best
@@ -35,7 +34,7 @@ def measured(rows: dict[str, Row], data: Dataset, style: str = "") -> dict[str, 
         "CENTROID": [keyframes.centroid(of, data.frames)],
     }
     for label, row in rows.items():
-        if isinstance(row.experiment.model, RanksFrames):
+        if row.experiment.model.traits.ranks_frames:
             found |= _scores(label, row, data, of, label == style)
     models = [name for name in found if name not in ("RND", "FIRST", "CENTROID", "POPSTYLE")]
     order = ["RND", "FIRST", "CENTROID", *(["POPSTYLE"] if "POPSTYLE" in found else []), *models]

@@ -100,7 +100,7 @@ def influence(name: str, model: Model, seeds: list[int]) -> list[Bar]:
         Bar(name, "two-hop, silent users, over bpr", GAIN, gain(MODELS["bpr"], seeds, two_hop=True)),
         Bar(name, f"two-hop, links rewired, over {over}", NO_GAIN, rewired, at_most=True),
     ]
-    if hasattr(model, "depth"):
+    if "depth" in {field.name for field in dataclasses.fields(model)}:
         deep, shallow = (
             [
                 silent_ndcg(dataclasses.replace(model, depth=k), planted.influence(seed=s, two_hop=True), s)
