@@ -8,6 +8,7 @@ from matplotlib import image
 
 from socialjax.data.schema import Frames
 from socialjax.explain.liked_frames import case_study, describe_frame, faces, favourites
+from socialjax.models.cf.reference import Popular
 from socialjax.models.protocol import Traits
 from socialjax.worlds.frames import frames_world
 
@@ -71,7 +72,7 @@ def test_frames_of_one_style_have_one_colour_and_those_alike_similar_ones():
 
 def test_an_item_without_frames_and_a_model_that_ranks_none_are_refused():
     with pytest.raises(ValueError, match="ranks no frames"):
-        case_study(object(), None, None, WORLD.data, [0], 0)
+        case_study(Popular(), None, None, WORLD.data, [0], 0)
 
 
 def test_frames_that_a_user_likes_most_are_of_different_training_items_and_none_without_any():
