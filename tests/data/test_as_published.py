@@ -93,5 +93,5 @@ def test_check_exits_1_for_a_single_changed_item(small, monkeypatch, tmp_path, c
     (folder / "testset.txt").write_text("".join(f"{' '.join(line)}\n" for line in lines))
     assert command.main(["check", "filmtrust", "--data.dir", str(folder)]) == 1
     out = capsys.readouterr().out
-    assert "filmtrust (real data, ALTERED: testset.txt; ids only" in out and ", 0 differ" in out
+    assert "filmtrust (real data, ALTERED: testset.txt; ids only" in out
     assert "filmtrust: files altered: testset.txt" in out

@@ -13,8 +13,7 @@ from experiments import baselines_flickr, baselines_yelp, diffnet_flickr, diffne
 from socialjax.models import MODELS
 from socialjax.models.social.diffnet import DiffNet
 from socialjax.run.settings import EvalSettings
-from socialjax.run.tuning import space
-from socialjax.run.tuning.search import Search
+from socialjax.run.tuning.search import LOSSES, SHARED, TRAINING, Search
 from socialjax.train.settings import METRIC, TrainSettings
 
 TABLES = Path(__file__).resolve().parents[2] / "docs" / "tables.md"
@@ -61,9 +60,9 @@ def test_the_defaults_of_a_search_and_its_ranges():
     )
     (train,) = {experiment.train for _, experiment in search.experiments()[:1]}
     assert (train.epochs, train.evaluate_every, train.patience, train.plateau) == (400, 4, 60, 60)
-    ranges = {name: (of.low, of.high) for name, of in {**space.SHARED, **space.TRAINING}.items()}
+    ranges = {name: (of.low, of.high) for name, of in {**SHARED, **TRAINING}.items()}
     assert ranges == {"l2": (1e-3, 0.1), "dropout": (0.0, 0.7), "learning_rate": (2e-4, 2e-2)}
-    assert space.LOSSES.values == (("bpr", 1), ("bce", 4), ("softmax", 16), ("softmax", 32))
+    assert LOSSES.values == (("bpr", 1), ("bce", 4), ("softmax", 16), ("softmax", 32))
 
 
 def test_the_preset_of_the_authors_has_no_bias_and_their_batches():
