@@ -95,3 +95,12 @@ def test_check_exits_1_for_a_single_changed_item(small, monkeypatch, tmp_path, c
     out = capsys.readouterr().out
     assert "filmtrust (real data, ALTERED: testset.txt; ids only" in out
     assert "filmtrust: files altered: testset.txt" in out
+
+    # A rating is in no figure: the checksum alone tells.
+    (folder / "testset.txt").write_bytes((Path(place) / "filmtrust" / "testset.txt").read_bytes())
+    lines = [line.split() for line in (folder / "testset.txt").read_text().splitlines()]
+    lines[10][2] = "0.5" if lines[10][2] != "0.5" else "1"
+    (folder / "testset.txt").write_text("".join(f"{' '.join(line)}\n" for line in lines))
+    assert command.main(["check", "filmtrust", "--data.dir", str(folder)]) == 1
+    out = capsys.readouterr().out
+    assert "filmtrust: files altered: testset.txt" in out and ", 0 differ" in out
