@@ -13,7 +13,7 @@ from socialjax.data.schema import Frames
 from socialjax.models.cf.bpr import BPR
 from socialjax.models.visual import jifr_scores
 from socialjax.models.visual.frame_table import some
-from socialjax.models.visual.jifr import JIFR, favourite_frames
+from socialjax.models.visual.jifr import JIFR
 from socialjax.models.visual.vbpr import VBPR
 from socialjax.ops import sample
 
@@ -201,10 +201,6 @@ def test_frames_are_ranked_by_what_the_user_likes_whatever_pools_them(case):
     frames = np.array([[0, 1, 2], [5, 3, 3]], np.int32)
     expected = [[twin.frame(a, k) for k in row] for a, row in zip((2, 7), frames)]
     np.testing.assert_allclose(model.frame_scores(state, side, np.array([2, 7]), frames), expected, atol=1e-5)
-    best, liked = favourite_frames(state, 7, 3)
-    every = np.array([twin.frame(7, k) for k in range(len(data.frames))])
-    np.testing.assert_array_equal(best, np.argsort(-every)[:3])
-    np.testing.assert_allclose(liked, every[best], atol=1e-5)
 
 
 def test_with_the_visual_term_off_it_is_bpr():

@@ -57,13 +57,6 @@ def explain(model, state, users, items) -> Explanation:
     return model.explained(state, users, items, said, {"frames": frames}, LABELS)
 
 
-def favourite_frames(state, user: int, count: int = 9) -> tuple[np.ndarray, np.ndarray]:
-    """What a user likes to look at: the frames of the whole collection with the largest l_ak, i32[n] and f32[n]."""
-    liked = np.asarray(state.frames) @ np.asarray(state.visual_users)[user] + np.asarray(state.appeal)
-    best = np.argsort(-liked, kind="stable")[:count].astype(np.int32)
-    return best, liked[best].astype(np.float32)
-
-
 @struct.dataclass
 class JIFRSide:
     """Frames features f32[L, F], centred and of mean length 1, those of item i in rows offsets[i]..offsets[i + 1] - 1,
