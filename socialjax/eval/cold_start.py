@@ -74,15 +74,15 @@ def evaluate(
             f"data set '{data.name}': user {users[pool.left.argmin()]} took every item that negatives are drawn from "
             f"({pool.size} of {data.num_items}); leave their pairs out"
         )
-    lists = protocol.Candidates(protocol.parse("full", ks=(K,)), "test", data.num_items, users, wanted)
+    candidates = protocol.Candidates(protocol.parse("full", ks=(K,)), "test", data.num_items, users, wanted)
     if data.num_items <= ALL_UP_TO:
-        against_all = dataclasses.replace(lists, masked=pool.others(known))
+        against_all = dataclasses.replace(candidates, masked=pool.others(known))
     else:
-        against_all = pool.sampled(lists, auc_negatives, seed)
-    against_some = pool.sampled(lists, ndcg_negatives, seed + 1)
+        against_all = pool.sampled(candidates, auc_negatives, seed)
+    against_some = pool.sampled(candidates, ndcg_negatives, seed + 1)
     values = {
-        "AUC": _of_pairs(model, state, against_all)["AUC"],
-        f"NDCG@{K}": _of_pairs(model, state, against_some)[f"NDCG@{K}"],
+        "AUC": _pair_metrics(model, state, against_all)["AUC"],
+        f"NDCG@{K}": _pair_metrics(model, state, against_some)[f"NDCG@{K}"],
     }
     sizes = [None if each.negatives is None else each.negatives.shape[1] for each in (against_all, against_some)]
     return PairMetrics(users[wanted.owners()], wanted.items, values, dict(zip(values, sizes)))
@@ -101,12 +101,12 @@ class _Pool:
         self.rejected = Rows(offsets, np.searchsorted(self.items, known.items[inside]).astype(np.int32))
         self.size, self.left = len(self.items), len(self.items) - lengths
 
-    def sampled(self, lists: protocol.Candidates, count: int, seed: int) -> protocol.Candidates:
+    def sampled(self, candidates: protocol.Candidates, count: int, seed: int) -> protocol.Candidates:
         """The lists with `count` different negatives each, fewer where somebody has no more."""
         count = int(min(count, self.left.min()))
-        drawn = negatives.draw(lists.users, self.rejected, self.size, count, seed, replace=False)
+        drawn = negatives.draw(candidates.users, self.rejected, self.size, count, seed, replace=False)
         named = protocol.parse(f"sampled{count}-strict", ks=(K,))
-        return dataclasses.replace(lists, protocol=named, negatives=self.items[drawn].astype(np.int32))
+        return dataclasses.replace(candidates, protocol=named, negatives=self.items[drawn].astype(np.int32))
 
     def others(self, known: Rows) -> Rows:
         """Row by row what is no negative: the user's items and all outside the pool."""
@@ -115,9 +115,9 @@ class _Pool:
         return joined(known, Rows(offsets, np.tile(outside, len(known))))
 
 
-def _of_pairs(model: Model, state: State, lists: protocol.Candidates) -> dict[str, np.ndarray]:
+def _pair_metrics(model: Model, state: State, candidates: protocol.Candidates) -> dict[str, np.ndarray]:
     """The metrics of every positive as if it were its user's only one."""
-    found = ranking.count(model, state, lists)
-    number = np.repeat(found.num_negatives, np.diff(found.offsets))
-    alone = Counts(np.arange(len(number) + 1), found.score, found.higher, found.tied, number)
+    counts = ranking.count(model, state, candidates)
+    number = np.repeat(counts.num_negatives, np.diff(counts.offsets))
+    alone = Counts(np.arange(len(number) + 1), counts.score, counts.higher, counts.tied, number)
     return per_user(alone, (K,))

@@ -57,9 +57,11 @@ def estimate(counts: Counts, population: np.ndarray, k: int = 10, replace: bool 
     weights = np.stack([1 / ideal, 1 / discounts[ideal - 1]]) / len(ideal)  # of a user's positives: HR, NDCG
     values = np.stack([np.ones(k), 1 / np.log2(np.arange(k) + 2)])  # at places 0 .. k - 1
     total = np.zeros(2)
-    for size, m, users in _alike(population, drawn):
+    for size, m, users in _similar_users(population, drawn):
         g = solution(int(size), int(m), k, replace)  # [S, k]: indicator of each rank -> function of `seen`
-        seen = np.stack([_histogram(counts, users, each, k, len(g)) for each in weights])  # [2, ahead, S]
+        seen = np.stack(
+            [_histogram(counts, users, user_weights, k, len(g)) for user_weights in weights]
+        )  # [2, ahead, S]
         for ahead in range(k):
             total += ((seen[:, ahead] @ g[:, : k - ahead]) * values[:, ahead:]).sum(axis=1)
     return {f"HR@{k}": float(total[0]), f"NDCG@{k}": float(total[1])}
@@ -81,11 +83,11 @@ def solution(population: int, m: int, k: int, replace: bool = False, gamma: floa
     ranks = np.arange(min(population, int(np.ceil(reach))) + 1)
     p = sampling(ranks, population, m, size, replace)
     squares = (1 - gamma) * (p.T @ p) + gamma * np.diag(p.sum(axis=0))
-    wanted = np.zeros((size, k))
+    targets = np.zeros((size, k))
     held = min(k, len(ranks))
-    wanted[:, :held] = p[:held].T
+    targets[:, :held] = p[:held].T
     # With gamma = 0 or m near the population, rows that no rank reaches leave the system without full rank.
-    return np.linalg.lstsq(squares, wanted, rcond=1e-13)[0]
+    return np.linalg.lstsq(squares, targets, rcond=1e-13)[0]
 
 
 def sampling(ranks: np.ndarray, population: int, m: int, size: int, replace: bool = False) -> np.ndarray:
@@ -107,7 +109,7 @@ def _choose(n, k):
     return gammaln(n + 1.0) - gammaln(k + 1.0) - gammaln(n - k + 1.0)
 
 
-def _alike(population: np.ndarray, drawn: np.ndarray):
+def _similar_users(population: np.ndarray, drawn: np.ndarray):
     """Users in groups -> (population, drawn, bool[U]); a group's populations lie within one step in proportion.
 
     Those close to the sample are left apart: there, every negative less is a good deal of what was not seen.
@@ -115,8 +117,8 @@ def _alike(population: np.ndarray, drawn: np.ndarray):
     step = np.floor(np.log(np.maximum(population, 1)) / _STEP)
     label = np.where(population < 2 * drawn, -1.0 - population, step)
     for m in np.unique(drawn):
-        for each in np.unique(label[drawn == m]):
-            users = (drawn == m) & (label == each)
+        for group in np.unique(label[drawn == m]):
+            users = (drawn == m) & (label == group)
             yield round(population[users].mean()), m, users
 
 
@@ -137,8 +139,8 @@ def _histogram(counts: Counts, users: np.ndarray, weights: np.ndarray, k: int, s
     higher, tied = counts.higher[order], counts.tied[order]
     keep = users[owner[order]] & (ahead < k) & (higher < size)
     rows = np.stack([ahead, higher, tied, nth, tied_positives])[:, keep]
-    rows, where = np.unique(rows, axis=1, return_inverse=True)
-    weight = np.bincount(where.ravel(), weights[owner[order]][keep], minlength=rows.shape[1])
+    rows, group = np.unique(rows, axis=1, return_inverse=True)
+    weight = np.bincount(group.ravel(), weights[owner[order]][keep], minlength=rows.shape[1])
     out = np.zeros((k, size))
     alone = rows[2] == 0
     np.add.at(out, (rows[0, alone], rows[1, alone]), weight[alone])

@@ -50,10 +50,12 @@ def by_group(result: Result, counts: np.ndarray, bounds: Sequence[int] = BOUNDS)
     _check_bounds(bounds)
     if len(counts) <= result.users.max(initial=-1):
         raise ValueError(f"counts must cover user {result.users.max()}, got {len(counts)} of them; count all users")
-    mine = np.asarray(counts)[result.users]
-    if mine.min(initial=bounds[0]) < bounds[0]:
-        raise ValueError(f"a count of {mine.min()} lies below the first bound {bounds[0]}; let the bounds start lower")
-    group = np.searchsorted(bounds, mine, side="right") - 1
+    user_counts = np.asarray(counts)[result.users]
+    if user_counts.min(initial=bounds[0]) < bounds[0]:
+        raise ValueError(
+            f"a count of {user_counts.min()} lies below the first bound {bounds[0]}; let the bounds start lower"
+        )
+    group = np.searchsorted(bounds, user_counts, side="right") - 1
     out = {}
     for index, label in enumerate(labels(bounds)):
         members = group == index
@@ -75,10 +77,10 @@ def by_item_group(
     _check_bounds(bounds)
     counts, out = np.asarray(counts), {}
     for label, low, high in zip(labels(bounds), bounds, (*bounds[1:], np.inf)):
-        mine = result.among((counts >= low) & (counts < high))
-        out[label] = {"users": len(mine.users), "pairs": len(mine.positives.items)}
-        if len(mine.users):
-            out[label].update(mine.mean())
+        group_result = result.among((counts >= low) & (counts < high))
+        out[label] = {"users": len(group_result.users), "pairs": len(group_result.positives.items)}
+        if len(group_result.users):
+            out[label].update(group_result.mean())
     return out
 
 

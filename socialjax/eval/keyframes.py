@@ -54,8 +54,8 @@ class Records:
     def padded(self) -> tuple[np.ndarray, np.ndarray]:
         """Frames i32[R, K] for the longest record, and bool[R, K], which of them are there; others repeat the first."""
         place = np.arange(self.lengths().max(initial=1))
-        there = place < self.lengths()[:, None]
-        return self.frames[self.offsets[:-1, None] + np.where(there, place, 0)], there
+        is_frame = place < self.lengths()[:, None]
+        return self.frames[self.offsets[:-1, None] + np.where(is_frame, place, 0)], is_frame
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,10 +78,10 @@ class FrameResult:
         count = np.bincount(row)
         metrics = {}
         for name, values in self.values.items() if len(users) else ():
-            each = np.bincount(row, values) / count
+            user_means = np.bincount(row, values) / count
             mean, half = clustered_interval(values, self.users)
             random = float(self.chance[name].mean())
-            metrics[name] = {"mean": mean, "ci95": half, "per_user": float(each.mean()), "random": random}
+            metrics[name] = {"mean": mean, "ci95": half, "per_user": float(user_means.mean()), "random": random}
         return {"records": len(self.users), "users": len(users), "skipped": dict(self.skipped), "metrics": metrics}
 
 
@@ -139,9 +139,9 @@ def frame_metrics(scores: np.ndarray, records: Records) -> FrameResult:
             f"with {np.count_nonzero(~np.isfinite(scores))} that are not finite; look at the parameters and the order"
         )
     metrics = per_user(_counts(scores, records), sorted({k for _, k in NAMES})) if len(records) else {}
-    ours = {"HR": "Hit", "NDCG": "NDCG"}  # the metric of that meaning in `eval.metrics`
+    metric_names = {"HR": "Hit", "NDCG": "NDCG"}  # the metric of that meaning in `eval.metrics`
     empty = np.zeros(0)
-    values = {f"{name}@{k}": metrics.get(f"{ours[name]}@{k}", empty).astype(np.float64) for name, k in NAMES}
+    values = {f"{name}@{k}": metrics.get(f"{metric_names[name]}@{k}", empty).astype(np.float64) for name, k in NAMES}
     return FrameResult(records.users, values, chance(records), records.skipped)
 
 
@@ -186,15 +186,15 @@ def _counts(scores: np.ndarray, records: Records) -> Counts:
     """Where the liked frames stand among the others of their record."""
     owner = np.repeat(np.arange(len(records)), records.lengths())
     order = np.lexsort((-scores, owner))
-    who, score = owner[order], scores[order]
+    record, score = owner[order], scores[order]
     opens = np.ones(len(order), bool)
-    opens[1:] = (who[1:] != who[:-1]) | (score[1:] != score[:-1])
+    opens[1:] = (record[1:] != record[:-1]) | (score[1:] != score[:-1])
     block = np.cumsum(opens) - 1
     other = ~records.liked[order]
     before = np.concatenate([[0], np.cumsum(other)])  # unliked frames in front of each place, of all records
     start = np.flatnonzero(opens)
     higher, tied = np.empty(len(order), np.int32), np.empty(len(order), np.int32)
-    higher[order] = (before[start] - before[records.offsets[who[start]]])[block]
+    higher[order] = (before[start] - before[records.offsets[record[start]]])[block]
     tied[order] = np.bincount(block, other)[block]
     number = np.bincount(owner, records.liked, len(records)).astype(np.int64)
     offsets = np.concatenate([[0], np.cumsum(number)])

@@ -119,7 +119,7 @@ class Result:
         if len(is_chosen) <= items.max(initial=-1):
             raise ValueError(f"is_chosen must cover item {items.max()}, got {len(is_chosen)} entries; give all items")
         keep = np.asarray(is_chosen, bool)[items]
-        rows, counts = _of_some(self.positives.counts, keep)
+        rows, counts = _subset_counts(self.positives.counts, keep)
         chosen = Positives(items[keep], counts, self.positives.ks)
         return Result(self.protocol, self.part, self.users[rows], per_user(counts, chosen.ks), chosen)
 
@@ -172,7 +172,7 @@ def per_user(counts: Counts, ks: Sequence[int]) -> dict[str, np.ndarray]:
     return out
 
 
-def _of_some(counts: Counts, keep: np.ndarray) -> tuple[np.ndarray, Counts]:
+def _subset_counts(counts: Counts, keep: np.ndarray) -> tuple[np.ndarray, Counts]:
     """Of the positives with keep[p], bool[P] -> (rows that have one, their counts)."""
     owner = np.repeat(np.arange(len(counts.offsets) - 1), np.diff(counts.offsets))[keep]
     rows, lengths = np.unique(owner, return_counts=True)
@@ -184,13 +184,13 @@ def _of_some(counts: Counts, keep: np.ndarray) -> tuple[np.ndarray, Counts]:
 def _among_positives(counts: Counts, owner: np.ndarray):
     """-> (positives of the same user scored higher, as high, itself included, i64[P] each; the first of each user)."""
     order = np.lexsort((-counts.score, owner))
-    score, who = counts.score[order], owner[order]
+    score, user = counts.score[order], owner[order]
     opens = np.ones(len(order), bool)
-    opens[1:] = (who[1:] != who[:-1]) | (score[1:] != score[:-1])
+    opens[1:] = (user[1:] != user[:-1]) | (score[1:] != score[:-1])
     block = np.cumsum(opens) - 1
     start = np.flatnonzero(opens)
     above, tied = np.empty(len(order), np.int64), np.empty(len(order), np.int64)
-    above[order] = start[block] - counts.offsets[who]
+    above[order] = start[block] - counts.offsets[user]
     tied[order] = np.bincount(block)[block]
     return above, tied, order[counts.offsets[:-1]]
 

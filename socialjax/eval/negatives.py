@@ -40,13 +40,13 @@ def _fill(out, rows, users, rejected, num_items, seed, replace, draws):
         chunk = rows[start : start + step]
         items = hashed_items(seed, users[chunk], draws, num_items)
         base = np.arange(len(chunk))[:, None] * num_items
-        where = base + items
+        slot = base + items
         # Backwards, so that of equal draws the first one stays; flat and contiguous, else NumPy turns the order round.
-        slots[where[:, ::-1].ravel()] = np.tile(counter[::-1], len(chunk))
+        slots[slot[:, ::-1].ravel()] = np.tile(counter[::-1], len(chunk))
         banned = rejected.take(chunk)
         slots[banned.owners() * num_items + banned.items] = -1
-        found = slots[where]
-        keep = found >= 0 if replace else found == counter
+        drawn = slots[slot]
+        keep = drawn >= 0 if replace else drawn == counter
         position = np.cumsum(keep, axis=1, dtype=np.int32)
         enough = position[:, -1] >= count
         keep &= (position <= count) & enough[:, None]

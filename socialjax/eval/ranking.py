@@ -93,9 +93,9 @@ def evaluate(model: Model, params: Params, side: Side, candidates: Candidates) -
 
 def evaluate_state(model: Model, state: State, candidates: Candidates) -> Result:
     """As `evaluate`, from what `model.encode` returned."""
-    made_of = Positives(candidates.positives.items, count(model, state, candidates), candidates.protocol.ks)
-    values = per_user(made_of.counts, made_of.ks)
-    return Result(candidates.protocol.name, candidates.part, candidates.users, values, made_of)
+    positives = Positives(candidates.positives.items, count(model, state, candidates), candidates.protocol.ks)
+    values = per_user(positives.counts, positives.ks)
+    return Result(candidates.protocol.name, candidates.part, candidates.users, values, positives)
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -150,8 +150,8 @@ def top_k(model: Model, state: State, users, k: int, num_items: int, exclude: In
     for call in calls(len(users), num_items):
         rows = np.arange(call.start, call.stop)
         cells = call.cells(hidden.take(rows), num_items, width)
-        found = _best(model, state, num_items, k, call.num_blocks, call.blocks(users[rows]), cells)
-        items[rows], scores[rows] = (call.unblocked(values) for values in jax.device_get(found))
+        best = _best(model, state, num_items, k, call.num_blocks, call.blocks(users[rows]), cells)
+        items[rows], scores[rows] = (call.unblocked(values) for values in jax.device_get(best))
     return np.where(scores > -np.inf, items, -1), scores
 
 
@@ -184,8 +184,8 @@ def _table(model: Model, state: State, users: jax.Array, num_items: int) -> jax.
 
     def fill(part, table):
         start = jnp.minimum(part * height, num_users - height)  # the last part overlaps the one before it
-        some = jax.lax.dynamic_slice_in_dim(users, start, height)
-        return jax.lax.dynamic_update_slice(table, model.score(state, some, items), (start, jnp.int32(0)))
+        block_users = jax.lax.dynamic_slice_in_dim(users, start, height)
+        return jax.lax.dynamic_update_slice(table, model.score(state, block_users, items), (start, jnp.int32(0)))
 
     return jax.lax.fori_loop(0, -(-num_users // height), fill, jnp.zeros((num_users, num_items)))
 
@@ -218,8 +218,8 @@ def _among_drawn(model, state, num_items, num_blocks, users, positives, longest,
             scores = jnp.take_along_axis(table, items, axis=1, mode="promise_in_bounds")
         else:
             scores = model.score(state, users[b], items)
-        mine, against = scores[:, : positives.shape[2]], scores[:, positives.shape[2] :]
-        return mine, *_compare(mine, against, longest[b])
+        positive_scores, against = scores[:, : positives.shape[2]], scores[:, positives.shape[2] :]
+        return positive_scores, *_compare(positive_scores, against, longest[b])
 
     return _each_block(block, num_blocks, positives.shape[0])
 
@@ -230,8 +230,8 @@ def _among_all(model, state, num_items, num_blocks, users, positives, longest, h
 
     def block(b):
         table = _table(model, state, users[b], num_items)
-        mine = jnp.take_along_axis(table, positives[b], axis=1, mode="promise_in_bounds")
-        return mine, *_compare(mine, _hide(table, hidden[b]), longest[b])
+        positive_scores = jnp.take_along_axis(table, positives[b], axis=1, mode="promise_in_bounds")
+        return positive_scores, *_compare(positive_scores, _hide(table, hidden[b]), longest[b])
 
     return _each_block(block, num_blocks, positives.shape[0])
 

@@ -92,9 +92,9 @@ def over_trainings(a: Sequence[float], b: Sequence[float], confidence: float = 0
     mean = float(a.mean() - b.mean())
     if a.std() == 0 and b.std() == 0:  # the test divides by the spread
         return Trainings(mean, mean, mean, 1.0 if mean == 0 else 0.0, len(a), len(b))
-    found = stats.ttest_ind(a, b, equal_var=False)
-    low, high = found.confidence_interval(confidence)
-    return Trainings(mean, float(low), float(high), float(found.pvalue), len(a), len(b))
+    test = stats.ttest_ind(a, b, equal_var=False)
+    low, high = test.confidence_interval(confidence)
+    return Trainings(mean, float(low), float(high), float(test.pvalue), len(a), len(b))
 
 
 def compare(a: Result, b: Result, metric: str) -> Paired:

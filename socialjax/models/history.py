@@ -49,10 +49,10 @@ def without_target(past: History, pooled: jax.Array, items: jax.Array, user: jax
 
     pooled f32[U, D] as `pool` gives it. The rest is weighted as a history of one item less; 0 remains of a single one.
     """
-    count, now = past.count[user][:, None], pooled[user]
-    rest = now * count**past.exponent - items[target]
-    left = jnp.where(count > 1, rest * jnp.maximum(count - 1, 1) ** -past.exponent, 0.0)
-    return left - now
+    count, pooled_user = past.count[user][:, None], pooled[user]
+    rest = pooled_user * count**past.exponent - items[target]
+    remaining = jnp.where(count > 1, rest * jnp.maximum(count - 1, 1) ** -past.exponent, 0.0)
+    return remaining - pooled_user
 
 
 def elements(
@@ -70,13 +70,13 @@ def elements(
     Returns:
         Rows of senders, one for each of the P users.
     """
-    places, pair, offsets = places_of(graph, users)
-    ids, weight = np.asarray(graph.senders)[places], np.asarray(graph.weight)[places]
+    positions, pair, offsets = incoming_edges(graph, users)
+    ids, weight = np.asarray(graph.senders)[positions], np.asarray(graph.weight)[positions]
     contribution = weight * np.einsum("td,td->t", messages[ids], towards[pair])
     return Ragged(offsets, ids, weight, contribution.astype(np.float32), kind)
 
 
-def places_of(graph: Diffusion, users: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def incoming_edges(graph: Diffusion, users: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Edges that end at users i32[P], on the host: their places i64[T], whose of the P each is, offsets i64[P + 1]."""
     receivers = np.asarray(graph.receivers)
     first, last = np.searchsorted(receivers, users), np.searchsorted(receivers, users, side="right")

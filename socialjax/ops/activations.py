@@ -35,6 +35,6 @@ def masked_softmax(logits: jax.Array, valid: jax.Array) -> jax.Array:
     highest = jnp.max(jnp.where(valid, logits, -jnp.inf), axis=-1, keepdims=True)
     highest = jax.lax.stop_gradient(jnp.where(jnp.isfinite(highest), highest, 0.0))
     # Not exp() times 0: a logit far above the valid ones would make that infinity times 0.
-    raised = jnp.where(valid, jnp.exp(jnp.where(valid, logits - highest, 0.0)), 0.0)
-    total = jnp.sum(raised, axis=-1, keepdims=True)
-    return raised / jnp.where(total > 0, total, 1.0)
+    exponentials = jnp.where(valid, jnp.exp(jnp.where(valid, logits - highest, 0.0)), 0.0)
+    total = jnp.sum(exponentials, axis=-1, keepdims=True)
+    return exponentials / jnp.where(total > 0, total, 1.0)

@@ -55,8 +55,8 @@ def search(matrix: SparseRows, rows: jax.Array, columns: jax.Array) -> jax.Array
     start = jnp.broadcast_to(offsets[rows][:, None], columns.shape)
     # A loop: written out, XLA's CPU backend recomputes every step within the next and takes half a minute to compile.
     low, _ = jax.lax.fori_loop(0, matrix.search_steps, halve, (start, stop))  # the first place that is not below
-    found = (low < stop) & (stored.at[low].get(mode="clip") == columns)
-    return jnp.where(found, values.at[low].get(mode="clip"), 0.0)
+    is_stored = (low < stop) & (stored.at[low].get(mode="clip") == columns)
+    return jnp.where(is_stored, values.at[low].get(mode="clip"), 0.0)
 
 
 def add_rows(matrix: SparseRows, rows: jax.Array, scale: jax.Array, table: jax.Array) -> jax.Array:
@@ -91,8 +91,8 @@ def segment_max(values: jax.Array, receivers: jax.Array, num_receivers: int) -> 
 
     Tied maxima share the gradient.
     """
-    top = jax.ops.segment_max(values, receivers, num_receivers, indices_are_sorted=True)
-    return jnp.where(top == -jnp.inf, 0.0, top)  # NaN stays, so that a run that diverged is seen
+    largest = jax.ops.segment_max(values, receivers, num_receivers, indices_are_sorted=True)
+    return jnp.where(largest == -jnp.inf, 0.0, largest)  # NaN stays, so that a run that diverged is seen
 
 
 def segment_softmax(logits: jax.Array, receivers: jax.Array, num_receivers: int) -> jax.Array:
@@ -102,7 +102,7 @@ def segment_softmax(logits: jax.Array, receivers: jax.Array, num_receivers: int)
     """
     if not logits.size:  # nothing can be gathered from an empty array, not even filling
         return logits
-    top = jax.ops.segment_max(jax.lax.stop_gradient(logits), receivers, num_receivers, indices_are_sorted=True)
-    raised = jnp.exp(logits - top.at[receivers].get(mode="fill", fill_value=jnp.inf))
-    total = jax.ops.segment_sum(raised, receivers, num_receivers, indices_are_sorted=True)
-    return raised / total.at[receivers].get(mode="fill", fill_value=1.0)
+    largest = jax.ops.segment_max(jax.lax.stop_gradient(logits), receivers, num_receivers, indices_are_sorted=True)
+    exponentials = jnp.exp(logits - largest.at[receivers].get(mode="fill", fill_value=jnp.inf))
+    total = jax.ops.segment_sum(exponentials, receivers, num_receivers, indices_are_sorted=True)
+    return exponentials / total.at[receivers].get(mode="fill", fill_value=1.0)

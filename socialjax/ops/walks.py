@@ -39,14 +39,14 @@ def visits(graph: Edges, walks: int, length: int, restart: float, top: int, seed
 
 def _walk(neighbours, first, degree, starts, walks: int, length: int, restart: float, rng) -> np.ndarray:
     """Nodes visited from each start: i32[S, walks * length]. A walker at a node without senders returns as well."""
-    home = np.repeat(starts.astype(np.int32), walks)
-    now, visited = home, np.empty((length, len(home)), np.int32)
+    start = np.repeat(starts.astype(np.int32), walks)
+    node, visited = start, np.empty((length, len(start)), np.int32)
     for step in range(length):
         if step:
-            back = rng.random(len(home), np.float32) < restart
-            now = np.where(back | (degree[now] == 0), home, now)
-        choice = (rng.random(len(home)) * degree[now]).astype(np.int64)
-        now = visited[step] = neighbours[first[now] + choice]
+            back = rng.random(len(start), np.float32) < restart
+            node = np.where(back | (degree[node] == 0), start, node)
+        choice = (rng.random(len(start)) * degree[node]).astype(np.int64)
+        node = visited[step] = neighbours[first[node] + choice]
     return visited.reshape(length, len(starts), walks).swapaxes(0, 1).reshape(len(starts), walks * length)
 
 

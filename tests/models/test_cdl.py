@@ -258,7 +258,7 @@ def test_a_large_lambda_v_leaves_the_code_alone():
     for lambda_v in (0.0, 1e4):
         model = CDL(dim=8, hidden=16, lambda_v=lambda_v, lambda_n=0.1, l2=0.01)
         state, side = trained(model, data, 300)
-        looks = model.looks(state, side, side.images, side.shown)
+        looks = model.looks(state, side, side.images, side.has_image)
         away[lambda_v] = float(jnp.linalg.norm(state.items - looks) / jnp.linalg.norm(state.items))
     assert away[1e4] < 0.1 < 0.5 < away[0.0]
 

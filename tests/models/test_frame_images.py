@@ -16,7 +16,7 @@ from socialjax.data.schema import Frames
 from socialjax.models.visual.acf import ACF, with_components
 from socialjax.models.visual.images import BLOCK, item_images, mean_length, scaled
 from socialjax.models.visual.vbpr import VBPR
-from socialjax.models.visual.vpoi import SHOWN, VPOI, drawn
+from socialjax.models.visual.vpoi import SHOWN, VPOI, sample_images
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
@@ -105,14 +105,14 @@ def test_vpoi_pulls_an_item_towards_each_of_its_frames(random_images, rows):
     data.frames.features[6] = 0  # a frame without a picture, the only one of item 4
     model = VPOI(dim=4, negatives=3, l2=0.2, random_images=random_images, item_weight=0.7)
     side, params, _ = prepared(model, data)
-    assert "user_projection" not in params and 6 not in np.asarray(side.shown)
+    assert "user_projection" not in params and 6 not in np.asarray(side.image_rows)
     batch = worlds.random_batch(data, 3, rows=rows)
     scores, ((total, weight), metrics) = worlds.scores_and_loss(model, params, side, batch, 7)
     twin, user_norms, item_norms = twins.bpr(model, data, params)
     slow, slow_weight, objective = twin.loss(batch, user_norms, item_norms)
     wide, item = twins.wide(params), data.frames.item
     images = data.frames.features / frame_worlds.mean_length(data.frames.features) @ wide["item_projection"]
-    _, candidates = drawn(side.shown, side.shown, random_images, batch, 7, SHOWN)
+    _, candidates = sample_images(side.image_rows, side.image_rows, random_images, batch, 7, SHOWN)
     for row, row_weight in zip(np.asarray(candidates), batch.weight):
         slow -= row_weight * 0.7 * log_p(wide["items"][item[row[0]]], images, row)
     np.testing.assert_allclose([total, weight, metrics["objective"]], [slow, slow_weight, objective], rtol=1e-5)

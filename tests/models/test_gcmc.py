@@ -166,7 +166,7 @@ def test_features_of_a_new_user_are_those_of_the_average():
     model = GCMC(dim=4)
     _, side, _, state = grown(model, 3, 2)
     nothing = np.zeros(0, np.int32)
-    expected = np.asarray(state.of_features).mean(axis=0)
+    expected = np.asarray(state.feature_part).mean(axis=0)
     np.testing.assert_allclose(model.new_user(state, side, nothing, nothing), expected, rtol=1e-5)
 
 

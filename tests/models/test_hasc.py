@@ -388,8 +388,8 @@ def test_a_start_from_bpr_takes_its_tables_and_nothing_else():
 
 def test_places_come_from_the_follow_graph_where_none_are_given():
     side = HASC().prepare(world(social=None))
-    assert side.places.shape == (9, 9) and not side.places[6].any() and side.places[1].any()
-    assert HASC(social_inputs=False).prepare(world(social=None)).places is None
+    assert side.social_features.shape == (9, 9) and not side.social_features[6].any() and side.social_features[1].any()
+    assert HASC(social_inputs=False).prepare(world(social=None)).social_features is None
 
 
 def test_content_without_image_features_and_settings_out_of_range_are_refused():

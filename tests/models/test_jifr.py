@@ -12,7 +12,7 @@ import worlds
 from socialjax.data.schema import Frames
 from socialjax.models.cf.bpr import BPR
 from socialjax.models.visual import jifr_scores
-from socialjax.models.visual.frame_table import some
+from socialjax.models.visual.frame_table import padded_frames
 from socialjax.models.visual.jifr import JIFR
 from socialjax.models.visual.vbpr import VBPR
 from socialjax.ops import sample
@@ -283,8 +283,8 @@ def test_frames_above_the_most_are_drawn_evenly_and_never_twice():
     offsets, width = jnp.array([0, 3, 10, 10]), 4
     seen = np.zeros(10)
     key = sample.fold(jnp.arange(3)[None, :], jnp.arange(2000)[:, None])
-    group = some(offsets, jnp.tile(jnp.arange(3), (2000, 1)), width, key)
-    for there, places in zip(np.asarray(group.there), np.asarray(group.places)):
+    group = padded_frames(offsets, jnp.tile(jnp.arange(3), (2000, 1)), width, key)
+    for there, places in zip(np.asarray(group.valid), np.asarray(group.rows)):
         np.testing.assert_array_equal(there.sum(axis=1), [3, 4, 0])
         np.testing.assert_array_equal(places[0][there[0]], [0, 1, 2])
         drawn = places[1][there[1]]
@@ -305,10 +305,12 @@ def test_training_with_few_frames_has_the_whole_loss_in_the_mean_and_says_what_i
 
     @jax.jit
     def mean(rngs):
-        one = lambda rng: jifr_scores.further(few, few.training_state(params, side, rng), side, batch, candidates)  # noqa: E731
-        return jnp.mean(jax.lax.map(one, rngs), axis=0)
+        def terms(rng):
+            return jifr_scores.training_scores(few, few.training_state(params, side, rng), side, batch, candidates)
 
-    expected = jifr_scores.further(whole, whole.training_state(params, side, 0), side, batch, candidates)
+        return jnp.mean(jax.lax.map(terms, rngs), axis=0)
+
+    expected = jifr_scores.training_scores(whole, whole.training_state(params, side, 0), side, batch, candidates)
     np.testing.assert_allclose(mean(jnp.arange(3000, dtype=jnp.uint32)), expected, atol=0.03)
 
 

@@ -106,7 +106,7 @@ def test_full_neighbourhoods_are_the_dense_formula():
 def test_every_layer_has_unit_length_and_isolated_nodes_are_no_exception(depth):
     model, data = PinSage(dim=16, depth=depth), worlds.small()
     side = model.prepare(data)
-    assert not np.isin(ALONE, side.near.receivers).any()
+    assert not np.isin(ALONE, side.neighbours.receivers).any()
     for params in (worlds.random_params(model, side), jax.jit(model.init)(jax.random.key(0), side)):
         state = worlds.encode(model, without_head(params), side)
         np.testing.assert_allclose(np.linalg.norm(np.concatenate([state.users, state.items]), axis=1), 1, rtol=1e-5)
@@ -130,7 +130,7 @@ def test_scores_of_unit_vectors_are_cosines():
 
 def test_walks_hang_on_training_pairs_and_seed_alone():
     data = worlds.small()
-    near = lambda model, data: model.prepare(data).near  # noqa: E731
+    near = lambda model, data: model.prepare(data).neighbours  # noqa: E731
     model = PinSage(num_neighbours=4, walks=10)
     first, again = near(model, data), near(model, worlds.reordered(data))
     for field in ("senders", "receivers", "weight"):
@@ -143,7 +143,7 @@ def test_walks_hang_on_training_pairs_and_seed_alone():
 
 def test_neighbours_are_users_and_items_and_weigh_one_together():
     data = worlds.small()
-    near = PinSage(num_neighbours=50).prepare(data).near
+    near = PinSage(num_neighbours=50).prepare(data).neighbours
     of_users = near.senders[near.receivers < data.num_users]
     assert (of_users < data.num_users).any() and (of_users >= data.num_users).any()
     total = np.bincount(near.receivers, near.weight, near.num_receivers)

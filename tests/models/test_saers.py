@@ -12,7 +12,7 @@ import worlds
 from socialjax.models.cf.bpr import BPR
 from socialjax.models.visual import saers_scores
 from socialjax.models.visual.saers import SAERS
-from socialjax.models.visual.saers_attention import attribute_table, evenness, scaled
+from socialjax.models.visual.saers_attention import attribute_table, relative_entropy, scaled
 from socialjax.ops import sample
 
 SMALL = {"dim": 4, "attention_dim": 3, "init_std": 0.3}
@@ -221,7 +221,7 @@ def test_an_item_without_attributes_has_its_other_terms_and_finite_gradients():
 def test_evenness_is_1_for_attributes_all_alike_and_0_for_one_alone():
     valid = np.array([[1, 1, 0], [1, 1, 1], [1, 0, 0], [0, 0, 0]], bool)
     share = np.array([[0.5, 0.5, 0], [0, 1, 0], [1, 0, 0], [0, 0, 0]], np.float32)
-    np.testing.assert_allclose(evenness(share, valid), [1, 0, 1, 1], atol=1e-6)
+    np.testing.assert_allclose(relative_entropy(share, valid), [1, 0, 1, 1], atol=1e-6)
 
 
 def test_without_the_semantic_term_and_with_free_items_alone_it_is_bpr():

@@ -11,7 +11,7 @@ import worlds
 
 from socialjax.data.batches import on_device
 from socialjax.models.cf.svdpp import SVDpp
-from socialjax.models.social.trust_svd import TrustSVD, drawn
+from socialjax.models.social.trust_svd import TrustSVD, sample_links
 
 CASES = {
     "as it comes": TrustSVD(),
@@ -75,7 +75,7 @@ def test_scores_and_loss_equal_the_equations(name):
     expected = [[twin.score(a, i) for i in range(data.num_items)] for a in range(data.num_users)]
     np.testing.assert_allclose(scores, expected, rtol=1e-5, atol=1e-5)
     slow, slow_weight, objective = twin.loss(batch, *twin.norms())
-    for a, b, c, row_weight in zip(*(np.asarray(ids) for ids in drawn(side, batch, 7)), batch.weight):
+    for a, b, c, row_weight in zip(*(np.asarray(ids) for ids in sample_links(side, batch, 7)), batch.weight):
         slow += row_weight * twin.trust(a, b, c)
     np.testing.assert_allclose([total, weight, metrics["objective"]], [slow, slow_weight, objective], rtol=1e-5)
 
@@ -127,7 +127,7 @@ def test_rows_draw_all_links_alike_and_all_strangers_of_those_who_trust():
     data = worlds.small()
     side = on_device(TrustSVD().prepare(data))
     batch = worlds.random_batch(data, 1, rows=30_000)
-    users, friends, strangers = (np.asarray(ids) for ids in drawn(side, batch, 3))
+    users, friends, strangers = (np.asarray(ids) for ids in sample_links(side, batch, 3))
     known = twins.friends_of(data, symmetric=False)
     links = [(a, b) for a, others in enumerate(known) for b in others]
     found, count = np.unique(np.stack([users, friends], axis=1), axis=0, return_counts=True)
@@ -138,7 +138,7 @@ def test_rows_draw_all_links_alike_and_all_strangers_of_those_who_trust():
             found, count = np.unique(strangers[users == a], return_counts=True)
             np.testing.assert_array_equal(found, sorted(set(range(data.num_users)) - {a, *others}))
             np.testing.assert_allclose(count / count.sum(), 1 / len(found), rtol=0.15)
-    assert (drawn(side, batch, 4)[1] != friends).any()
+    assert (sample_links(side, batch, 4)[1] != friends).any()
 
 
 def test_a_user_linked_to_all_others_has_no_stranger_to_push_away():

@@ -11,7 +11,7 @@ import worlds
 
 from socialjax.data.batches import on_device, resident
 from socialjax.models.cf.bpr import BPR
-from socialjax.models.visual.vpoi import POSTED, SHOWN, VPOI, drawn
+from socialjax.models.visual.vpoi import POSTED, SHOWN, VPOI, sample_images
 from socialjax.train.parallel import make_runner
 from socialjax.train.step import make_optimizer, new_state
 
@@ -62,8 +62,8 @@ def test_scores_and_loss_equal_the_equations(name, owners):
         if projection not in wide:
             continue
         images = f @ wide[projection]
-        of = side.posted if which == POSTED else side.shown
-        _, candidates = drawn(of, side.shown, model.random_images, batch, 7, which)
+        of = side.posted_rows if which == POSTED else side.image_rows
+        _, candidates = sample_images(of, side.image_rows, model.random_images, batch, 7, which)
         for row, row_weight in zip(np.asarray(candidates), batch.weight):
             whose = data.owners[row[0]] if which == POSTED else row[0]
             slow -= row_weight * eta * log_p(vectors[whose], images, row)
@@ -103,10 +103,10 @@ def test_all_images_are_drawn_alike_and_others_are_never_the_image_itself():
     side = on_device(VPOI().prepare(data))
     batch = worlds.random_batch(data, 1, rows=20_000)
     posted, shown = [0, 1, 4, 5, 6], [0, 1, 3, 4, 5, 6]
-    np.testing.assert_array_equal(side.posted, posted)
+    np.testing.assert_array_equal(side.posted_rows, posted)
     np.testing.assert_array_equal(side.posters, OWNERS[posted])
-    for of, which, ids in ((side.posted, POSTED, posted), (side.shown, SHOWN, shown)):
-        places, candidates = (np.asarray(a) for a in drawn(of, side.shown, 2, batch, 3, which))
+    for of, which, ids in ((side.posted_rows, POSTED, posted), (side.image_rows, SHOWN, shown)):
+        places, candidates = (np.asarray(a) for a in sample_images(of, side.image_rows, 2, batch, 3, which))
         np.testing.assert_array_equal(np.asarray(of)[places], candidates[:, 0])
         found, count = np.unique(candidates[:, 0], return_counts=True)
         np.testing.assert_array_equal(found, ids)
@@ -117,7 +117,8 @@ def test_all_images_are_drawn_alike_and_others_are_never_the_image_itself():
             np.testing.assert_allclose(count / count.sum(), 1 / 5, rtol=0.15)
         assert (candidates[:, 1] != candidates[:, 2]).any()
     assert (
-        drawn(side.shown, side.shown, 2, batch, 3, POSTED)[0] != drawn(side.shown, side.shown, 2, batch, 3, SHOWN)[0]
+        sample_images(side.image_rows, side.image_rows, 2, batch, 3, POSTED)[0]
+        != sample_images(side.image_rows, side.image_rows, 2, batch, 3, SHOWN)[0]
     ).any()
 
 

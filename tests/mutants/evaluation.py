@@ -44,8 +44,8 @@ MUTANTS = (
     Mutant(
         "negatives-repeat",
         "socialjax/eval/negatives.py",
-        "keep = found >= 0 if replace else found == counter",
-        "keep = found >= 0",
+        "keep = drawn >= 0 if replace else drawn == counter",
+        "keep = drawn >= 0",
         NEGATIVES,
         "strict lists repeat items",
     ),
@@ -212,8 +212,8 @@ MUTANTS = (
     Mutant(
         "groups-half-open",
         "socialjax/eval/groups.py",
-        'group = np.searchsorted(bounds, mine, side="right") - 1',
-        'group = np.maximum(np.searchsorted(bounds, mine, side="left") - 1, 0)',
+        'group = np.searchsorted(bounds, user_counts, side="right") - 1',
+        'group = np.maximum(np.searchsorted(bounds, user_counts, side="left") - 1, 0)',
         GROUPS,
         "a user with 8 pairs is in the group below 8",
     ),

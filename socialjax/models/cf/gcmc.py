@@ -43,10 +43,10 @@ class GCMCState(Factors):
       of_features: f32[U, D], what features add to the vectors, or None.
     """
 
-    heard: jax.Array
-    said: jax.Array
+    aggregated: jax.Array
+    messages: jax.Array
     kernel: jax.Array
-    of_features: jax.Array | None
+    feature_part: jax.Array | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,14 +133,14 @@ class GCMC(DotProductModel):
         side of 0; for tanh it is an estimate.
         """
         users, items = np.asarray(users, np.int32), np.asarray(items, np.int32)
-        towards, heard = np.asarray(state.items)[items], np.asarray(state.heard)[users]
-        spoken, back = jax.vjp(ACTIVATIONS[self.activation], jnp.asarray(heard))
+        towards, aggregated = np.asarray(state.items)[items], np.asarray(state.aggregated)[users]
+        activated, vjp = jax.vjp(ACTIVATIONS[self.activation], jnp.asarray(aggregated))
         towards_hidden = towards @ np.asarray(state.kernel).T
-        parts = {"history": pair_dot(np.asarray(spoken), towards_hidden)}
-        if state.of_features is not None:
-            parts["features"] = pair_dot(np.asarray(state.of_features)[users], towards)
-        (slope,) = back(jnp.asarray(towards_hidden))
-        taken = elements(side.graph.to_users, np.asarray(state.said), users, np.asarray(slope))
+        parts = {"history": pair_dot(np.asarray(activated), towards_hidden)}
+        if state.feature_part is not None:
+            parts["features"] = pair_dot(np.asarray(state.feature_part)[users], towards)
+        (slope,) = vjp(jnp.asarray(towards_hidden))
+        taken = elements(side.graph.to_users, np.asarray(state.messages), users, np.asarray(slope))
         taken = dataclasses.replace(taken, exact=self.activation != "tanh")
         return self.explained(state, users, items, parts, {"history": taken})
 
@@ -148,10 +148,10 @@ class GCMC(DotProductModel):
         """The layers over the user's items; features, which nobody knows, are what they add to others on average."""
         degree = np.asarray(side.graph.item_degree)[items][:, None]
         weight = 1.0 if self.norm == "left" else (max(len(items), 1) / np.maximum(degree, 1)) ** 0.5
-        aggregated = (weight * np.asarray(state.said)[items]).sum(axis=0) / max(len(items), 1)
+        aggregated = (weight * np.asarray(state.messages)[items]).sum(axis=0) / max(len(items), 1)
         vector = np.asarray(ACTIVATIONS[self.activation](aggregated)) @ np.asarray(state.kernel)
-        if state.of_features is not None:
-            vector = vector + np.asarray(state.of_features).mean(axis=0)
+        if state.feature_part is not None:
+            vector = vector + np.asarray(state.feature_part).mean(axis=0)
         return vector.astype(np.float32)
 
 
@@ -182,17 +182,17 @@ class GCMCLayers(nn.Module):
             hidden = act(nn.Dense(settings.feature_dim, name=f"{name}_features")(features))
             return nn.Dense(settings.dim, use_bias=False, name=f"{name}_mix")(hidden)
 
-        of_users, of_items = featured(side.user_features, "user"), featured(side.item_features, "item")
-        of_users = None if of_users is None else of_users @ decoder
+        user_part, item_part = featured(side.user_features, "user"), featured(side.item_features, "item")
+        user_part = None if user_part is None else user_part @ decoder
         kernel = dense @ decoder
         vectors = act(to_users) @ kernel
         towards = act(to_items) @ dense
         return GCMCState(
-            users=vectors if of_users is None else vectors + of_users,
-            items=towards if of_items is None else towards + of_items,
+            users=vectors if user_part is None else vectors + user_part,
+            items=towards if item_part is None else towards + item_part,
             item_bias=bias,
-            heard=to_users,
-            said=items,
+            aggregated=to_users,
+            messages=items,
             kernel=kernel,
-            of_features=of_users,
+            feature_part=user_part,
         )

@@ -77,18 +77,18 @@ class LRGCCF(DotProductModel):
         """Parts: `own_vector`, the user's layer 0 and what of it is left in layer 1; `history`, what the training items
         add to layer 1, one by one; `layer_2` and beyond; each against the same layer of the item; and `item_bias`."""
         users, items = np.asarray(users, np.int32), np.asarray(items, np.int32)
-        mine, theirs = (
+        user_layers, item_layers = (
             np.split(np.asarray(table)[rows], self.depth + 1, axis=1)
             for table, rows in ((state.users, users), (state.items, items))
         )
-        parts, taken = {"own_vector": pair_dot(mine[0], theirs[0])}, {}
+        parts, taken = {"own_vector": pair_dot(user_layers[0], item_layers[0])}, {}
         if self.depth:
-            left = mine[0] / (np.asarray(side.user_degree)[users] + 1)[:, None]
-            parts["own_vector"] = parts["own_vector"] + pair_dot(left, theirs[1])
-            parts["history"] = pair_dot(mine[1] - left, theirs[1])
-            taken["history"] = elements(side.to_users, np.asarray(state.items)[:, : self.dim], users, theirs[1])
+            self_loop = user_layers[0] / (np.asarray(side.user_degree)[users] + 1)[:, None]
+            parts["own_vector"] = parts["own_vector"] + pair_dot(self_loop, item_layers[1])
+            parts["history"] = pair_dot(user_layers[1] - self_loop, item_layers[1])
+            taken["history"] = elements(side.to_users, np.asarray(state.items)[:, : self.dim], users, item_layers[1])
         for k in range(2, self.depth + 1):
-            parts[f"layer_{k}"] = pair_dot(mine[k], theirs[k])
+            parts[f"layer_{k}"] = pair_dot(user_layers[k], item_layers[k])
         return self.explained(state, users, items, parts, taken)
 
     def new_user(self, state: Factors, side: Bipartite, items, friends):

@@ -28,12 +28,12 @@ from socialjax.ranges import Choice, LogUniform
 class PinSageSide:
     """near: edges neighbour -> node, weights sum to 1; nodes 0..U-1 are users, U..U+I-1 items."""
 
-    near: Diffusion
+    neighbours: Diffusion
     num_users: int = struct.field(pytree_node=False)
 
     @property
     def num_items(self) -> int:
-        return self.near.num_receivers - self.num_users
+        return self.neighbours.num_receivers - self.num_users
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,7 +128,7 @@ class PinSageLayers(nn.Module):
         users, items, bias = settings.tables(self.num_users, self.num_items, name="tables")()
         nodes = jnp.concatenate([users, items])
         for k in range(settings.depth):
-            aggregated = propagate(side.near, nn.relu(nn.Dense(settings.dim, name=f"say_{k}")(nodes)))
+            aggregated = propagate(side.neighbours, nn.relu(nn.Dense(settings.dim, name=f"say_{k}")(nodes)))
             both = jnp.concatenate([nodes, aggregated], axis=1)
             nodes = unit(nn.relu(nn.Dense(settings.dim, name=f"hear_{k}")(both)))
         nodes = nn.relu(nn.Dense(settings.dim, name="head_1")(nodes))

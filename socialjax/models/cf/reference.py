@@ -107,7 +107,7 @@ class Counts:
     """Rows of counts that a score looks up, and popularity f32[I]. of i32[I]: the column of an item."""
 
     rows: lookup.SparseRows
-    of: jax.Array
+    item_columns: jax.Array
     popularity: jax.Array
 
 
@@ -116,9 +116,9 @@ def _counted(counts: Counts, share: float, users, items):
     base = share * counts.popularity[items]
     # Searching costs a few look-ups a pair, a table one and all columns: the table wins in full ranking.
     if items.shape[1] * counts.rows.search_steps <= counts.rows.num_columns:
-        return base + lookup.search(counts.rows, users, counts.of[items])
+        return base + lookup.search(counts.rows, users, counts.item_columns[items])
     table = lookup.add_rows(counts.rows, users, jnp.float32(1), jnp.zeros((users.shape[0], counts.rows.num_columns)))
-    return base + jnp.take_along_axis(table, counts.of[items], axis=1)
+    return base + jnp.take_along_axis(table, counts.item_columns[items], axis=1)
 
 
 @struct.dataclass
@@ -166,13 +166,13 @@ class Friends(Reference):
     def explain(self, state, side, users, items) -> Explanation:
         users, items = np.asarray(users, np.int32), np.asarray(items, np.int32)
         taken_by = np.repeat(np.arange(len(side.taken_offsets) - 1), np.diff(side.taken_offsets))
-        who = []
+        takers = []
         for user, item in zip(users, items):
             friends = np.asarray(side.friends)[side.friend_offsets[user] : side.friend_offsets[user + 1]]
-            who.append(friends[np.isin(friends, taken_by[np.asarray(side.taken) == item])])
-        offsets = np.concatenate([[0], np.cumsum([len(friends) for friends in who])]).astype(np.int64)
+            takers.append(friends[np.isin(friends, taken_by[np.asarray(side.taken) == item])])
+        offsets = np.concatenate([[0], np.cumsum([len(friends) for friends in takers])]).astype(np.int64)
         ones = np.ones(offsets[-1], np.float32)
-        friends = Ragged(offsets, np.concatenate([np.zeros(0, np.int32), *who]), ones, ones, OF_USERS)
+        friends = Ragged(offsets, np.concatenate([np.zeros(0, np.int32), *takers]), ones, ones, OF_USERS)
         parts = {
             "friends": np.diff(offsets).astype(np.float32),
             "popularity": np.float32(self.popularity) * np.asarray(side.counts.popularity)[items],
@@ -188,13 +188,13 @@ class SameOwner(Reference):
 
     def prepare(self, columns) -> Counts:
         self.check(columns)
-        nobody = columns.num_users  # a column of its own, which nobody has a count in
+        no_owner = columns.num_users  # a column of its own, which nobody has a count in
         known = np.flatnonzero(columns.owners >= 0)
-        made = sparse.csr_array(
-            (np.ones(len(known), np.float32), (known, columns.owners[known])), shape=(columns.num_items, nobody + 1)
+        ownership = sparse.csr_array(
+            (np.ones(len(known), np.float32), (known, columns.owners[known])), shape=(columns.num_items, no_owner + 1)
         )
-        owner = np.where(columns.owners >= 0, columns.owners, nobody)
-        rows = lookup.sparse_rows(sparse.csr_array(taken_items(columns) @ made))
+        owner = np.where(columns.owners >= 0, columns.owners, no_owner)
+        rows = lookup.sparse_rows(sparse.csr_array(taken_items(columns) @ ownership))
         return Counts(rows, _i32(owner), np.zeros(columns.num_items, np.float32))
 
     def encode(self, params, side) -> Counts:

@@ -150,10 +150,10 @@ class ContextMF(EmbeddingModel):
     def explain(self, state: ContextMFState, side: ContextMFSide, users, items):
         """Parts `own_vector`, `friends` with the share of each friend who took the item, and `item_bias`."""
         users, items = np.asarray(users, np.int32), np.asarray(items, np.int32)
-        who = [_friends_who_took(side, user, item) for user, item in zip(users, items)]
-        offsets = np.concatenate([[0], np.cumsum([len(ids) for ids, _ in who])]).astype(np.int64)
-        ids = np.concatenate([np.zeros(0, np.int32), *(ids for ids, _ in who)])
-        weight = np.concatenate([np.zeros(0, np.float32), *(weight for _, weight in who)])
+        friends_of_pairs = [_friends_who_took(side, user, item) for user, item in zip(users, items)]
+        offsets = np.concatenate([[0], np.cumsum([len(ids) for ids, _ in friends_of_pairs])]).astype(np.int64)
+        ids = np.concatenate([np.zeros(0, np.int32), *(ids for ids, _ in friends_of_pairs)])
+        weight = np.concatenate([np.zeros(0, np.float32), *(weight for _, weight in friends_of_pairs)])
         friends = Ragged(offsets, ids, weight, np.asarray(state.influence) * weight, OF_USERS)
         pair = np.repeat(np.arange(len(users)), np.diff(offsets))
         parts = {

@@ -8,7 +8,7 @@ from socialjax.ops.activations import unit
 from socialjax.ops.pairs import candidate_scores
 
 
-def contrast(key, table, ids, rows, noise: float, temperature: float, others: int) -> jax.Array:
+def contrast(key, table, ids, rows, noise: float, temperature: float, num_others: int) -> jax.Array:
     """-log of the share of the row's own second view among views of itself and `others` nodes: f32[B].
 
     table f32[N, D], ids i32[B] the rows' nodes, rows u32[B]. Similarity is cosine / temperature, others are uniform
@@ -20,13 +20,13 @@ def contrast(key, table, ids, rows, noise: float, temperature: float, others: in
     if size == 1:  # no other node to contrast with
         return jnp.zeros(ids.shape[0])
     drawn = sample.fold(sample.fold(key, sample.OTHERS), rows)[:, None]
-    other = sample.below(sample.fold(drawn, jnp.arange(others)[None, :]), size - 1)
-    other = other + (other >= ids[:, None])
+    others = sample.below(sample.fold(drawn, jnp.arange(num_others)[None, :]), size - 1)
+    others = others + (others >= ids[:, None])
     noises = sample.fold(key, sample.NOISE)
     first = unit(noised(sample.fold(noises, 0), table[ids], ids, noise))
     second = unit(noised(sample.fold(noises, 1), table, jnp.arange(size), noise))
-    alike = candidate_scores(first, second, jnp.concatenate([ids[:, None], other], axis=1))
-    return losses.softmax(alike[:, 0], alike[:, 1:], temperature)
+    similarity = candidate_scores(first, second, jnp.concatenate([ids[:, None], others], axis=1))
+    return losses.softmax(similarity[:, 0], similarity[:, 1:], temperature)
 
 
 def noised(key, vectors: jax.Array, nodes: jax.Array, length: float) -> jax.Array:

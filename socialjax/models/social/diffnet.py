@@ -51,19 +51,19 @@ def explain(model, state, side, users, items) -> Explanation:
     """
     users, items = np.asarray(users, np.int32), np.asarray(items, np.int32)
     layers, towards = np.asarray(state.layers), np.asarray(state.items)[items]
-    social = _matrix(side.social)
-    parts, found = {}, {}
-    for k in _chosen(model):
+    social = _social_matrix(side.social)
+    parts, elements_by_part = {}, {}
+    for k in _chosen_layers(model):
         name = "own_vector" if k == 0 else f"{'friends' if model.variant == 'released' else 'diffusion'}_{k}"
         parts[name] = pair_dot(layers[k][users], towards)
         if k:
             label = f"friends at distance {k}" if model.variant == "released" else f"diffusion layer {k}"
             exact = model.variant == "released"
-            heard = _heard(model, state, layers, social, users, towards, k)
-            found[name] = Ragged(*heard, Kind(("user",), label), exact=exact)
+            layer_elements = _layer_elements(model, state, layers, social, users, towards, k)
+            elements_by_part[name] = Ragged(*layer_elements, Kind(("user",), label), exact=exact)
     parts["history"] = pair_dot(np.asarray(state.pooled)[users], towards)
-    found["history"] = elements(side.past.edges, np.asarray(state.items), users, towards)
-    return model.explained(state, users, items, parts, found)
+    elements_by_part["history"] = elements(side.past.edges, np.asarray(state.items), users, towards)
+    return model.explained(state, users, items, parts, elements_by_part)
 
 
 def new_user(model, state, side, items, friends) -> np.ndarray:
@@ -88,16 +88,16 @@ def new_user(model, state, side, items, friends) -> np.ndarray:
         own.append(aggregated)
     taken = np.asarray(state.items)[items]
     pooled = taken.mean(axis=0) if len(items) else np.zeros_like(own[0])
-    return (sum(own[k] for k in _chosen(model)) + pooled).astype(np.float32)
+    return (sum(own[k] for k in _chosen_layers(model)) + pooled).astype(np.float32)
 
 
-def _chosen(model) -> list[int]:
+def _chosen_layers(model) -> list[int]:
     """The layers that are summed into the user's vector."""
     every = list(range(model.depth + 1))
     return {"last": every[-1:], "all_but_0": every[1:] or every, "all": every}[model.layers]
 
 
-def _matrix(social) -> sparse.csr_array:
+def _social_matrix(social) -> sparse.csr_array:
     """A_S f32[U, U]: row a weighs the friends of a."""
     size, receivers = social.num_receivers, np.asarray(social.receivers)
     offsets = np.searchsorted(receivers, np.arange(size + 1))
@@ -105,7 +105,7 @@ def _matrix(social) -> sparse.csr_array:
     return sparse.csr_array((weight, senders, offsets), shape=(size, size))
 
 
-def _heard(model, state, layers, social, users, towards, k) -> tuple[np.ndarray, ...]:
+def _layer_elements(model, state, layers, social, users, towards, k) -> tuple[np.ndarray, ...]:
     """Who stands behind layer k of each pair's user, and what each adds to <h_k, v_i>: offsets i64[P + 1], ids i32[T],
     weight f32[T] and contribution f32[T]."""
     if model.variant == "released" and model.pooling == "mean":
@@ -116,13 +116,13 @@ def _heard(model, state, layers, social, users, towards, k) -> tuple[np.ndarray,
         ids, weight = rows.indices.astype(np.int32), rows.data.astype(np.float32)
         pair = np.repeat(np.arange(len(users)), np.diff(rows.indptr))
         return rows.indptr.astype(np.int64), ids, weight, weight * pair_dot(layers[0][ids], towards[pair])
-    rows = [_one(model, state, layers, social, user, v, k) for user, v in zip(users, towards)]
+    rows = [_gradient_elements(model, state, layers, social, user, v, k) for user, v in zip(users, towards)]
     offsets = np.concatenate([[0], np.cumsum([len(ids) for ids, _, _ in rows])]).astype(np.int64)
     columns = [np.concatenate([column, *found]) for column, found in zip(([], [], []), zip(*rows))]
     return offsets, columns[0].astype(np.int32), columns[1].astype(np.float32), columns[2].astype(np.float32)
 
 
-def _one(model, state, layers, social, user, towards, k):
+def _gradient_elements(model, state, layers, social, user, towards, k):
     """(ids, weight, contribution) of the users behind layer k of one user, by the gradient of that layer."""
     if model.variant == "released":  # the gradient is the same for every v, number by number
         ids, gradient = _gradient(model, state, layers, social, user, np.ones(len(towards)), k)
@@ -131,8 +131,8 @@ def _one(model, state, layers, social, user, towards, k):
         ids, gradient = _gradient(model, state, layers, social, user, towards.astype(np.float64), k)
         weight = np.linalg.norm(gradient, axis=1)
         weight = weight / max(weight.sum(), 1e-30)
-    heard = np.abs(gradient).max(axis=1) > 0  # with max pooling most friends win nothing
-    return ids[heard], weight[heard], pair_dot(layers[0][ids], gradient)[heard]
+    contributes = np.abs(gradient).max(axis=1) > 0  # with max pooling most friends win nothing
+    return ids[contributes], weight[contributes], pair_dot(layers[0][ids], gradient)[contributes]
 
 
 def _gradient(model, state, layers, social, user, start, k):
@@ -147,23 +147,23 @@ def _gradient(model, state, layers, social, user, start, k):
         row = np.repeat(np.arange(len(ids)), np.diff(rows.indptr))
         share = rows.data[:, None]
         if model.pooling == "max":
-            share = _won(layers[step - 1][rows.indices], row, len(ids))
-        everyone = np.concatenate([rows.indices, ids])
-        ids, place = np.unique(everyone, return_inverse=True)
+            share = _max_shares(layers[step - 1][rows.indices], row, len(ids))
+        reached = np.concatenate([rows.indices, ids])
+        ids, position = np.unique(reached, return_inverse=True)
         back = np.zeros((len(ids), gradient.shape[1]))
-        np.add.at(back, place, np.concatenate([share * gradient[row], own]))
+        np.add.at(back, position, np.concatenate([share * gradient[row], own]))
         gradient = back
     return ids, gradient
 
 
-def _won(values: np.ndarray, row: np.ndarray, num_rows: int) -> np.ndarray:
+def _max_shares(values: np.ndarray, row: np.ndarray, num_rows: int) -> np.ndarray:
     """values f32[E, D] of friends, row i64[E] -> the share of each in its row's maximum; ties share."""
     top = np.full((num_rows, values.shape[1]), -np.inf, np.float32)
     np.maximum.at(top, row, values)
-    won = (values == top[row]).astype(np.float64)
+    is_max = (values == top[row]).astype(np.float64)
     ties = np.zeros(top.shape)
-    np.add.at(ties, row, won)
-    return won / ties[row]
+    np.add.at(ties, row, is_max)
+    return is_max / ties[row]
 
 
 @struct.dataclass

@@ -151,7 +151,7 @@ class DiffNetPPLayers(nn.Module):
             if not edges.senders.size:
                 return jnp.zeros_like(receivers), jnp.zeros(0)
             receiver_terms, sender_terms = mlps[name].projected(receivers, senders)
-            logits = mlps[name].judged(receiver_terms[edges.receivers], sender_terms[edges.senders])
+            logits = mlps[name].logits(receiver_terms[edges.receivers], sender_terms[edges.senders])
             share = segment_softmax(logits, edges.receivers, edges.num_receivers)
             return propagate(edges, senders, share), share
 
@@ -159,7 +159,7 @@ class DiffNetPPLayers(nn.Module):
             friends, to_friends = aggregate("friends", side.social, users, users)
             history, to_history = aggregate("history", side.graph.to_users, users, items)
             takers, _ = aggregate("takers", side.graph.to_items, items, users)
-            logits = [gate.judged(*gate.projected(users, aggregated)) for aggregated in (friends, history)]
+            logits = [gate.logits(*gate.projected(users, aggregated)) for aggregated in (friends, history)]
             gates = jax.nn.softmax(jnp.stack(logits, axis=1), axis=1)
             users = keep * users + mix * (gates[:, :1] * friends + gates[:, 1:] * history)
             return users, items + takers, {"friends": to_friends, "history": to_history, "gates": gates}
@@ -214,7 +214,7 @@ class PairMLP(nn.Module):
         """f32[N, D], f32[M, D] -> W_1 a + c f32[N, A], W_2 b f32[M, A]."""
         return self.first(first), self.second(second)
 
-    def judged(self, first, second):
+    def logits(self, first, second):
         """f32[E, A] twice, projected and gathered -> f32[E]."""
         return row_sums(ACTIVATIONS[self.activation](first + second) * self.head[:, 0][None, :])
 
@@ -327,7 +327,7 @@ def explain(model, state, side, users, items) -> Explanation:
     layers, towards = np.asarray(state.layers), np.asarray(state.item_layers)[:, items]
     keep, mix = KEEP[model.variant]
     through = sum(keep**k * towards[k] for k in range(first_layer(model), model.depth + 1))
-    parts, found = {"own_vector": pair_dot(layers[0][users], through)}, {}
+    parts, elements_by_part = {"own_vector": pair_dot(layers[0][users], through)}, {}
     for name, block in state.blocks.items():
         part = pair_dot(np.asarray(block[0])[users], np.asarray(block[1])[items])
         name = "own_vector" if name == "free" else name
@@ -339,15 +339,15 @@ def explain(model, state, side, users, items) -> Explanation:
             ("friends", OF_USERS, side.social, layers),
             ("history", OF_ITEMS, side.graph.to_users, np.asarray(state.item_layers)),
         )
-        for column, (name, kind, edges, said) in enumerate(sides):
+        for column, (name, kind, edges, messages) in enumerate(sides):
             gate = gates[:, column]
             weighed = edges.replace(weight=attention[name])
-            heard = elements(weighed, said[k], users, gate[:, None] * onwards, kind)
-            ends = np.concatenate([[0.0], np.cumsum(heard.contribution, dtype=np.float64)])[heard.offsets]
+            weighted = elements(weighed, messages[k], users, gate[:, None] * onwards, kind)
+            ends = np.concatenate([[0.0], np.cumsum(weighted.contribution, dtype=np.float64)])[weighted.offsets]
             parts[f"{name}_layer_{k + 1}"] = np.diff(ends).astype(np.float32)
-            weight = heard.weight * np.repeat(gate, np.diff(heard.offsets))
-            found[f"{name}_layer_{k + 1}"] = dataclasses.replace(heard, weight=weight)
-    return model.explained(state, users, items, parts, found)
+            weight = weighted.weight * np.repeat(gate, np.diff(weighted.offsets))
+            elements_by_part[f"{name}_layer_{k + 1}"] = dataclasses.replace(weighted, weight=weight)
+    return model.explained(state, users, items, parts, elements_by_part)
 
 
 def new_user(model, state, side, items, friends) -> np.ndarray:
@@ -369,9 +369,9 @@ def new_user(model, state, side, items, friends) -> np.ndarray:
                 total = _attention(model, state, name, own_layers[-1], messages) @ messages
             aggregated.append(total)
             if model.variant == "paper":
-                logits.append(_judged(model, state.weights["gate"], own_layers[-1], total[None, :])[0])
+                logits.append(_mlp_logits(model, state.weights["gate"], own_layers[-1], total[None, :])[0])
             else:
-                logits.append(_raised(state.weights[f"{name}_{k}"], own_layers[-1], total) + OFFSETS[name])
+                logits.append(_gate_weight(state.weights[f"{name}_{k}"], own_layers[-1], total) + OFFSETS[name])
         gates = _softmax(np.array(logits)) if model.variant == "paper" else np.array(logits) / sum(logits)
         own_layers.append(keep * own_layers[-1] + mix * (gates[0] * aggregated[0] + gates[1] * aggregated[1]))
     chosen = own_layers[first_layer(model) :]
@@ -382,18 +382,18 @@ def new_user(model, state, side, items, friends) -> np.ndarray:
 def _attention(model, state, name, own, messages) -> np.ndarray:
     """Shares f64[N] of messages f32[N, D]."""
     if model.variant == "paper" and name in state.weights:
-        return _softmax(_judged(model, state.weights[name], own, messages))
+        return _softmax(_mlp_logits(model, state.weights[name], own, messages))
     return np.full(len(messages), 1 / len(messages))
 
 
-def _judged(model, weights, own, others) -> np.ndarray:
+def _mlp_logits(model, weights, own, others) -> np.ndarray:
     """`PairMLP` of one node f32[D] and others f32[N, D]: f64[N]."""
     first = own @ np.asarray(weights["first"]["kernel"]) + np.asarray(weights["first"]["bias"])
     hidden = first[None, :] + others @ np.asarray(weights["second"]["kernel"])
     return NUMPY_ACTIVATIONS[model.activation][0](hidden) @ np.asarray(weights["head"])[:, 0]
 
 
-def _raised(weights, own, aggregated) -> float:
+def _gate_weight(weights, own, aggregated) -> float:
     """`Gate` of a user and the aggregated messages, f32[D] both."""
     dense = lambda name, values: values @ np.asarray(weights[name]["kernel"])[:, 0]  # noqa: E731
     hidden = np.tanh(dense("from_0", own) + weights["from_0"]["bias"][0] + dense("from_1", aggregated))

@@ -23,15 +23,15 @@ def features_for(model, columns) -> tuple[np.ndarray | None, np.ndarray | None]:
     Raises:
       ValueError: for two widths in the variant `released`, whose layer serves users and items.
     """
-    found = (columns.user_features, columns.item_features) if model.use_features else (None, None)
-    if model.variant == "released" and all(f is not None for f in found):
-        widths = [f.shape[1] for f in found]
+    features = (columns.user_features, columns.item_features) if model.use_features else (None, None)
+    if model.variant == "released" and all(f is not None for f in features):
+        widths = [f.shape[1] for f in features]
         if widths[0] != widths[1]:
             raise ValueError(
                 "variant 'released' shares one layer between user and item features, so both must have one width, "
                 f"got {widths[0]} and {widths[1]}; use --model.variant paper, or features of one width"
             )
-    return tuple(None if f is None else np.asarray(standardise(jnp.asarray(f), model.feature_scale)) for f in found)
+    return tuple(None if f is None else np.asarray(standardise(jnp.asarray(f), model.feature_scale)) for f in features)
 
 
 def check_scale_and_penalties(model) -> None:

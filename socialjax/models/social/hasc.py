@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from socialjax.models.history import places_of
+from socialjax.models.history import incoming_edges
 from socialjax.models.parts import EmbeddingModel, Factors, pair_dot, require_at_least
 from socialjax.models.protocol import Batch, Explanation, Kind, Ragged, Traits
 from socialjax.models.social import hasc_layers as attention
@@ -49,19 +49,19 @@ def explain(model, state, side, users, items) -> Explanation:
         return _with_past(model, state, users, items, parts, {})
     owner = np.asarray(state.owner)[items]
     gamma = np.asarray(model.gamma(state, users, owner[:, None]))[:, 0].astype(np.float64)
-    found = {}
+    elements = {}
     pooled = ((side.uploads, state.uploads, state.alpha), (side.follows, state.friends, state.beta))
-    for place, (edges, context, weight) in enumerate(pooled):
+    for column, (edges, context, weight) in enumerate(pooled):
         if context is None:
             continue
-        name = ASPECTS[place]
-        parts[name] = (gamma[:, place] * pair_dot(np.asarray(context)[users], towards)).astype(np.float32)
-        said = np.asarray(state.said[place], np.float64)
-        found[name] = _elements(model, edges, weight, said, users, towards * gamma[:, place, None], KINDS[name])
+        name = ASPECTS[column]
+        parts[name] = (gamma[:, column] * pair_dot(np.asarray(context)[users], towards)).astype(np.float32)
+        messages = np.asarray(state.messages[column], np.float64)
+        elements[name] = _elements(model, edges, weight, messages, users, towards * gamma[:, column, None], KINDS[name])
     if state.owners is not None:
         parts["owner"] = (gamma[:, 2] * pair_dot(np.asarray(state.owners)[owner], towards)).astype(np.float32)
         known = owner < len(np.asarray(state.users))
-        found["owner"] = _ragged(
+        elements["owner"] = _ragged(
             known.astype(int), owner[known], gamma[known, 2], parts["owner"][known], KINDS["owner"]
         )
     names = [name for name in ASPECTS if name in parts]
@@ -69,36 +69,36 @@ def explain(model, state, side, users, items) -> Explanation:
     added = np.stack([parts[name] for name in names], axis=1)
     which = np.tile([ASPECTS.index(name) for name in names], len(users))
     count = np.full(len(users), len(names))
-    found["aspects"] = _ragged(count, which, of_gamma.ravel(), added.ravel(), KINDS["aspects"])
-    return _with_past(model, state, users, items, parts, found)
+    elements["aspects"] = _ragged(count, which, of_gamma.ravel(), added.ravel(), KINDS["aspects"])
+    return _with_past(model, state, users, items, parts, elements)
 
 
-def _with_past(model, state, users, items, parts, found) -> Explanation:
+def _with_past(model, state, users, items, parts, elements) -> Explanation:
     if state.past is not None:
         past = np.asarray(model.past_of(state, users, items[:, None]))[:, 0]
         parts = {**parts, "past_owner": past.astype(np.float32)}
-    return model.explained(state, users, items, parts, found, LABELS)
+    return model.explained(state, users, items, parts, elements, LABELS)
 
 
-def _elements(model, edges, weight, said, users, towards, kind) -> Ragged:
+def _elements(model, edges, weight, messages, users, towards, kind) -> Ragged:
     """What each sender adds to <context of the users, towards>: said f64[N, D], towards f64[P, D]."""
-    places, pair, offsets = places_of(edges, users)
-    ids = np.asarray(edges.senders)[places]
+    positions, pair, offsets = incoming_edges(edges, users)
+    ids = np.asarray(edges.senders)[positions]
     if weight is None:  # MAX: whose numbers are the largest; equal ones share
         best = np.full(towards.shape, -np.inf)
-        np.maximum.at(best, pair, said[ids])
-        won = (said[ids] == best[pair]).astype(np.float64)
+        np.maximum.at(best, pair, messages[ids])
+        is_max = (messages[ids] == best[pair]).astype(np.float64)
         winners = np.zeros(towards.shape)
-        np.add.at(winners, pair, won)
-        share = won / winners[pair]
+        np.add.at(winners, pair, is_max)
+        share = is_max / winners[pair]
     else:
-        share = np.repeat(np.asarray(weight, np.float64)[places][:, None], said.shape[1], axis=1)
-    heard = share * said[ids]
+        share = np.repeat(np.asarray(weight, np.float64)[positions][:, None], messages.shape[1], axis=1)
+    weighted = share * messages[ids]
     if model.normalise_aspects:
         total = np.zeros(towards.shape)
-        np.add.at(total, pair, heard)
-        heard = heard / np.sqrt(np.maximum((total**2).sum(axis=1), 1e-12))[pair, None]
-    return _ragged(np.diff(offsets), ids, share.mean(axis=1), (heard * towards[pair]).sum(axis=1), kind)
+        np.add.at(total, pair, weighted)
+        weighted = weighted / np.sqrt(np.maximum((total**2).sum(axis=1), 1e-12))[pair, None]
+    return _ragged(np.diff(offsets), ids, share.mean(axis=1), (weighted * towards[pair]).sum(axis=1), kind)
 
 
 def _ragged(count, ids, weight, contribution, kind) -> Ragged:
@@ -124,11 +124,11 @@ class HASCState(Factors):
     uploads: jax.Array | None
     friends: jax.Array | None
     owners: jax.Array | None
-    there: jax.Array
+    has_elements: jax.Array
     top: attention.TopState
     alpha: jax.Array | None
     beta: jax.Array | None
-    said: tuple[jax.Array | None, jax.Array | None]
+    messages: tuple[jax.Array | None, jax.Array | None]
     past: lookup.SparseRows | None
     past_weight: jax.Array | None
 
@@ -217,9 +217,9 @@ class HASC(EmbeddingModel):
         last = attention.owner_logits(self.activation, state.top, users, owners)
         own = jnp.broadcast_to(state.top.own[users][:, None, :], (*last.shape, 2))
         known = jnp.broadcast_to((owners < state.users.shape[0]) & self.has("C"), last.shape)
-        there = jnp.broadcast_to(state.there[users][:, None, :], (*last.shape, 2))
+        has_elements = jnp.broadcast_to(state.has_elements[users][:, None, :], (*last.shape, 2))
         stacked = jnp.concatenate([own, last[..., None]], axis=2)
-        soft = attention.masked_softmax(stacked, jnp.concatenate([there, known[..., None]], axis=2))
+        soft = attention.masked_softmax(stacked, jnp.concatenate([has_elements, known[..., None]], axis=2))
         return attention.hard(soft) if self.top == "max" else soft
 
     def score(self, state: HASCState, users, items):
@@ -240,9 +240,9 @@ class HASC(EmbeddingModel):
             return jnp.zeros(items.shape)
         towards, owners = state.items[items], state.owner[items]
         weight, added = self.gamma(state, users, owners), jnp.zeros(items.shape)
-        for place, context in enumerate((state.uploads, state.friends)):
+        for column, context in enumerate((state.uploads, state.friends)):
             if context is not None:
-                added += weight[:, :, place] * jnp.sum(context[users][:, None, :] * towards, axis=2)
+                added += weight[:, :, column] * jnp.sum(context[users][:, None, :] * towards, axis=2)
         if state.owners is not None:
             added += weight[:, :, 2] * jnp.sum(state.owners[owners] * towards, axis=2)
         return added
@@ -269,15 +269,15 @@ class HASC(EmbeddingModel):
         num_owners = state.users.shape[0] + 1
         if self.aspects != "none":
             weight = self.gamma(state, users, jnp.arange(num_owners))
-            for place, context in enumerate((state.uploads, state.friends)):
+            for column, context in enumerate((state.uploads, state.friends)):
                 if context is not None:
-                    table += _of_owners(weight[:, :, place], state.owner) * product(context[users])
+                    table += _gather_owners(weight[:, :, column], state.owner) * product(context[users])
             if state.owners is not None:
                 quality = jnp.sum(state.owners[state.owner] * state.items, axis=1)
-                table += _of_owners(weight[:, :, 2], state.owner) * quality[None, :]
+                table += _gather_owners(weight[:, :, 2], state.owner) * quality[None, :]
         if state.past is not None:
             count = lookup.add_rows(state.past, users, jnp.float32(1.0), jnp.zeros((users.shape[0], num_owners)))
-            table += state.past_weight * _of_owners(jnp.log1p(count), state.owner)
+            table += state.past_weight * _gather_owners(jnp.log1p(count), state.owner)
         return table
 
     def explain(self, state: HASCState, side: HASCSide, users, items):
@@ -285,6 +285,6 @@ class HASC(EmbeddingModel):
         return explain(self, state, side, users, items)
 
 
-def _of_owners(table: jax.Array, owner: jax.Array) -> jax.Array:
+def _gather_owners(table: jax.Array, owner: jax.Array) -> jax.Array:
     """f32[B, O], owner i32[I] -> f32[B, I]; turned round, so that whole rows are gathered."""
     return table.T[owner].T

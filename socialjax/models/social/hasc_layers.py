@@ -41,7 +41,7 @@ class HASCSide:
     past: lookup.SparseRows | None
     images: jax.Array | None
     profiles: jax.Array | None
-    places: jax.Array | None
+    social_features: jax.Array | None
     num_users: int = struct.field(pytree_node=False)
     num_items: int = struct.field(pytree_node=False)
 
@@ -67,7 +67,7 @@ def hasc_side(model, columns) -> HASCSide:
         past=_past(taken, owner, known) if model.owner_history else None,
         images=images if visual or model.content_map else None,
         profiles=_profiles(columns.user_features, images, taken) if visual else None,
-        places=_places(columns) if model.social_inputs and attends else None,
+        social_features=_social_features(columns) if model.social_inputs and attends else None,
         num_users=n,
         num_items=columns.num_items,
     )
@@ -107,7 +107,7 @@ def _profiles(given: np.ndarray | None, images: np.ndarray | None, taken: sparse
     return ((taken @ images) / count[:, None]).astype(np.float32)
 
 
-def _places(columns) -> np.ndarray:
+def _social_features(columns) -> np.ndarray:
     """e_a: as given, else from the follow graph."""
     if columns.social_features is not None:
         return np.asarray(columns.social_features, np.float32)
@@ -147,8 +147,8 @@ class TopState:
     """
 
     own: jax.Array
-    mine: jax.Array | None
-    owners: jax.Array | None
+    user_terms: jax.Array | None
+    owner_terms: jax.Array | None
     head: jax.Array | None
 
 
@@ -195,22 +195,22 @@ def projected(parts: list[jax.Array], kernel: jax.Array) -> jax.Array:
 
 def owner_logits(activation: str, top: TopState, users: jax.Array, owners: jax.Array) -> jax.Array:
     """o_a3 of users i32[B] beside owners i32[B, C], or i32[C] for all users alike -> f32[B, C]."""
-    if top.owners is None:
+    if top.owner_terms is None:
         return jnp.zeros((users.shape[0], owners.shape[-1]))
-    owner_terms = top.owners[owners] if owners.ndim == 2 else top.owners[owners][None]
-    hidden = PHI[activation](top.mine[users][:, None, :] + owner_terms)
+    owner_terms = top.owner_terms[owners] if owners.ndim == 2 else top.owner_terms[owners][None]
+    hidden = PHI[activation](top.user_terms[users][:, None, :] + owner_terms)
     return jnp.sum(hidden * top.head[None, None, :], axis=2)
 
 
-def masked_softmax(logits: jax.Array, there: jax.Array) -> jax.Array:
+def masked_softmax(logits: jax.Array, valid: jax.Array) -> jax.Array:
     """Softmax of f32[..., 3] over the aspects that are there, bool[..., 3]; 0, as their gradient, where none is.
 
     `ops.activations.masked_softmax` in another form: with that one trained parameters differ in their last bits.
     """
-    top = jnp.max(jnp.where(there, logits, -jnp.inf), axis=-1, keepdims=True)
-    top = jax.lax.stop_gradient(jnp.where(top == -jnp.inf, 0.0, top))
-    raised = jnp.where(there, jnp.exp(jnp.where(there, logits - top, 0.0)), 0.0)
-    return raised / jnp.maximum(jnp.sum(raised, axis=-1, keepdims=True), 1e-30)
+    largest = jnp.max(jnp.where(valid, logits, -jnp.inf), axis=-1, keepdims=True)
+    largest = jax.lax.stop_gradient(jnp.where(largest == -jnp.inf, 0.0, largest))
+    exponentials = jnp.where(valid, jnp.exp(jnp.where(valid, logits - largest, 0.0)), 0.0)
+    return exponentials / jnp.maximum(jnp.sum(exponentials, axis=-1, keepdims=True), 1e-30)
 
 
 def hard(soft: jax.Array) -> jax.Array:
@@ -265,8 +265,8 @@ def _backward(activation, saved, g):
         in_bundles = g.at[bundles.edge].get(mode="fill", fill_value=0)
         return _on_platform(in_blocks, edges.block, bundles, own, others, head, in_bundles)
 
-    to_mine, to_head = half(edges.forth, receiver_terms, sender_terms)
-    return None, to_mine, half(edges.back, sender_terms, receiver_terms)[0], to_head
+    to_receivers, to_head = half(edges.forth, receiver_terms, sender_terms)
+    return None, to_receivers, half(edges.back, sender_terms, receiver_terms)[0], to_head
 
 
 edge_logits.defvjp(_forward, _backward)
@@ -320,11 +320,15 @@ class HASCLayers(nn.Module):
         if settings.has("S"):
             inputs = [p, q]
             if settings.bottom == "att":
-                inputs = [*inputs, *self._profiles("social", side), *([] if side.places is None else [side.places])]
+                inputs = [
+                    *inputs,
+                    *self._profiles("social", side),
+                    *([] if side.social_features is None else [side.social_features]),
+                ]
             friends, beta = self._pooled("social", side.follows, q, inputs, inputs)
         if settings.has("C"):
             owners = jnp.concatenate([unit(q) if settings.normalise_aspects else q, jnp.zeros((1, settings.dim))])
-        there = [_has_edges(edges, self.num_users) for edges in (side.uploads, side.follows)]
+        has_elements = [_has_edges(edges, self.num_users) for edges in (side.uploads, side.follows)]
         return {
             "users": p,
             "items": w,
@@ -333,11 +337,11 @@ class HASCLayers(nn.Module):
             "uploads": uploads,
             "friends": friends,
             "owners": owners,
-            "there": jnp.stack(there, axis=1),
+            "has_elements": jnp.stack(has_elements, axis=1),
             "top": self._top(side, p, q, [uploads, friends, owners]),
             "alpha": alpha,
             "beta": beta,
-            "said": (x, q if settings.has("S") else None),
+            "messages": (x, q if settings.has("S") else None),
             "past": side.past,
             "past_weight": self.param("past_owner", nn.initializers.ones, ()) if settings.owner_history else None,
         }
@@ -362,8 +366,8 @@ class HASCLayers(nn.Module):
         if settings.top == "avg" or len(settings.aspects) == 1 or settings.aspects == "none":
             return TopState(jnp.zeros((self.num_users, 2)), None, None, None)
         inputs = [p, q, *self._profiles("aspect", side)]
-        if side.places is not None:
-            inputs.append(self._map("aspect_places", side.places))
+        if side.social_features is not None:
+            inputs.append(self._map("aspect_places", side.social_features))
         return Top(settings.hidden, settings.activation, settings.per_aspect_head, name="aspect_attention")(
             contexts, inputs
         )

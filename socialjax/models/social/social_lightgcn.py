@@ -41,8 +41,8 @@ class SocialLightGCNState(Factors):
     Propagation is linear, so these are enough to see who stands behind a vector and to take in a new user.
     """
 
-    said_users: jax.Array
-    said_items: jax.Array
+    user_messages: jax.Array
+    item_messages: jax.Array
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,32 +133,32 @@ class SocialLightGCN(DotProductModel):
         """
         users, items = np.asarray(users, np.int32), np.asarray(items, np.int32)
         towards = np.asarray(state.items)[items]
-        found = {}
-        for name, kind, edges, said, weight in (
-            ("history", HISTORY, side.graph.to_users, state.said_items, 1.0),
-            ("friends", OF_USERS, side.social, state.said_users, self.social_weight),
+        elements_by_part = {}
+        for name, kind, edges, messages, weight in (
+            ("history", HISTORY, side.graph.to_users, state.item_messages, 1.0),
+            ("friends", OF_USERS, side.social, state.user_messages, self.social_weight),
         ):
-            heard = elements(edges, np.asarray(said), users, towards, kind)
-            found[name] = dataclasses.replace(
-                heard,
-                weight=heard.weight * np.float32(weight),
-                contribution=heard.contribution * np.float32(weight / (self.depth + 1)),
+            rows = elements(edges, np.asarray(messages), users, towards, kind)
+            elements_by_part[name] = dataclasses.replace(
+                rows,
+                weight=rows.weight * np.float32(weight),
+                contribution=rows.contribution * np.float32(weight / (self.depth + 1)),
             )
-        heard = {
-            name: np.array([row.sum() for row in np.split(of.contribution.astype(np.float64), of.offsets[1:-1])])
-            for name, of in found.items()
+        aggregated = {
+            name: np.array([row.sum() for row in np.split(rows.contribution.astype(np.float64), rows.offsets[1:-1])])
+            for name, rows in elements_by_part.items()
         }
         taste = pair_dot(np.asarray(state.users)[users], towards)
-        parts = {"own_vector": taste - sum(heard.values()), **heard}
+        parts = {"own_vector": taste - sum(aggregated.values()), **aggregated}
         parts = {name: part.astype(np.float32) for name, part in parts.items()}
-        return self.explained(state, users, items, parts, found)
+        return self.explained(state, users, items, parts, elements_by_part)
 
     def new_user(self, state: SocialLightGCNState, side: SocialLightGCNSide, items, friends):
         """The aggregated messages of a user whose own vector is 0; the others get none of the user yet."""
         aggregated = np.zeros(state.users.shape[1], np.float32)
         if len(items):
             weight = (len(items) * np.maximum(np.asarray(side.graph.item_degree)[items], 1)) ** -0.5
-            aggregated = aggregated + weight @ np.asarray(state.said_items)[items]
+            aggregated = aggregated + weight @ np.asarray(state.item_messages)[items]
         if len(friends):
-            aggregated = aggregated + self.social_weight * np.asarray(state.said_users)[friends].mean(axis=0)
+            aggregated = aggregated + self.social_weight * np.asarray(state.user_messages)[friends].mean(axis=0)
         return (aggregated / (self.depth + 1)).astype(np.float32)

@@ -77,8 +77,8 @@ class SocialMF(DotProductModel):
 
     def distance(self, users: jax.Array, side: SocialMFSide) -> jax.Array:
         """What the social term measures, for every user: p f32[U, D] -> f32[U], 0 without links."""
-        apart = users - propagate(side.social, users)
-        return jnp.where(side.total > 0, jnp.sum(apart**2, axis=1), 0.0)
+        difference = users - propagate(side.social, users)
+        return jnp.where(side.total > 0, jnp.sum(difference**2, axis=1), 0.0)
 
     def penalty(self, params, side: SocialMFSide, state: Factors, batch: Batch, rng):
         """0.5 * social_weight * distance of each row's user, f32[B]; friends are read from the whole table."""
@@ -95,5 +95,5 @@ class SocialMF(DotProductModel):
         own = super().new_user(state, side, items, friends)
         if not len(friends):
             return own
-        near = np.asarray(state.users)[friends].mean(axis=0)
-        return (own + near) / 2 if len(items) else near
+        friends_mean = np.asarray(state.users)[friends].mean(axis=0)
+        return (own + friends_mean) / 2 if len(items) else friends_mean

@@ -51,8 +51,8 @@ class SoReg(SocialMF):
         self.check(columns)
         n, graph = columns.num_users, link_edges(columns, self.symmetric)
         if self.similarity == "cosine":
-            alike = cosine(taken_items(columns), graph.receivers, graph.senders)
-            graph = dataclasses.replace(graph, weight=np.float32((alike + self.constant) / (1 + self.constant)))
+            similarity = cosine(taken_items(columns), graph.receivers, graph.senders)
+            graph = dataclasses.replace(graph, weight=np.float32((similarity + self.constant) / (1 + self.constant)))
         kept = graph.weight > 0
         graph = edges(graph.senders[kept], graph.receivers[kept], n, n, graph.weight[kept])
         if self.variant == "average":

@@ -125,12 +125,12 @@ class TrustSVD(DotProductModel):
         if not self.weighted_l2:
             return total
         users, items = self.table_norms(params["tables"])
-        items = rarely(side.item_count) * (items + jnp.sum(params["implicit"] ** 2, axis=1))
-        norms = (rarely(side.past.count) * users)[batch.users] + items[batch.items]
+        items = inverse_sqrt(side.item_count) * (items + jnp.sum(params["implicit"] ** 2, axis=1))
+        norms = (inverse_sqrt(side.past.count) * users)[batch.users] + items[batch.items]
         return total + self.l2 * (norms + jnp.mean(items[batch.negatives], axis=1))
 
     def _trust(self, trustees, users, side: TrustSVDSide, batch: Batch, rng):
-        user, friend, stranger = drawn(side, batch, rng)
+        user, friend, stranger = sample_links(side, batch, rng)
         count, own = side.trust.count[user], users[user]
         w_friend, w_stranger = trustees[friend], trustees[stranger]
         # A user linked to all others has no stranger to tell apart.
@@ -138,9 +138,9 @@ class TrustSVD(DotProductModel):
         missed = (jnp.sum(w_friend * own, axis=1) - 1) ** 2 + apart**2
         norms = [jnp.sum(w_friend**2, axis=1), jnp.sum(w_stranger**2, axis=1)]
         if self.weighted_l2:
-            weight = rarely(side.trusted_by)
+            weight = inverse_sqrt(side.trusted_by)
             norms = [weight[friend] * norms[0], weight[stranger] * norms[1]]
-            missed = missed + rarely(count) * jnp.sum(own**2, axis=1)
+            missed = missed + inverse_sqrt(count) * jnp.sum(own**2, axis=1)
         return 0.5 * self.trust_weight * missed + self.l2 * sum(norms)
 
     def explain(self, state: TrustSVDState, side: TrustSVDSide, users, items):
@@ -153,11 +153,11 @@ class TrustSVD(DotProductModel):
             "history": pair_dot(pooled, towards),
             "trustees": pair_dot(trusted, towards),
         }
-        found = {
+        elements_by_part = {
             "history": elements(side.past.edges, np.asarray(state.implicit), users, towards),
             "trustees": elements(side.trust.edges, np.asarray(state.trustees), users, towards, OF_USERS),
         }
-        return self.explained(state, users, items, parts, found)
+        return self.explained(state, users, items, parts, elements_by_part)
 
     def new_user(self, state: TrustSVDState, side, items, friends):
         """|R|^-1/2 * sum of y_j over the items + |S|^-1/2 * sum of w_b over the friends: a user whose p is 0."""
@@ -168,16 +168,16 @@ class TrustSVD(DotProductModel):
         return (pooled + trusted).astype(np.float32)
 
 
-def rarely(count: jax.Array) -> jax.Array:
+def inverse_sqrt(count: jax.Array) -> jax.Array:
     """count^-1/2, and 1 for what was never used."""
     return jnp.maximum(count, 1.0) ** -0.5
 
 
-def drawn(side: TrustSVDSide, batch: Batch, rng) -> tuple[jax.Array, jax.Array, jax.Array]:
+def sample_links(side: TrustSVDSide, batch: Batch, rng) -> tuple[jax.Array, jax.Array, jax.Array]:
     """A link for each row, any of all: who trusts, whom, and somebody whom the first does not trust: i32[B] each."""
     key, links = sample.fold(rng, sample.OTHERS), side.trust.edges
-    place = sample.below(sample.fold(key, batch.rows), links.senders.shape[0])
-    user, friend = jnp.asarray(links.receivers)[place], jnp.asarray(links.senders)[place]
+    position = sample.below(sample.fold(key, batch.rows), links.senders.shape[0])
+    user, friend = jnp.asarray(links.receivers)[position], jnp.asarray(links.senders)[position]
     return user, friend, sample.negatives(side.linked, key, user, batch.rows, 1)[:, 0]
 
 

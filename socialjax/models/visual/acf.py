@@ -63,15 +63,15 @@ class HistoryAttention(nn.Module):
     def __call__(self, side, users, items, auxiliary):
         """side: an `ACFSide`; users f32[U, D], items and auxiliary f32[I, D] -> logits f32[E] of the items."""
         senders, receivers = jnp.asarray(side.past.senders), jnp.asarray(side.past.receivers)
-        of_items = self.item_vector(items) + self.item_auxiliary(auxiliary)
+        item_terms = self.item_vector(items) + self.item_auxiliary(auxiliary)
         if side.images is not None:
-            of_items = of_items + self.item_look(side.images)
-        hidden = self.item_user(users)[receivers] + of_items[senders]
+            item_terms = item_terms + self.item_look(side.images)
+        hidden = self.item_user(users)[receivers] + item_terms[senders]
         if side.components is not None:
-            hidden = hidden + self.looked_at(side.components, users, receivers)
+            hidden = hidden + self.attended_components(side.components, users, receivers)
         return row_sums(nn.relu(hidden) * self.item_head[:, 0][None, :])
 
-    def looked_at(self, components: Components, users, receivers):
+    def attended_components(self, components: Components, users, receivers):
         """W1x xbar of every edge, f32[E, width]; 0 for an item without components."""
         edge, row, num_edges = jnp.asarray(components.edge), jnp.asarray(components.row), receivers.shape[0]
         user_terms, component_terms = self.component_user(users), self.component_look(components.features)

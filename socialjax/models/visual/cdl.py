@@ -55,7 +55,7 @@ class CDLSide:
     """
 
     images: jax.Array
-    shown: jax.Array
+    has_image: jax.Array
     known: jax.Array
     count: jax.Array
     frames: FrameImages | None
@@ -128,14 +128,14 @@ class CDL(DotProductModel):
     def prepare(self, columns) -> CDLSide:
         self.check(columns)
         images = np.asarray(item_images(columns), np.float32)
-        shown = images.any(axis=1)
-        low, high = (end(images[shown], axis=0) if shown.any() else 0 * images[0] for end in (np.min, np.max))
+        has_image = images.any(axis=1)
+        low, high = (end(images[has_image], axis=0) if has_image.any() else 0 * images[0] for end in (np.min, np.max))
         span = np.where(high > low, high - low, 1.0).astype(np.float32)
         known = np.bincount(columns.train.item, minlength=columns.num_items) > 0
         count = np.bincount(columns.train.user, minlength=columns.num_users)
         return CDLSide(
-            images=np.where(shown[:, None], (images - low) / span, 0.0).astype(np.float32),
-            shown=shown.astype(np.float32),
+            images=np.where(has_image[:, None], (images - low) / span, 0.0).astype(np.float32),
+            has_image=has_image.astype(np.float32),
             known=known.astype(np.float32),
             count=count.astype(np.float32),
             frames=frame_images(columns, images.shape[1], low, span),
@@ -162,14 +162,14 @@ class CDL(DotProductModel):
         if self.cold == "learned":
             return state
         known = jnp.asarray(side.known)
-        looks = self.looks(state, side, side.images, side.shown)
+        looks = self.looks(state, side, side.images, side.has_image)
         items = jnp.where(known[:, None] > 0, state.items, looks)
         return state.replace(items=items, item_bias=state.item_bias * known)
 
-    def looks(self, state: CDLState, side: CDLSide, images, shown) -> jax.Array:
+    def looks(self, state: CDLState, side: CDLSide, images, has_image) -> jax.Array:
         """enc(f) of images f32[..., F], 0 where shown f32[...] is: f32[..., D]."""
         code = self._autoencoder(side).apply({"params": state.autoencoder}, images, method="encode")
-        return code * jnp.expand_dims(jnp.asarray(shown), -1)
+        return code * jnp.expand_dims(jnp.asarray(has_image), -1)
 
     def frame_scores(self, state: CDLState, side: CDLSide, users, frames):
         """<u_a, enc(f_k)>."""
@@ -189,13 +189,13 @@ class CDL(DotProductModel):
         num_items, width = side.images.shape
         key = sample.fold(sample.fold(sample.fold(rng, sample.OTHERS), ITEMS), batch.rows)
         item = sample.below(key, num_items)
-        images, shown = jnp.asarray(side.images)[item], jnp.asarray(side.shown)[item]
-        away = state.items[item] - self.looks(state, side, images, shown)
+        images, has_image = jnp.asarray(side.images)[item], jnp.asarray(side.has_image)[item]
+        difference = state.items[item] - self.looks(state, side, images, has_image)
         # `dropout` also makes up for what it takes, which masking noise does not.
         kept = sample.dropout(sample.fold(rng, MASKED), images, batch.rows, self.corruption) * (1 - self.corruption)
         missed = self._autoencoder(side).apply({"params": state.autoencoder}, kept) - images
-        of_item = self.lambda_v * row_sums(away**2)
-        of_item = of_item + self.lambda_n * PUBLISHED_WIDTH / width * shown * row_sums(missed**2)
+        of_item = self.lambda_v * row_sums(difference**2)
+        of_item = of_item + self.lambda_n * PUBLISHED_WIDTH / width * has_image * row_sums(missed**2)
         weights = sum(jnp.sum(layer["kernel"] ** 2) for layer in params["autoencoder"].values())
         return 0.5 * (num_items * of_item + self.lambda_w * weights) / side.num_pairs
 
@@ -223,8 +223,11 @@ class CDL(DotProductModel):
     def explain(self, state: CDLState, side: CDLSide, users, items):
         """Parts: `look` <u_a, enc(f_i)>; `taste` <u_a, v_i - enc(f_i)>, what the image does not tell; `item_bias`."""
         users, items = np.asarray(users, np.int32), np.asarray(items, np.int32)
-        images, shown = (np.asarray(part)[items] for part in (side.images, side.shown))
-        looks = np.asarray(self.looks(state, side, images, shown))
-        mine = np.asarray(state.users)[users]
-        parts = {"taste": pair_dot(mine, np.asarray(state.items)[items] - looks), "look": pair_dot(mine, looks)}
+        images, has_image = (np.asarray(part)[items] for part in (side.images, side.has_image))
+        looks = np.asarray(self.looks(state, side, images, has_image))
+        user_vectors = np.asarray(state.users)[users]
+        parts = {
+            "taste": pair_dot(user_vectors, np.asarray(state.items)[items] - looks),
+            "look": pair_dot(user_vectors, looks),
+        }
         return self.explained(state, users, items, parts, {})

@@ -98,5 +98,5 @@ class DeepStyle(DotProductModel):
         users, items = np.asarray(users, np.int32), np.asarray(items, np.int32)
         looks, categories, whole = (np.asarray(t)[items] for t in (state.looks, state.categories, state.items))
         vectors = {"look": looks, "category": -categories, "taste": whole - looks + categories}
-        mine = np.asarray(state.users)[users]
-        return self.explained(state, users, items, {name: pair_dot(mine, v) for name, v in vectors.items()}, {})
+        user_vectors = np.asarray(state.users)[users]
+        return self.explained(state, users, items, {name: pair_dot(user_vectors, v) for name, v in vectors.items()}, {})

@@ -52,8 +52,8 @@ def _leading(features: np.ndarray, mean: np.ndarray, width: int) -> np.ndarray:
     basis = np.linalg.qr(start[:, : features.shape[1]])[0]
     for _ in range(_ROUNDS):
         basis = np.linalg.qr(sample.T @ (sample @ basis))[0]
-    seen = sample @ basis
-    variance, turn = np.linalg.eigh(seen.T @ seen)
+    projected = sample @ basis
+    variance, turn = np.linalg.eigh(projected.T @ projected)
     return basis @ turn[:, np.argsort(-variance, kind="stable")[:width]]
 
 
@@ -63,11 +63,11 @@ def _blocks(features: np.ndarray):
 
 
 @struct.dataclass
-class Some:
+class PaddedFrames:
     """Frames places i32[B, C, K] of each row's candidate items; those not there, bool[B, C, K], are padding."""
 
-    places: jax.Array
-    there: jax.Array
+    rows: jax.Array
+    valid: jax.Array
 
     def of_user(self, values):
         """[B, ...] -> one that fits beside each frame, [B, 1, 1, ...]."""
@@ -83,32 +83,32 @@ class Some:
 
     def sum(self, values):
         """[B, C, K, ...] -> [B, C, ...]; 0 without a frame."""
-        there = self.there.reshape(*self.there.shape, *[1] * (values.ndim - 3))
-        return jnp.sum(jnp.where(there, values, 0.0), axis=2)
+        valid = self.valid.reshape(*self.valid.shape, *[1] * (values.ndim - 3))
+        return jnp.sum(jnp.where(valid, values, 0.0), axis=2)
 
     def best(self, values):
         """[B, C, K] -> bool of the same shape, the largest of each item's, ties all."""
-        values = jnp.where(self.there, values, -jnp.inf)
-        return self.there & (values == jnp.max(values, axis=2, keepdims=True))
+        values = jnp.where(self.valid, values, -jnp.inf)
+        return self.valid & (values == jnp.max(values, axis=2, keepdims=True))
 
     def softmax(self, logits):
         """[B, C, K] -> [B, C, K], 0 in padding.
 
         `ops.activations.masked_softmax` in another form: with that one trained parameters differ in their last bits.
         """
-        logits = jnp.where(self.there, logits, -jnp.inf)
+        logits = jnp.where(self.valid, logits, -jnp.inf)
         top = jax.lax.stop_gradient(jnp.max(logits, axis=2, keepdims=True))
-        raised = jnp.exp(jnp.where(self.there, logits - jnp.where(top == -jnp.inf, 0.0, top), -jnp.inf))
+        raised = jnp.exp(jnp.where(self.valid, logits - jnp.where(top == -jnp.inf, 0.0, top), -jnp.inf))
         total = jnp.sum(raised, axis=2, keepdims=True)
         return raised / jnp.where(total == 0.0, 1.0, total)
 
-    def shown(self):
+    def has_frames(self):
         """f32[B, C], 1 for items with a frame."""
-        return jnp.any(self.there, axis=2).astype(jnp.float32)
+        return jnp.any(self.valid, axis=2).astype(jnp.float32)
 
 
 @struct.dataclass
-class All:
+class AllFrames:
     """All frames by item i32[L], ascending."""
 
     item: jax.Array
@@ -136,12 +136,12 @@ class All:
         """[L, R] -> [L, R]."""
         return segment_softmax(logits, self.item, self.num_items)
 
-    def shown(self):
+    def has_frames(self):
         """f32[I, 1], 1 for items with a frame."""
         return (self.sum(jnp.ones((self.item.shape[0], 1))) > 0).astype(jnp.float32)
 
 
-def some(offsets: jax.Array, items: jax.Array, width: int, key: jax.Array | None = None) -> Some:
+def padded_frames(offsets: jax.Array, items: jax.Array, width: int, key: jax.Array | None = None) -> PaddedFrames:
     """Up to `width` frames of items i32[B, C]; offsets i32[I + 1].
 
     Of an item with more, the first ones or, with key u32[B, C], a spread of them at an even distance from a random
@@ -149,10 +149,10 @@ def some(offsets: jax.Array, items: jax.Array, width: int, key: jax.Array | None
     """
     start = offsets[items]
     count = offsets[items + 1] - start
-    place = jnp.arange(width)[None, None, :]
-    there = place < count[:, :, None]
+    position = jnp.arange(width)[None, None, :]
+    valid = position < count[:, :, None]
     if key is not None:
         shift = sample.below(key, jnp.maximum(count, 1) * width)
-        spread = (place * count[:, :, None] + shift[:, :, None]) // width % jnp.maximum(count, 1)[:, :, None]
-        place = jnp.where(count[:, :, None] > width, spread, place)
-    return Some(jnp.where(there, start[:, :, None] + place, 0), there)
+        spread = (position * count[:, :, None] + shift[:, :, None]) // width % jnp.maximum(count, 1)[:, :, None]
+        position = jnp.where(count[:, :, None] > width, spread, position)
+    return PaddedFrames(jnp.where(valid, start[:, :, None] + position, 0), valid)

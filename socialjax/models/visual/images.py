@@ -16,11 +16,11 @@ def item_images(columns) -> np.ndarray | None:
     offsets, features = np.asarray(columns.frames.offsets), columns.frames.features
     means = np.zeros((len(offsets) - 1, features.shape[1]), np.float32)
     filled = np.flatnonzero(np.diff(offsets))  # of the others reduceat would take the next item's first frame
-    for some in np.array_split(filled, max(1, len(filled) // 128)):
-        if len(some):
-            first, last = offsets[some[0]], offsets[some[-1] + 1]
-            sums = np.add.reduceat(np.asarray(features[first:last], np.float64), offsets[some] - first, axis=0)
-            means[some] = sums / np.diff(offsets)[some, None]
+    for block in np.array_split(filled, max(1, len(filled) // 128)):
+        if len(block):
+            first, last = offsets[block[0]], offsets[block[-1] + 1]
+            sums = np.add.reduceat(np.asarray(features[first:last], np.float64), offsets[block] - first, axis=0)
+            means[block] = sums / np.diff(offsets)[block, None]
     return means
 
 

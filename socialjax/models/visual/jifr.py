@@ -41,20 +41,20 @@ def explain(model, state, users, items) -> Explanation:
     if model.space == "collaborative":
         taste = pair_dot(np.asarray(state.users)[users], np.asarray(state.items)[items])
         return model.explained(state, users, items, {"taste": taste}, {})
-    parts, group = jifr_scores.of_pairs(model, state, jnp.asarray(users), jnp.asarray(items)[:, None])
-    there, share, preference = (np.asarray(values)[:, 0] for values in (group.there, parts.share, parts.preference))
+    parts, group = jifr_scores.pair_parts(model, state, jnp.asarray(users), jnp.asarray(items)[:, None])
+    valid, share, preference = (np.asarray(values)[:, 0] for values in (group.valid, parts.share, parts.preference))
     weight = np.asarray(parts.visual_weight, np.float64)
-    added = np.where(there, weight * share * preference, 0.0)
-    said = {"frames": added.sum(axis=1).astype(np.float32)}
+    added = np.where(valid, weight * share * preference, 0.0)
+    score_parts = {"frames": added.sum(axis=1).astype(np.float32)}
     if model.space == "both":
-        said = {"taste": np.asarray(parts.taste)[:, 0]} | said
+        score_parts = {"taste": np.asarray(parts.taste)[:, 0]} | score_parts
     if parts.residual is not None:
-        said["residual"] = np.asarray(parts.residual)[:, 0]
-    offsets = np.concatenate([[0], np.cumsum(there.sum(axis=1))]).astype(np.int64)
-    rows = (np.asarray(group.places)[:, 0], share, added, preference)
-    ids, share, added, preference = (values[there].astype(t) for values, t in zip(rows, ("i4", "f4", "f4", "f4")))
+        score_parts["residual"] = np.asarray(parts.residual)[:, 0]
+    offsets = np.concatenate([[0], np.cumsum(valid.sum(axis=1))]).astype(np.int64)
+    rows = (np.asarray(group.rows)[:, 0], share, added, preference)
+    ids, share, added, preference = (values[valid].astype(t) for values, t in zip(rows, ("i4", "f4", "f4", "f4")))
     frames = Ragged(offsets, ids, share, added, FRAMES, {"preference": preference})
-    return model.explained(state, users, items, said, {"frames": frames}, LABELS)
+    return model.explained(state, users, items, score_parts, {"frames": frames}, LABELS)
 
 
 @struct.dataclass
@@ -82,7 +82,7 @@ class JIFRState(Factors):
 
 
 @struct.dataclass
-class SeenState(JIFRState):
+class EvaluationState(JIFRState):
     """Of all frames: y f32[L, D2] and appeal <B, f> f32[L], 0 without `frame_bias`; offsets, item and longest as in the
     side."""
 
@@ -165,7 +165,7 @@ class JIFR(EmbeddingModel):
             raise ValueError(f"dropout must be 0 with the fusion gate, which weighs whole vectors, got {self.dropout}")
 
     @property
-    def asks_for_frames(self) -> bool:
+    def needs_frame_vectors(self) -> bool:
         """Whether y_k itself counts, and not its product with w_a alone."""
         return self.fusion == "gate" or (self.pool == "att" and self.attn == "mlp")
 
@@ -224,9 +224,9 @@ class JIFR(EmbeddingModel):
         extra = {"projection": params["projection"], "frame_bias": params.get("frame_bias"), "key": rng}
         return TrainingState(**self._vectors(params, side), **extra)
 
-    def encode(self, params, side: JIFRSide) -> SeenState:
+    def encode(self, params, side: JIFRSide) -> EvaluationState:
         features = jnp.asarray(side.features)
-        return SeenState(
+        return EvaluationState(
             **self._vectors(params, side),
             frames=features @ params["projection"],
             appeal=features @ params["frame_bias"] if self.frame_bias else jnp.zeros(features.shape[0]),
@@ -252,18 +252,18 @@ class JIFR(EmbeddingModel):
     def extra_scores(self, state: TrainingState, side: JIFRSide, batch: Batch, candidates):
         if self.space == "collaborative":
             return None
-        return jifr_scores.further(self, state, side, batch, candidates)
+        return jifr_scores.training_scores(self, state, side, batch, candidates)
 
-    def score(self, state: SeenState, users, items):
+    def score(self, state: EvaluationState, users, items):
         if self.space == "collaborative":
             return dot_scores(state, users, items)
         return jifr_scores.scores(self, state, jnp.asarray(users), jnp.asarray(items))
 
-    def frame_scores(self, state: SeenState, side: JIFRSide, users, frames):
+    def frame_scores(self, state: EvaluationState, side: JIFRSide, users, frames):
         """l_ak, whatever `pool`, `attn` and `fusion` make of it in the score of the item."""
         liked = candidate_scores(state.visual_users[users], state.frames, frames)
         return liked + state.appeal[frames]
 
-    def explain(self, state: SeenState, side: JIFRSide, users, items):
+    def explain(self, state: EvaluationState, side: JIFRSide, users, items):
         """Parts `taste`, `frames`, `residual` and `item_bias`; elements `frames`. See `explain`."""
         return explain(self, state, users, items)

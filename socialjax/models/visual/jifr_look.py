@@ -51,7 +51,7 @@ def sharpness(log_t: jax.Array) -> jax.Array:
     return jnp.clip(jnp.exp(log_t), 0.1, 20.0)
 
 
-def shares(model, state, group, preference, frames, of: Vectors) -> jax.Array:
+def attention_shares(model, state, group, preference, frames, vectors: Vectors) -> jax.Array:
     """alpha of each frame: softmax over the item's frames of t s, all alike (`mean`), or 1 for the best (`max`).
 
     frames: y, f32[..., D2], which the attention `mlp` needs.
@@ -65,32 +65,32 @@ def shares(model, state, group, preference, frames, of: Vectors) -> jax.Array:
     if model.attn == "mlp":
         score = Perceptron(model.attention_dim, bias=False).apply(
             {"params": state.attention},
-            visual_users=group.of_user(of.w),
-            users=group.of_user(of.u),
+            visual_users=group.of_user(vectors.w),
+            users=group.of_user(vectors.u),
             frames=frames,
-            items=group.of_item(of.v),
+            items=group.of_item(vectors.v),
         )
     return group.softmax(state.t * score)
 
 
-def look(model, state, group, preference, frames, of: Vectors, taste: jax.Array) -> Parts:
+def score_parts(model, state, group, preference, frames, vectors: Vectors, taste: jax.Array) -> Parts:
     """The parts of each pair's score but the item's bias.
 
     preference: l of each frame; frames: y, or None where neither attention nor gate asks for it; taste: c of each pair.
     """
-    alpha = shares(model, state, group, preference, frames, of)
+    alpha = attention_shares(model, state, group, preference, frames, vectors)
     h = group.sum(alpha * preference)
     residual = None
-    u, w, v = (group.pair_user(of.u), group.pair_user(of.w), of.v)
-    if of.residual is not None:
-        residual = jnp.sum(w * of.residual, axis=-1) * group.shown()
+    u, w, v = (group.pair_user(vectors.u), group.pair_user(vectors.w), vectors.v)
+    if vectors.residual is not None:
+        residual = jnp.sum(w * vectors.residual, axis=-1) * group.has_frames()
     weight = jnp.ones_like(h)
     if model.fusion == "gate":
-        seen = group.sum(alpha[..., None] * frames)
-        seen = seen if of.residual is None else seen + of.residual * group.shown()[..., None]
+        pooled = group.sum(alpha[..., None] * frames)
+        pooled = pooled if vectors.residual is None else pooled + vectors.residual * group.has_frames()[..., None]
         gate = nn.sigmoid(
             Perceptron(model.gate_dim, bias=True).apply(
-                {"params": state.gate}, users=u, visual_users=w, items=v, look=seen
+                {"params": state.gate}, users=u, visual_users=w, items=v, look=pooled
             )
         )
         taste, weight = gate * taste, 1.0 - gate

@@ -3,8 +3,8 @@
 import jax
 import jax.numpy as jnp
 
-from socialjax.models.visual.frame_table import All, Some, some
-from socialjax.models.visual.jifr_look import Parts, Vectors, look
+from socialjax.models.visual.frame_table import AllFrames, PaddedFrames, padded_frames
+from socialjax.models.visual.jifr_look import Parts, Vectors, score_parts
 from socialjax.ops import sample
 from socialjax.ops.lookup import row_sums
 from socialjax.ops.pairs import candidate_scores
@@ -13,7 +13,7 @@ FRAMES = 13  # counter that keeps the draw of frames apart
 NUMBERS_AT_ONCE = 1 << 23  # of the largest array in scoring: 32 MiB
 
 
-def further(model, state, side, batch, candidates: jax.Array) -> jax.Array:
+def training_scores(model, state, side, batch, candidates: jax.Array) -> jax.Array:
     """What training scores of candidates i32[B, C] have beside <u_a, v_i> + b_i, from `k_max` frames each: f32[B, C].
 
     l_ak is <E w_a, f_k>: a user's vector is carried to the features, F D2 products a row, and the frames are only
@@ -25,28 +25,28 @@ def further(model, state, side, batch, candidates: jax.Array) -> jax.Array:
     if side.longest > width:
         rows = sample.fold(sample.fold(sample.fold(state.key, sample.OTHERS), FRAMES), batch.rows)
         key = sample.fold(rows[:, None], jnp.arange(candidates.shape[1])[None, :])
-    group = some(jnp.asarray(side.offsets), candidates, width, key)
+    group = padded_frames(jnp.asarray(side.offsets), candidates, width, key)
     features, bias = jnp.asarray(side.features), state.frame_bias
     w = state.visual_users[batch.users]
     frames = None
-    if model.asks_for_frames:
-        if group.places.size < features.shape[0]:
-            gathered = features[group.places]
+    if model.needs_frame_vectors:
+        if group.rows.size < features.shape[0]:
+            gathered = features[group.rows]
             frames = gathered @ state.projection
             appeal = None if bias is None else gathered @ bias
         else:
-            frames = (features @ state.projection)[group.places]
-            appeal = None if bias is None else (features @ bias)[group.places]
+            frames = (features @ state.projection)[group.rows]
+            appeal = None if bias is None else (features @ bias)[group.rows]
         preference = row_sums(group.of_user(w) * frames)
         preference = preference if appeal is None else preference + appeal
     else:
         carried = w @ state.projection.T
         carried = carried if bias is None else carried + bias[None, :]
-        preference = row_sums(group.of_user(carried) * features.at[group.places].get(mode="promise_in_bounds"))
+        preference = row_sums(group.of_user(carried) * features.at[group.rows].get(mode="promise_in_bounds"))
     u, v = state.users[batch.users], state.items
     taste = candidate_scores(u, v, candidates)
     residual = None if state.residual is None else state.residual[candidates]
-    parts = look(model, state, group, preference, frames, Vectors(u, w, v[candidates], residual), taste)
+    parts = score_parts(model, state, group, preference, frames, Vectors(u, w, v[candidates], residual), taste)
     return parts.sum() - taste
 
 
@@ -60,14 +60,14 @@ def scores(model, state, users: jax.Array, items: jax.Array) -> jax.Array:
     places = items.shape[1] * state.longest if by_pair else state.frames.shape[0]
     wide = max(
         model.visual_dim if model.fusion == "gate" or by_pair else 1,
-        model.attention_dim if model.asks_for_frames else 1,
+        model.attention_dim if model.needs_frame_vectors else 1,
     )
     height = max(1, min(users.shape[0], NUMBERS_AT_ONCE // (places * wide)))
 
     def block(part):
         users, items = part
-        found = of_pairs(model, state, users, items)[0] if by_pair else _of_all(model, state, users)
-        total = found.sum() if by_pair else jnp.take_along_axis(found.sum().T, items, axis=1)
+        block_parts = pair_parts(model, state, users, items)[0] if by_pair else _all_item_parts(model, state, users)
+        total = block_parts.sum() if by_pair else jnp.take_along_axis(block_parts.sum().T, items, axis=1)
         return total + state.item_bias[items]
 
     parts = [jnp.pad(a, [(0, -users.shape[0] % height), *[(0, 0)] * (a.ndim - 1)]) for a in (users, items)]
@@ -75,25 +75,25 @@ def scores(model, state, users: jax.Array, items: jax.Array) -> jax.Array:
     return jax.lax.map(block, tuple(parts)).reshape(-1, items.shape[1])[: users.shape[0]]
 
 
-def of_pairs(model, state, users: jax.Array, items: jax.Array) -> tuple[Parts, Some]:
+def pair_parts(model, state, users: jax.Array, items: jax.Array) -> tuple[Parts, PaddedFrames]:
     """The parts of users i32[B] with items i32[B, C], f32[B, C], and the frames they come from."""
-    group = some(state.offsets, items, state.longest)
+    group = padded_frames(state.offsets, items, state.longest)
     u, w, v = state.users[users], state.visual_users[users], state.items[items]
-    flat = group.places.reshape(len(users), -1)
-    preference = (candidate_scores(w, state.frames, flat) + state.appeal[flat]).reshape(group.places.shape)
-    frames = state.frames[group.places] if model.asks_for_frames else None
+    flat = group.rows.reshape(len(users), -1)
+    preference = (candidate_scores(w, state.frames, flat) + state.appeal[flat]).reshape(group.rows.shape)
+    frames = state.frames[group.rows] if model.needs_frame_vectors else None
     residual = None if state.residual is None else state.residual[items]
     taste = candidate_scores(u, state.items, items)
-    return look(model, state, group, preference, frames, Vectors(u, w, v, residual), taste), group
+    return score_parts(model, state, group, preference, frames, Vectors(u, w, v, residual), taste), group
 
 
-def _of_all(model, state, users: jax.Array) -> Parts:
+def _all_item_parts(model, state, users: jax.Array) -> Parts:
     """The parts of users i32[R] with all items, f32[I, R]."""
-    group = All(state.item, state.items.shape[0])
+    group = AllFrames(state.item, state.items.shape[0])
     u, w, v = state.users[users], state.visual_users[users], state.items[:, None]
     exact = jax.lax.Precision.HIGHEST
     preference = jnp.dot(state.frames, w.T, precision=exact) + state.appeal[:, None]
-    frames = state.frames[:, None] if model.asks_for_frames else None
+    frames = state.frames[:, None] if model.needs_frame_vectors else None
     residual = None if state.residual is None else state.residual[:, None]
     taste = jnp.dot(state.items, u.T, precision=exact)
-    return look(model, state, group, preference, frames, Vectors(u, w, v, residual), taste)
+    return score_parts(model, state, group, preference, frames, Vectors(u, w, v, residual), taste)

@@ -94,7 +94,7 @@ class JRL(DotProductModel):
     def explain(self, state: Factors, side: JRLSide, users, items):
         """Parts: `taste`, of q_i, `visual`, of ELU(E^T g_i), and `item_bias`."""
         users, items = np.asarray(users, np.int32), np.asarray(items, np.int32)
-        mine, theirs = np.asarray(state.users)[users], np.asarray(state.items)[items]
+        user_vectors, item_vectors = np.asarray(state.users)[users], np.asarray(state.items)[items]
         halves = {"taste": slice(None, self.dim), "visual": slice(self.dim, None)}
-        parts = {name: pair_dot(mine[:, half], theirs[:, half]) for name, half in halves.items()}
+        parts = {name: pair_dot(user_vectors[:, half], item_vectors[:, half]) for name, half in halves.items()}
         return self.explained(state, users, items, parts, {})

@@ -16,7 +16,13 @@ from flax import struct
 from socialjax.models.parts import EmbeddingModel, Factors, dot_scores, pair_dot, require_at_least
 from socialjax.models.protocol import Batch, Explanation, Kind, Ragged, Traits
 from socialjax.models.visual import saers_scores
-from socialjax.models.visual.saers_attention import AttributeTable, Looks, attribute_table, evenness, scaled
+from socialjax.models.visual.saers_attention import (
+    AttributeTable,
+    AttributeVectors,
+    attribute_table,
+    relative_entropy,
+    scaled,
+)
 from socialjax.ops import losses, sample
 
 # Valid attributes of an item: ids are their numbers k, weight the attention a_uik, contribution a_uik t_u . h_ik.
@@ -38,17 +44,17 @@ def explain(model, state, side, users, items) -> Explanation:
     has. Elements `attributes`: what `semantic` is made of."""
     users, items = np.asarray(users, np.int32), np.asarray(items, np.int32)
     parts, elements = {}, {}
-    mine, theirs = np.asarray(state.users)[users], np.asarray(state.items)[items]
-    split = mine.shape[1] - model.dim * model.free_items
+    user_vectors, item_vectors = np.asarray(state.users)[users], np.asarray(state.items)[items]
+    split = user_vectors.shape[1] - model.dim * model.free_items
     if split:
-        parts["global"] = pair_dot(mine[:, :split], theirs[:, :split])
-    if state.looks is not None:
+        parts["global"] = pair_dot(user_vectors[:, :split], item_vectors[:, :split])
+    if state.attribute_vectors is not None:
         attended = saers_scores.attended(model, state, users, items[:, None])
         share, product = (np.asarray(values, np.float64)[:, 0] for values in attended)
         parts["semantic"] = (share * product).sum(axis=1).astype(np.float32)
-        elements["attributes"] = _rows(share, product, np.asarray(state.looks.valid)[items])
+        elements["attributes"] = _rows(share, product, np.asarray(state.attribute_vectors.valid)[items])
     if model.free_items:
-        parts["taste"] = pair_dot(mine[:, split:], theirs[:, split:])
+        parts["taste"] = pair_dot(user_vectors[:, split:], item_vectors[:, split:])
     return model.explained(state, users, items, parts, elements, LABELS)
 
 
@@ -80,7 +86,7 @@ class SAERSState(Factors):
     none. attribute_users t f32[U, D], looks and attention (parameters) of the semantic term, None without it."""
 
     attribute_users: jax.Array | None
-    looks: Looks | None
+    attribute_vectors: AttributeVectors | None
     attention: dict | None
 
 
@@ -184,14 +190,14 @@ class SAERS(EmbeddingModel):
             items=jnp.concatenate(items, axis=1),
             item_bias=params["item_bias"] * known if self.item_bias else jnp.zeros_like(known),
             attribute_users=params.get("attribute_users"),
-            looks=saers_scores.looks_of(self, params, side) if semantic else None,
+            attribute_vectors=saers_scores.project_attributes(self, params, side) if semantic else None,
             attention=params.get("attention"),
         )
 
     def score(self, state: SAERSState, users, items):
         users, items = jnp.asarray(users), jnp.asarray(items)
         total = dot_scores(state, users, items) if state.users.shape[1] else state.item_bias[items]
-        return total if state.looks is None else total + saers_scores.semantic(self, state, users, items)
+        return total if state.attribute_vectors is None else total + saers_scores.semantic(self, state, users, items)
 
     def loss(self, params, side: SAERSSide, batch: Batch, rng):
         """The loss of `EmbeddingModel`, with `attention_entropy` beside the objective: of the positive items,
@@ -207,7 +213,9 @@ class SAERS(EmbeddingModel):
         norms = user_norms[batch.users] + item_norms[batch.items] + jnp.mean(item_norms[batch.negatives], axis=1)
         shared = [params[name] for name in ("projection", "attribute_projection", "attention") if name in params]
         norms = self.l2 * norms + self.feature_l2 * sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(shared))
-        even = jnp.ones(scores.shape[0]) if attended is None else evenness(attended.share[:, 0], looks.valid[:, 0])
+        even = (
+            jnp.ones(scores.shape[0]) if attended is None else relative_entropy(attended.share[:, 0], looks.valid[:, 0])
+        )
         added = lambda values: jnp.sum(batch.weight * values)  # noqa: E731
         metrics = {"objective": added(loss), "attention_entropy": added(jax.lax.stop_gradient(even))}
         return (added(loss + norms), jnp.sum(batch.weight)), metrics

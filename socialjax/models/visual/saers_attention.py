@@ -16,7 +16,7 @@ EXACT = jax.lax.Precision.HIGHEST
 
 
 @struct.dataclass
-class Looks:
+class AttributeVectors:
     """Attributes of items in the semantic space. The leading axes are those of the items: [I] for all of them, [B, C]
     for the candidates of a batch.
 
@@ -27,7 +27,7 @@ class Looks:
     keys: jax.Array | None
     valid: jax.Array
 
-    def at(self, items: jax.Array) -> "Looks":
+    def at(self, items: jax.Array) -> "AttributeVectors":
         """Those of items i32[B, C], from the looks of all items."""
         return jax.tree.map(lambda table: table[items], self)
 
@@ -44,40 +44,42 @@ class Attended(NamedTuple):
         return jnp.sum(self.share * self.product, axis=-1)
 
 
-def of_candidates(kind: str, weights: Any, users: jax.Array, looks: Looks) -> Attended:
+def attend_candidates(kind: str, weights: Any, users: jax.Array, looks: AttributeVectors) -> Attended:
     """users t f32[B, D], each with C items of its own."""
     product = jnp.einsum("bd,bckd->bck", users, looks.vectors, precision=EXACT)
     if kind == "additive":
-        hidden = jnp.tanh(_mine(weights, users)[:, None, None, :] + looks.keys)
+        hidden = jnp.tanh(_user_terms(weights, users)[:, None, None, :] + looks.keys)
         energy = jnp.dot(hidden, weights["out"], precision=EXACT)
     else:
         energy = _energy(kind, weights, users, product)
     return Attended(masked_softmax(energy, looks.valid), product)
 
 
-def of_all(kind: str, weights: Any, users: jax.Array, looks: Looks, turned: jax.Array | None) -> Attended:
+def attend_all(
+    kind: str, weights: Any, users: jax.Array, looks: AttributeVectors, transposed: jax.Array | None
+) -> Attended:
     """users t f32[R, D] with all I items: [R, I, K]. turned: of additive attention, what `turn` makes of the keys."""
     product = jnp.einsum("rd,ikd->rik", users, looks.vectors, precision=EXACT)
     if kind == "additive":
 
         def add(energy, hidden):  # four times as fast as a sum over the last axis, and [R, I, K, A] is never there
-            mine, theirs, out = hidden
-            return energy + out * jnp.tanh(mine[:, None] + theirs[None, :]), None
+            user_number, key_number, out = hidden
+            return energy + out * jnp.tanh(user_number[:, None] + key_number[None, :]), None
 
-        nothing = jnp.zeros((users.shape[0], turned.shape[1]))
-        energy = jax.lax.scan(add, nothing, (_mine(weights, users).T, turned, weights["out"]))[0]
+        nothing = jnp.zeros((users.shape[0], transposed.shape[1]))
+        energy = jax.lax.scan(add, nothing, (_user_terms(weights, users).T, transposed, weights["out"]))[0]
         energy = energy.reshape(product.shape)
     else:
         energy = _energy(kind, weights, users, product)
     return Attended(masked_softmax(energy, looks.valid[None]), product)
 
 
-def turn(keys: jax.Array | None) -> jax.Array | None:
+def transpose_keys(keys: jax.Array | None) -> jax.Array | None:
     """Keys f32[I, K, A] as one row for each hidden number, f32[A, I * K]."""
     return None if keys is None else keys.reshape(-1, keys.shape[2]).T
 
 
-def _mine(weights, users) -> jax.Array:
+def _user_terms(weights, users) -> jax.Array:
     """W_u t_u + b, f32[B, A]."""
     return jnp.dot(users, weights["users"], precision=EXACT) + weights["bias"][None, :]
 
@@ -91,7 +93,7 @@ def _energy(kind, weights, users, product) -> jax.Array:
     return jnp.zeros_like(product)
 
 
-def evenness(share: jax.Array, valid: jax.Array) -> jax.Array:
+def relative_entropy(share: jax.Array, valid: jax.Array) -> jax.Array:
     """Entropy of shares f32[..., K] by that of shares all alike, f32[...]: 1 is uniform, 0 is all on one attribute.
 
     Where fewer than two attributes are valid there is nothing to choose and it is 1.
@@ -118,15 +120,18 @@ def attribute_table(columns, regions: bool) -> AttributeTable:
     regions: the vectors of the regions in the pictures; else each attribute's class alone, a 1 among those of all
     attributes' classes, sum over k of C_k numbers wide.
     """
-    of = columns.attributes
+    attributes = columns.attributes
     if regions:
-        return AttributeTable(np.where(of.valid[..., None], scaled(of.features, of.valid), np.float32(0)), of.valid)
-    count = np.array([len(each) for each in of.classes])
+        return AttributeTable(
+            np.where(attributes.valid[..., None], scaled(attributes.features, attributes.valid), np.float32(0)),
+            attributes.valid,
+        )
+    count = np.array([len(each) for each in attributes.classes])
     start = np.concatenate([[0], np.cumsum(count)[:-1]])
-    table = np.zeros((*of.label.shape, int(count.sum())), np.float32)
-    item, attribute = np.nonzero(of.valid & (of.label >= 0))
-    table[item, attribute, start[attribute] + of.label[item, attribute]] = 1
-    return AttributeTable(table, of.valid)
+    table = np.zeros((*attributes.label.shape, int(count.sum())), np.float32)
+    item, attribute = np.nonzero(attributes.valid & (attributes.label >= 0))
+    table[item, attribute, start[attribute] + attributes.label[item, attribute]] = 1
+    return AttributeTable(table, attributes.valid)
 
 
 def scaled(features: np.ndarray, counts: np.ndarray | None = None) -> np.ndarray:

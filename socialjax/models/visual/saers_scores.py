@@ -3,7 +3,14 @@
 import jax
 import jax.numpy as jnp
 
-from socialjax.models.visual.saers_attention import EXACT, Attended, Looks, of_all, of_candidates, turn
+from socialjax.models.visual.saers_attention import (
+    EXACT,
+    Attended,
+    AttributeVectors,
+    attend_all,
+    attend_candidates,
+    transpose_keys,
+)
 from socialjax.ops.pairs import candidate_scores
 
 NUMBERS_AT_ONCE = 1 << 23  # of the largest array in scoring: 32 MiB
@@ -21,17 +28,17 @@ def project(table: jax.Array, weights: jax.Array, rows: jax.Array | None = None)
     return times(table[rows]) if rows.size < table.shape[0] else times(table)[rows]
 
 
-def looks_of(model, params, side, rows: jax.Array | None = None) -> Looks:
+def project_attributes(model, params, side, rows: jax.Array | None = None) -> AttributeVectors:
     """The attributes of all items, or of items i32[B, C], in the semantic space."""
     vectors = project(side.attributes.features, params["attribute_projection"], rows)
     keys = project(vectors, params["attention"]["looks"]) if model.attention == "additive" else None
     valid = jnp.asarray(side.attributes.valid)
-    return Looks(vectors, keys, valid if rows is None else valid[rows])
+    return AttributeVectors(vectors, keys, valid if rows is None else valid[rows])
 
 
 def training(
     model, params, side, users: dict, candidates: jax.Array
-) -> tuple[jax.Array, Attended | None, Looks | None]:
+) -> tuple[jax.Array, Attended | None, AttributeVectors | None]:
     """Scores of candidates i32[B, C] for the rows' user vectors f32[B, D] by name -> (f32[B, C], what each attribute
     had of it, the attributes)."""
     known = jnp.asarray(side.known)[candidates]
@@ -44,8 +51,8 @@ def training(
     if "item_bias" in params:
         total = total + known * params["item_bias"][candidates]
     if "attribute_users" in users:
-        looks = looks_of(model, params, side, candidates)
-        attended = of_candidates(model.attention, params.get("attention"), users["attribute_users"], looks)
+        looks = project_attributes(model, params, side, candidates)
+        attended = attend_candidates(model.attention, params.get("attention"), users["attribute_users"], looks)
         total = total + attended.sum()
     return total, attended, looks
 
@@ -55,21 +62,23 @@ def semantic(model, state, users: jax.Array, items: jax.Array) -> jax.Array:
 
     Where as many items are asked for as there are, all are scored for each user and the candidates taken from them.
     """
-    num_items, num_attributes = state.looks.valid.shape
-    by_pair, tables = items.shape[1] < num_items, (state.looks.vectors, state.looks.keys)
-    turned, at_once, a_user = None, NUMBERS_AT_ONCE, num_items * num_attributes
+    num_items, num_attributes = state.attribute_vectors.valid.shape
+    by_pair, tables = items.shape[1] < num_items, (state.attribute_vectors.vectors, state.attribute_vectors.keys)
+    transposed, at_once, numbers_per_user = None, NUMBERS_AT_ONCE, num_items * num_attributes
     if by_pair:
-        a_user = items.shape[1] * num_attributes * max(table.shape[2] for table in tables if table is not None)
-    elif state.looks.keys is not None:
-        turned, at_once = turn(state.looks.keys), CACHED
-    height = max(1, min(users.shape[0], at_once // a_user))
+        numbers_per_user = (
+            items.shape[1] * num_attributes * max(table.shape[2] for table in tables if table is not None)
+        )
+    elif state.attribute_vectors.keys is not None:
+        transposed, at_once = transpose_keys(state.attribute_vectors.keys), CACHED
+    height = max(1, min(users.shape[0], at_once // numbers_per_user))
 
     def block(part):
         users, items = part
         t = state.attribute_users[users]
         if by_pair:
-            return of_candidates(model.attention, state.attention, t, state.looks.at(items)).sum()
-        total = of_all(model.attention, state.attention, t, state.looks, turned).sum()
+            return attend_candidates(model.attention, state.attention, t, state.attribute_vectors.at(items)).sum()
+        total = attend_all(model.attention, state.attention, t, state.attribute_vectors, transposed).sum()
         return jnp.take_along_axis(total, items, axis=1)
 
     parts = [jnp.pad(a, [(0, -users.shape[0] % height), *[(0, 0)] * (a.ndim - 1)]) for a in (users, items)]
@@ -80,4 +89,4 @@ def semantic(model, state, users: jax.Array, items: jax.Array) -> jax.Array:
 def attended(model, state, users: jax.Array, items: jax.Array) -> Attended:
     """What each attribute has of users i32[B] with items i32[B, C]."""
     t = state.attribute_users[jnp.asarray(users)]
-    return of_candidates(model.attention, state.attention, t, state.looks.at(jnp.asarray(items)))
+    return attend_candidates(model.attention, state.attention, t, state.attribute_vectors.at(jnp.asarray(items)))

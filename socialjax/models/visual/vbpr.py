@@ -158,10 +158,10 @@ class VBPR(DotProductModel):
         """Parts: `taste` <gamma_a, gamma_i>; with features `visual` <theta_a, E^T f_i> and, where there is one,
         `visual_bias` <beta', f_i>; `item_bias` beta_i."""
         users, items = np.asarray(users, np.int32), np.asarray(items, np.int32)
-        mine, theirs = np.asarray(state.users)[users], np.asarray(state.items)[items]
-        parts = {"taste": pair_dot(mine[:, : self.dim], theirs[:, : self.dim])}
+        user_vectors, item_vectors = np.asarray(state.users)[users], np.asarray(state.items)[items]
+        parts = {"taste": pair_dot(user_vectors[:, : self.dim], item_vectors[:, : self.dim])}
         if side.images is not None:
-            parts["visual"] = pair_dot(mine[:, self.dim :], theirs[:, self.dim :])
+            parts["visual"] = pair_dot(user_vectors[:, self.dim :], item_vectors[:, self.dim :])
             if self.visual_bias:
                 parts["visual_bias"] = np.asarray(state.visual_bias)[items]
         free = state.replace(item_bias=np.asarray(state.item_bias) - np.asarray(state.visual_bias))

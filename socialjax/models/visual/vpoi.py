@@ -29,9 +29,9 @@ class VPOISide:
     them, and who posted each."""
 
     images: jax.Array
-    shown: jax.Array
-    shown_items: jax.Array
-    posted: jax.Array
+    image_rows: jax.Array
+    image_items: jax.Array
+    posted_rows: jax.Array
     posters: jax.Array
     num_users: int = struct.field(pytree_node=False)
     num_items: int = struct.field(pytree_node=False)
@@ -78,18 +78,22 @@ class VPOI(DotProductModel):
             images, item = scaled(columns.item_features), np.arange(columns.num_items, dtype=np.int32)
         else:
             images, item = scaled(columns.frames.features), columns.frames.item
-        shown = np.flatnonzero(images.any(axis=1)).astype(np.int32)
+        image_rows = np.flatnonzero(images.any(axis=1)).astype(np.int32)
         owners = np.full(columns.num_items, -1) if columns.owners is None else np.asarray(columns.owners)
-        posted = shown[owners[item[shown]] >= 0]
-        posters = owners[item[posted]].astype(np.int32)
-        return VPOISide(images, shown, item[shown], posted, posters, columns.num_users, columns.num_items)
+        posted_rows = image_rows[owners[item[image_rows]] >= 0]
+        posters = owners[item[posted_rows]].astype(np.int32)
+        return VPOISide(
+            images, image_rows, item[image_rows], posted_rows, posters, columns.num_users, columns.num_items
+        )
 
     def init(self, rng, side: VPOISide):
         """u, v and b as in BPR; G_u, where somebody posted, and G_v from `start`."""
         width = side.images.shape[1]
         params = dict(self.tables(side.num_users, side.num_items).init(rng)["params"])
-        for number, (name, there) in enumerate((("user_projection", side.posted), ("item_projection", side.shown))):
-            if len(there):
+        for number, (name, rows) in enumerate(
+            (("user_projection", side.posted_rows), ("item_projection", side.image_rows))
+        ):
+            if len(rows):
                 params[name] = self.initializer(jax.random.fold_in(rng, number), (width, self.dim))
         return params
 
@@ -103,13 +107,15 @@ class VPOI(DotProductModel):
     def penalty(self, params, side: VPOISide, state, batch: Batch, rng):
         """Both terms and feature_l2, of images that each row draws for itself: f32[B]."""
         total = jnp.zeros(batch.users.shape[0])
-        for name, vectors, whose, of, weight, counter in (
-            ("user_projection", params["users"], side.posters, side.posted, self.user_weight, POSTED),
-            ("item_projection", params["items"], side.shown_items, side.shown, self.item_weight, SHOWN),
+        for name, vectors, owners, rows, weight, counter in (
+            ("user_projection", params["users"], side.posters, side.posted_rows, self.user_weight, POSTED),
+            ("item_projection", params["items"], side.image_items, side.image_rows, self.item_weight, SHOWN),
         ):
             if name in params and weight:
-                places, candidates = drawn(of, side.shown, self.random_images, batch, rng, counter)
-                scores = projected_scores(vectors[jnp.asarray(whose)[places]], side.images, params[name], candidates)
+                positions, candidates = sample_images(rows, side.image_rows, self.random_images, batch, rng, counter)
+                scores = projected_scores(
+                    vectors[jnp.asarray(owners)[positions]], side.images, params[name], candidates
+                )
                 total = total + weight * losses.softmax(scores[:, 0], scores[:, 1:])
             if name in params and self.feature_l2:
                 total = total + self.feature_l2 * jnp.sum(params[name] ** 2)
@@ -124,15 +130,15 @@ def projected_scores(vectors, images, projection, candidates) -> jax.Array:
     return jnp.einsum("bcd,bd->bc", jnp.asarray(images)[candidates] @ projection, vectors)
 
 
-def drawn(of, shown, count: int, batch: Batch, rng, counter: int) -> tuple[jax.Array, jax.Array]:
+def sample_images(positives, image_rows, count: int, batch: Batch, rng, counter: int) -> tuple[jax.Array, jax.Array]:
     """For each row a place in `of` i32[P], all alike, and the image there with `count` others of `shown` i32[S], which
     may repeat and be of the same item: i32[B], i32[B, 1 + count]. The only image there is is drawn beside itself."""
-    of, shown = jnp.asarray(of), jnp.asarray(shown)
+    positives, image_rows = jnp.asarray(positives), jnp.asarray(image_rows)
     key = sample.fold(sample.fold(sample.fold(rng, sample.OTHERS), counter), batch.rows)
-    places = sample.below(sample.fold(key, 0), of.shape[0])
-    image = of[places]
+    positions = sample.below(sample.fold(key, 0), positives.shape[0])
+    image = positives[positions]
     bits = sample.fold(key[:, None], 1 + jnp.arange(count)[None, :])
-    rank = sample.below(bits, max(shown.shape[0] - 1, 1))
-    own = jnp.searchsorted(shown, image)[:, None]  # its place among all: ranks from there on are one further
-    others = shown[jnp.minimum(rank + (rank >= own), shown.shape[0] - 1)]
-    return places, jnp.concatenate([image[:, None], others], axis=1)
+    rank = sample.below(bits, max(image_rows.shape[0] - 1, 1))
+    own = jnp.searchsorted(image_rows, image)[:, None]  # its place among all: ranks from there on are one further
+    others = image_rows[jnp.minimum(rank + (rank >= own), image_rows.shape[0] - 1)]
+    return positions, jnp.concatenate([image[:, None], others], axis=1)

@@ -89,9 +89,9 @@ def attention_mass(model: JIFR, state, world: FramesWorld, count: int = 200) -> 
     share, places = [], []
     for start in range(0, len(users), 50):
         some = slice(start, start + 50)
-        parts, group = jifr_scores.of_pairs(model, state, users[some], items[some])
+        parts, group = jifr_scores.pair_parts(model, state, users[some], items[some])
         share.append(np.asarray(parts.share))
-        places.append(np.asarray(group.places))
+        places.append(np.asarray(group.rows))
     share, places = np.concatenate(share), np.concatenate(places)
     liked = world.preference()[users[:, None, None], places]
     best = liked == liked.max(axis=2, keepdims=True)

@@ -75,11 +75,11 @@ def told(model: SAERS, side, state, world: GarmentWorld) -> Told:
     """Of the warm test pairs, whose items stand beside others that the user took."""
     pairs = world.data.test
     share = np.asarray(saers_scores.attended(model, state, pairs.user, pairs.item[:, None]).share)[:, 0]
-    valid = np.asarray(state.looks.valid)[pairs.item]
+    valid = np.asarray(state.attribute_vectors.valid)[pairs.item]
     first = share.argmax(axis=1) == world.planted(pairs.user, pairs.item)
     deletion = deletion_test(model.explain(state, side, pairs.user, pairs.item))
     everything = saers_scores.attended(model, state, np.arange(world.data.num_users), _all_items(world.data))
-    outside = np.where(np.asarray(state.looks.valid), 0.0, np.asarray(everything.share)).max()
+    outside = np.where(np.asarray(state.attribute_vectors.valid), 0.0, np.asarray(everything.share)).max()
     return Told(float(first.mean()), float((1 / valid.sum(axis=1)).mean()), float(outside), deletion.share)
 
 
