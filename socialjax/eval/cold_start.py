@@ -1,12 +1,12 @@
-"""AUC and NDCG of test pairs one by one, of all items or of cold-start items among themselves (docs/saers.md).
+"""AUC and NDCG of single test pairs, of all items or of cold-start items among themselves (docs/saers.md).
 
     AUC      share of the user's negatives that score below the item, a tie is half
     NDCG@10  1 / log2(place + 2) among the item and 500 negatives if place < 10, else 0; in expectation over the order
              of ties
 
 Negatives are items that the user took in no part. Those of a cold-start item should be cold-start items too (`among`):
-a model that has learned nothing about them but that they are rare would otherwise look worse than chance, and one that
-ranks them all first better. VBPR (He and McAuley, AAAI 2016) counts an item as cold start below 5 training pairs.
+a model that has learned of them only that they are rare would otherwise look worse than chance, and one that ranks them
+all first better. VBPR (He and McAuley, AAAI 2016) counts an item as cold start below 5 training pairs.
 """
 
 import dataclasses
@@ -26,8 +26,14 @@ K = 10
 
 @dataclasses.dataclass(frozen=True)
 class PairMetrics:
-    """user i32[P], item i32[P]; values: AUC and NDCG@10, f32[P] each. negatives: how many there were for each metric,
-    None for all that the user did not take."""
+    """Metrics of each pair.
+
+    Attributes:
+      user: i32[P].
+      item: i32[P].
+      values: AUC and NDCG@10, f32[P] each.
+      negatives: How many there were for each metric; None for all items that the user did not take.
+    """
 
     user: np.ndarray
     item: np.ndarray
@@ -35,7 +41,7 @@ class PairMetrics:
     negatives: dict[str, int | None]
 
     def mean(self) -> dict[str, float]:
-        """Over pairs."""
+        """The mean over pairs of each metric."""
         return {name: float(values.mean(dtype=np.float64)) for name, values in self.values.items()}
 
 
@@ -55,11 +61,25 @@ def evaluate(
     ndcg_negatives: int = 500,
     seed: int = 0,
 ) -> PairMetrics:
-    """The metrics of `pairs`, each alone, in the order of users and then of items.
+    """The metrics of each pair alone, by user and item.
 
-    among: bool[I], the items negatives are drawn from; all by default. taken: pairs beside the parts of the data whose
-    items are no negatives of their user. Where a user has fewer negatives than asked for, everybody gets as few, and
-    the result says so. Raises ValueError without pairs and for a user who has no negative.
+    Args:
+      model: The model.
+      state: As `model.encode` gives it.
+      data: The data set, whose pairs are no negatives.
+      pairs: The pairs to evaluate.
+      among: bool[I], the items negatives are drawn from; all by default.
+      taken: Further pairs whose items are no negatives of their user.
+      auc_negatives: Negatives of each user for AUC, where the catalogue has more than `ALL_UP_TO` items.
+      ndcg_negatives: Negatives of each user for NDCG.
+      seed: Seed of the negatives.
+
+    Returns:
+      Metrics of all pairs. Where a user has fewer negatives than asked for, all users get as few, and
+      `PairMetrics.negatives` is that number.
+
+    Raises:
+      ValueError: without pairs and for a user who has no negative.
     """
     if not len(pairs):
         raise ValueError(f"wanted test pairs of data set '{data.name}' to evaluate, got none; split off some")
@@ -89,7 +109,7 @@ def evaluate(
 
 
 class _Pool:
-    """Items negatives are drawn from, and how many of them the user of each row did not take."""
+    """The items negatives are drawn from, and how many of them each user did not take."""
 
     def __init__(self, among: np.ndarray, known: Rows):
         self.among, self.items = among, np.flatnonzero(among)
@@ -102,14 +122,14 @@ class _Pool:
         self.size, self.left = len(self.items), len(self.items) - lengths
 
     def sampled(self, candidates: protocol.Candidates, count: int, seed: int) -> protocol.Candidates:
-        """The lists with `count` different negatives each, fewer where somebody has no more."""
+        """Candidates with `count` different negatives of each user, or as many as all users have."""
         count = int(min(count, self.left.min()))
         drawn = negatives.draw(candidates.users, self.rejected, self.size, count, seed, replace=False)
         named = protocol.parse(f"sampled{count}-strict", ks=(K,))
         return dataclasses.replace(candidates, protocol=named, negatives=self.items[drawn].astype(np.int32))
 
     def others(self, known: Rows) -> Rows:
-        """Row by row what is no negative: the user's items and all outside the pool."""
+        """What is no negative of each user: the user's items and all outside the pool."""
         outside = np.flatnonzero(~self.among).astype(np.int32)
         offsets = np.arange(len(known) + 1, dtype=np.int64) * len(outside)
         return joined(known, Rows(offsets, np.tile(outside, len(known))))

@@ -1,23 +1,24 @@
 """Full-ranking metrics estimated from sampled ones (Krichene and Rendle, KDD 2020 and CACM 2022: BV estimator).
 
-A positive with `rank` of its user's `population` negatives above it (from 0) has `seen` of the m drawn ones above it:
-hypergeometric when they are drawn without repetition, binomial with. A metric f of the full rank is then read from a
+A positive with `rank` of its user's `population` negatives above it (from 0) has `seen` of the m sampled ones above it:
+hypergeometric when they are drawn without replacement, binomial with. A metric f of the full rank is then read from a
 function g of the sampled one that balances bias against variance, with all ranks equally likely beforehand:
 
     minimise over g   sum over ranks  (E[g(seen) | rank] - f(rank))^2 + gamma Var[g(seen) | rank]
 
-Nothing is fitted to full metrics. The paper speaks of one positive in a list. Here a positive also stands behind
-`ahead` other positives of its user, which every list holds and the sampled evaluation therefore knows exactly; its full
-place is ahead + rank, so that f, and with it g, has one column for each `ahead` below the cut-off. Drawn negatives
-stand for all others: validation items, which `full` ranks and `sampledN-strict` never draws, count as average ones.
-`sampledN-official` also draws training items, which `full` masks: for a trained model the estimate is then too low.
-An estimate near 0 may come out slightly below it; cutting it off would bias the mean over models or seeds.
+Nothing is fitted to full metrics. The paper has one positive among the candidates. Here a positive is also ranked after
+`ahead` other positives of its user, which are among all candidates, so that the sampled evaluation has their exact
+number; the full place is ahead + rank, so that f, and with it g, has one column for each `ahead` below the cut-off.
+Sampled negatives represent all others: validation items, which `full` ranks and `sampledN-strict` never draws, count as
+average ones. `sampledN-official` also draws training items, which `full` masks: for a trained model the estimate is
+then too low. An estimate near 0 may come out slightly below it; cutting it off would bias the mean over models or
+seeds.
 
 Direction of its error: for a trained model the estimate is too low, since ranks near the top are more frequent than all
 ranks alike have it. At 38,300 items and 1,000 drawn the function of rank 0 has expectation .42 there in place of 1.
-Other priors were tried on three lines of Yelp (popularity, friends, BPR; mean absolute error of NDCG@10 .0012 with all
+Other priors were tried on three models of Yelp (popularity, friends, BPR; mean absolute error of NDCG@10 .0012 with all
 ranks alike): the ranks' distribution found from the sampled counts by expectation-maximisation, .0012 after 10 steps
-and worse after more, since the sample cannot tell the first 38 places apart; a power law fitted to all counts, .0024,
+and worse after more, since the sample cannot distinguish the first 38 places; a power law fitted to all counts, .0024,
 and to counts below 8 alone, .0009. None halves the error, so none is offered.
 """
 
@@ -29,19 +30,28 @@ from scipy.special import gammaln
 from socialjax.eval.metrics import Counts
 
 # Fixed beforehand, for every set and model. Small, because a mean over thousands of positives takes most of the
-# variance away and none of the bias; not 0, because g would then swing between ranks that no sample tells apart.
+# variance away and none of the bias; not 0, because g would then swing between ranks that no sample distinguishes.
 GAMMA = 0.01
-_LONGEST = 200  # g is 0 from here on: a metric of the first places has nothing to say about so low a sampled rank
+_LONGEST = 200  # g is 0 from here on: a metric of the first places does not depend on so low a sampled rank
 _SPREAD = 8.0  # standard deviations after which a rank is taken to be out of reach
 _STEP = 0.01  # populations that differ by less share a solution
 
 
 def estimate(counts: Counts, population: np.ndarray, k: int = 10, replace: bool = False) -> dict[str, float]:
-    """The full metrics {`HR@k`, `NDCG@k`}, means over users, that sampled counts speak for.
+    """Estimates of the full metrics from a sampled evaluation.
 
-    counts: of a sampled evaluation. population i64[U]: the negatives of each user under `full`, of which the counted
-    ones are a sample; `populations` computes it. replace: they were drawn with replacement.
-    Raises ValueError when a population is smaller than a sample without replacement.
+    Args:
+      counts: Of the sampled evaluation.
+      population: i64[U], the negatives of each user under `full`, of which the counted ones are a sample; `populations`
+        computes it.
+      k: The cut-off.
+      replace: Whether they were drawn with replacement.
+
+    Returns:
+      `HR@k` and `NDCG@k`, means over users.
+
+    Raises:
+      ValueError: for a population smaller than a sample without replacement.
     """
     population, drawn = np.asarray(population), counts.num_negatives
     if population.shape != drawn.shape:
@@ -68,7 +78,7 @@ def estimate(counts: Counts, population: np.ndarray, k: int = 10, replace: bool 
 
 
 def populations(num_items: int, masked: np.ndarray, positives: np.ndarray) -> np.ndarray:
-    """Negatives of each user under `full`, i64[U]: items less masked i64[U] less positives i64[U] of the part."""
+    """Negatives of each user under `full`, i64[U]: all items less masked i64[U] and less positives i64[U]."""
     return num_items - np.asarray(masked) - np.asarray(positives)
 
 
@@ -91,7 +101,18 @@ def solution(population: int, m: int, k: int, replace: bool = False, gamma: floa
 
 
 def sampling(ranks: np.ndarray, population: int, m: int, size: int, replace: bool = False) -> np.ndarray:
-    """P(seen | rank), f64[R, size]: of m drawn from `population`, so many are among the first `rank`."""
+    """P(seen | rank), the probability that so many of m sampled negatives are above a positive of that rank.
+
+    Args:
+      ranks: i64[R].
+      population: Negatives from which m are drawn.
+      m: Size of the sample.
+      size: Values of `seen`, 0..size - 1.
+      replace: Whether they are drawn with replacement.
+
+    Returns:
+      f64[R, size].
+    """
     rank, seen = np.asarray(ranks, np.float64)[:, None], np.arange(size, dtype=np.float64)[None, :]
     if replace:
         share = np.clip(rank / max(population, 1), 0, 1)
@@ -110,9 +131,9 @@ def _choose(n, k):
 
 
 def _similar_users(population: np.ndarray, drawn: np.ndarray):
-    """Users in groups -> (population, drawn, bool[U]); a group's populations lie within one step in proportion.
+    """Groups of users whose populations are within one step in proportion: yields (population, sample size, bool[U]).
 
-    Those close to the sample are left apart: there, every negative less is a good deal of what was not seen.
+    Populations close to the size of the sample are not grouped: there, one negative more or less changes much.
     """
     step = np.floor(np.log(np.maximum(population, 1)) / _STEP)
     label = np.where(population < 2 * drawn, -1.0 - population, step)
@@ -123,9 +144,9 @@ def _similar_users(population: np.ndarray, drawn: np.ndarray):
 
 
 def _histogram(counts: Counts, users: np.ndarray, weights: np.ndarray, k: int, size: int) -> np.ndarray:
-    """f64[k, size]: weight of the positives with so many positives ahead and so many drawn negatives above.
+    """f64[k, size]: weight of the positives with so many positives ahead and so many sampled negatives above.
 
-    Equal scores stand in random order. The one of p tied positives with j of them ahead has a beta-binomial
+    Equal scores are in random order. The one of p tied positives with j of them ahead has a beta-binomial
     (b, j + 1, p - j) number of b tied negatives above it: as many uniform keys as lie below the j-th smallest of p.
     """
     owner = np.repeat(np.arange(len(weights)), np.diff(counts.offsets))

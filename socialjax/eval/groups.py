@@ -1,4 +1,4 @@
-"""Metrics by how much is known: of a user, training interactions or friends; of an item, training interactions."""
+"""Metrics by groups of users, by training interactions or friends, and of items, by training interactions."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from socialjax.eval.metrics import Result, rows_of
 
 BOUNDS = (0, 8, 16, 32, 64)  # half-open groups [0, 8), [8, 16), ..., [64, inf): DiffNet
 FINE_BOUNDS = (0, 4, 8, 16, 32, 64)  # DiffNet++
-ITEM_BOUNDS = (0, 1, 4, 16)  # [0, 1) are the cold items: nobody took them in train
+ITEM_BOUNDS = (0, 1, 4, 16)  # [0, 1) are the cold items, without training pairs
 
 
 def interaction_counts(data: Dataset) -> np.ndarray:
@@ -24,7 +24,7 @@ def item_counts(data: Dataset) -> np.ndarray:
 
 
 def cold_items(data: Dataset, result: Result) -> Result:
-    """`result` on the items that nobody took in train: other positives are out of the lists, other users left out."""
+    """A result on cold items alone: other positives are left out of the candidates, users without any left out."""
     return result.among(item_counts(data) == 0)
 
 
@@ -41,11 +41,21 @@ def labels(bounds: Sequence[int]) -> list[str]:
 
 
 def by_group(result: Result, counts: np.ndarray, bounds: Sequence[int] = BOUNDS) -> dict[str, dict[str, float]]:
-    """label -> {"users": evaluated users, metric: their mean}; a group without any has only {"users": 0}.
+    """Mean metrics of groups of users.
 
-    counts i64[U] of all users. The mean is over the evaluated users of a group: DiffNet++'s code divides by all of
-    them, which makes groups whose users have no test pair 0 by construction. Raises ValueError when counts are
-    missing for a user or lie below the first bound.
+    The mean is over the evaluated users of a group: DiffNet++'s code divides by all of them, which makes groups whose
+    users have no test pair 0 by construction.
+
+    Args:
+      result: Of an evaluation.
+      counts: i64[U], of all users.
+      bounds: The smallest count of each group, ascending.
+
+    Returns:
+      Label -> {"users": number of evaluated users, metric: their mean}; an empty group has only {"users": 0}.
+
+    Raises:
+      ValueError: for bounds that do not ascend, and where counts are missing for a user or below the first bound.
     """
     _check_bounds(bounds)
     if len(counts) <= result.users.max(initial=-1):
@@ -69,10 +79,19 @@ def by_group(result: Result, counts: np.ndarray, bounds: Sequence[int] = BOUNDS)
 def by_item_group(
     result: Result, counts: np.ndarray, bounds: Sequence[int] = ITEM_BOUNDS
 ) -> dict[str, dict[str, float]]:
-    """label -> {"users": with a positive in the group, "pairs": those positives, metric: mean over these users}.
+    """Mean metrics of groups of items, whose candidates are the positives in the group and all negatives.
 
-    counts i64[I] of all items. The lists of a group hold its positives and the negatives, none of the other positives;
-    a group without positives has only {"users": 0, "pairs": 0}. Raises ValueError for bounds that do not ascend.
+    Args:
+      result: Of an evaluation, with positives.
+      counts: i64[I], of all items.
+      bounds: The smallest count of each group, ascending.
+
+    Returns:
+      Label -> {"users": users with a positive in the group, "pairs": these positives, metric: mean over these users};
+      a group without positives has only {"users": 0, "pairs": 0}.
+
+    Raises:
+      ValueError: for bounds that do not ascend.
     """
     _check_bounds(bounds)
     counts, out = np.asarray(counts), {}

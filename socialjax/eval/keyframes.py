@@ -1,17 +1,15 @@
-"""Key frames: where the frames that a user likes stand among all frames of the item (JIFR, section 6).
+"""Metrics of key frames: the ranks of the frames that a user likes among all frames of the item (docs/jifr.md).
 
-A record is a user and an item of which some frames are liked; its candidates are all frames of that item. Ties are
-settled as everywhere here, by the mean over the orders of tied frames, so that equal scores get what chance gets:
+A record is a user and an item of which some frames are liked; its candidates are all frames of that item. As in
+`eval.metrics`, ties count as the mean over the orders of tied frames, so that equal scores get what chance gets:
 
     HR@K    1 if a liked frame is among the first K          NDCG@K  sum of liked frames' 1 / log2(place + 1) in the
     of n frames with p liked, by chance:                             first K / its value for the first min(p, K) places
     HR@K    1 - (n - p over K) / (n over K)                  NDCG@K  p / n sum of the first K discounts / the same
 
-Orders of an item's frames that any ranker of key frames must beat: they know nothing of the user.
-
-Each takes the records of a test and returns f32[T], one score for each frame of each record in their order, as
-`keyframes.frame_metrics` takes them. Frames that are nice to everybody are found by `centroid` or `popular_style`: a
-model that beats chance alone may have found no more than that.
+`random`, `first`, `centroid` and `popular_style` are baselines that do not depend on the user. Each takes records and
+returns f32[T], a score for each frame of each record in their order, for `frame_metrics`. `centroid` and
+`popular_style` rank frames that everybody likes: a model that only beats chance may have learned no more than that.
 """
 
 import dataclasses
@@ -31,10 +29,15 @@ _RECORDS = 4096  # scored at once
 
 @dataclasses.dataclass(frozen=True)
 class Records:
-    """Users i32[R] and items i32[R], by user and item; frames i32[T] of record r are offsets[r]..offsets[r + 1] - 1,
-    offsets i64[R + 1], in their order, and liked bool[T].
+    """Records by user and item.
 
-    skipped: records left out because any ranking of them is right, by reason.
+    Attributes:
+      users: i32[R].
+      items: i32[R].
+      offsets: i64[R + 1]; record r has the frames offsets[r]..offsets[r + 1] - 1.
+      frames: i32[T], rows of `Frames.features`, in the order of the item.
+      liked: bool[T], whether the user likes the frame.
+      skipped: Reason -> number of records left out because any ranking of them is right.
     """
 
     users: np.ndarray
@@ -52,7 +55,7 @@ class Records:
         return np.diff(self.offsets)
 
     def padded(self) -> tuple[np.ndarray, np.ndarray]:
-        """Frames i32[R, K] for the longest record, and bool[R, K], which of them are there; others repeat the first."""
+        """Frames i32[R, K], padded with the first one to the longest record, and bool[R, K], False for padding."""
         place = np.arange(self.lengths().max(initial=1))
         is_frame = place < self.lengths()[:, None]
         return self.frames[self.offsets[:-1, None] + np.where(is_frame, place, 0)], is_frame
@@ -60,7 +63,14 @@ class Records:
 
 @dataclasses.dataclass(frozen=True)
 class FrameResult:
-    """Metrics of each record, name such as `NDCG@3` -> f64[R], and what chance gets there; users i32[R]."""
+    """Metrics of each record.
+
+    Attributes:
+      users: i32[R].
+      values: Name such as `NDCG@3` -> f64[R].
+      chance: Name -> f64[R], the expectation of a random order.
+      skipped: As in `Records`.
+    """
 
     users: np.ndarray
     values: dict[str, np.ndarray]
@@ -70,9 +80,9 @@ class FrameResult:
     def summary(self) -> dict:
         """Ready for JSON: {"records", "users", "skipped", "metrics": {name: {"mean", "ci95", "per_user", "random"}}}.
 
-        mean over records, as `random`, the closed form for chance; ci95: half the width of the interval whose errors
-        are clustered by user, None for a single user; per_user: the mean over users of their means. No records, no
-        metrics.
+        `mean` and `random`, the expectation of a random order, are over records; `ci95` is half the width of the
+        interval whose errors are clustered by user, None for a single user; `per_user` is the mean over users of their
+        means. Without records there are no metrics.
         """
         users, row = np.unique(self.users, return_inverse=True)
         count = np.bincount(row)
@@ -86,7 +96,7 @@ class FrameResult:
 
 
 def records(data: Dataset) -> Records | None:
-    """What the likes of frames of a data set ask for; None where it has none.
+    """The records of a data set's likes of frames; None where it has none.
 
     Records of an item with a single frame, or all of whose frames are liked, are skipped and counted.
     """
@@ -111,7 +121,7 @@ def records(data: Dataset) -> Records | None:
 
 
 def record_scores(model: Model, state: State, side: Side, records: Records) -> np.ndarray:
-    """f32[T], how much `model.frame_scores` says that each record's user likes each of its frames."""
+    """`model.frame_scores` f32[T] of each record's user for each of its frames."""
     if not len(records):
         return np.zeros(0, np.float32)
     frames, is_frame = records.padded()
@@ -130,8 +140,15 @@ def _scored(model, state, side, users, frames):
 
 
 def frame_metrics(scores: np.ndarray, records: Records) -> FrameResult:
-    """Metrics of each record from scores f[T] of its frames, in their order. Raises ValueError for scores that are not
-    finite or not as many as frames."""
+    """Metrics of each record.
+
+    Args:
+      scores: f[T], of each frame of each record, in their order.
+      records: R records with T frames.
+
+    Raises:
+      ValueError: for scores that are not finite or not as many as frames.
+    """
     scores = np.asarray(scores)
     if scores.shape != records.frames.shape or not np.isfinite(scores).all():
         raise ValueError(
@@ -146,7 +163,7 @@ def frame_metrics(scores: np.ndarray, records: Records) -> FrameResult:
 
 
 def chance(records: Records) -> dict[str, np.ndarray]:
-    """What a random order of each record's frames gets in the mean, in closed form: name -> f64[R]."""
+    """Expected metrics of a random order of each record's frames, in closed form: name -> f64[R]."""
     n = records.lengths().astype(np.float64)
     p = np.bincount(np.repeat(np.arange(len(records)), records.lengths()), records.liked, len(records))
     most = max(k for _, k in NAMES)
@@ -164,10 +181,17 @@ def chance(records: Records) -> dict[str, np.ndarray]:
 
 
 def clustered_interval(values: np.ndarray, users: np.ndarray) -> tuple[float, float | None]:
-    """(mean over records, half width of its 95 % interval) where the records of a user hang together.
+    """Mean over records and its 95 % interval, where the records of a user are not independent.
 
-    The variance is that of the users' sums of deviations (Liang and Zeger, 1986), with Student's t of one degree less
-    than there are users; None with one user, and mean 0 of nothing.
+    The variance is that of the users' sums of deviations (Liang and Zeger, Biometrika 1986), with Student's t of one
+    degree of freedom less than there are users.
+
+    Args:
+      values: f64[R].
+      users: i32[R], the user of each record.
+
+    Returns:
+      (mean, half width of the interval), the second None with a single user; (0, None) without records.
     """
     if not len(values):
         return 0.0, None
@@ -183,7 +207,7 @@ def clustered_interval(values: np.ndarray, users: np.ndarray) -> tuple[float, fl
 
 
 def _counts(scores: np.ndarray, records: Records) -> Counts:
-    """Where the liked frames stand among the others of their record."""
+    """How many unliked frames of the same record score above and as high as each liked one."""
     owner = np.repeat(np.arange(len(records)), records.lengths())
     order = np.lexsort((-scores, owner))
     record, score = owner[order], scores[order]
@@ -231,8 +255,7 @@ def centroid(records: Records, frames: Frames) -> np.ndarray:
 
 
 def popular_style(model: Model, state: State, side: Side, records: Records, num_users: int) -> np.ndarray:
-    """POPSTYLE: what a trained model says that users like, in the mean over all users, at most MOST_USERS of them,
-    evenly spread. model: one that has `frame_scores`."""
+    """POPSTYLE: the mean of a trained model's `frame_scores` over users, at most MOST_USERS of them, evenly spread."""
     users = np.unique(np.linspace(0, num_users - 1, min(num_users, MOST_USERS)).astype(np.int32))
     frames, frame_of = np.unique(records.frames, return_inverse=True)
     blocks = -(-len(frames) // _FRAMES)

@@ -1,7 +1,7 @@
 """Ranking metrics of each user from counts, exact in expectation over the random order of tied scores.
 
-A positive with `above` candidates scored higher shares a block of `block` equal scores with `tied` negatives and
-m = block - tied - 1 other positives; in a random order its place (from 0) is uniform on above .. above + block - 1.
+A positive with `above` candidates scored higher is one of `block` candidates of equal score, `tied` negatives and m =
+block - tied - 1 other positives; in a random order its place (from 0) is uniform on above .. above + block - 1.
 With T positives and 1 / log2(place + 2) as the discount:
 
     Hit@K        1 if a positive is among the first K          Recall@K     hits / T
@@ -11,7 +11,7 @@ With T positives and 1 / log2(place + 2) as the discount:
     MAP@K        sum over hits of (hits up to and with this one) / (place + 1), divided by min(T, K)
     AUC          share of (positive, negative) pairs in the right order, a tie is half; 0.5 without negatives
 
-The items of each user as ragged rows.
+Krichene and Rendle, KDD 2020, discuss these metrics and the effect of sampled negatives on them.
 """
 
 import dataclasses
@@ -25,7 +25,12 @@ from socialjax.data.schema import Interactions, pair_keys
 
 @dataclasses.dataclass(frozen=True)
 class Rows:
-    """Row r is items[offsets[r]:offsets[r+1]], ascending, each item once. offsets i64[R + 1], items i32[T]."""
+    """Items of users as ragged rows: row r is items[offsets[r]:offsets[r + 1]], ascending, each item once.
+
+    Attributes:
+      offsets: i64[R + 1].
+      items: i32[T].
+    """
 
     offsets: np.ndarray
     items: np.ndarray
@@ -34,7 +39,7 @@ class Rows:
         return len(self.offsets) - 1
 
     def lengths(self) -> np.ndarray:
-        """i64[R]."""
+        """The number of items of each row, i64[R]."""
         return np.diff(self.offsets)
 
     def owners(self) -> np.ndarray:
@@ -42,7 +47,7 @@ class Rows:
         return np.repeat(np.arange(len(self)), self.lengths())
 
     def take(self, rows: np.ndarray) -> "Rows":
-        """The given rows i64[B], in that order; a row may be asked for twice."""
+        """The given rows i64[B], in that order, also repeatedly."""
         lengths = self.lengths()[rows]
         offsets = np.concatenate([[0], np.cumsum(lengths)])
         where = np.repeat(self.offsets[rows] - offsets[:-1], lengths) + np.arange(offsets[-1])
@@ -68,10 +73,14 @@ def joined(first: Rows, second: Rows) -> Rows:
 
 @dataclasses.dataclass(frozen=True)
 class Counts:
-    """How the positives stand. Those of user r are offsets[r]:offsets[r+1], at least one.
+    """The ranks of positives among negatives.
 
-    offsets i64[U + 1], score f32[P], higher i32[P] and tied i32[P]: negatives scored above and exactly as the positive;
-    num_negatives i64[U].
+    Attributes:
+      offsets: i64[U + 1]; user r has the positives offsets[r]..offsets[r + 1] - 1, at least one.
+      score: f32[P], of each positive.
+      higher: i32[P], negatives that score higher than the positive.
+      tied: i32[P], negatives that score exactly as the positive.
+      num_negatives: i64[U].
     """
 
     offsets: np.ndarray
@@ -83,7 +92,13 @@ class Counts:
 
 @dataclasses.dataclass(frozen=True)
 class Positives:
-    """What the metrics of a result were made of: the item of every positive, i32[P], how they stand, the cut-offs."""
+    """What the metrics of a result were computed from.
+
+    Attributes:
+      items: i32[P], the item of each positive.
+      counts: The ranks of the positives.
+      ks: The cut-offs.
+    """
 
     items: np.ndarray
     counts: Counts
@@ -92,9 +107,14 @@ class Positives:
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """Metrics of one evaluation: users i32[U], per_user: name such as `NDCG@10` -> f32[U].
+    """Metrics of one evaluation.
 
-    positives: kept where metrics of some of the items may be asked for (`among`).
+    Attributes:
+      protocol: Name of the protocol.
+      part: validation or test.
+      users: i32[U], the evaluated users.
+      per_user: Name such as `NDCG@10` -> f32[U].
+      positives: What the metrics were computed from, for `among`; None where it was not kept.
     """
 
     protocol: str
@@ -108,10 +128,16 @@ class Result:
         return {name: float(values.mean(dtype=np.float64)) for name, values in self.per_user.items()}
 
     def among(self, is_chosen: np.ndarray) -> "Result":
-        """The metrics when only positives of the chosen items, bool[I], stand in the lists; the others are taken out.
+        """The metrics of some of the items: other positives are removed from the candidates.
 
-        Users without such a positive are left out. Raises ValueError for a result without positives and for too few
-        items.
+        Args:
+          is_chosen: bool[I].
+
+        Returns:
+          A result on the users who have such a positive.
+
+        Raises:
+          ValueError: for a result without positives and for too few items.
         """
         if self.positives is None:
             raise ValueError("this result has no positives to choose from; take one that ranking.evaluate returned")
@@ -125,9 +151,17 @@ class Result:
 
 
 def per_user(counts: Counts, ks: Sequence[int]) -> dict[str, np.ndarray]:
-    """Every metric at every K -> {`HR@5`: f32[U], ..., `AUC`: f32[U]}.
+    """Every metric of each user.
 
-    Raises ValueError when the score of a positive is not finite.
+    Args:
+      counts: The ranks of the positives of U users.
+      ks: The cut-offs.
+
+    Returns:
+      `HR@5`, ..., `AUC` -> f32[U].
+
+    Raises:
+      ValueError: when the score of a positive is not finite.
     """
     if not np.isfinite(counts.score).all():
         raise ValueError(
@@ -173,7 +207,7 @@ def per_user(counts: Counts, ks: Sequence[int]) -> dict[str, np.ndarray]:
 
 
 def _subset_counts(counts: Counts, keep: np.ndarray) -> tuple[np.ndarray, Counts]:
-    """Of the positives with keep[p], bool[P] -> (rows that have one, their counts)."""
+    """Rows with a positive to keep, bool[P], and their counts of these positives."""
     owner = np.repeat(np.arange(len(counts.offsets) - 1), np.diff(counts.offsets))[keep]
     rows, lengths = np.unique(owner, return_counts=True)
     offsets = np.concatenate([[0], np.cumsum(lengths)])
@@ -182,7 +216,7 @@ def _subset_counts(counts: Counts, keep: np.ndarray) -> tuple[np.ndarray, Counts
 
 
 def _among_positives(counts: Counts, owner: np.ndarray):
-    """-> (positives of the same user scored higher, as high, itself included, i64[P] each; the first of each user)."""
+    """Positives of the same user with a higher score and with this score, i64[P], and the best of each user, i64[U]."""
     order = np.lexsort((-counts.score, owner))
     score, user = counts.score[order], owner[order]
     opens = np.ones(len(order), bool)
@@ -196,10 +230,11 @@ def _among_positives(counts: Counts, owner: np.ndarray):
 
 
 def _first_positive(above, tied, block, longest: int):
-    """Of the block with each user's best positive, for j = 0..longest, f64[U, longest + 1] each.
+    """The first positive in the block of candidates that score as each user's best positive, for j = 0..longest.
 
-    -> (probability that none of its first j places holds a positive,
-        expectation of 1 / (place + 1) of the first positive when only those j places count).
+    Returns:
+      The probability that none of the block's first j places has a positive, and the expectation of 1 / (place + 1) of
+      the first positive when only those j places count, f64[U, longest + 1] each.
     """
     j = np.arange(longest)
     stays = np.maximum(tied[:, None] - j, 0) / np.maximum(block[:, None] - j, 1)
@@ -209,5 +244,5 @@ def _first_positive(above, tied, block, longest: int):
 
 
 def _prefix(values: np.ndarray) -> np.ndarray:
-    """f64[n] -> f64[n + 1], entry k the sum of the first k."""
+    """Sums of the first k values f64[n], for k = 0..n: f64[n + 1]."""
     return np.concatenate([[0.0], np.cumsum(values)])

@@ -10,10 +10,23 @@ _SLOTS = 1 << 24  # (row, item) slots at a time
 
 
 def draw(users, rejected: Rows, num_items: int, count: int, seed: int, replace: bool) -> np.ndarray:
-    """The first `count` draws of each user that are not rejected and, without replacement, not drawn before.
+    """Sampled negatives: the first draws of each user that are not rejected and, without replacement, not repeated.
 
-    users i32[U]; rejected: row r are the items that users[r] must not get -> i32[U, count]. A user's row is the same
-    whichever other users are asked for. Raises ValueError when a user has not enough items left.
+    A user's negatives do not depend on the other users.
+
+    Args:
+      users: i32[U].
+      rejected: Row r are the items that users[r] must not get.
+      num_items: I.
+      count: Negatives of each user.
+      seed: Seed of the draws.
+      replace: Whether they are drawn with replacement.
+
+    Returns:
+      i32[U, count].
+
+    Raises:
+      ValueError: when a user has not enough items left.
     """
     users = np.asarray(users)
     left = num_items - rejected.lengths()
@@ -30,7 +43,7 @@ def draw(users, rejected: Rows, num_items: int, count: int, seed: int, replace: 
 
 
 def _fill(out, rows, users, rejected, num_items, seed, replace, draws):
-    """Fills out[rows] from `draws` draws each, and those it did not suffice for from twice as many."""
+    """Fills out[rows] from `draws` draws each, and rows for which these were too few from twice as many."""
     count, short = out.shape[1], []
     step = max(1, min(_CHUNK // draws, _SLOTS // num_items))
     # One slot per (row, item). It is never cleared: only slots that were written for this chunk are read.
@@ -58,7 +71,7 @@ def _fill(out, rows, users, rejected, num_items, seed, replace, draws):
 
 
 def hashed_items(seed: int, users: np.ndarray, draws: int, num_items: int) -> np.ndarray:
-    """Draws 0..draws - 1 of each user: users i32[U] -> i32[U, draws], uniform over the items (bias below I / 2^32)."""
+    """The first draws of each user i32[U], uniform over the items with a bias below I / 2^32: i32[U, draws]."""
     with np.errstate(over="ignore"):
         key = _mix(_mix(np.uint64(seed % 2**64) + _GOLDEN) ^ users.astype(np.uint64))
         z = _mix(key[:, None] + np.arange(1, draws + 1, dtype=np.uint64) * _GOLDEN)

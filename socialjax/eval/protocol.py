@@ -1,4 +1,4 @@
-"""What is ranked against what: evaluation protocols, always named in full, and the candidates they give."""
+"""Evaluation protocols, always named in full, and the candidates that they rank."""
 
 import dataclasses
 import re
@@ -12,7 +12,7 @@ from socialjax.eval.metrics import Rows, rows_of
 
 Part = Literal["validation", "test"]
 KS = (5, 10, 15, 20, 50)
-_VALIDATION = 1 << 32  # added to the seed, which is below it: the parts of one user get different lists
+_VALIDATION = 1 << 32  # added to the seed, which is below it: a user has other candidates in each part
 _CHUNKS = 16  # processes of DiffNet's evaluation, each with the same whole number of users
 
 
@@ -20,12 +20,14 @@ _CHUNKS = 16  # processes of DiffNet's evaluation, each with the same whole numb
 class Protocol:
     """How users are evaluated.
 
-    name: `full` ranks all items but the masked ones. `sampledN-official` is the DiffNet code's: N uniform draws with
-    replacement, rejected only when they are positives of the evaluated part. `sampledN-strict`: N different items
-    that the user took in no part; of a validation list, in neither train nor validation (`rejecting`). ks: the
-    cut-offs of the metrics. seed: of the negatives. mask: parts whose items `full` leaves out; the field's habit is
-    train alone, so that validation items stay in. drop_tail: leaves out the last users (number mod 16), as the DiffNet
-    code does.
+    Attributes:
+      name: `full` ranks all items but the masked ones. `sampledN-official` is that of DiffNet's code: N uniform draws
+        with replacement, rejected only when they are positives of the evaluated part. `sampledN-strict` draws N
+        different items that the user took in no part; for validation, in neither train nor validation (`rejecting`).
+      ks: The cut-offs of the metrics.
+      seed: Seed of the negatives.
+      mask: Parts whose items `full` leaves out; the field's habit is train alone, so that validation items stay in.
+      drop_tail: Whether the last users (number mod 16) are left out, as in DiffNet's code.
     """
 
     name: str
@@ -57,10 +59,16 @@ class Protocol:
 
 @dataclasses.dataclass(frozen=True)
 class Candidates:
-    """The lists to rank: for users[r] the positives in row r against its negatives.
+    """The candidates of users: their positives, to be ranked among their negatives.
 
-    users i32[U], positives U rows. Sampled: negatives i32[U, N]. Full: negatives is None and every item counts but the
-    positives and those in `masked` (U rows).
+    Attributes:
+      protocol: The protocol.
+      part: The evaluated part.
+      num_items: I.
+      users: i32[U].
+      positives: U rows.
+      negatives: i32[U, N] of a sampled protocol; None for all items but the positives and the masked ones.
+      masked: U rows of items that `full` leaves out, or None.
     """
 
     protocol: Protocol
@@ -81,17 +89,24 @@ def parse(name: str, **fields) -> Protocol:
 
 
 def rejecting(part: Part) -> tuple[str, ...]:
-    """The parts whose pairs are no negatives of a strict list of `part`: that part and those before it.
+    """The parts whose items are no strict negatives in `part`: that part and those before it.
 
-    A list of the validation part takes no notice of the test part, whose items may stand among its negatives.
+    Negatives of the validation part do not depend on the test part, whose items may be among them.
     """
     return PARTS[: PARTS.index(part) + 1]
 
 
 def candidates(data: Dataset, protocol: Protocol, part: Part = "test", users=None) -> Candidates:
-    """The candidates of every user with a positive in `part`, ascending, or of those among `users`.
+    """The candidates of every user with a positive in a part, ascending.
 
-    Raises ValueError for an empty part and for a cut-off larger than the catalogue or the sampled list.
+    Args:
+      data: The data set.
+      protocol: The protocol.
+      part: The part to evaluate.
+      users: i32[.], the users to choose from; all by default.
+
+    Raises:
+      ValueError: for an empty part and for a cut-off larger than the number of candidates.
     """
     if part not in ("validation", "test"):
         raise ValueError(f"evaluation runs on 'validation' or 'test', got '{part}'")

@@ -1,8 +1,7 @@
-"""Ranking on the device, in blocks of users: where the positives stand, and the best items.
+"""Ranking on the device, in blocks of users: the ranks of positives, and the best items.
 
-Rows of work cut into calls of one fixed shape, so that a ranking function is compiled once.
-
-A call is `BLOCKS_PER_CALL` blocks of users, of which the device runs only those that are filled.
+Work is cut into calls of one fixed shape, so that a ranking function is compiled once. A call is `BLOCKS_PER_CALL`
+blocks of users, of which the device runs only those that are filled.
 """
 
 import dataclasses
@@ -25,7 +24,13 @@ TABLE_LIMIT = 1 << 26  # scores held at once: a large catalogue makes the blocks
 
 @dataclasses.dataclass(frozen=True)
 class Call:
-    """Rows start..stop - 1 of the work in blocks of `block` rows."""
+    """Rows start..stop - 1 of the work, in blocks.
+
+    Attributes:
+      start: The first row.
+      stop: One more than the last row.
+      block: Rows of a block.
+    """
 
     start: int
     stop: int
@@ -41,19 +46,25 @@ class Call:
         return np.int32(-(-(self.stop - self.start) // self.block))
 
     def blocks(self, values: np.ndarray) -> np.ndarray:
-        """This call's rows [R, ...] -> [BLOCKS_PER_CALL, block, ...], filled up with zeros."""
+        """This call's rows [R, ...] in blocks, [BLOCKS_PER_CALL, block, ...], padded with zeros."""
         out = np.zeros((BLOCKS_PER_CALL * self.block, *values.shape[1:]), values.dtype)
         out[: len(values)] = values
         return out.reshape(BLOCKS_PER_CALL, self.block, *values.shape[1:])
 
     def unblocked(self, values: np.ndarray) -> np.ndarray:
-        """[BLOCKS_PER_CALL, block, ...] -> this call's rows [R, ...]."""
+        """This call's rows [R, ...] of blocks [BLOCKS_PER_CALL, block, ...]."""
         return values.reshape(-1, *values.shape[2:])[: self.stop - self.start]
 
     def cells(self, rows: Rows, num_items: int, width: int) -> np.ndarray:
         """This call's ragged rows as cells `row * num_items + item` of their block's table of scores.
 
-        -> i32[BLOCKS_PER_CALL, width]; what is left over lies outside the table on purpose.
+        Args:
+          rows: The ragged rows of this call.
+          num_items: Columns of the table.
+          width: Cells of a block, see `cells_width`.
+
+        Returns:
+          i32[BLOCKS_PER_CALL, width]; padding is a cell outside the table.
         """
         block, row = np.divmod(rows.owners(), self.block)
         starts = rows.offsets[np.minimum(np.arange(BLOCKS_PER_CALL) * self.block, len(rows))]
@@ -63,14 +74,14 @@ class Call:
 
 
 def calls(num_rows: int, num_items: int) -> Iterator[Call]:
-    """All rows, in order."""
+    """The calls for all rows, in order."""
     block = _block(num_items)
     for start in range(0, num_rows, BLOCKS_PER_CALL * block):
         yield Call(start, min(start + BLOCKS_PER_CALL * block, num_rows), block)
 
 
 def cells_width(lengths: np.ndarray, num_items: int) -> int:
-    """Room for the entries of any block, a power of two: lengths i64[R] of the ragged rows in their order."""
+    """A power of two that is at least the number of entries of any block of ragged rows of these lengths i64[R]."""
     if not len(lengths):
         return 1
     most = int(np.add.reduceat(lengths, np.arange(0, len(lengths), _block(num_items))).max())
@@ -92,7 +103,7 @@ def evaluate(model: Model, params: Params, side: Side, candidates: Candidates) -
 
 
 def evaluate_state(model: Model, state: State, candidates: Candidates) -> Result:
-    """As `evaluate`, from what `model.encode` returned."""
+    """As `evaluate`, from the state that `model.encode` returned."""
     positives = Positives(candidates.positives.items, count(model, state, candidates), candidates.protocol.ks)
     values = per_user(positives.counts, positives.ks)
     return Result(candidates.protocol.name, candidates.part, candidates.users, values, positives)
@@ -105,7 +116,7 @@ def encode(model: Model, params: Params, side: Side) -> State:
 
 
 def count(model: Model, state: State, candidates: Candidates) -> Counts:
-    """Where the positives of every user stand. A score that is not a number counts as above all others."""
+    """The ranks of the positives of every user. A score that is not a number counts as above all others."""
     lists, num_items, negatives = candidates.positives, candidates.num_items, candidates.negatives
     owner, places, held = _pieces(lists)
     if negatives is None:
@@ -132,10 +143,21 @@ def count(model: Model, state: State, candidates: Candidates) -> Counts:
 
 
 def top_k(model: Model, state: State, users, k: int, num_items: int, exclude: Interactions | None = None):
-    """The k best items of each user, best first: users i32[B] -> (items i32[B, k], scores f32[B, k]).
+    """The k best items of each user, best first; of equal scores the lower item comes first.
 
-    exclude: pairs that are not recommended again, usually `data.train`. Of equal scores the lower item comes first;
-    where fewer than k items are left, item -1 with score -inf fills up. Raises ValueError when k > num_items.
+    Args:
+      model: The model.
+      state: As `model.encode` gives it.
+      users: i32[B].
+      k: Items for each user.
+      num_items: I.
+      exclude: Pairs that are not recommended again, usually `data.train`.
+
+    Returns:
+      Items i32[B, k] and scores f32[B, k], padded with item -1 and score -inf where fewer than k items are left.
+
+    Raises:
+      ValueError: for k outside 1..num_items and for users that are not one-dimensional.
     """
     users = np.asarray(users, np.int32)
     if not 1 <= k <= num_items:
@@ -156,9 +178,10 @@ def top_k(model: Model, state: State, users, k: int, num_items: int, exclude: In
 
 
 def _pieces(lists: Rows):
-    """Ragged positives as rows of WIDTH, short ones first, so that a block has rows of like length.
+    """Ragged positives cut into rows of WIDTH, short ones first, so that rows of a block have similar lengths.
 
-    -> (owner i64[R], the row of `lists`; places i64[R, WIDTH] in its items; held bool[R, WIDTH], false is filling).
+    Returns:
+      The row of `lists` i64[R], positions in its items i64[R, WIDTH], and bool[R, WIDTH], False for padding.
     """
     lengths = lists.lengths()
     pieces = -(-lengths // WIDTH)
@@ -172,7 +195,7 @@ def _pieces(lists: Rows):
 
 
 def _table(model: Model, state: State, users: jax.Array, num_items: int) -> jax.Array:
-    """All scores of users i32[B] -> f32[B, I]."""
+    """All scores f32[B, I] of users i32[B]."""
     vectors = model.vectors(state)
     if vectors is not None:
         of_users, of_items, bias = vectors
@@ -191,11 +214,14 @@ def _table(model: Model, state: State, users: jax.Array, num_items: int) -> jax.
 
 
 def _compare(scores: jax.Array, against: jax.Array, longest: jax.Array):
-    """Positives f32[B, W], of which the first `longest` columns count, and f32[B, C] -> (higher, tied) i32[B, W]."""
+    """Negatives against f32[B, C] that score higher than and as each positive f32[B, W]: i32[B, W] each.
+
+    Only the first `longest` columns of positives count.
+    """
 
     def column(t, counts):
         positive = jax.lax.dynamic_slice_in_dim(scores, t, 1, axis=1)
-        # Not `against > mine`: a score that is not a number must not look like a low one.
+        # Not `against > positive`: a score that is not a number must not count as a low one.
         higher = jnp.sum(~(against <= positive), axis=1, keepdims=True, dtype=jnp.int32)
         tied = jnp.sum(against == positive, axis=1, keepdims=True, dtype=jnp.int32)
         put = jax.lax.dynamic_update_slice_in_dim
@@ -207,7 +233,7 @@ def _compare(scores: jax.Array, against: jax.Array, longest: jax.Array):
 
 @functools.partial(jax.jit, static_argnums=(0, 2))
 def _among_drawn(model, state, num_items, num_blocks, users, positives, longest, negatives):
-    """users [n, B], positives [n, B, W], longest [n], negatives [n, B, N] -> (score, higher, tied) [n, B, W]."""
+    """Score, higher and tied [n, B, W] of positives [n, B, W] of users [n, B] among negatives [n, B, N]."""
     num_candidates = positives.shape[2] + negatives.shape[2]
     by_table = model.vectors(state) is not None and num_items < GATHER_FROM * num_candidates
 
@@ -238,7 +264,7 @@ def _among_all(model, state, num_items, num_blocks, users, positives, longest, h
 
 @functools.partial(jax.jit, static_argnums=(0, 2, 3))
 def _best(model, state, num_items, k, num_blocks, users, hidden):
-    """users [n, B], hidden i32[n, X] -> (items i32[n, B, k], scores f32[n, B, k])."""
+    """The k best items i32[n, B, k] and their scores f32[n, B, k] of users [n, B], without hidden cells i32[n, X]."""
 
     def block(b):
         scores, items = jax.lax.top_k(_hide(_table(model, state, users[b], num_items), hidden[b]), k)
@@ -248,7 +274,7 @@ def _best(model, state, num_items, k, num_blocks, users, hidden):
 
 
 def _hide(table: jax.Array, cells: jax.Array) -> jax.Array:
-    """-inf in the given cells; those outside the table are filling."""
+    """The table with -inf in the given cells; cells outside the table are padding."""
     return table.reshape(-1).at[cells].set(-jnp.inf, mode="drop").reshape(table.shape)
 
 

@@ -1,8 +1,8 @@
-"""What a difference is worth: intervals over seeds, tests over users and over trainings, correction for many of them.
+"""Significance: intervals over seeds, tests over users and over trainings, correction for multiple comparisons.
 
-Two questions, two tests. *Other users*: would other users agree about these trained models (`paired`)? *Other
-trainings*: would the difference stand if both models were trained anew from other seeds (`over_trainings`)? A claim
-about a method, and not about the parameters that one training found, needs the second.
+There are two kinds of tests. `paired` asks whether other users would agree about these trained models,
+`over_trainings` whether the difference would remain if both models were trained again from other seeds. A claim about a
+method, and not about the parameters of one training, needs the second.
 """
 
 import dataclasses
@@ -17,7 +17,16 @@ from socialjax.eval.metrics import Result
 
 @dataclasses.dataclass(frozen=True)
 class Paired:
-    """a - b over the same users: mean difference, its 95 % interval (low, high), p of the t-test and of Wilcoxon's."""
+    """a - b over the same users.
+
+    Attributes:
+      difference: The mean difference.
+      low: Lower end of its 95 % interval.
+      high: Upper end of its 95 % interval.
+      p_t: p of the paired t-test.
+      p_wilcoxon: p of Wilcoxon's signed-rank test.
+      num_users: How many users.
+    """
 
     difference: float
     low: float
@@ -29,7 +38,16 @@ class Paired:
 
 @dataclasses.dataclass(frozen=True)
 class Trainings:
-    """a - b over independent trainings: difference of the means, its 95 % interval (low, high), p of Welch's t-test."""
+    """a - b over independent trainings.
+
+    Attributes:
+      difference: The difference of the means.
+      low: Lower end of its 95 % interval.
+      high: Upper end of its 95 % interval.
+      p: p of Welch's t-test.
+      num_a: Trainings of a.
+      num_b: Trainings of b.
+    """
 
     difference: float
     low: float
@@ -40,7 +58,7 @@ class Trainings:
 
 
 def mean_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float | None]:
-    """(mean, half width of Student's t interval) over runs that differ in the seed; one run has no width (None)."""
+    """Mean and half width of Student's t interval over runs that differ in the seed; the width of one run is None."""
     values = np.asarray(values, np.float64)
     if values.ndim != 1 or not len(values):
         raise ValueError(f"values must be a list of at least one number, got shape {values.shape}")
@@ -53,10 +71,17 @@ def mean_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[fl
 
 
 def paired(a: np.ndarray, b: np.ndarray, confidence: float = 0.95) -> Paired:
-    """Two-sided paired tests of two systems on the same users: a, b f32[U].
+    """Two-sided paired tests of two systems on the same users.
 
-    Wilcoxon's signed ranks drop the users without a difference (on sparse data most have none). Raises ValueError for
-    unequal lengths, fewer than two users, or values that are not finite.
+    Wilcoxon's signed-rank test leaves out users without a difference, on sparse data most of them.
+
+    Args:
+      a: f32[U], a metric of each user.
+      b: f32[U], of the same users.
+      confidence: Of the interval.
+
+    Raises:
+      ValueError: for unequal lengths, fewer than two users, or values that are not finite.
     """
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
     if a.shape != b.shape or a.ndim != 1 or len(a) < 2:
@@ -76,11 +101,20 @@ def paired(a: np.ndarray, b: np.ndarray, confidence: float = 0.95) -> Paired:
 
 
 def over_trainings(a: Sequence[float], b: Sequence[float], confidence: float = 0.95) -> Trainings | None:
-    """Welch's two-sided t-test (Biometrika, 1947) of one figure for each training of a and each of b.
+    """Welch's two-sided t-test (Biometrika 1947) of one figure for each training.
 
-    Seeds of two models have nothing to do with each other, so they are not paired, and the spreads may differ. None
-    when a or b was trained once: one training says nothing about others. Raises ValueError for values that are not
-    finite.
+    Equal seeds of two models are unrelated, so they are not paired, and variances may differ.
+
+    Args:
+      a: The figure of each training of one model.
+      b: The figure of each training of the other.
+      confidence: Of the interval.
+
+    Returns:
+      The test, or None when a or b was trained once.
+
+    Raises:
+      ValueError: for values that are not finite.
     """
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
     if not (np.isfinite(a).all() and np.isfinite(b).all()):
@@ -111,7 +145,7 @@ def compare(a: Result, b: Result, metric: str) -> Paired:
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
-    """Holm's step-down correction (1979): p values that keep the chance of any false claim, in the order given."""
+    """Holm's step-down correction (Scandinavian Journal of Statistics 1979): adjusted p values, in the same order."""
     names = sorted(p_values, key=p_values.__getitem__)
     adjusted, worst = {}, 0.0
     for rank, name in enumerate(names):

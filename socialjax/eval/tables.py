@@ -1,4 +1,4 @@
-"""Tables of metrics as text: reported beside reproduced."""
+"""Tables of metrics as plain text and Markdown."""
 
 from collections.abc import Sequence
 
@@ -18,12 +18,12 @@ def cell(metric: dict | float | None) -> str:
 
 
 def metric_rows(rows: Sequence[tuple[str, dict]], metrics: Sequence[str]) -> list[list[str]]:
-    """Header and one row for each (name, {metric: value}); a row without any of the metrics says so once."""
+    """The header and a row for each (name, {metric: value}), with `not available` for metrics that it lacks."""
     return [["", *metrics], *([name, *(cell(found.get(metric)) for metric in metrics)] for name, found in rows)]
 
 
 def text_table(rows: Sequence[Sequence[str]]) -> str:
-    """Columns aligned, a rule below the header; what is in a cell stays in it."""
+    """Aligned columns, with a rule below the header; line breaks and control characters in cells are made visible."""
     rows = [[visible(cell) for cell in row] for row in rows]
     widths = [max(len(row[c]) for row in rows) for c in range(len(rows[0]))]
     line = lambda row: "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:]))])  # noqa: E731
@@ -31,7 +31,7 @@ def text_table(rows: Sequence[Sequence[str]]) -> str:
 
 
 def escaped(text: str) -> str:
-    """Text as Markdown shows it and neither Markdown nor HTML obeys it: no tags, cells, links or code; one line."""
+    """One line of text, escaped so that neither Markdown nor HTML reads tags, cells, links or code in it."""
     return visible(text).translate(OBEYED).replace("](", "]\\(")
 
 

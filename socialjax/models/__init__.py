@@ -52,7 +52,7 @@ MODELS: dict[str, type[Model]] = {  # in the order of the tables
     "saers": SAERS,
 }
 
-REFERENCES: dict[str, Model] = {  # they stand in every table
+REFERENCES: dict[str, Model] = {  # rows of every table
     "random": Random(),
     "popularity": Popular(),
     "friends + popularity": Friends(),

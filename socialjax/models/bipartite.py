@@ -1,4 +1,4 @@
-"""Users and items as one graph: who took what in training, in both directions. Shared by the graph recommenders."""
+"""The graph of users and items: training pairs as edges in both directions. Shared by the graph recommenders."""
 
 import jax
 import numpy as np
@@ -10,8 +10,14 @@ from socialjax.ops.propagate import Diffusion, diffusion, propagate
 
 @struct.dataclass
 class Bipartite:
-    """to_users: edges item -> user; to_items: edges user -> item; user_degree f32[U] and item_degree f32[I] count
-    distinct training pairs."""
+    """The distinct training pairs as edges in both directions.
+
+    Attributes:
+      to_users: Edges item -> user, E of them.
+      to_items: Edges user -> item, the same pairs.
+      user_degree: f32[U], training items of each user.
+      item_degree: f32[I], training users of each item.
+    """
 
     to_users: Diffusion
     to_items: Diffusion
@@ -28,9 +34,19 @@ class Bipartite:
 
 
 def bipartite(columns, how: Normalisation = "symmetric", self_loops: bool = False) -> Bipartite:
-    """Distinct training pairs, weighted by `how` in each direction: 1 / degree of the receiver (`mean`) or
-    (d_u d_i)^-1/2 (`symmetric`). self_loops: degrees count one more, for models that add the node itself; the loop
-    itself, of weight 1 / (d + 1), is not among the edges.
+    """The graph of a data set's training pairs.
+
+    Args:
+      columns: A data set.
+      how: Weights of the edges: mean, 1 / degree of the receiver, or symmetric, (d_u d_i)^-1/2.
+      self_loops: Whether degrees count one more, for models that add the node itself. The loop, of weight 1 / (d + 1),
+        is not among the edges.
+
+    Returns:
+      Edges in both directions, each distinct pair once (NumPy).
+
+    Raises:
+      ValueError: for self loops with other weights than the symmetric ones.
     """
     users, items = distinct(columns.train.user, columns.train.item, columns.num_items)
     degrees = [
@@ -50,5 +66,14 @@ def bipartite(columns, how: Normalisation = "symmetric", self_loops: bool = Fals
 
 
 def aggregate(graph: Bipartite, users: jax.Array, items: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """One round of messages: users f32[U, D] aggregate their items, items f32[I, D] their users, in the same shapes."""
+    """One layer of message passing.
+
+    Args:
+      graph: Weighted edges in both directions.
+      users: f32[U, D], the messages of users.
+      items: f32[I, D], the messages of items.
+
+    Returns:
+      What users aggregate from their items, f32[U, D], and items from their users, f32[I, D].
+    """
     return propagate(graph.to_users, items), propagate(graph.to_items, users)

@@ -1,4 +1,4 @@
-"""The items a user took in training, pooled into the user's vector: shared by SVD++ and DiffNet."""
+"""The training items of a user, pooled into the user's vector: shared by SVD++, TrustSVD and DiffNet."""
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,13 @@ HISTORY = Kind(("item",), "own history")
 
 @struct.dataclass
 class History:
-    """Edges item -> user with weight count^-exponent, and count f32[U], the number of training items of each user."""
+    """The training items of all users.
+
+    Attributes:
+      edges: Edges item -> user with weight count^-exponent.
+      count: f32[U], the number of training items of each user.
+      exponent: 1 for a mean, 0.5 as in SVD++.
+    """
 
     edges: Diffusion
     count: jax.Array
@@ -30,7 +36,15 @@ def taken_items(columns) -> sparse.csr_array:
 
 
 def history(columns, exponent: float = 1.0) -> History:
-    """columns: a data set; exponent 1 averages (DiffNet), 0.5 is SVD++'s. Distinct training pairs only."""
+    """The history of each user: distinct training pairs (NumPy).
+
+    Args:
+      columns: A data set.
+      exponent: Power of the history's length that divides its sum: 1 for a mean (DiffNet), 0.5 as in SVD++.
+
+    Raises:
+      ValueError: for any other exponent.
+    """
     if exponent not in (0.5, 1.0):
         raise ValueError(f"the exponent of the history's weight must be 0.5 or 1, got {exponent}")
     users, items = distinct(columns.train.user, columns.train.item, columns.num_items)
@@ -45,9 +59,19 @@ def pool(past: History, items: jax.Array) -> jax.Array:
 
 
 def without_target(past: History, pooled: jax.Array, items: jax.Array, user: jax.Array, target: jax.Array) -> jax.Array:
-    """What leaving training item `target` i32[B] out adds to the pooled history of `user` i32[B]: f32[B, D].
+    """The change of a user's pooled history when the training item to be scored is left out of it.
 
-    pooled f32[U, D] as `pool` gives it. The rest is weighted as a history of one item less; 0 remains of a single one.
+    The rest is weighted as a history of one item less; nothing remains of a history of one item.
+
+    Args:
+      past: The histories.
+      pooled: f32[U, D], as `pool` gives it.
+      items: f32[I, D], the vectors that were pooled.
+      user: i32[B].
+      target: i32[B], a training item of each of these users.
+
+    Returns:
+      f32[B, D], to be added to the pooled history of `user`.
     """
     count, pooled_user = past.count[user][:, None], pooled[user]
     rest = pooled_user * count**past.exponent - items[target]
@@ -61,14 +85,14 @@ def elements(
     """What each sender adds to <aggregate of the user, towards>, on the host: items of a history, friends.
 
     Args:
-        graph: edges sender -> user.
-        messages: f32[N, D], the senders' vectors.
-        users: i32[P].
-        towards: f32[P, D].
-        kind: what the senders are.
+      graph: Edges sender -> user.
+      messages: f32[N, D], the senders' vectors.
+      users: i32[P].
+      towards: f32[P, D], the vector of each pair's item.
+      kind: What the senders are.
 
     Returns:
-        Rows of senders, one for each of the P users.
+      Rows of senders, one for each of the P users.
     """
     positions, pair, offsets = incoming_edges(graph, users)
     ids, weight = np.asarray(graph.senders)[positions], np.asarray(graph.weight)[positions]
@@ -77,7 +101,16 @@ def elements(
 
 
 def incoming_edges(graph: Diffusion, users: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Edges that end at users i32[P], on the host: their places i64[T], whose of the P each is, offsets i64[P + 1]."""
+    """The edges that end at some users, on the host.
+
+    Args:
+      graph: Edges sorted by receiver.
+      users: i32[P], receivers.
+
+    Returns:
+      Positions of the edges i64[T], the number of its user for each, i64[T] in 0..P - 1, and offsets i64[P + 1]: the
+      edges of user p are offsets[p]..offsets[p + 1] - 1 of the T.
+    """
     receivers = np.asarray(graph.receivers)
     first, last = np.searchsorted(receivers, users), np.searchsorted(receivers, users, side="right")
     offsets = np.concatenate([[0], np.cumsum(last - first)]).astype(np.int64)

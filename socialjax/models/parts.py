@@ -17,7 +17,13 @@ from socialjax.ops.pairs import candidate_scores
 
 @struct.dataclass
 class Factors:
-    """State of a dot-product model: users f32[U, D], items f32[I, D], item_bias f32[I] (zeros when there is none)."""
+    """Embeddings that a score is the dot product of.
+
+    Attributes:
+      users: f32[U, D].
+      items: f32[I, D].
+      item_bias: f32[I], zeros for a model without item bias.
+    """
 
     users: jax.Array
     items: jax.Array
@@ -25,7 +31,15 @@ class Factors:
 
 
 class Tables(nn.Module):
-    """Free embeddings p_a, q_i from `start` and an item bias b_i from 0 (absent unless asked for)."""
+    """The table of free embeddings p_a, q_i and item biases b_i.
+
+    Attributes:
+      num_users: U.
+      num_items: I.
+      dim: Embedding size D.
+      item_bias: Whether there is a bias for each item, which starts from 0.
+      start: Initial distribution of the embeddings.
+    """
 
     num_users: int
     num_items: int
@@ -35,7 +49,7 @@ class Tables(nn.Module):
 
     @nn.compact
     def __call__(self):
-        """-> users f32[U, D], items f32[I, D], item_bias f32[I]."""
+        """Returns users f32[U, D], items f32[I, D] and item_bias f32[I]."""
         start = self.start
         users = self.param("users", start, (self.num_users, self.dim))
         items = self.param("items", start, (self.num_items, self.dim))
@@ -48,7 +62,7 @@ class Tables(nn.Module):
 class EmbeddingModel(Model):
     """Settings and functions of every model with free embeddings that is trained on sampled negatives.
 
-    The score is <u_a, v_i> + b_i, to which `extra_scores` may add. A model is made of what it adds: `encode`, and where
+    The score is <u_a, v_i> + b_i, to which `extra_scores` may add. A model implements `encode`, and where
     it needs them `training_state` (randomness inside the layers), `training_users` (vectors that differ in training),
     `extra_scores` and `penalty` (further terms of the loss).
 
@@ -112,26 +126,42 @@ class EmbeddingModel(Model):
         """Squared norms of the regularised numbers that belong to each user and each item: f32[U], f32[I]."""
 
     def training_users(self, params: Params, side: Side, state: Factors, batch: Batch) -> jax.Array:
-        """User vectors of the batch's rows, f32[B, D]; models that pool a user's history can leave the target out."""
+        """User vectors of the batch's rows, f32[B, D]. Models that pool a user's history can leave the target out."""
         return state.users[batch.users]
 
     def penalty(self, params: Params, side: Side, state: Factors, batch: Batch, rng) -> jax.Array | None:
-        """A further term of the loss for each row of the batch, f32[B], of rows that do not see each other."""
+        """A further term of the loss, f32[B]; the term of a row must not depend on the other rows of the batch."""
         return None
 
     def extra_scores(self, state: Factors, side: Side, batch: Batch, candidates: jax.Array) -> jax.Array | None:
-        """What the training scores of candidates i32[B, C], the batch's item first, have beside <u_a, v_i> + b_i."""
+        """Further terms of the training scores, f32[B, C], beside <u_a, v_i> + b_i.
+
+        Args:
+          state: As `training_state` gives it.
+          side: The fixed data.
+          batch: B training pairs.
+          candidates: i32[B, C], the batch's items in the first column.
+        """
         return None
 
     def explained(self, state: Factors, users, items, parts: dict, elements: dict, labels=None) -> Explanation:
-        """The explanation of pairs whose <u_a, v_i> is the sum of `parts`, to which the item bias is added."""
+        """The explanation of pairs whose <u_a, v_i> is the sum of `parts`; the item bias is added as one more part.
+
+        Args:
+          state: Gives the item bias.
+          users: i32[P].
+          items: i32[P].
+          parts: Name -> f32[P].
+          elements: Name -> `Ragged`, the elements of the parts.
+          labels: Names for readers of parts without elements.
+        """
         if self.item_bias:
             parts = {**parts, "item_bias": np.asarray(state.item_bias)[items]}
         score = np.sum(np.stack(list(parts.values())), axis=0, dtype=np.float64).astype(np.float32)
         return Explanation(users, items, score, parts, elements, labels or {})
 
     def loss(self, params: Params, side: Side, batch: Batch, rng):
-        """Objective of the pairs, l2 and penalty; ((sum, weight), {"objective": ..}), without padding."""
+        """Objective, l2 and penalty of the pairs, summed over the rows that are no padding; see `Model.loss`."""
         state = self.training_state(params, side, rng)
         candidates = jnp.concatenate([batch.items[:, None], batch.negatives], axis=1)
         users = self.training_users(params, side, state, batch)
@@ -164,11 +194,21 @@ class DotProductModel(EmbeddingModel):
         return self.explained(state, users, items, {"taste": taste}, {})
 
     def new_user(self, state: Factors, side: Side, items: np.ndarray, friends: np.ndarray) -> np.ndarray:
-        """Vector f32[D] of a user who was not trained, from items i32[N] they took (and, in social models, friends).
+        """Embedding of an untrained user, by ridge regression on the trained items.
 
-        Ridge regression of 1 for these items and 0 for all others, which together weigh as much as these, then given
-        the length of a usual user's vector, so that taste and item bias stand to each other as for everybody. On Yelp
-        the users of a trained BPR, taken in anew like this, rank a little better than by their own vectors.
+        The targets are 1 for the user's items and 0 for all others, which together weigh as much as these. The solution
+        is scaled to the median length of the trained users' embeddings, so that taste and item bias keep the proportion
+        that they have for those. On Yelp the users of a trained BPR, estimated like this from their training items,
+        rank a little better than by their own embeddings.
+
+        Args:
+          state: Trained embeddings.
+          side: The fixed data.
+          items: i32[N], the items that the user took.
+          friends: i32[M], which social models read.
+
+        Returns:
+          f32[D], zeros without items.
         """
         vectors = np.asarray(state.items, np.float64)
         if not len(items):
@@ -182,7 +222,7 @@ class DotProductModel(EmbeddingModel):
 
 
 def dot_scores(state: Factors, users: jax.Array, items: jax.Array) -> jax.Array:
-    """<u_a, v_i> + b_i: users i32[B], items i32[B, C] -> f32[B, C]."""
+    """The scores <u_a, v_i> + b_i of users i32[B] with items i32[B, C]: f32[B, C]."""
     scores = candidate_scores(state.users[users], state.items, items)
     return scores + state.item_bias[items]
 

@@ -23,8 +23,8 @@ class Batch:
 
     Attributes:
       users: i32[B].
-      items: i32[B].
-      negatives: i32[B, n].
+      items: i32[B], the positives.
+      negatives: i32[B, n], the sampled negatives.
       weight: f32[B], 0 for padding.
       rows: u32[B], the row's number in the global batch, from which hashed randomness is drawn, so that the number of
         devices changes nothing.
@@ -47,9 +47,9 @@ class Traits:
       needs: Parts of the data it cannot do without.
       uses: Parts it reads where the data has them.
       additive: Whether the parts of an explanation add up to the score.
-      new_users: Whether it has `new_user`, a vector for a user who was not trained.
+      new_users: Whether it has `new_user`, an embedding for an untrained user.
       ranks_frames: Whether it has `frame_scores`, how much each user likes each frame of an item.
-      samples_frames: Whether a training pair reads some of an item's frames alone, whose share `truncated` says.
+      samples_frames: Whether a training pair reads only some of an item's frames; `truncated` is the share left out.
       watched: Metrics of its loss that are summed beside `objective` and logged as means.
     """
 
@@ -66,19 +66,19 @@ class Traits:
 
 @dataclasses.dataclass(frozen=True)
 class Kind:
-    """What the elements of an explanation are, and the words for them.
+    """What the elements of an explanation are, and how reports name them.
 
     Attributes:
-        nodes: what the ids of an element are numbers of: `user`, `item`, `frame`, `attribute`, or a kind of the model's
-            own with `names`; one for each node where elements are paths, such as ("user", "user", "item").
-        label: what people read for the elements; empty where their name does.
-        names: of the numbers of a kind of the model's own.
-        part: the part that they add up to, where it is called otherwise than they.
-        ranked_by: `weight` or the column by which they are ranked, largest first; by the size of their contribution
-            where it is empty.
-        first: what the first of them is called, such as `key frame`.
-        words: what people read for `weight` and for columns; a column without a word is for programs alone.
-        note: lines on what these mean, for people.
+      nodes: What the ids of an element number: `user`, `item`, `frame`, `attribute`, or a kind of the model's own with
+        `names`; one entry for each node where elements are paths, such as ("user", "user", "item").
+      label: Name of the elements in reports; empty where the key of the elements will do.
+      names: Names of the ids, for a kind of the model's own.
+      part: The part that the elements add up to, where its name is another than theirs.
+      ranked_by: `weight` or the column by which elements are ranked, largest first; empty for the size of their
+        contribution.
+      first: Name of the first element, such as `key frame`.
+      words: Headings of `weight` and of columns in reports; a column without a heading is not printed.
+      note: Lines that explain these headings.
     """
 
     nodes: tuple[str, ...]
@@ -96,16 +96,16 @@ OF_USERS, OF_ITEMS = Kind(("user",)), Kind(("item",))
 
 @dataclasses.dataclass(frozen=True)
 class Ragged:
-    """Elements of P pairs, rows of different length: row r is ids[offsets[r]:offsets[r+1]], and so of all columns.
+    """Elements of P pairs, rows of different length: row r is ids[offsets[r]:offsets[r+1]], in all columns alike.
 
     Attributes:
-        offsets: i64[P + 1].
-        ids: i32[T]; of paths of K steps i32[T, K + 1], their nodes from the first to the last.
-        weight: f32[T].
-        contribution: f32[T], share of the score.
-        kind: what they are.
-        columns: further figures, name -> f32[T].
-        exact: whether contributions add up to the part; False where they are first-order estimates.
+      offsets: i64[P + 1].
+      ids: i32[T]; of paths of K steps i32[T, K + 1], their nodes from the first to the last.
+      weight: f32[T], the attention weight.
+      contribution: f32[T], share of the score.
+      kind: What the elements are.
+      columns: Further figures, name -> f32[T].
+      exact: Whether contributions add up to the part; False where they are first-order estimates.
     """
 
     offsets: np.ndarray
@@ -117,7 +117,7 @@ class Ragged:
     exact: bool = True
 
     def row(self, pair: int) -> slice:
-        """Where the elements of that pair are."""
+        """The slice of a pair's elements."""
         return slice(self.offsets[pair], self.offsets[pair + 1])
 
 
@@ -126,12 +126,12 @@ class Explanation:
     """Why P pairs got their scores.
 
     Attributes:
-        users: i32[P].
-        items: i32[P].
-        score: f32[P].
-        parts: name -> f32[P].
-        elements: name -> what the part of that name, or the part that their kind names, is made of.
-        labels: what people read for parts that have no elements; the name of the part where it is not among them.
+      users: i32[P].
+      items: i32[P].
+      score: f32[P].
+      parts: Name -> f32[P], the terms of the score.
+      elements: Name -> the elements of the part of that name, or of the part that their kind names.
+      labels: Names in reports of parts without elements; the key of a part where it is not among them.
     """
 
     users: np.ndarray
@@ -165,7 +165,7 @@ class Model(abc.ABC):
 
     @abc.abstractmethod
     def prepare(self, columns) -> Side:
-        """columns: a `data.schema.Dataset` -> the fixed arrays the model needs (NumPy; only train is read)."""
+        """The fixed arrays that the model needs of a `data.schema.Dataset` (NumPy); only the train part is read."""
 
     @abc.abstractmethod
     def init(self, rng: jax.Array, side: Side) -> Params:
@@ -177,35 +177,50 @@ class Model(abc.ABC):
 
     @abc.abstractmethod
     def loss(self, params: Params, side: Side, batch: Batch, rng: jax.Array):
-        """-> ((sum, weight), metrics): sums, so that padding and sharding are exact.
+        """The loss of a batch as sums, so that padding and sharding are exact.
 
-        metrics are sums as well; `objective`, the loss without regularisation, and those of `traits.watched` are among
-        them. How many negatives a batch has is the model's field `negatives`.
+        Args:
+          params: Trainable parameters.
+          side: The fixed data.
+          batch: B training pairs, with as many negatives as the model's field `negatives`.
+          rng: u32, the key of this step's randomness.
+
+        Returns:
+          ((sum, weight), metrics): the weighted sum of the rows' losses, f32[], and the sum of their weights, f32[].
+          metrics, name -> f32[], are sums as well: `objective`, the loss without regularisation, and those of
+          `traits.watched`.
         """
 
     @abc.abstractmethod
     def score(self, state: State, users: jax.Array, items: jax.Array) -> jax.Array:
-        """users i32[B], items i32[B, C] -> f32[B, C]."""
+        """Scores f32[B, C] of users i32[B] with items i32[B, C]."""
 
     def vectors(self, state: State):
         """(users f32[U, D], items f32[I, D], item_bias f32[I]) of a dot-product model, None of any other."""
         return None
 
     def new_user(self, state: State, side: Side, items: np.ndarray, friends: np.ndarray) -> np.ndarray:
-        """Vector f32[D] of a user who was not trained, from items i32[N] they took and friends i32[M]; `new_users`."""
+        """Embedding f32[D] of an untrained user from items i32[N] and friends i32[M]; of models with `new_users`."""
         raise NotImplementedError(f"{type(self).__name__} cannot take in a new user without training")
 
     def frame_scores(self, state: State, side: Side, users: jax.Array, frames: jax.Array) -> jax.Array:
-        """users i32[P], frames i32[P, K], rows of `Frames.features` -> f32[P, K], larger for frames liked more.
+        """How much users like frames, for models with the trait `ranks_frames`.
 
-        Of models with the trait `ranks_frames`. A padded place may hold any row; the caller knows which are padded.
+        Args:
+          state: As `encode` gives it.
+          side: The fixed data.
+          users: i32[P].
+          frames: i32[P, K], rows of `Frames.features`; padding may be any row.
+
+        Returns:
+          f32[P, K], larger for frames that are liked more.
         """
         raise NotImplementedError(f"{type(self).__name__} ranks no frames")
 
     def truncated(self, side: Side) -> float:
-        """Share of an item's frames that a training pair does not read, a mean over all frames; `samples_frames`."""
+        """Share of all frames that training pairs leave out, for models with the trait `samples_frames`."""
         raise NotImplementedError(f"{type(self).__name__} does not sample frames")
 
     def explain(self, state: State, side: Side, users, items) -> Explanation:
-        """users i32[P], items i32[P] -> why each pair got its score. Small, on the host, not for all pairs."""
+        """Why users i32[P] got their scores of items i32[P]; on the host, for a few pairs."""
         raise NotImplementedError(f"{type(self).__name__} has no explanation")

@@ -12,12 +12,12 @@ def weight_penalty(params: Params, strengths: dict[str, float], batch: Batch) ->
     """The sum over modules of strength times the squared norm of their weights, the same in each row.
 
     Args:
-      params: module name -> parameters, nested or not.
-      strengths: module name -> lambda; modules that `params` lacks count as nothing.
-      batch: gives the number of rows.
+      params: Module name -> parameters, nested or not.
+      strengths: Module name -> lambda; modules that `params` lacks are skipped.
+      batch: Gives the number of rows.
 
     Returns:
-      f32[B], or None where nothing is penalised: the loss is then what it was without the term.
+      f32[B], or None where nothing is penalised.
     """
     terms = [
         strength * squared_norm(params[name]) for name, strength in strengths.items() if strength and name in params

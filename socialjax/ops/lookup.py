@@ -1,12 +1,8 @@
-"""Entries of a sparse matrix, read on the device: a few of a row by binary search, a whole row by writing it out.
+"""Entries of sparse matrices on the device, sums of gathered rows, and reductions over the edges of each receiver.
 
-Sums over the last axis of gathered rows, the way each backend does them fast.
-
-XLA's CPU backend fuses a gather into the sum that follows and then adds number by number, without vector instructions;
-a product with a vector of ones keeps them apart and takes a third to a sixth of the time. On GPU and TPU the plain sum
-is right, and exact: a product of matrices may round its inputs there.
-
-Reductions over the edges of each receiver.
+`row_sums` exists because XLA's CPU backend fuses a gather into the sum that follows and then adds number by number,
+without vector instructions; a product with a vector of ones keeps them apart and takes a third to a sixth of the time.
+On GPU and TPU the plain sum is right, and exact: a product of matrices may round its inputs there.
 """
 
 import jax
@@ -19,9 +15,14 @@ _SLICE = 256  # entries of a row written at once
 
 @struct.dataclass
 class SparseRows:
-    """Places offsets[r]..offsets[r+1] - 1 hold row r: ascending columns i32[T] and values f32[T].
+    """A sparse matrix of R rows by rows, with T stored entries.
 
-    offsets i32[R + 1]; search_steps suffice to search the longest row.
+    Attributes:
+      offsets: i32[R + 1]; row r has the entries offsets[r]..offsets[r + 1] - 1.
+      columns: i32[T], ascending in each row.
+      values: f32[T].
+      num_columns: Columns of the matrix.
+      search_steps: Steps of a binary search in the longest row.
     """
 
     offsets: jax.Array
@@ -32,7 +33,7 @@ class SparseRows:
 
 
 def sparse_rows(matrix) -> SparseRows:
-    """From a scipy CSR array (NumPy, once)."""
+    """The rows of a SciPy CSR array, whose entries are sorted in place (NumPy)."""
     matrix.sort_indices()
     steps = int(np.diff(matrix.indptr).max(initial=0)).bit_length()
     offsets, columns = matrix.indptr.astype(np.int32), matrix.indices.astype(np.int32)
@@ -40,7 +41,16 @@ def sparse_rows(matrix) -> SparseRows:
 
 
 def search(matrix: SparseRows, rows: jax.Array, columns: jax.Array) -> jax.Array:
-    """Entries by binary search: rows i32[B], columns i32[B, C] -> f32[B, C]; log2 of the longest row look-ups each."""
+    """Entries by binary search, each in log2 of the longest row look-ups.
+
+    Args:
+      matrix: With R rows.
+      rows: i32[B].
+      columns: i32[B, C], of each of these rows.
+
+    Returns:
+      f32[B, C], 0 for what is not stored.
+    """
     if not matrix.columns.size:
         return jnp.zeros(columns.shape)
     stored, values, offsets = (jnp.asarray(a) for a in (matrix.columns, matrix.values, matrix.offsets))
@@ -60,7 +70,17 @@ def search(matrix: SparseRows, rows: jax.Array, columns: jax.Array) -> jax.Array
 
 
 def add_rows(matrix: SparseRows, rows: jax.Array, scale: jax.Array, table: jax.Array) -> jax.Array:
-    """table f32[B, num_columns] + scale * the rows i32[B], a slice of each at a time."""
+    """Adds rows of a sparse matrix to a dense table, a slice of each row at a time.
+
+    Args:
+      matrix: With R rows.
+      rows: i32[B], the row to add to each row of the table.
+      scale: f32[], the factor of these rows.
+      table: f32[B, num_columns].
+
+    Returns:
+      f32[B, num_columns].
+    """
     if not matrix.columns.size:
         return table
     stored, values, offsets = (jnp.asarray(a) for a in (matrix.columns, matrix.values, matrix.offsets))
@@ -77,7 +97,7 @@ def add_rows(matrix: SparseRows, rows: jax.Array, scale: jax.Array, table: jax.A
 
 
 def row_sums(values: jax.Array) -> jax.Array:
-    """values f32[..., D] -> f32[...]."""
+    """Sums over the last axis: values f32[..., D] -> f32[...]."""
     values = jnp.asarray(values)
     return jax.lax.platform_dependent(values, cpu=_by_product, default=lambda rows: jnp.sum(rows, axis=-1))
 
@@ -87,18 +107,30 @@ def _by_product(values):
 
 
 def segment_max(values: jax.Array, receivers: jax.Array, num_receivers: int) -> jax.Array:
-    """values f32[E, D], receivers i32[E] sorted -> f32[num_receivers, D]; 0, not -inf, where nothing arrives.
+    """Maximum over the edges of each receiver; tied maxima share the gradient.
 
-    Tied maxima share the gradient.
+    Args:
+      values: f32[E, D].
+      receivers: i32[E], sorted.
+      num_receivers: Rows of the result.
+
+    Returns:
+      f32[num_receivers, D], 0 and not -inf for a receiver without edges.
     """
     largest = jax.ops.segment_max(values, receivers, num_receivers, indices_are_sorted=True)
     return jnp.where(largest == -jnp.inf, 0.0, largest)  # NaN stays, so that a run that diverged is seen
 
 
 def segment_softmax(logits: jax.Array, receivers: jax.Array, num_receivers: int) -> jax.Array:
-    """logits f32[E], receivers i32[E] sorted -> f32[E], exp(logit) as a share of its receiver's; 1 for a single edge.
+    """Softmax over the edges of each receiver, safe for logits of any size.
 
-    Safe for logits of any size: each receiver's largest is taken off first. Padding, receiver `num_receivers`, gets 0.
+    Args:
+      logits: f32[E].
+      receivers: i32[E], sorted; `num_receivers` for padding.
+      num_receivers: How many receivers there are.
+
+    Returns:
+      f32[E], 0 for padding.
     """
     if not logits.size:  # nothing can be gathered from an empty array, not even filling
         return logits

@@ -1,6 +1,6 @@
-"""Losses of a positive against its sampled negatives, one number a row; sums and weights are left to the caller.
+"""Losses of a positive against its sampled negatives, one number for each row; the caller weighs and sums them.
 
-All take positive f32[B] and negatives f32[B, n] scores and return f32[B].
+All take the scores positive f32[B] and negatives f32[B, n] and return f32[B].
 """
 
 from typing import Literal
@@ -35,7 +35,17 @@ def squared(positive: jax.Array, negatives: jax.Array) -> jax.Array:
 
 
 def objective(name: Objective, positive: jax.Array, negatives: jax.Array, temperature: float = 1.0) -> jax.Array:
-    """The loss called `name`."""
+    """The loss of that name.
+
+    Args:
+      name: bpr, softmax, bce or squared.
+      positive: f32[B], scores of the positives.
+      negatives: f32[B, n], scores of their negatives.
+      temperature: Divides the scores in softmax; other losses ignore it.
+
+    Returns:
+      f32[B].
+    """
     if name == "softmax":
         return softmax(positive, negatives, temperature)
     return {"bpr": bpr, "bce": bce, "squared": squared}[name](positive, negatives)

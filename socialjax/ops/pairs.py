@@ -14,7 +14,16 @@ BLOCK = 256  # rows
 
 @jax.custom_vjp
 def candidate_scores(users: jax.Array, items: jax.Array, candidates: jax.Array) -> jax.Array:
-    """users f32[B, D] (one vector a row), items f32[I, D], candidates i32[B, C] -> f32[B, C]."""
+    """The dot products of each row's user with the row's candidates.
+
+    Args:
+      users: f32[B, D], one vector for each row.
+      items: f32[I, D].
+      candidates: i32[B, C], rows of items.
+
+    Returns:
+      f32[B, C].
+    """
     items = jnp.asarray(items)
     return jax.lax.platform_dependent(users, items, candidates, cpu=_blocked_scores, default=_scores)
 

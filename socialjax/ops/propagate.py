@@ -22,8 +22,14 @@ BLOCK = 4096  # bundles in a block of the scan
 
 @struct.dataclass
 class Bundles:
-    """Edges of one direction, `WIDTH` of one receiver side by side: senders i32[G, W], weight f32[G, W] (0 is padding),
-    edge i32[G, W] (the place in the edge list, E for padding), receivers i32[G], sorted (num_receivers for padding)."""
+    """Edges of one direction, up to W = `WIDTH` of one receiver in each of G bundles.
+
+    Attributes:
+      senders: i32[G, W].
+      weight: f32[G, W], 0 for padding.
+      edge: i32[G, W], the position in the edge list, E for padding.
+      receivers: i32[G], sorted, num_receivers for padding.
+    """
 
     senders: jax.Array
     weight: jax.Array
@@ -35,8 +41,16 @@ class Bundles:
 class Diffusion:
     """Edges in both orders, ready for `propagate`.
 
-    The edge list itself, sorted by receiver: senders i32[E], receivers i32[E], weight f32[E]; `forth` and `back` hold
-    it bundled by receiver and by sender; slot i32[E] is the place of each edge in `forth`.
+    Attributes:
+      senders: i32[E], of the edges sorted by receiver.
+      receivers: i32[E], sorted.
+      weight: f32[E].
+      forth: The edges bundled by receiver.
+      back: The edges bundled by sender.
+      slot: i32[E], the position of each edge in the flattened bundles of `forth`.
+      num_senders: N.
+      num_receivers: M.
+      block: Bundles in a block of the scan.
     """
 
     senders: jax.Array
@@ -51,7 +65,12 @@ class Diffusion:
 
 
 def diffusion(graph: Edges, block: int = BLOCK) -> Diffusion:
-    """Sorts and bundles `graph` both ways (NumPy arrays), without its padding. Small graphs get one small block."""
+    """Sorts and bundles the edges of a graph in both directions, without its padding (NumPy).
+
+    Args:
+      graph: Edges in any order.
+      block: Most bundles in a block of the scan; a small graph has one smaller block.
+    """
     graph = sort_by_receiver(graph)
     real = np.searchsorted(graph.receivers, graph.num_receivers)
     graph = dataclasses.replace(
@@ -97,10 +116,16 @@ def _bundle(senders, receivers, weight, num_receivers: int, block: int) -> Bundl
 
 
 def propagate(edges: Diffusion, values: jax.Array, weight: jax.Array | None = None) -> jax.Array:
-    """out[r] = sum over edges s -> r of weight * values[s]; values f32[num_senders, D] -> f32[num_receivers, D].
+    """The weighted sum over incoming edges, out[r] = sum over edges s -> r of weight * values[s].
 
-    `weight` f32[E], in the order of `edges.senders`, replaces the weights of the edges and gets a gradient; without it
-    the edges' own weights are constants.
+    Args:
+      edges: E edges.
+      values: f32[num_senders, D], the messages.
+      weight: f32[E], in the order of `edges.senders`, replaces the weights of the edges and gets a gradient; without it
+        the edges' own weights are constants.
+
+    Returns:
+      f32[num_receivers, D], 0 for a receiver without edges.
     """
     values = jnp.asarray(values)
     if weight is None:
@@ -143,14 +168,14 @@ _weighted.defvjp(_weighted_forward, _weighted_backward)
 
 
 def _in_bundles(bundles: Bundles, weight):
-    """weight f32[E] -> f32[G, W], 0 in empty slots."""
+    """The weights f32[E] in bundles, f32[G, W], 0 for padding."""
     if not weight.size:  # nothing can be gathered from an empty array, not even filling
         return jnp.zeros(bundles.edge.shape, weight.dtype)
     return weight.at[bundles.edge].get(mode="fill", fill_value=0)
 
 
 def _bundle_sums(senders, weight, values):
-    """senders i32[G, W], weight f32[G, W] -> f32[G, D]; unrolled, so that the gathers fuse into the sum."""
+    """The sum f32[G, D] of each bundle's messages; unrolled, so that the gathers fuse into the sum."""
     messages = (values.at[senders[:, k]].get(mode="promise_in_bounds") * weight[:, k, None] for k in range(WIDTH))
     return sum(messages)
 

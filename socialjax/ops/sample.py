@@ -11,25 +11,25 @@ from flax import struct
 from socialjax.graph import distinct
 
 # Streams, so that no two uses of one key share their numbers.
-NEGATIVES, DROPOUT, SHUFFLE, NODES, OTHERS, NOISE = 1, 2, 3, 4, 5, 6  # OTHERS: whom else a model draws, for one use
+NEGATIVES, DROPOUT, SHUFFLE, NODES, OTHERS, NOISE = 1, 2, 3, 4, 5, 6  # OTHERS: whatever else a model samples
 _GOLDEN = 0x9E3779B9  # 2^32 / golden ratio: neighbouring counters land far apart before they are mixed
 
 
 def mix(x: jax.Array) -> jax.Array:
-    """A bijection of u32 whose output bits each depend on every input bit (multiply and xor-shift, two rounds)."""
+    """A bijection of u32 in which every output bit depends on every input bit (multiply and xor-shift, two rounds)."""
     x = (x ^ (x >> 16)) * jnp.uint32(0x7FEB352D)
     x = (x ^ (x >> 15)) * jnp.uint32(0x846CA68B)
     return x ^ (x >> 16)
 
 
 def fold(key, counter) -> jax.Array:
-    """A new key u32 from a key and a counter; broadcasts."""
+    """A new key u32 from a key u32 and a counter, which broadcast against each other."""
     key, counter = jnp.asarray(key, jnp.uint32), jnp.asarray(counter).astype(jnp.uint32)
     return mix(key ^ mix(counter * jnp.uint32(_GOLDEN) + jnp.uint32(1)))
 
 
 def below(bits: jax.Array, bound: jax.Array) -> jax.Array:
-    """Maps u32 bits to 0..bound-1 (i32) as floor(bits * bound / 2^32), in 16-bit halves since JAX has no u64 here."""
+    """A uniform i32 in 0..bound - 1 from bits u32: floor(bits * bound / 2^32), in 16-bit halves without u64."""
     bound = jnp.asarray(bound).astype(jnp.uint32)
     low, high = bits & 0xFFFF, bits >> 16
     bound_low, bound_high = bound & 0xFFFF, bound >> 16
@@ -40,10 +40,14 @@ def below(bits: jax.Array, bound: jax.Array) -> jax.Array:
 
 @struct.dataclass
 class Positives:
-    """Each user's training items in a form that a negative can be looked up in.
+    """Each user's training items, from which `negatives` finds items that are not among them.
 
-    offsets i32[U + 1]; gaps i32[N]: for the k-th smallest item of a row, item - k, the number of items before it that
-    the user did not take.
+    Attributes:
+      offsets: i32[U + 1]; user a has the entries offsets[a]..offsets[a + 1] - 1.
+      gaps: i32[N], for the k-th smallest item of a user, item - k: the number of smaller items that the user did not
+        take.
+      num_items: I.
+      search_steps: Steps of a binary search in the longest row.
     """
 
     offsets: jax.Array
@@ -53,7 +57,14 @@ class Positives:
 
 
 def positives(user: np.ndarray, item: np.ndarray, num_users: int, num_items: int) -> Positives:
-    """NumPy, once: sorts the distinct pairs by user and item."""
+    """The distinct pairs, sorted by user and item (NumPy).
+
+    Args:
+      user: i32[N].
+      item: i32[N].
+      num_users: U.
+      num_items: I.
+    """
     users, items = distinct(user, item, num_items)
     degree = np.bincount(users, minlength=num_users)
     offsets = np.concatenate([[0], np.cumsum(degree)])
@@ -63,10 +74,20 @@ def positives(user: np.ndarray, item: np.ndarray, num_users: int, num_items: int
 
 
 def negatives(known: Positives, key, users: jax.Array, rows: jax.Array, count: int) -> jax.Array:
-    """`count` items for each row, uniform over those the user did not take in training: i32[B, count].
+    """Negative sampling, uniform over the items that a user did not take in training.
 
-    users i32[B]; rows u32[B], the row in the global batch. Exact without rejection: draw the rank of a negative among
-    the user's negatives, then skip the positives before it by binary search. A user who took everything gets any item.
+    Exact without rejection: the rank of a negative among the user's negatives is drawn, then the positives before it
+    are skipped by binary search. A user who took everything gets any item.
+
+    Args:
+      known: The training items of all users.
+      key: u32.
+      users: i32[B].
+      rows: u32[B], numbers of the rows in the global batch.
+      count: Negatives for each row.
+
+    Returns:
+      i32[B, count].
     """
     start, stop = known.offsets[users][:, None], known.offsets[users + 1][:, None]
     bits = fold(fold(fold(key, NEGATIVES), rows)[:, None], jnp.arange(count)[None, :])
@@ -86,7 +107,17 @@ def negatives(known: Positives, key, users: jax.Array, rows: jax.Array, count: i
 
 
 def dropout(key, vectors: jax.Array, rows: jax.Array, rate: float) -> jax.Array:
-    """Zeroes each number of vectors f32[B, D] with probability `rate` and scales the rest by 1 / (1 - rate)."""
+    """Dropout: zeroes each number with probability `rate` and scales the rest by 1 / (1 - rate).
+
+    Args:
+      key: u32.
+      vectors: f32[B, D].
+      rows: u32[B], numbers of the rows in the global batch.
+      rate: In [0, 1).
+
+    Returns:
+      f32[B, D].
+    """
     if rate == 0.0:
         return vectors
     columns = jnp.arange(vectors.shape[1])
@@ -95,11 +126,18 @@ def dropout(key, vectors: jax.Array, rows: jax.Array, rate: float) -> jax.Array:
 
 
 def node_dropout(key, layer: int, vectors: jax.Array, rate: float) -> jax.Array:
-    """In that layer, zeroes rows of vectors f32[N, D] with probability `rate` and scales the rest: their messages are
-    dropped.
+    """GC-MC's node dropout (van den Berg et al., 2017): zeroes all messages of a node at once and scales the others'.
 
-    What all of a node's edges carry is gone at once (GC-MC's node dropout). A row's fate hangs on the key alone, not
-    on the batch, so that all devices agree.
+    Whether a node is dropped depends on the key alone, not on the batch, so that all devices agree.
+
+    Args:
+      key: u32.
+      layer: Number of the layer; each drops other nodes.
+      vectors: f32[N, D], the messages.
+      rate: Probability of a node to be dropped, in [0, 1).
+
+    Returns:
+      f32[N, D].
     """
     if rate == 0.0:
         return vectors
@@ -112,10 +150,18 @@ def _kept(bits: jax.Array, rate: float) -> jax.Array:
 
 
 def shuffled(key, places: jax.Array, size: int) -> jax.Array:
-    """Entry `places` (0..size-1) of a random permutation of range(size), without making the permutation: i32.
+    """Entries of a random permutation of range(size), without making the permutation.
 
-    A Feistel network over a square just above `size`; the few that fall outside walk on until they are inside. So any
-    device finds its rows of any step of an epoch on its own, at once.
+    A Feistel network over a square just above `size`, applied again to the few results outside until they are inside
+    (cycle walking). So any device finds its rows of any step of an epoch on its own.
+
+    Args:
+      key: u32, names the permutation.
+      places: i32[...] in 0..size - 1, positions in it.
+      size: Length of the permutation.
+
+    Returns:
+      i32[...].
     """
     side = jnp.uint32(int(np.ceil(np.sqrt(size))))
 

@@ -1,4 +1,4 @@
-"""Where each user stands in the social graph, as a few numbers: leading eigenvectors of the graph, in NumPy.
+"""Spectral embeddings of the nodes of a graph: its leading eigenvectors, in NumPy.
 
 HASC takes social embeddings from DeepWalk-like methods and does not say which. We take eigenvectors: the published
 DeepWalk and node2vec packages are no longer kept or pull in gensim and networkx for one table, SciPy is here already,
@@ -16,13 +16,21 @@ TOLERANCE = 1e-4  # of eigenvalues, relative: the last vectors of a large graph 
 
 
 def spectral(graph: Edges, dim: int = 128) -> np.ndarray:
-    """f32[N, min(dim, N)]: rows of the leading eigenvectors of D^-1/2 A D^-1/2, each row made as long as 1.
+    """Rows of the leading eigenvectors of D^-1/2 A D^-1/2, at length 1 (Ng, Jordan and Weiss, NIPS 2001).
 
-    A: both directions of every edge of `graph` (square, N nodes), weight 1, no self links; D its degrees. Columns go
-    from the largest eigenvalue down (Ng, Jordan and Weiss, NIPS 2001), each with the sign that makes its largest entry
-    positive. A node without edges has zeros, and so have columns beyond the number of nodes with edges. The result
-    depends on the set of edges, not on their order.
-    Raises ValueError for a graph that is not square and for dim below 1.
+    A has both directions of every edge, weight 1 and no self links; D are its degrees. Columns go from the largest
+    eigenvalue down, each with the sign that makes its largest entry positive. The result depends on the set of edges,
+    not on their order.
+
+    Args:
+      graph: Square, N nodes.
+      dim: Most columns.
+
+    Returns:
+      f32[N, min(dim, N)]; a node without edges has zeros, and so have columns beyond the number of nodes with edges.
+
+    Raises:
+      ValueError: for a graph that is not square and for dim below 1.
     """
     if dim < 1:
         raise ValueError(f"dim must be at least 1, got {dim}; take as many columns as the model shall see, say 128")

@@ -1,4 +1,4 @@
-"""Who a node meets on random walks with restart: the most visited nodes of each, for all nodes at once, in NumPy."""
+"""Random walks with restart: the nodes visited most from each node, for all nodes at once, in NumPy."""
 
 import numpy as np
 
@@ -8,13 +8,25 @@ VISITS = 1 << 20  # in one block: what is counted at once stays near the cache
 
 
 def visits(graph: Edges, walks: int, length: int, restart: float, top: int, seed: int) -> Edges:
-    """Edges from the `top` most visited nodes of each node to it; weights are shares of their visits and sum to 1.
+    """The neighbourhoods of nodes by random walks, as in PinSage (Ying et al., KDD 2018).
 
-    graph: square. A walker goes from a receiver to one of its senders, to all with one probability whatever the
-    weights. From each node start `walks` walks of `length` steps; before each step but the first the walker returns to
-    the start with probability `restart`. Every arrival of a step is a visit, but for those at the start itself.
-    Ties go to the smaller id. The result depends on the set of edges and on `seed`, not on the order of the edges.
-    Raises ValueError for settings out of range and for a graph that is not square.
+    A walk goes from a receiver to one of its senders, to all with one probability whatever the weights. Every step that
+    does not end at the start of its walk is a visit. The result depends on the set of edges and on `seed`, not on the
+    order of the edges.
+
+    Args:
+      graph: Square.
+      walks: Walks from each node.
+      length: Steps of a walk.
+      restart: Probability to return to the start before each step but the first, in [0, 1).
+      top: Most visited nodes that are kept for each node; ties go to the smaller id.
+      seed: Seed of the walks.
+
+    Returns:
+      Edges from the kept nodes to each node; weights are shares of their visits and sum to 1.
+
+    Raises:
+      ValueError: for settings out of range and for a graph that is not square.
     """
     if graph.num_senders != graph.num_receivers:
         raise ValueError(f"walks need a square graph, got {graph.num_senders} x {graph.num_receivers}")
@@ -38,7 +50,7 @@ def visits(graph: Edges, walks: int, length: int, restart: float, top: int, seed
 
 
 def _walk(neighbours, first, degree, starts, walks: int, length: int, restart: float, rng) -> np.ndarray:
-    """Nodes visited from each start: i32[S, walks * length]. A walker at a node without senders returns as well."""
+    """Nodes visited from each start: i32[S, walks * length]. A walk returns from a node without senders as well."""
     start = np.repeat(starts.astype(np.int32), walks)
     node, visited = start, np.empty((length, len(start)), np.int32)
     for step in range(length):
@@ -51,7 +63,7 @@ def _walk(neighbours, first, degree, starts, walks: int, length: int, restart: f
 
 
 def _most_visited(visited, starts, size: int, top: int):
-    """(start, node, share) of the `top` nodes of each start; shares are of the visits to these."""
+    """Start, node and share of the `top` nodes of each start, in columns; shares are of the visits to these."""
     row = np.arange(len(starts), dtype=np.int64)[:, None]
     visited = np.sort(visited, axis=1)
     keys = (visited + row * size)[visited != starts[:, None]]

@@ -11,7 +11,12 @@ from socialjax.models.protocol import Traits
 
 @struct.dataclass
 class Sizes:
-    """All that matrix factorisation reads of the data: how many users and items there are."""
+    """All that matrix factorisation reads of the data.
+
+    Attributes:
+      num_users: U.
+      num_items: I.
+    """
 
     num_users: int = struct.field(pytree_node=False)
     num_items: int = struct.field(pytree_node=False)
@@ -19,9 +24,10 @@ class Sizes:
 
 @dataclasses.dataclass(frozen=True)
 class BPR(DotProductModel):
-    """s = <p_a, q_i> + b_i. The objective defaults to BPR; others make it plain matrix factorisation with that loss.
+    """s = <p_a, q_i> + b_i, trained by sum of -ln sigmoid(s_ai - s_aj) (Rendle et al., UAI 2009, BPR-OPT).
 
-    All settings are those of `DotProductModel`.
+    Other objectives make it plain matrix factorisation with that loss. docs/tables.md lists the models and how they are
+    compared. All settings are those of `DotProductModel`.
     """
 
     traits: ClassVar[Traits] = Traits(new_users=True)

@@ -14,7 +14,14 @@ from socialjax.models.protocol import Batch, Traits
 
 @struct.dataclass
 class FMSide:
-    """Features f32[U, F], f32[I, G], standardised column by column, or None; sizes are static."""
+    """Features, standardised column by column.
+
+    Attributes:
+      user_features: f32[U, F] or None.
+      item_features: f32[I, G] or None.
+      num_users: U.
+      num_items: I.
+    """
 
     user_features: jax.Array | None
     item_features: jax.Array | None
@@ -24,8 +31,13 @@ class FMSide:
 
 @struct.dataclass
 class FMState(Factors):
-    """Factors with what features add to them: user_part f32[U, D] = x V_x and item_part f32[I, D] = y V_y (0 without
-    features), item_alone f32[I], the terms of the features that no user changes."""
+    """Factors that include the terms of features, and these terms.
+
+    Attributes:
+      user_part: f32[U, D], x V_x; 0 without user features.
+      item_part: f32[I, D], y V_y; 0 without item features.
+      item_alone: f32[I], the terms of item features that do not depend on the user.
+    """
 
     user_part: jax.Array
     item_part: jax.Array
@@ -36,9 +48,9 @@ class FMState(Factors):
 class FM(DotProductModel):
     """s = <p_a + x_a V_x, q_i + y_i V_y> + b_i + <w, y_i> + <q_i, y_i V_y> + pairs of features within y_i.
 
-    The second-order machine (Rendle, ICDM 2010, Eq. 1) over the fields user, item, x_a and y_i. Its terms that hang on
-    the user alone cancel in a ranking and are left out, so the score is a dot product; the terms of the item alone go
-    into the item's bias. Without features it is BPR with an item bias.
+    The second-order machine (Rendle, ICDM 2010, Eq. 1) over the fields user, item, x_a and y_i. Terms that depend on
+    the user alone cancel in a ranking and are left out, so the score is a dot product; terms of the item alone go into
+    the item's bias. Without features it is BPR with an item bias (docs/tables.md).
 
     Attributes:
       item_bias: Whether the score has the linear weights b_i of items and w of item features.

@@ -2,7 +2,7 @@
 
 The original predicts ratings. Here there is one kind of rating, an interaction: one channel of messages, a ranking loss
 and no softmax over ratings, which would be constant. Nodes are one-hot ids there, so the weights of its graph layer are
-the tables of free embeddings here, and no embedding stands before them.
+the tables of free embeddings here, without embeddings before them.
 """
 
 import dataclasses
@@ -25,7 +25,13 @@ from socialjax.ranges import Choice, LogUniform, Uniform
 
 @struct.dataclass
 class GCMCSide:
-    """graph: users and items, weighted by 1 / c; features f32[U, F], f32[I, F] or None."""
+    """The graph and the features.
+
+    Attributes:
+      graph: Users and items, edges weighted by 1 / c.
+      user_features: f32[U, F] or None.
+      item_features: f32[I, G] or None.
+    """
 
     graph: Bipartite
     user_features: jax.Array | None
@@ -34,13 +40,13 @@ class GCMCSide:
 
 @struct.dataclass
 class GCMCState(Factors):
-    """Factors with what users are made of.
+    """Factors, and what the users' are computed from.
 
     Attributes:
-      heard: f32[U, D], the aggregated messages of items, before the activation.
-      said: f32[I, D], these messages, the items' table.
+      aggregated: f32[U, D], the aggregated messages of items, before the activation.
+      messages: f32[I, D], these messages, the items' table.
       kernel: f32[D, D], W_2 Q.
-      of_features: f32[U, D], what features add to the vectors, or None.
+      feature_part: f32[U, D], what features add to the users' vectors, or None.
     """
 
     aggregated: jax.Array
@@ -54,8 +60,8 @@ class GCMC(DotProductModel):
     """h_a = act(sum of q_i / c_ai over R_a), h_i = act(sum of p_a / c_ai over R_i); u = W_2 h; s = u_a Q v_i + b_i.
 
     As in the authors' code, W_2 serves users and items and the dense layer is linear (van den Berg, Kipf, Welling,
-    arXiv 1706.02263, Eq. 1-4 and 10). There is no self loop: a user without training items has h = 0, and scores that
-    are the item bias unless there are features.
+    arXiv 1706.02263, 2017, Eq. 1-4 and 10). There is no self loop: a user without training items has h = 0, and scores
+    that are the item bias unless there are features. docs/tables.md says how it is compared.
 
     Attributes:
       norm: c, the normalisation of messages: |R_a| for a user and |R_i| for an item (left), or sqrt(|R_a| |R_i|)
@@ -69,7 +75,7 @@ class GCMC(DotProductModel):
       feature_dim: Hidden width of the layer over features, at least 1; 10 in the authors' code.
       vector_l2: Lambda on the squared lengths of the scored vectors u_a Q and v_i, counted as l2 counts those of the
         tables. Nothing else bounds what the layers and features add, and a scored pair is among the edges it is scored
-        by, so the model learns pairs by heart. With it, a low l2 and a wide start, NDCG@10 on Last.fm (softmax, 8
+        by, so the model memorises pairs. With it, a low l2 and a wide start, NDCG@10 on Last.fm (softmax, 8
         negatives, validation) is 0.225; without it 0.206.
       l2: Lambda on the squared norms of the tables of the graph layer and of the item bias. Low, for vector_l2 bounds
         what is scored.
@@ -145,7 +151,7 @@ class GCMC(DotProductModel):
         return self.explained(state, users, items, parts, {"history": taken})
 
     def new_user(self, state: GCMCState, side: GCMCSide, items, friends):
-        """The layers over the user's items; features, which nobody knows, are what they add to others on average."""
+        """The layers over the user's items; the unknown features add what they add to others on average."""
         degree = np.asarray(side.graph.item_degree)[items][:, None]
         weight = 1.0 if self.norm == "left" else (max(len(items), 1) / np.maximum(degree, 1)) ** 0.5
         aggregated = (weight * np.asarray(state.messages)[items]).sum(axis=0) / max(len(items), 1)

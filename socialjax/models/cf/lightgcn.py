@@ -19,7 +19,12 @@ from socialjax.ranges import Choice, Uniform
 
 @struct.dataclass
 class LightGCNState(Factors):
-    """Factors and the layers they are means of: f32[U, D] and f32[I, D] for each of 0..K."""
+    """Factors, and the layers that they are means of.
+
+    Attributes:
+      user_layers: f32[U, D] for each layer 0..K.
+      item_layers: f32[I, D] for each layer 0..K.
+    """
 
     user_layers: tuple[jax.Array, ...]
     item_layers: tuple[jax.Array, ...]
@@ -27,7 +32,9 @@ class LightGCNState(Factors):
 
 @dataclasses.dataclass(frozen=True)
 class LightGCN(DotProductModel):
-    """e_u^{k+1} = sum over R_u of e_i^k / sqrt(d_u d_i), items likewise (Eq. 3); vectors are the mean of layers 0..K.
+    """e_u^{k+1} = sum over R_u of e_i^k / sqrt(d_u d_i), items likewise; embeddings are the mean of layers 0..K.
+
+    He et al., SIGIR 2020, Eq. 3 and 4; docs/tables.md compares with the published figures.
 
     Attributes:
       depth: K, the number of layers, 0..8; 0 is matrix factorisation.
@@ -72,7 +79,7 @@ class LightGCN(DotProductModel):
         return self.encode(params, side) if not self.node_dropout else self._diffuse(params, side, dropped)
 
     def _diffuse(self, params, side: Bipartite, messages: Callable) -> LightGCNState:
-        """messages(k, users, items): what the nodes send to their neighbours in step k."""
+        """The layers 0..K, where messages(k, users, items) are what nodes send to their neighbours in layer k."""
         users, items, bias = self._tables(side).apply({"params": params})
         layers = [(users, items)]
         for k in range(self.depth):
@@ -81,8 +88,11 @@ class LightGCN(DotProductModel):
         return LightGCNState(sum(users) / len(users), sum(items) / len(items), bias, users, items)
 
     def explain(self, state: LightGCNState, side: Bipartite, users, items):
-        """What the user's vector is made of, against the item's final one: `own_vector` (layer 0), `history` (layer 1)
-        with what each training item adds, `layer_2` and beyond, and `item_bias`."""
+        """Parts: the user's layers times the item's final embedding, and `item_bias`.
+
+        They are `own_vector` (layer 0), `history` (layer 1) with what each training item adds, and `layer_2` and
+        beyond.
+        """
         users, items = np.asarray(users, np.int32), np.asarray(items, np.int32)
         towards = np.asarray(state.items)[items] / len(state.user_layers)
         names = ["own_vector", "history", *(f"layer_{k}" for k in range(2, self.depth + 1))]
@@ -104,9 +114,16 @@ class LightGCN(DotProductModel):
 
 
 def aggregate_new(graph: Bipartite, layer: np.ndarray, items: np.ndarray, loops: int = 0) -> np.ndarray:
-    """Aggregate of an untrained user: sum over items i64[N] of layer f32[I, D] / sqrt((N + loops)(d_i + loops)).
+    """The aggregate of an untrained user, sum over items of layer / sqrt((N + loops)(d_i + loops)).
 
-    Degrees of items are those of training, 1 for an item that nobody took. f32[D]; 0 without items.
+    Args:
+      graph: Gives the degrees of items in training; they count as 1 for an item without any.
+      layer: f32[I, D].
+      items: i64[N], the user's items.
+      loops: 1 for a model with self loops, else 0.
+
+    Returns:
+      f32[D], 0 without items.
     """
     degree = np.maximum(np.asarray(graph.item_degree)[items], 1)
     weight = ((max(len(items), 1) + loops) * (degree + loops)) ** -0.5

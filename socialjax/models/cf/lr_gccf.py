@@ -19,7 +19,8 @@ class LRGCCF(DotProductModel):
     """e_u^{k+1} = e_u^k / (d_u + 1) + sum over R_u of e_i^k / sqrt((d_u + 1)(d_i + 1)); s = sum of <e_u^k, e_i^k>.
 
     The residual preference of the paper, r^{k+1} = r^k + <e_u^{k+1}, e_i^{k+1}>, is the inner product of the
-    concatenated layers, so vectors have width (K + 1) D. Without the weights W^k of the paper, as in the released code.
+    concatenated layers, so embeddings have width (K + 1) D. Without the weights W^k of the paper, as in the released
+    code (Chen et al., AAAI 2020; docs/tables.md).
 
     Attributes:
       depth: K, the number of layers, 0..8; 0 is matrix factorisation.

@@ -26,7 +26,12 @@ from socialjax.ranges import Choice, LogUniform
 
 @struct.dataclass
 class PinSageSide:
-    """near: edges neighbour -> node, weights sum to 1; nodes 0..U-1 are users, U..U+I-1 items."""
+    """The sampled neighbourhoods.
+
+    Attributes:
+      neighbours: Edges neighbour -> node, weights of a node sum to 1; nodes 0..U-1 are users, U..U+I-1 items.
+      num_users: U.
+    """
 
     neighbours: Diffusion
     num_users: int = struct.field(pytree_node=False)
@@ -39,10 +44,10 @@ class PinSageSide:
 @dataclasses.dataclass(frozen=True)
 class PinSage(DotProductModel):
     """n = sum of w_v relu(Q h_v + b) over neighbours; z = relu(W [h, n] + c), h' = z / |z|; after K layers
-    x = G_2 relu(G_1 h + g); s = <x_a, x_i> + b_i (Algorithms 1 and 2).
+    x = G_2 relu(G_1 h + g); s = <x_a, x_i> + b_i (Ying et al., KDD 2018, Algorithms 1 and 2; docs/tables.md).
 
-    Normalised layers do not add up, so an explanation knows taste and item bias only. A new user is fitted to the
-    items' vectors: the layers have no h_0 for a node without a free embedding.
+    Normalised layers do not add up, so an explanation has the parts taste and item bias only. A new user is fitted to
+    the items' embeddings: the layers have no h_0 for a node without a free embedding.
 
     Attributes:
       depth: K, the number of layers, 0..8.
@@ -127,7 +132,7 @@ class PinSageLayers(nn.Module):
         settings = self.settings
         users, items, bias = settings.tables(self.num_users, self.num_items, name="tables")()
         nodes = jnp.concatenate([users, items])
-        for k in range(settings.depth):
+        for k in range(settings.depth):  # say_k and hear_k, of messages and of updates, are keys of checkpoints
             aggregated = propagate(side.neighbours, nn.relu(nn.Dense(settings.dim, name=f"say_{k}")(nodes)))
             both = jnp.concatenate([nodes, aggregated], axis=1)
             nodes = unit(nn.relu(nn.Dense(settings.dim, name=f"hear_{k}")(both)))

@@ -1,4 +1,4 @@
-"""Reference lines of every table: chance, popularity, what one's friends took, whose items one takes. None trains."""
+"""Baselines without parameters: chance, popularity, items that friends took, items of owners the user took before."""
 
 import dataclasses
 from typing import ClassVar
@@ -21,7 +21,7 @@ _LOW24 = 0xFFFFFF  # whole numbers up to 2^24 are exact in float32
 
 @dataclasses.dataclass(frozen=True)
 class Reference(Model):
-    """A model without parameters."""
+    """A baseline without parameters; a table's `references` (docs/glossary.md)."""
 
     traits: ClassVar[Traits] = Traits(trains=False)
 
@@ -66,7 +66,12 @@ class Random(Reference):
 
 @struct.dataclass
 class Popularity:
-    """count f32[I]: how many users took each item in training."""
+    """How many users took each item in training.
+
+    Attributes:
+      count: f32[I].
+      num_users: U.
+    """
 
     count: jax.Array
     num_users: int = struct.field(pytree_node=False)
@@ -104,7 +109,13 @@ class Popular(Reference):
 
 @struct.dataclass
 class Counts:
-    """Rows of counts that a score looks up, and popularity f32[I]. of i32[I]: the column of an item."""
+    """Counts that a score looks up.
+
+    Attributes:
+      rows: A row of counts for each user.
+      item_columns: i32[I], the column of each item in these rows.
+      popularity: f32[I], training users of each item.
+    """
 
     rows: lookup.SparseRows
     item_columns: jax.Array
@@ -123,7 +134,15 @@ def _counted(counts: Counts, share: float, users, items):
 
 @struct.dataclass
 class FriendsSide:
-    """What is looked up for a score, and what an explanation names: ragged friends and their training items."""
+    """Counts for scores; friends and training items of users, in ragged rows, for explanations.
+
+    Attributes:
+      counts: Friends of each user who took each item.
+      friend_offsets: i32[U + 1].
+      friends: i32[E]; those of user a are friend_offsets[a]..friend_offsets[a + 1] - 1.
+      taken_offsets: i32[U + 1].
+      taken: i32[N], training items, likewise.
+    """
 
     counts: Counts
     friend_offsets: jax.Array
@@ -188,7 +207,7 @@ class SameOwner(Reference):
 
     def prepare(self, columns) -> Counts:
         self.check(columns)
-        no_owner = columns.num_users  # a column of its own, which nobody has a count in
+        no_owner = columns.num_users  # an empty column of its own
         known = np.flatnonzero(columns.owners >= 0)
         ownership = sparse.csr_array(
             (np.ones(len(known), np.float32), (known, columns.owners[known])), shape=(columns.num_items, no_owner + 1)

@@ -1,4 +1,4 @@
-"""SVD++: a user is a free vector and what the user took (Koren, KDD 2008), under a ranking loss."""
+"""SVD++: users are free embeddings plus those of their training items (Koren, KDD 2008), under a ranking loss."""
 
 import dataclasses
 from typing import ClassVar
@@ -17,7 +17,12 @@ from socialjax.ranges import Choice
 
 @struct.dataclass
 class SVDppState(Factors):
-    """Factors, pooled f32[U, D] and the table that was pooled, implicit f32[I, D]."""
+    """Factors, and what the users' are computed from.
+
+    Attributes:
+      pooled: f32[U, D], the pooled history of each user.
+      implicit: f32[I, D], the table y that was pooled.
+    """
 
     pooled: jax.Array
     implicit: jax.Array
@@ -25,9 +30,9 @@ class SVDppState(Factors):
 
 @dataclasses.dataclass(frozen=True)
 class SVDpp(DotProductModel):
-    """s = b_i + <q_i, p_a + |R_a|^-exponent * sum of y_j over R_a> (Koren, KDD 2008, Eq. 15).
+    """s = b_i + <q_i, p_a + |R_a|^-exponent * sum of y_j over R_a> (Koren, KDD 2008, Eq. 15; docs/tables.md).
 
-    User bias and global mean cancel in a ranking.
+    User bias and global mean cancel in a ranking; the loss is a ranking loss in place of the squared error of ratings.
 
     Attributes:
       exponent: Power of the history's length that divides the sum over it: 0.5 as published, 1 for a mean.
@@ -78,7 +83,7 @@ class SVDpp(DotProductModel):
         return self.explained(state, users, items, parts, taken)
 
     def new_user(self, state: SVDppState, side: History, items, friends):
-        """|R|^-exponent * sum of y_j over the items: what a user is whose own vector is 0."""
+        """|R|^-exponent * sum of y_j over the items: the embedding of a user whose p_a is 0."""
         total = np.asarray(state.implicit)[items].sum(axis=0)
         return (total * max(len(items), 1) ** -self.exponent).astype(np.float32)
 

@@ -46,7 +46,12 @@ class ContextMFSide:
 
 @struct.dataclass
 class ContextMFState(Factors):
-    """Factors, influence c f32[] and taken_by_friends F."""
+    """Factors, and what friends add to a score.
+
+    Attributes:
+      influence: f32[], the weight c.
+      taken_by_friends: F of `ContextMFSide`.
+    """
 
     influence: jax.Array
     taken_by_friends: lookup.SparseRows
@@ -55,6 +60,8 @@ class ContextMFState(Factors):
 @dataclasses.dataclass(frozen=True)
 class ContextMF(EmbeddingModel):
     """s = <p_a, q_i> + b_i + c * sum over friends b of pi_ab [b took i in training]; c is learned.
+
+    After Jiang et al., CIKM 2012, and no faithful form of it: the module's docstring and docs/tables.md say why.
 
     The influence pi_ab is a softmax over the friends of a. It is fixed, so that the sums over friends are made once;
     one learned for each link would make them anew in every step, over all items of all friends. A user is no friend of
@@ -86,8 +93,8 @@ class ContextMF(EmbeddingModel):
         self.check(columns)
         n, taken = columns.num_users, taken_items(columns)
         links = link_edges(columns, self.symmetric)
-        users, friends = distinct(links.receivers, links.senders, n)  # each link once, whatever the file holds,
-        users, friends = users[users != friends], friends[users != friends]  # and nobody their own friend
+        users, friends = distinct(links.receivers, links.senders, n)  # distinct links,
+        users, friends = users[users != friends], friends[users != friends]  # without self links
         by_taste = self.influence == "cosine"
         logits = self.sharpness * cosine(taken, users, friends) if by_taste else np.zeros(len(users))
         pi = np.exp(logits)
@@ -164,7 +171,7 @@ class ContextMF(EmbeddingModel):
 
 
 def _friends_who_took(side: ContextMFSide, user: int, item: int) -> tuple[np.ndarray, np.ndarray]:
-    """-> (friends i32[N], their influence f32[N])."""
+    """Returns the user's friends who took the item, i32[N], and their influence, f32[N]."""
     own = slice(side.friends.offsets[user], side.friends.offsets[user + 1])
     friends, weight = np.asarray(side.friends.columns)[own], np.asarray(side.friends.values)[own]
     offsets, taken = np.asarray(side.taken.offsets), np.asarray(side.taken.columns)

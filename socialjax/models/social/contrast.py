@@ -1,4 +1,4 @@
-"""Contrast of two noised views of a vector (SimGCL: Yu et al., SIGIR 2022, Eq. 3 and 7), with sampled others."""
+"""Contrastive loss of two noised views of an embedding (SimGCL: Yu et al., SIGIR 2022, Eq. 3 and 7)."""
 
 import jax
 import jax.numpy as jnp
@@ -9,12 +9,24 @@ from socialjax.ops.pairs import candidate_scores
 
 
 def contrast(key, table, ids, rows, noise: float, temperature: float, num_others: int) -> jax.Array:
-    """-log of the share of the row's own second view among views of itself and `others` nodes: f32[B].
+    """InfoNCE of a node's two views against the views of sampled other nodes.
 
-    table f32[N, D], ids i32[B] the rows' nodes, rows u32[B]. Similarity is cosine / temperature, others are uniform
-    over the nodes but the row's own. A view hangs on node and key alone, so the whole table is noised once, not each
-    row's candidates. Published are noise in every layer, before the mean, and the other nodes of the batch as others;
-    here the final vector is noised once, and rows do not see each other.
+    Similarity is cosine / temperature; other nodes are drawn uniformly. A view depends on node and key alone, so the
+    whole table is noised once, not each row's candidates. The paper adds noise in every layer, before the mean, and
+    contrasts with the other nodes of the batch; here the final embedding is noised once, and rows do not depend on each
+    other.
+
+    Args:
+      key: u32.
+      table: f32[N, D], embeddings.
+      ids: i32[B], the node of each row.
+      rows: u32[B], numbers of the rows in the global batch.
+      noise: Length of the noise.
+      temperature: Divides the cosines.
+      num_others: Other nodes for each row.
+
+    Returns:
+      f32[B], -log of the softmax share of the node's own second view.
     """
     size = table.shape[0]
     if size == 1:  # no other node to contrast with
@@ -30,9 +42,16 @@ def contrast(key, table, ids, rows, noise: float, temperature: float, num_others
 
 
 def noised(key, vectors: jax.Array, nodes: jax.Array, length: float) -> jax.Array:
-    """vectors f32[N, D] moved by `length` away from 0, each number by a uniform share: signs stay (Eq. 3).
+    """Embeddings with random noise of a given length, which keeps all signs (Eq. 3).
 
-    The noise of a node i32[N] is a hash of key, node and column.
+    Args:
+      key: u32; the noise is a hash of key, node and column.
+      vectors: f32[N, D].
+      nodes: i32[N], their ids.
+      length: Length of the noise.
+
+    Returns:
+      f32[N, D].
     """
     bits = sample.fold(sample.fold(key, nodes)[:, None], jnp.arange(vectors.shape[1])[None, :])
     return vectors + length * jnp.sign(vectors) * unit((bits >> 8).astype(jnp.float32) * 2.0**-24)

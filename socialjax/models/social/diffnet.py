@@ -1,14 +1,13 @@
-"""DiffNet: users' vectors diffuse over the social graph (Wu, Sun, Fu, Hong, Wang, Wang, SIGIR 2019, arXiv 1904.10322).
+"""DiffNet: user embeddings diffuse over the social graph (Wu, Sun, Fu, Hong, Wang, Wang, SIGIR 2019, arXiv 1904.10322).
 
 Two forms. `paper`: fusion layers over [feature, free embedding] and a layer with weights in each step of diffusion
 (Eq. 1-6). `released`: what the authors' code does: features are added after a shared layer and diffusion is a plain
 mean. The code sums the layers that the paper drops, so `layers` is a field of its own.
 
-DiffNet on the host, for a few pairs: why they got their scores, and the vector of a user who was not trained.
-
-The released form is a sum: layer k is A_S^k H0, so a friend's share is an entry of A_S^k times <h0_b, v_i>, and with
-max pooling each number of a layer comes from one friend; both are exact. The paper's form has weights and activations
-between the layers; there a user's share is gradient times input, which is a first-order estimate.
+Explanations and the embedding of an untrained user are computed on the host. The released form is a sum: layer k is
+A_S^k H0, so a friend's share is an entry of A_S^k times <h0_b, v_i>, and with max pooling each number of a layer comes
+from one friend; both are exact. The paper's form has weights and activations between the layers; there a user's share
+is gradient times input, which is a first-order estimate.
 """
 
 import dataclasses
@@ -44,10 +43,10 @@ NUMPY_ACTIVATIONS = {
 def explain(model, state, side, users, items) -> Explanation:
     """Parts: `own_vector` (H0, where it is summed), one for each chosen layer, `history`, `item_bias`.
 
-    The layers of the released form are `friends_1`, `friends_2`, ...: users reached in so many steps, the user too,
-    whom friends hear. Those of the paper's form are `diffusion_1`, ...: they mix the user's own vector with friends'.
-    Elements: the users behind each layer and the items behind `history`, with the weight in the mean, the entry of
-    A_S^k, the share of numbers that won the maximum, or (paper) the share of the gradient's length.
+    The layers of the released form are `friends_1`, `friends_2`, ...: users reached in so many steps, among them the
+    user, who is a friend of friends. Those of the paper's form are `diffusion_1`, ...: they mix the user's own vector
+    with friends'. Elements: the users behind each layer and the items behind `history`, with the weight in the mean,
+    the entry of A_S^k, the share of numbers that won the maximum, or (paper) the share of the gradient's length.
     """
     users, items = np.asarray(users, np.int32), np.asarray(items, np.int32)
     layers, towards = np.asarray(state.layers), np.asarray(state.items)[items]
@@ -67,11 +66,11 @@ def explain(model, state, side, users, items) -> Explanation:
 
 
 def new_user(model, state, side, items, friends) -> np.ndarray:
-    """Vector f32[D] of a user who was not trained: layers from the friends' layers, history from the items.
+    """Embedding f32[D] of an untrained user: layers from the friends' layers, history from the items.
 
-    h0 is 0: regularisation pulls the vector of a user nobody knows there, and the mean of all vectors would only
-    repeat what everybody likes, which the item bias says already. In the paper's form with user features 0 is no
-    user's vector, so h0 is the mean of H0.
+    h0 is 0, to which regularisation pulls a user without data; the mean of all users' would only repeat what is
+    popular, which the item bias has already. In the paper's form with user features h0 = 0 is far from any trained
+    user, so h0 is the mean of H0.
     """
     layers = np.asarray(state.layers)
     own = [np.zeros(layers.shape[2], np.float32)]
@@ -106,8 +105,11 @@ def _social_matrix(social) -> sparse.csr_array:
 
 
 def _layer_elements(model, state, layers, social, users, towards, k) -> tuple[np.ndarray, ...]:
-    """Who stands behind layer k of each pair's user, and what each adds to <h_k, v_i>: offsets i64[P + 1], ids i32[T],
-    weight f32[T] and contribution f32[T]."""
+    """The users whose H0 enters layer k of each pair's user, and what each adds to <h_k, v_i>.
+
+    Returns:
+      Offsets i64[P + 1], ids i32[T], weight f32[T] and contribution f32[T].
+    """
     if model.variant == "released" and model.pooling == "mean":
         rows = social[users]
         for _ in range(k - 1):
@@ -123,7 +125,7 @@ def _layer_elements(model, state, layers, social, users, towards, k) -> tuple[np
 
 
 def _gradient_elements(model, state, layers, social, user, towards, k):
-    """(ids, weight, contribution) of the users behind layer k of one user, by the gradient of that layer."""
+    """Ids, weights and contributions of the users whose H0 enters layer k of one user, by that layer's gradient."""
     if model.variant == "released":  # the gradient is the same for every v, number by number
         ids, gradient = _gradient(model, state, layers, social, user, np.ones(len(towards)), k)
         weight, gradient = gradient.mean(axis=1), gradient * towards
@@ -136,7 +138,7 @@ def _gradient_elements(model, state, layers, social, user, towards, k):
 
 
 def _gradient(model, state, layers, social, user, start, k):
-    """d <h_k of the user, start> / d H0: the users i64[N] it reaches and the gradient f64[N, D] of each."""
+    """d <h_k of the user, start> / d H0: the users i64[N] with a gradient, and the gradient f64[N, D] of each."""
     ids, gradient = np.array([user]), start[None, :]
     for step in range(k, 0, -1):
         own = np.zeros_like(gradient)
@@ -157,7 +159,7 @@ def _gradient(model, state, layers, social, user, start, k):
 
 
 def _max_shares(values: np.ndarray, row: np.ndarray, num_rows: int) -> np.ndarray:
-    """values f32[E, D] of friends, row i64[E] -> the share of each in its row's maximum; ties share."""
+    """Each friend's share in the maximum of its row, of values f32[E, D] in rows i64[E]: f64[E, D]; ties share."""
     top = np.full((num_rows, values.shape[1]), -np.inf, np.float32)
     np.maximum.at(top, row, values)
     is_max = (values == top[row]).astype(np.float64)
@@ -168,9 +170,14 @@ def _max_shares(values: np.ndarray, row: np.ndarray, num_rows: int) -> np.ndarra
 
 @struct.dataclass
 class DiffNetSide:
-    """social: edges friend -> user, mean-weighted; past: edges item -> user; features f32[U, F], f32[I, F] or None.
+    """The social graph, histories and features.
 
-    cold: bool[I], the items without training pairs where `cold_bias` takes effect, else None.
+    Attributes:
+      social: Edges friend -> user, mean-weighted.
+      past: Edges item -> user.
+      user_features: f32[U, F] or None.
+      item_features: f32[I, G] or None.
+      cold: bool[I], the items without training pairs where `cold_bias` takes effect, else None.
     """
 
     social: Diffusion
@@ -182,9 +189,12 @@ class DiffNetSide:
 
 @struct.dataclass
 class DiffNetState(Factors):
-    """Factors with what they are made of: layers f32[K + 1, U, D] (H0..HK) and pooled f32[U, D], the history's mean.
+    """Factors, and what the users' are computed from.
 
-    steps: (kernel f32[2D, D], bias f32[D]) of each step of diffusion of the `paper` form, Eq. 4; none in `released`.
+    Attributes:
+      layers: f32[K + 1, U, D], H0..HK.
+      pooled: f32[U, D], the mean over the history.
+      steps: Kernel f32[2D, D] and bias f32[D] of each layer in the variant paper, Eq. 4; empty in released.
     """
 
     layers: jax.Array
@@ -195,6 +205,9 @@ class DiffNetState(Factors):
 @dataclasses.dataclass(frozen=True)
 class DiffNet(DotProductModel):
     """u_a = sum of the chosen layers of h_a + mean of v_i over R_a; s = <u_a, v_i> (+ b_i).
+
+    Wu et al., SIGIR 2019, Eq. 1-6; docs/diffnet.md has the equations, what the authors' code does otherwise, and where
+    this implementation differs from both.
 
     Training and evaluation differ with exclude_target, since evaluation always pools the whole history, and with
     cold_bias, which training does not know.
@@ -215,7 +228,7 @@ class DiffNet(DotProductModel):
       layer_l2: Lambda on the squared norm of the weights W^k of Eq. 4, in the variant paper only.
       exclude_target: Whether the training item is left out of the history that scores it; the authors keep it in.
       cold_bias: Not in either variant: where there are item features, items without training pairs are evaluated by
-        these alone, with q_i = 0 and this item bias. None keeps their q_i and b_i, which training knows as negatives
+        these alone, with q_i = 0 and this item bias. None keeps their q_i and b_i, which training sees as negatives
         only, so that it hides them from everybody. To be chosen on validation.
     """
 

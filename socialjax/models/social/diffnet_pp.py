@@ -17,16 +17,12 @@ items.
 
 The loss is no part of the variant: `objective="squared", negatives=8, l2=0.0, item_bias=False` make it the authors'.
 
-The layers of DiffNet++, in both forms.
-
 An attention MLP over both ends of an edge is taken apart: W [a, b] = W_1 a + W_2 b, so nodes are projected to a few
 numbers first and only those are gathered; no array of edges is as wide as an embedding.
 
-DiffNet++ on the host, for a few pairs: why they got their scores, and the vector of a user who was not trained.
-
-Given the messages of friends and items in each layer, and their attention, a user's vectors are sums: u^{k+1} =
-keep u^k + mix (gate of friends * their share-weighted sum + gate of items * theirs). So the score falls into the user's
-start and the message of each friend and item in each layer, exactly.
+Explanations are computed on the host. Given the messages of friends and items in each layer, and their attention, a
+user's layers are sums: u^{k+1} = keep u^k + mix (gate of friends * their weighted sum + gate of items * theirs). So the
+score is exactly the sum of what the user's start and the messages of each layer add.
 """
 
 import dataclasses
@@ -63,9 +59,15 @@ OFFSETS = {"friends": 0.3, "history": 0.7}  # added to the weights of friends an
 
 @struct.dataclass
 class DiffNetPPSide:
-    """social: edges friend -> user; graph: users and items; features f32[U, F], f32[I, F] or None.
+    """The graphs and the features.
 
-    Edges are sorted by receiver and sender whatever the files' order, as z_e of the `released` form needs.
+    Edges are sorted by receiver and sender whatever the files' order, as z_e of the variant released needs.
+
+    Attributes:
+      social: Edges friend -> user.
+      graph: Users and items.
+      user_features: f32[U, F] or None.
+      item_features: f32[I, G] or None.
     """
 
     social: Diffusion
@@ -76,12 +78,15 @@ class DiffNetPPSide:
 
 @struct.dataclass
 class DiffNetPPState(Factors):
-    """Factors, concatenated over layers, with what they are made of.
+    """Factors, concatenated over layers, and what they are computed from.
 
-    layers f32[K + 1, U, D] and item_layers f32[K + 1, I, D]: u^0..u^K, v^0..v^K. blocks: what the vectors have beside
-    them (`released`), name -> (f32[U, D], f32[I, D]): `free` embeddings and, where both exist, `features`. attention:
-    for each layer friends f32[E], history f32[E'] and gates f32[U, 2] between the two. weights: parameters that the
-    attention of a new user takes.
+    Attributes:
+      layers: f32[K + 1, U, D], u^0..u^K.
+      item_layers: f32[K + 1, I, D], v^0..v^K.
+      blocks: In the variant released, what is concatenated beside the layers, name -> (f32[U, D], f32[I, D]): `free`
+        embeddings and, where users and items have them, `features`.
+      attention: For each layer the weights of friends f32[E] and of history f32[E'], and gates f32[U, 2] between them.
+      weights: Parameters of the attention, for new users.
     """
 
     layers: jax.Array
@@ -92,12 +97,18 @@ class DiffNetPPState(Factors):
 
 
 def first_layer(model) -> int:
-    """The first layer that is part of the vectors: the released code leaves u^0 out, unless there is no other."""
+    """The first layer that is concatenated: the released code leaves u^0 out, unless there is no other."""
     return 0 if model.variant == "paper" or not model.depth else 1
 
 
 class DiffNetPPLayers(nn.Module):
-    """settings: a `DiffNetPP`."""
+    """The layers of either variant.
+
+    Attributes:
+      settings: A `DiffNetPP`.
+      num_users: U.
+      num_items: I.
+    """
 
     settings: DotProductModel
     num_users: int
@@ -122,7 +133,7 @@ class DiffNetPPLayers(nn.Module):
         return DiffNetPPState(*vectors, free[2], *every, blocks, tuple(attention), weights())
 
     def start(self, users, items, side: DiffNetPPSide):
-        """Free embeddings and features -> u^0, v^0 and the further blocks of the vectors; no features, no layer."""
+        """u^0 f32[U, D], v^0 f32[I, D] and the further blocks, from free embeddings and, where they exist, features."""
         settings, (x, y) = self.settings, (side.user_features, side.item_features)
         if settings.variant == "paper":
             act = ACTIVATIONS[settings.activation]
@@ -138,7 +149,7 @@ class DiffNetPPLayers(nn.Module):
         return users if x is None else users + x, items if y is None else items + y, blocks
 
     def paper(self):
-        """The step of a layer, whose MLPs are those of all layers, and what gives the weights of a new user."""
+        """The function of a layer, with MLPs that all layers share, and one that returns their parameters."""
         settings = self.settings
         mlps = {
             name: PairMLP(settings.attention_dim, settings.activation, name=name)
@@ -173,7 +184,7 @@ class DiffNetPPLayers(nn.Module):
         return step, weights
 
     def released(self):
-        """The same, with modules of each layer's own."""
+        """As `paper`, with modules of each layer's own."""
         gates_of, (keep, mix) = {}, KEEP["released"]
 
         def aggregate(name, k, edges: Diffusion, senders, std=1.0):
@@ -211,11 +222,11 @@ class PairMLP(nn.Module):
         self.head = self.param("head", nn.initializers.lecun_normal(), (self.width, 1))
 
     def projected(self, first, second):
-        """f32[N, D], f32[M, D] -> W_1 a + c f32[N, A], W_2 b f32[M, A]."""
+        """W_1 a + c of first f32[N, D], and W_2 b of second f32[M, D]: f32[N, A], f32[M, A]."""
         return self.first(first), self.second(second)
 
     def logits(self, first, second):
-        """f32[E, A] twice, projected and gathered -> f32[E]."""
+        """The output f32[E] for pairs of nodes, projected and gathered, f32[E, A] each."""
         return row_sums(ACTIVATIONS[self.activation](first + second) * self.head[:, 0][None, :])
 
 
@@ -239,7 +250,7 @@ class Gate(nn.Module):
 
     @nn.compact
     def __call__(self, *nodes):
-        """f32[N, D] each -> f32[N]."""
+        """The gate f32[N] of nodes, f32[N, D] each."""
         width = nodes[0].shape[1]
         start = glorot((width + 1) / (len(nodes) * width + 1))
         hidden = sum(
@@ -250,9 +261,11 @@ class Gate(nn.Module):
 
 @dataclasses.dataclass(frozen=True)
 class DiffNetPP(DotProductModel):
-    """s = <[u^0 .. u^K], [v^0 .. v^K]> (+ b_i), or the `released` form of it: see the table above.
+    """s = <[u^0 .. u^K], [v^0 .. v^K]> (+ b_i); u^k and v^k aggregate friends, items and users by attention.
 
-    A training item is in the user's own neighbourhood, in training as in evaluation, as the authors have it.
+    Wu et al., TKDE 2020, arXiv 2002.00844; the table in the module's docstring compares the paper with the authors'
+    code, and docs/tables.md with other models. A training item is in the user's own neighbourhood, in training as in
+    evaluation, as in the authors' code.
 
     Attributes:
       depth: K, the number of layers, 0..8; 0 leaves u^0 and v^0, without features matrix factorisation.
@@ -319,9 +332,11 @@ class DiffNetPP(DotProductModel):
 
 
 def explain(model, state, side, users, items) -> Explanation:
-    """Parts `own_vector`, u^0 through all layers; `friends_layer_1`, `history_layer_1`, ...: what was heard in that
-    layer, carried on through the later ones; `features`, where they are a block of the vectors; `item_bias`. Elements:
-    friends and items behind each of these, with their attention as weight, the gate included.
+    """Parts and elements of the scores of some pairs.
+
+    Parts are `own_vector`, u^0 through all layers; `friends_layer_1`, `history_layer_1`, ..., what was aggregated in
+    that layer, carried on through the later ones; `features`, where they are concatenated; and `item_bias`. Elements
+    are the friends and items of each layer, with attention times gate as weight.
     """
     users, items = np.asarray(users, np.int32), np.asarray(items, np.int32)
     layers, towards = np.asarray(state.layers), np.asarray(state.item_layers)[:, items]
@@ -351,10 +366,10 @@ def explain(model, state, side, users, items) -> Explanation:
 
 
 def new_user(model, state, side, items, friends) -> np.ndarray:
-    """Vector f32[.] of a user who was not trained: layers from those of the friends and the items.
+    """Embedding f32[.] of an untrained user: layers from those of the friends and the items.
 
-    The start is 0, in the paper's form with user features the mean start, as in DiffNet. The released form has no
-    z_e for new edges: all are alike. The others get no messages of the user yet.
+    u^0 is 0, in the variant paper with user features the mean of u^0, as in DiffNet. The variant released has no z_e
+    for new edges: they weigh alike. The user sends no messages to friends and items.
     """
     layers, item_layers = np.asarray(state.layers), np.asarray(state.item_layers)
     own_layers = [np.zeros(layers.shape[2], np.float32)]
@@ -380,7 +395,7 @@ def new_user(model, state, side, items, friends) -> np.ndarray:
 
 
 def _attention(model, state, name, own, messages) -> np.ndarray:
-    """Shares f64[N] of messages f32[N, D]."""
+    """Attention weights f64[N] of messages f32[N, D]."""
     if model.variant == "paper" and name in state.weights:
         return _softmax(_mlp_logits(model, state.weights[name], own, messages))
     return np.full(len(messages), 1 / len(messages))

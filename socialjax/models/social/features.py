@@ -13,12 +13,12 @@ FEATURE_LAYERS = ("shared", "fuse_users", "fuse_items")  # of `released`; of `pa
 def features_for(model, columns) -> tuple[np.ndarray | None, np.ndarray | None]:
     """(f32[U, F], f32[I, F]) of a data set, standardised to `feature_scale`; None for what is absent or not used.
 
-    The released code standardises in each step; these moments never change. Of the paper's form it is not known, and
-    raw numbers could be of any size.
+    The released code standardises in each step; these moments never change. Whether the paper does so is not known; raw
+    numbers could be of any size (docs/diffnet.md).
 
     Args:
-      model: has `use_features`, `variant` and `feature_scale`.
-      columns: a data set.
+      model: Has `use_features`, `variant` and `feature_scale`.
+      columns: A data set.
 
     Raises:
       ValueError: for two widths in the variant `released`, whose layer serves users and items.
@@ -48,8 +48,8 @@ def released_parts(model, side) -> tuple[jax.Array | None, jax.Array | None]:
     is `feature_scale`, whatever the layer learns: its length is sqrt(D) times that.
 
     Args:
-      model: has `dim` and `feature_scale`.
-      side: has user_features f32[U, F] and item_features f32[I, F], or None.
+      model: Has `dim` and `feature_scale`.
+      side: Has user_features f32[U, F] and item_features f32[I, F], or None.
 
     Returns:
       f32[U, D] and f32[I, D], None where there are no features.
@@ -62,9 +62,12 @@ def released_parts(model, side) -> tuple[jax.Array | None, jax.Array | None]:
 
 
 def glorot(share: float = 1.0) -> nn.initializers.Initializer:
-    """Of a dense layer in the released code, TensorFlow's: uniform within sqrt(6 / (inputs + outputs)), Glorot 2010.
+    """Initial kernel of a dense layer in the released code: uniform within sqrt(6 / (inputs + outputs)).
 
-    share: (inputs + outputs) of this kernel in those of the layer, below 1 where the layer is held in several kernels.
+    Glorot and Bengio, AISTATS 2010, TensorFlow's default.
+
+    Args:
+      share: (inputs + outputs) of this kernel by those of the layer, below 1 for a layer held in several kernels.
     """
     return nn.initializers.variance_scaling(share, "fan_avg", "uniform")
 

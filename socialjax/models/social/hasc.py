@@ -4,9 +4,8 @@ Wu, Chen, Hong, Fu, Xie, Wang: A Hierarchical Attention Model for Social Context
 This is the model of the paper's figure. The released script computes another one: in training the social sum repeats
 the user's own q_a, bottom weights are no softmax, and all rows of a batch share one gamma.
 
-Why HASC scores pairs as it does, on the host: what each aspect, each upload and each followee adds.
-
-Contributions, not weights, say what counts: a large gamma on a short vector adds nothing.
+Explanations are computed on the host. They rest on contributions, not on attention weights: a large gamma on a short
+vector adds nothing (docs/hasc.md).
 """
 
 import dataclasses
@@ -81,7 +80,7 @@ def _with_past(model, state, users, items, parts, elements) -> Explanation:
 
 
 def _elements(model, edges, weight, messages, users, towards, kind) -> Ragged:
-    """What each sender adds to <context of the users, towards>: said f64[N, D], towards f64[P, D]."""
+    """What each sender adds to <context of the users, towards>: messages f64[N, D], towards f64[P, D]."""
     positions, pair, offsets = incoming_edges(edges, users)
     ids = np.asarray(edges.senders)[positions]
     if weight is None:  # MAX: whose numbers are the largest; equal ones share
@@ -112,12 +111,20 @@ Mechanism = Literal["avg", "max", "att"]
 
 @struct.dataclass
 class HASCState(Factors):
-    """Factors p_a, w_i, b_i and all of the contexts that does not depend on the pair.
+    """Factors p_a, w_i, b_i, and what of the contexts does not depend on the pair.
 
-    owner i32[I] (U where nobody knows); uploads x~ f32[U, D], friends q~ f32[U, D] and owners c f32[U + 1, D], None for
-    an aspect that is left out; there bool[U, 2]: who has uploads and followees; top: of the attention over aspects;
-    alpha, beta f32[E]: weights of the edges, None for MAX; said: the tables x, q f32[., D] that were pooled; past: how
-    often a user took images of an owner, with its weight, None unless asked for.
+    Attributes:
+      owner: i32[I], the owner of each image, U where it is unknown.
+      uploads: f32[U, D], x~; None without the aspect.
+      friends: f32[U, D], q~; None without the aspect.
+      owners: f32[U + 1, D], q of owners, 0 for U; None without the aspect.
+      has_elements: bool[U, 2], who has uploads and who follows somebody.
+      top: The attention over aspects.
+      alpha: f32[E], weights of the uploads; None for bottom max.
+      beta: f32[E'], weights of the followees; None for bottom max.
+      messages: x f32[I, D] and q f32[U, D], the tables that were pooled, None without the aspect.
+      past: Training items of each user by owner; None without owner_history.
+      past_weight: f32[], the weight of ln(1 + past); None without owner_history.
     """
 
     owner: jax.Array | None
@@ -138,8 +145,8 @@ class HASC(EmbeddingModel):
     """s = <w_i, p_a + gamma_1 x~_a + gamma_2 q~_a + gamma_3 q_owner(i)> + b_i, gamma = gamma(a, owner(i)).
 
     x~_a is the alpha-weighted sum of x_j over a's uploads, q~_a the beta-weighted sum of q_b over those a follows;
-    alpha, beta and gamma are attention weights (docs/hasc.md has the equations). The weights depend on the image's
-    owner, so the score is no product of two vectors.
+    alpha, beta and gamma are attention weights, which depend on the image's owner, so the score is no product of two
+    vectors. Wu et al., TKDE 2019; docs/hasc.md has the equations and what is not the paper's.
 
     Attributes:
       dim: Embedding size D, at least 1; 15 in the released script.
@@ -210,9 +217,15 @@ class HASC(EmbeddingModel):
         return users, items + jnp.sum(params["uploads"] ** 2, axis=1) if "uploads" in params else items
 
     def gamma(self, state: HASCState, users: jax.Array, owners: jax.Array) -> jax.Array:
-        """Weights of the three aspects: users i32[B], owners i32[B, C], or i32[C] for all alike -> f32[B, C, 3].
+        """Weights of the three aspects.
 
-        Zeros for aspects that are not there; owner U is none.
+        Args:
+          state: As `encode` gives it.
+          users: i32[B].
+          owners: i32[B, C], or i32[C] for all users alike; U is an unknown owner.
+
+        Returns:
+          f32[B, C, 3], 0 for an aspect without elements.
         """
         last = attention.owner_logits(self.activation, state.top, users, owners)
         own = jnp.broadcast_to(state.top.own[users][:, None, :], (*last.shape, 2))
@@ -230,12 +243,12 @@ class HASC(EmbeddingModel):
         return jnp.take_along_axis(self._table(state, users), items, axis=1, mode="promise_in_bounds")
 
     def extra_scores(self, state: HASCState, side: HASCSide, batch: Batch, candidates):
-        """What the contexts add, and the past, from which the batch's item itself is left out."""
+        """The terms of the contexts and of the past, from which the batch's item itself is left out."""
         added = self._contexts(state, batch.users, candidates)
         return added + self.past_of(state, batch.users, candidates, left_out=batch.items)
 
     def _contexts(self, state: HASCState, users, items):
-        """sum over aspects of gamma_l <z_l, w_i>: users i32[B], items i32[B, C] -> f32[B, C]."""
+        """sum over aspects of gamma_l <z_l, w_i>, for users i32[B] and items i32[B, C]: f32[B, C]."""
         if self.aspects == "none":
             return jnp.zeros(items.shape)
         towards, owners = state.items[items], state.owner[items]
@@ -248,7 +261,17 @@ class HASC(EmbeddingModel):
         return added
 
     def past_of(self, state: HASCState, users, items, left_out: jax.Array | None = None):
-        """What a user's past with the images' owners adds: f32[B, C]; as if the user had not taken left_out i32[B]."""
+        """The term of a user's past with the images' owners.
+
+        Args:
+          state: As `encode` gives it.
+          users: i32[B].
+          items: i32[B, C].
+          left_out: i32[B], a training item of each user that does not count, or None.
+
+        Returns:
+          f32[B, C], or 0 without owner_history.
+        """
         if state.past is None:
             return 0.0
         owners = state.owner[items]
@@ -258,7 +281,7 @@ class HASC(EmbeddingModel):
         return state.past_weight * jnp.log1p(count)
 
     def _table(self, state: HASCState, users):
-        """All scores of users i32[B] -> f32[B, I], by products of users x images and users x owners."""
+        """All scores f32[B, I] of users i32[B], by products of users x images and users x owners."""
 
         def product(vectors):  # full float32: the shortened products of GPUs and TPUs would tie and swap neighbours
             return jnp.dot(vectors, state.items.T, precision=jax.lax.Precision.HIGHEST)
@@ -281,10 +304,10 @@ class HASC(EmbeddingModel):
         return table
 
     def explain(self, state: HASCState, side: HASCSide, users, items):
-        """Parts `interest`, `upload`, `social`, `owner`, `past_owner` and `item_bias`; see hasc_explain."""
+        """Parts `interest`, `upload`, `social`, `owner`, `past_owner` and `item_bias`; see `explain`."""
         return explain(self, state, side, users, items)
 
 
 def _gather_owners(table: jax.Array, owner: jax.Array) -> jax.Array:
-    """f32[B, O], owner i32[I] -> f32[B, I]; turned round, so that whole rows are gathered."""
+    """Columns owner i32[I] of a table f32[B, O]: f32[B, I]; transposed, so that whole rows are gathered."""
     return table.T[owner].T

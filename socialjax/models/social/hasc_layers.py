@@ -1,11 +1,7 @@
-"""The tables and networks of HASC, and the contexts they make once for all users.
+"""The data and attention networks of HASC: a bottom one over the edges of each user, a top one over three aspects.
 
-The fixed data of HASC: who uploaded what, who follows whom, who made each image, and the inputs of attention.
-
-The attention networks of HASC: a bottom one over the edges of each user, a top one over a user's three aspects.
-
-Every first layer is linear in its inputs, so its terms are made once for each node and only gathered over edges:
-an edge costs H numbers, whatever the width of the inputs.
+Every first layer is linear in its inputs, so its terms are computed once for each node and only gathered over edges: an
+edge costs H numbers, whatever the width of the inputs.
 """
 
 import functools
@@ -29,10 +25,18 @@ from socialjax.ops.propagate import WIDTH, Bundles, Diffusion, diffusion, propag
 
 @struct.dataclass
 class HASCSide:
-    """uploads: edges image -> its owner; follows: edges followee -> follower; both mean-weighted.
+    """The fixed data of HASC; what is absent or not asked for is None.
 
-    owner i32[I], U where nobody knows. past: training items of each user by their owner. images f32[I, F] at length 1,
-    profiles f32[U, Fu], places f32[U, Fs]: inputs of attention. None where it is absent or not asked for.
+    Attributes:
+      uploads: Edges image -> its owner, mean-weighted.
+      follows: Edges followee -> follower, mean-weighted.
+      owner: i32[I], the owner of each image, U where it is unknown.
+      past: Training items of each user by their owner.
+      images: f32[I, F], image features at length 1, an input of attention.
+      profiles: f32[U, Fu], g_a, an input of attention.
+      social_features: f32[U, Fs], e_a, an input of attention.
+      num_users: U.
+      num_items: I.
     """
 
     uploads: Diffusion | None
@@ -47,7 +51,15 @@ class HASCSide:
 
 
 def hasc_side(model, columns) -> HASCSide:
-    """model: a `HASC`; columns: a data set with links and owners. Raises ValueError for content_map without images."""
+    """The fixed data of HASC (NumPy).
+
+    Args:
+      model: A `HASC`.
+      columns: A data set with links and owners.
+
+    Raises:
+      ValueError: for content_map without item features.
+    """
     if model.content_map and columns.item_features is None:
         raise ValueError(
             f"HASC with content_map needs item_features, which data set '{columns.name}' does not have; "
@@ -84,21 +96,21 @@ def _mean(senders, receivers, num_senders: int, num_receivers: int) -> Diffusion
 
 
 def _follows(links, num_users: int) -> Diffusion:
-    """Each follow once, whatever the file holds, and nobody follows themselves."""
+    """Distinct follows, without self links."""
     users, followees = distinct(links.follower, links.followee, num_users)
     others = users != followees
     return _mean(followees[others], users[others], num_users, num_users)
 
 
 def _past(taken: sparse.csr_array, owner: np.ndarray, known: np.ndarray) -> lookup.SparseRows:
-    """Entry (a, o): how many distinct training items of a are of owner o; column U, unknown owners, is empty."""
+    """How many distinct training items of each user are of each owner; column U, unknown owners, is empty."""
     shape = taken.shape[1], taken.shape[0] + 1
     made_by = sparse.csr_array((np.ones(len(known), np.float32), (known, owner[known])), shape=shape)
     return lookup.sparse_rows(sparse.csr_array(taken @ made_by))
 
 
 def _profiles(given: np.ndarray | None, images: np.ndarray | None, taken: sparse.csr_array) -> np.ndarray | None:
-    """g_a: as given, at length 1, else the mean over the user's training items; zeros for a user without any."""
+    """g_a: user features at length 1, or else the mean image of the user's training items, zeros without any."""
     if given is not None:
         return unit_rows(given)
     if images is None:
@@ -108,7 +120,7 @@ def _profiles(given: np.ndarray | None, images: np.ndarray | None, taken: sparse
 
 
 def _social_features(columns) -> np.ndarray:
-    """e_a: as given, else from the follow graph."""
+    """e_a: social features of the data, or else spectral ones of the follow graph."""
     if columns.social_features is not None:
         return np.asarray(columns.social_features, np.float32)
     from socialjax.ops.spectral import spectral  # SciPy's eigenvectors: half a second to import, and only for this
@@ -127,7 +139,7 @@ class Bottom(nn.Module):
 
     @nn.compact
     def __call__(self, edges: Diffusion, receivers: list[jax.Array], senders: list[jax.Array]):
-        """receivers: f32[num_receivers, .] each, senders: f32[num_senders, .] each -> weights of the edges f32[E]."""
+        """Weights f32[E] of the edges, from inputs f32[num_receivers, .] each and f32[num_senders, .] each."""
         kernel, bias, head = first_layer(self, receivers + senders, self.hidden, 1)
         if not edges.senders.size:  # nothing can be gathered
             return jnp.zeros(0)
@@ -139,11 +151,13 @@ class Bottom(nn.Module):
 
 @struct.dataclass
 class TopState:
-    """What of the top network does not depend on the pair.
+    """What of the top network does not depend on the pair; where nothing is learned, all but `own` are None.
 
-    own: scores o_a1, o_a2 of a user's uploads and followees f32[U, 2]; mine f32[U, H] and owners f32[U + 1, H]: the
-    first layer's terms of a user and of an owner; head f32[H] of the owner aspect. All but `own` are None where
-    nothing is learned: AVG, or a single aspect.
+    Attributes:
+      own: f32[U, 2], the scores o_a1, o_a2 of a user's uploads and followees.
+      user_terms: f32[U, H], the first layer's terms of users.
+      owner_terms: f32[U + 1, H], the first layer's terms of owners.
+      head: f32[H], the output vector of the owner aspect.
     """
 
     own: jax.Array
@@ -161,8 +175,12 @@ class Top(nn.Module):
 
     @nn.compact
     def __call__(self, contexts: list[jax.Array | None], users: list[jax.Array]) -> TopState:
-        """contexts: x~ f32[U, D], q~ f32[U, D], c of all owners f32[U + 1, D], None for an aspect that is left out.
-        users: f32[U, .] each."""
+        """The part of the network that does not depend on the pair.
+
+        Args:
+          contexts: x~ f32[U, D], q~ f32[U, D] and q of owners f32[U + 1, D], None for an aspect that is left out.
+          users: Inputs of users, f32[U, .] each.
+        """
         (width,) = {part.shape[1] for part in contexts if part is not None}
         kernel, bias, head = first_layer(
             self, [jnp.zeros((1, width)), *users], self.hidden, 3 if self.per_aspect_head else 1
@@ -185,7 +203,7 @@ def first_layer(module: nn.Module, inputs: list[jax.Array], hidden: int, heads: 
 
 
 def projected(parts: list[jax.Array], kernel: jax.Array) -> jax.Array:
-    """[parts side by side] @ the first rows of kernel f32[., H]: f32[N, .] each -> f32[N, H]."""
+    """f32[N, H], the concatenation of parts f32[N, .] times the first rows of kernel f32[., H]."""
     first, total = 0, 0.0
     for part in parts:
         total = total + part @ kernel[first : first + part.shape[1]]
@@ -194,7 +212,7 @@ def projected(parts: list[jax.Array], kernel: jax.Array) -> jax.Array:
 
 
 def owner_logits(activation: str, top: TopState, users: jax.Array, owners: jax.Array) -> jax.Array:
-    """o_a3 of users i32[B] beside owners i32[B, C], or i32[C] for all users alike -> f32[B, C]."""
+    """o_a3 f32[B, C] of users i32[B] with owners i32[B, C], or i32[C] for all users alike."""
     if top.owner_terms is None:
         return jnp.zeros((users.shape[0], owners.shape[-1]))
     owner_terms = top.owner_terms[owners] if owners.ndim == 2 else top.owner_terms[owners][None]
@@ -203,7 +221,7 @@ def owner_logits(activation: str, top: TopState, users: jax.Array, owners: jax.A
 
 
 def masked_softmax(logits: jax.Array, valid: jax.Array) -> jax.Array:
-    """Softmax of f32[..., 3] over the aspects that are there, bool[..., 3]; 0, as their gradient, where none is.
+    """Softmax of logits f32[..., 3] over the valid aspects, bool[..., 3]; all 0, with gradient 0, where none is valid.
 
     `ops.activations.masked_softmax` in another form: with that one trained parameters differ in their last bits.
     """
@@ -214,7 +232,7 @@ def masked_softmax(logits: jax.Array, valid: jax.Array) -> jax.Array:
 
 
 def hard(soft: jax.Array) -> jax.Array:
-    """1 for the largest of f32[..., 3], the first of equals, with the gradient of the shares; zeros stay zeros."""
+    """Straight-through maximum: 1 for the first largest of f32[..., 3], with the gradient of the shares; zeros stay."""
     first = jnp.argmax(soft, axis=-1)[..., None] == jax.lax.broadcasted_iota(jnp.int32, soft.shape, soft.ndim - 1)
     return soft + jax.lax.stop_gradient(jnp.where(first & (soft > 0), 1.0, 0.0) - soft)
 
@@ -223,8 +241,15 @@ def hard(soft: jax.Array) -> jax.Array:
 def edge_logits(activation: str, edges: Diffusion, receiver_terms, sender_terms, head) -> jax.Array:
     """head . phi(receiver_terms[receiver] + sender_terms[sender]) of every edge, without an array f32[E, H] on a CPU.
 
-    receiver_terms f32[num_receivers, H], sender_terms f32[num_senders, H], head f32[H] -> f32[E], in the order of
-    `edges.senders`.
+    Args:
+      activation: A key of `PHI`.
+      edges: E edges.
+      receiver_terms: f32[num_receivers, H].
+      sender_terms: f32[num_senders, H].
+      head: f32[H].
+
+    Returns:
+      f32[E], in the order of `edges.senders`.
     """
 
     def in_blocks(forth, receiver_terms, sender_terms, head, block):
@@ -245,7 +270,7 @@ def _forward(activation, edges, receiver_terms, sender_terms, head):
 
 
 def _backward(activation, saved, g):
-    """Both gradients walk the edges by the node that they belong to, so that four edges are summed for each write."""
+    """Both gradients go over the edges by the node that they belong to, so that each write sums four edges."""
     edges, receiver_terms, sender_terms, head = saved
 
     def in_blocks(bundles, own, others, head, g, block):
@@ -291,7 +316,13 @@ def _on_platform(function, block: int, bundles: Bundles, *arrays):
 
 
 class HASCLayers(nn.Module):
-    """settings: a `HASC`. -> the fields of its state."""
+    """The fields of `HASCState`, by name.
+
+    Attributes:
+      settings: A `HASC`.
+      num_users: U.
+      num_items: I.
+    """
 
     settings: Any
     num_users: int

@@ -1,6 +1,6 @@
-"""How alike linked users are by what they took: the weights of social regularisation and of friends' influence.
+"""The social graph, edges from a friend to the user who aggregates their messages, and the similarity of linked users.
 
-The social graph of social models: edges from a friend to the user who aggregates their messages.
+Similarity is the cosine of two users' training items, the weight of social regularisation and of friends' influence.
 """
 
 import numpy as np
@@ -13,10 +13,18 @@ _AT_ONCE = 1 << 18  # links whose users' items are compared at once
 
 
 def cosine(taken: sparse.csr_array, left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """|R_a and R_b| / sqrt(|R_a| |R_b|) of pairs of users, left i32[E], right i32[E] -> f32[E] in [0, 1].
+    """|R_a and R_b| / sqrt(|R_a| |R_b|) of pairs of users (NumPy).
 
-    taken: as `taken_items` gives it. 0 where one of the two took nothing. Pearson's correlation of observed ratings,
-    which rating models take, is undefined here: all observed ratings are equal.
+    Pearson's correlation of observed ratings, which rating models take, is undefined here: all observed ratings are
+    equal.
+
+    Args:
+      taken: f32[U, I], as `taken_items` gives it.
+      left: i32[E], the first user of each pair.
+      right: i32[E], the second.
+
+    Returns:
+      f32[E] in [0, 1], 0 where one of the two took nothing.
     """
     common = [
         np.asarray(taken[left[start : start + _AT_ONCE]].multiply(taken[right[start : start + _AT_ONCE]]).sum(axis=1))
@@ -28,16 +36,22 @@ def cosine(taken: sparse.csr_array, left: np.ndarray, right: np.ndarray) -> np.n
 
 
 def link_edges(columns, symmetric: bool = True) -> Edges:
-    """Edges friend -> user of weight 1; columns: a data set with links. symmetric: see `friends`."""
+    """Edges friend -> user of weight 1 in a data set with links; symmetric as in `friends`."""
     n = columns.num_users
     links = edges(columns.links.followee, columns.links.follower, n, n)
     return symmetrise(links) if symmetric else links
 
 
 def friends(columns, symmetric: bool = True, how: Normalisation = "mean") -> Diffusion:
-    """Edges friend -> user weighted by `how`; columns: a data set with links.
+    """The social graph, sorted for `propagate`.
 
-    symmetric: a link counts in both directions, once, without self links (DiffNet's loader); False keeps the file's
-    direction: a user aggregates whom they follow.
+    Args:
+      columns: A data set with links.
+      symmetric: Whether a link counts in both directions, once, without self links (DiffNet's loader); False keeps the
+        file's direction: a user aggregates those whom they follow.
+      how: Weights of the edges.
+
+    Returns:
+      Edges friend -> user.
     """
     return diffusion(normalise(link_edges(columns, symmetric), how))

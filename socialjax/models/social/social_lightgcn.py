@@ -1,8 +1,8 @@
 """LightGCN whose users also aggregate their friends, with a contrastive term as an option.
 
 Not a published model: LightGCN (He et al., SIGIR 2020) with the social mean of DiffNet in every layer, the strongest
-prototype on DiffNet's Yelp. The contrast is SimGCL's (Yu et al., SIGIR 2022, Eq. 3 and 7) with sampled others: two
-views of a vector under small uniform noise are closer to each other than to views of other users or items.
+prototype on DiffNet's Yelp. The contrast is SimGCL's (Yu et al., SIGIR 2022, Eq. 3 and 7) with sampled other nodes: two
+views of an embedding under small uniform noise are closer to each other than to views of other users or items.
 """
 
 import dataclasses
@@ -28,7 +28,12 @@ USERS, ITEMS = 0, 1  # keys: the contrast of users and that of items share no ra
 
 @struct.dataclass
 class SocialLightGCNSide:
-    """graph: users and items, symmetric weights; social: edges friend -> user, mean-weighted."""
+    """Both graphs.
+
+    Attributes:
+      graph: Users and items, symmetric weights.
+      social: Edges friend -> user, mean-weighted.
+    """
 
     graph: Bipartite
     social: Diffusion
@@ -36,9 +41,11 @@ class SocialLightGCNSide:
 
 @struct.dataclass
 class SocialLightGCNState(Factors):
-    """Factors with the messages of all rounds: said_users f32[U, D], said_items f32[I, D], sums of layers 0..K-1.
+    """Factors, and the messages of all layers; propagation is linear, so sums suffice to explain and for new users.
 
-    Propagation is linear, so these are enough to see who stands behind a vector and to take in a new user.
+    Attributes:
+      user_messages: f32[U, D], the sum of the users' layers 0..K-1.
+      item_messages: f32[I, D], the sum of the items' layers 0..K-1.
     """
 
     user_messages: jax.Array
@@ -47,7 +54,10 @@ class SocialLightGCNState(Factors):
 
 @dataclasses.dataclass(frozen=True)
 class SocialLightGCN(DotProductModel):
-    """u^{k+1} = A v^k + social_weight * mean of u^k over friends; v^{k+1} = A' u^k; vectors are means over layers 0..K.
+    """u^{k+1} = A v^k + social_weight * mean of u^k over friends; v^{k+1} = A' u^k; the mean of layers 0..K is scored.
+
+    Not published: LightGCN (He et al., SIGIR 2020, Eq. 3) with DiffNet's mean of friends and, as an option, the
+    contrast of SimGCL (Yu et al., SIGIR 2022, Eq. 3 and 7); docs/tables.md has its results.
 
     Attributes:
       depth: K, the number of layers, 0..8.
@@ -127,9 +137,9 @@ class SocialLightGCN(DotProductModel):
         return self.contrast * (of_users + of_items)
 
     def explain(self, state: SocialLightGCNState, side: SocialLightGCNSide, users, items):
-        """Parts `own_vector` (layer 0), `history` and `friends`, by who was heard last, and `item_bias`.
+        """Parts `own_vector` (layer 0), `history` and `friends`, by the last edge of a path, and `item_bias`.
 
-        Elements: what each item and friend said in all rounds, with the weight of the edge, social_weight included.
+        Elements: the messages of each item and friend in all layers, with the weight of the edge times social_weight.
         """
         users, items = np.asarray(users, np.int32), np.asarray(items, np.int32)
         towards = np.asarray(state.items)[items]
@@ -154,7 +164,7 @@ class SocialLightGCN(DotProductModel):
         return self.explained(state, users, items, parts, elements_by_part)
 
     def new_user(self, state: SocialLightGCNState, side: SocialLightGCNSide, items, friends):
-        """The aggregated messages of a user whose own vector is 0; the others get none of the user yet."""
+        """The aggregated messages of a user whose layer 0 is 0 and who sends no messages to others."""
         aggregated = np.zeros(state.users.shape[1], np.float32)
         if len(items):
             weight = (len(items) * np.maximum(np.asarray(side.graph.item_degree)[items], 1)) ** -0.5

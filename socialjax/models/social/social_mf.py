@@ -1,4 +1,4 @@
-"""SocialMF: a user's vector stays close to the mean of the vectors of those they trust (Jamali and Ester, RecSys 2010).
+"""SocialMF: a user's embedding stays close to the mean of their trustees' (Jamali and Ester, RecSys 2010).
 
 Ranking form: the objective of `DotProductModel` in place of the squared error of ratings.
 """
@@ -21,7 +21,13 @@ from socialjax.ranges import LogUniform
 
 @struct.dataclass
 class SocialMFSide:
-    """social: edges friend -> user with the weights of the term; total f32[U], their sum: 0 for a user without any."""
+    """The social graph.
+
+    Attributes:
+      social: Edges friend -> user with the weights of the social term.
+      total: f32[U], the sum of these weights, 0 for a user without links.
+      num_items: I.
+    """
 
     social: Diffusion
     total: jax.Array
@@ -37,8 +43,9 @@ def social_side(social: Diffusion, num_items: int) -> SocialMFSide:
 class SocialMF(DotProductModel):
     """s = <p_a, q_i> + b_i, and in the loss 0.5 * social_weight * |p_a - sum over friends b of T_ab p_b|^2.
 
-    T is the row-normalised graph; users without links have no such term. Its gradient reaches the friends too, which
-    the sequential updates of published code leave out.
+    Jamali and Ester, RecSys 2010, with a ranking loss in place of the squared error of ratings
+    (docs/tables.md). T is the row-normalised graph; users without links have no such term. Its gradient reaches the
+    friends too, which the sequential updates of published code leave out.
 
     Attributes:
       social_weight: lambda_T, weight of the social term, at least 0.
@@ -76,7 +83,7 @@ class SocialMF(DotProductModel):
         return self.table_norms(params)
 
     def distance(self, users: jax.Array, side: SocialMFSide) -> jax.Array:
-        """What the social term measures, for every user: p f32[U, D] -> f32[U], 0 without links."""
+        """The social term of each user, f32[U], from embeddings f32[U, D]; 0 without links."""
         difference = users - propagate(side.social, users)
         return jnp.where(side.total > 0, jnp.sum(difference**2, axis=1), 0.0)
 
@@ -91,7 +98,7 @@ class SocialMF(DotProductModel):
         return 0.5 * self.social_weight * self.distance(state.users, side)[users]
 
     def new_user(self, state: Factors, side, items, friends):
-        """Half way between the vector of the items alone, see `DotProductModel`, and the friends' mean vector."""
+        """The mean of the embedding from items alone, see `DotProductModel`, and the friends' mean embedding."""
         own = super().new_user(state, side, items, friends)
         if not len(friends):
             return own

@@ -1,4 +1,4 @@
-"""SoReg: friends' vectors stay close, the closer the more alike their tastes (Ma, Zhou, Liu, Lyu, King, WSDM 2011).
+"""SoReg: embeddings of friends stay close, weighted by similarity of taste (Ma, Zhou, Liu, Lyu, King, WSDM 2011).
 
 Ranking form: the objective of `DotProductModel` in place of the squared error of ratings.
 """
@@ -22,11 +22,13 @@ from socialjax.ranges import LogUniform
 class SoReg(SocialMF):
     """s = <p_a, q_i> + b_i, and in the loss, with weight 0.5 * social_weight, by `variant`
 
-        individual: sum over friends b of sim(a, b) |p_a - p_b|^2      (usually the stronger)
-        average:    |p_a - sum of sim(a, b) p_b / sum of sim(a, b)|^2
+        individual: sum over friends b of sim(a, b) |p_a - p_b|^2      (Eq. 11; usually the stronger)
+        average:    |p_a - sum of sim(a, b) p_b / sum of sim(a, b)|^2  (Eq. 9)
+
+    Ma et al., WSDM 2011, with a ranking loss in place of the squared error of ratings (docs/tables.md).
 
     Attributes:
-      variant: individual or average social regularisation, as above (Eq. 11 and 9 of the paper).
+      variant: individual or average social regularisation, as above.
       similarity: sim(a, b): cosine of the training items, made (cosine + constant) / (1 + constant), which stays in [0,
         1]; or one for every link, which averaged is SocialMF.
       constant: Added to the cosine, at least 0. 1 is (similarity + link) / 2 of published code, 0 drops links between

@@ -23,10 +23,14 @@ from socialjax.ranges import LogUniform
 
 @struct.dataclass
 class TrustSVDSide:
-    """past: edges item -> user; trust: edges trustee -> user; both with weight count^-1/2 and the counts |R_a|, |S_a|.
+    """Histories and trust links.
 
-    linked: the same links and each user's own, in the form that draws users who are not among them. item_count f32[I]
-    is |R_i|; trusted_by f32[U] is |S_b^+|.
+    Attributes:
+      past: Edges item -> user with weight |R_a|^-1/2.
+      trust: Edges trustee -> user with weight |S_a|^-1/2.
+      linked: The trustees of each user and the user, in the form from which users who are not among them are drawn.
+      item_count: f32[I], |R_i|.
+      trusted_by: f32[U], |S_b^+|.
     """
 
     past: History
@@ -38,7 +42,14 @@ class TrustSVDSide:
 
 @struct.dataclass
 class TrustSVDState(Factors):
-    """Factors; pooled f32[U, D] of the table implicit f32[I, D]; trusted f32[U, D] of the table trustees f32[U, D]."""
+    """Factors, and what the users' are computed from.
+
+    Attributes:
+      pooled: f32[U, D], the pooled histories.
+      implicit: f32[I, D], y, which they pool.
+      trusted: f32[U, D], the pooled trustees.
+      trustees: f32[U, D], w, which they pool.
+    """
 
     pooled: jax.Array
     implicit: jax.Array
@@ -50,11 +61,12 @@ class TrustSVDState(Factors):
 class TrustSVD(DotProductModel):
     """s = b_i + <q_i, p_a + |R_a|^-1/2 * sum of y_j over R_a + |S_a|^-1/2 * sum of w_b over S_a>.
 
-    S_a are the users whom a follows. In the loss, trust is rebuilt from p and w: each row draws one of all links, a to
-    b, and one user c whom a does not follow, and adds 0.5 * trust_weight * ((<w_b, p_a> - 1)^2 + <w_c, p_a>^2). Without
-    non-links the term, in which every observed trust is 1, could be met by long vectors. Links are drawn uniformly, so
-    that, as in the paper, each counts once and users without training pairs learn from theirs; the mean over rows is
-    the mean over links where the paper has the sum. Without links there is no such term.
+    Guo, Zhang and Yorke-Smith, AAAI 2015, with a ranking loss in place of the squared error of ratings
+    (docs/tables.md). S_a are the users whom a follows. In the loss, trust is rebuilt from p and w: each row draws one
+    of all links, a to b, and one user c whom a does not follow, and adds 0.5 * trust_weight * ((<w_b, p_a> - 1)^2 +
+    <w_c, p_a>^2). Without non-links the term, in which every observed trust is 1, could be met by long vectors. Links
+    are drawn uniformly, so that, as in the paper, each counts once and users without training pairs learn from theirs;
+    the mean over rows is the mean over links where the paper has the sum. Without links there is no such term.
 
     Attributes:
       trust_weight: lambda_t, weight of the reconstruction of trust, at least 0.
@@ -133,7 +145,7 @@ class TrustSVD(DotProductModel):
         user, friend, stranger = sample_links(side, batch, rng)
         count, own = side.trust.count[user], users[user]
         w_friend, w_stranger = trustees[friend], trustees[stranger]
-        # A user linked to all others has no stranger to tell apart.
+        # A user linked to all others has no non-link.
         apart = jnp.where(count + 1 < len(trustees), jnp.sum(w_stranger * own, axis=1), 0.0)
         missed = (jnp.sum(w_friend * own, axis=1) - 1) ** 2 + apart**2
         norms = [jnp.sum(w_friend**2, axis=1), jnp.sum(w_stranger**2, axis=1)]
@@ -160,7 +172,7 @@ class TrustSVD(DotProductModel):
         return self.explained(state, users, items, parts, elements_by_part)
 
     def new_user(self, state: TrustSVDState, side, items, friends):
-        """|R|^-1/2 * sum of y_j over the items + |S|^-1/2 * sum of w_b over the friends: a user whose p is 0."""
+        """|R|^-1/2 * sum of y_j over items + |S|^-1/2 * sum of w_b over friends, as of a user with p_a = 0."""
         pooled, trusted = (
             np.asarray(table)[ids].sum(axis=0) * max(len(ids), 1) ** -0.5
             for table, ids in ((state.implicit, items), (state.trustees, friends))
@@ -169,12 +181,12 @@ class TrustSVD(DotProductModel):
 
 
 def inverse_sqrt(count: jax.Array) -> jax.Array:
-    """count^-1/2, and 1 for what was never used."""
+    """count^-1/2, and 1 where the count is 0."""
     return jnp.maximum(count, 1.0) ** -0.5
 
 
 def sample_links(side: TrustSVDSide, batch: Batch, rng) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """A link for each row, any of all: who trusts, whom, and somebody whom the first does not trust: i32[B] each."""
+    """A random link for each row: the user who trusts, the trustee, and a user who is not trusted: i32[B] each."""
     key, links = sample.fold(rng, sample.OTHERS), side.trust.edges
     position = sample.below(sample.fold(key, batch.rows), links.senders.shape[0])
     user, friend = jnp.asarray(links.receivers)[position], jnp.asarray(links.senders)[position]

@@ -1,7 +1,5 @@
-"""ACF: what a user took counts by attention (Chen, Zhang, He, Nie, Liu, Chua: Attentive Collaborative Filtering, SIGIR
+"""ACF: a user's history, pooled by attention (Chen, Zhang, He, Nie, Liu, Chua: Attentive Collaborative Filtering, SIGIR
 2017).
-
-ACF's attention to components and items, and its history without one item.
 
 Every network over several vectors is taken apart: W [u, v] = W_u u + W_v v, so users, items and components are
 projected to a few numbers first and only those are gathered; no array of edges is as wide as an embedding or a feature.
@@ -28,9 +26,13 @@ from socialjax.ops.propagate import Diffusion, diffusion, propagate
 
 @struct.dataclass
 class Components:
-    """Item l has rows offsets[l]..offsets[l + 1] - 1 of features f32[T, F]; offsets i32[I + 1].
+    """Features of the components of items, such as frames.
 
-    edge i32[P], row i32[P]: all components of all items of the histories, by edge; None until `expanded`.
+    Attributes:
+      offsets: i32[I + 1]; item l has rows offsets[l]..offsets[l + 1] - 1 of the features.
+      features: f32[T, F].
+      edge: i32[P], the edge of each component of each item of a history, ascending; None until `expanded`.
+      row: i32[P], its row of the features; None until `expanded`.
     """
 
     offsets: jax.Array
@@ -49,7 +51,13 @@ def expanded(components: Components, senders: np.ndarray) -> Components:
 
 
 class HistoryAttention(nn.Module):
-    """Both networks; `width` hidden numbers each."""
+    """The attention networks over items and over components.
+
+    The names of the modules, such as `item_look`, are keys of checkpoints.
+
+    Attributes:
+      width: Hidden width H of both networks.
+    """
 
     width: int
 
@@ -61,7 +69,14 @@ class HistoryAttention(nn.Module):
         self.component_head = Head(self.width)
 
     def __call__(self, side, users, items, auxiliary):
-        """side: an `ACFSide`; users f32[U, D], items and auxiliary f32[I, D] -> logits f32[E] of the items."""
+        """The logits f32[E] of the items of all histories.
+
+        Args:
+          side: An `ACFSide` with E edges.
+          users: f32[U, D], u.
+          items: f32[I, D], v.
+          auxiliary: f32[I, D], p.
+        """
         senders, receivers = jnp.asarray(side.past.senders), jnp.asarray(side.past.receivers)
         item_terms = self.item_vector(items) + self.item_auxiliary(auxiliary)
         if side.images is not None:
@@ -72,7 +87,7 @@ class HistoryAttention(nn.Module):
         return row_sums(nn.relu(hidden) * self.item_head[:, 0][None, :])
 
     def attended_components(self, components: Components, users, receivers):
-        """W1x xbar of every edge, f32[E, width]; 0 for an item without components."""
+        """W1x xbar, the projected sum over components by attention, f32[E, width]; 0 without components."""
         edge, row, num_edges = jnp.asarray(components.edge), jnp.asarray(components.row), receivers.shape[0]
         user_terms, component_terms = self.component_user(users), self.component_look(components.features)
         share = self.component_shares(user_terms, component_terms, receivers, edge, row, num_edges)
@@ -86,7 +101,7 @@ class HistoryAttention(nn.Module):
 
 
 class Head(nn.Module):
-    """Hidden f32[N, width] -> f32[N], without a bias."""
+    """The output f32[N] of hidden f32[N, width], without a bias."""
 
     width: int
 
@@ -97,11 +112,19 @@ class Head(nn.Module):
 
 
 def leave_one_out(past: Diffusion, logits: jax.Array, values: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """For each user the item of the largest logit, i32[U] (-1 without a history), and what attention makes of the
-    others' values f32[I, D]: f32[U, D], 0 where there are no others.
+    """Each user's item of the largest logit, and the history pooled by attention without it.
 
-    With them any item can be left out exactly. The share of an item that is not the largest is at most a half, so it
-    can be taken off and the rest divided by 1 - share; taking off the largest would divide by next to nothing.
+    With them any item can be left out exactly. The weight of an item that is not the largest is at most a half, so it
+    can be subtracted and the rest divided by 1 - weight; for the largest item that could divide by nearly 0.
+
+    Args:
+      past: Edges item -> user.
+      logits: f32[E].
+      values: f32[I, D], the vectors to pool.
+
+    Returns:
+      The item of the largest logit i32[U], -1 without a history, and the pooled others f32[U, D], 0 where there are
+      none.
     """
     users, items, n = jnp.asarray(past.receivers), jnp.asarray(past.senders), past.num_receivers
     largest = jax.ops.segment_max(jax.lax.stop_gradient(logits), users, n, indices_are_sorted=True)
@@ -114,10 +137,14 @@ def leave_one_out(past: Diffusion, logits: jax.Array, values: jax.Array) -> tupl
 
 @struct.dataclass
 class ACFSide:
-    """past: edges item -> user, capped histories, by user and item; offsets i32[U + 1]: where each user's begin.
+    """Histories and the features that attention reads.
 
-    images f32[I, F] of mean length 1, or None: the features of items that are one component each. components: several
-    for an item, in place of them.
+    Attributes:
+      past: Edges item -> user, capped histories, by user and item.
+      offsets: i32[U + 1], the first edge of each user.
+      images: f32[I, F] of mean length 1, the only component of each item; None without features or with `components`.
+      components: Several components for each item, or None.
+      search_steps: Steps of a binary search in the longest history.
     """
 
     past: Diffusion
@@ -129,8 +156,15 @@ class ACFSide:
 
 @struct.dataclass
 class ACFState(Factors):
-    """Factors; share f32[E], the attention to each edge; pooled f32[U, D], what it makes of the table auxiliary
-    f32[I, D]; attention, the parameters that the shares of a new user take."""
+    """Factors, and what the users' are computed from.
+
+    Attributes:
+      share: f32[E], the attention weight of each edge.
+      logits: f32[E], its logit.
+      pooled: f32[U, D], the pooled histories.
+      auxiliary: f32[I, D], p, which they pool.
+      attention: Parameters of the attention, for new users.
+    """
 
     share: jax.Array
     logits: jax.Array
@@ -146,10 +180,10 @@ class ACF(DotProductModel):
         beta_alm = softmax over the components m of l of   w2 . relu(W2u u_a + W2x x_lm + b2)
         alpha_al = softmax over the items l in R_a of      w1 . relu(W1u u_a + W1v v_l + W1p p_l + W1x xbar_al + b1)
 
-    with xbar_al = sum over m of beta_alm x_lm (Eq. 5-11). Features act on the attention alone, never on the score;
-    without them there is no W1x. The components of an item are its frames where the data has frames; else its row of
-    features is the only one, so that beta is 1; `with_components` gives it others. Biases of the outputs would fall out
-    of both softmaxes.
+    with xbar_al = sum over m of beta_alm x_lm (Chen et al., SIGIR 2017, Eq. 5-11). Features act on the attention alone,
+    never on the score; without them there is no W1x. The components of an item are its frames where the data has
+    frames; else its row of features is the only one, so that beta is 1; `with_components` gives it others. Biases of
+    the outputs would fall out of both softmaxes.
 
     Attributes:
       attention_dim: H, hidden width of both networks, at least 1; 64 in the published code, where a step costs about as
@@ -235,7 +269,7 @@ class ACF(DotProductModel):
         )
 
     def new_user(self, state: ACFState, side: ACFSide, items, friends):
-        """What attention makes of all the items, for a user whose own vector is 0."""
+        """The items pooled by attention, for a user whose u_a is 0."""
         items = np.unique(np.asarray(items, np.int32))
         if not len(items):
             return np.zeros(self.dim, np.float32)
@@ -257,10 +291,15 @@ def _side(past: Edges, images, components: Components | None) -> ACFSide:
 
 
 def with_components(side: ACFSide, offsets, features) -> ACFSide:
-    """The same with several components for an item, in place of its image: those of item l are rows
-    offsets[l]..offsets[l + 1] - 1 of features f32[T, F], offsets i64[I + 1] (NumPy). An item may have none.
+    """The side with several components for each item in place of its image (NumPy).
 
-    Raises ValueError for offsets that do not fit the items or the rows.
+    Args:
+      side: As `ACF.prepare` gives it.
+      offsets: i64[I + 1]; item l has rows offsets[l]..offsets[l + 1] - 1 of the features, maybe none.
+      features: f32[T, F].
+
+    Raises:
+      ValueError: for offsets that do not fit the items or the rows.
     """
     offsets, num_items = np.asarray(offsets), side.past.num_senders
     if len(offsets) != num_items + 1 or offsets[0] != 0 or offsets[-1] != len(features) or (np.diff(offsets) < 0).any():
@@ -273,7 +312,7 @@ def with_components(side: ACFSide, offsets, features) -> ACFSide:
 
 
 def capped(users: np.ndarray, items: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
-    """Of distinct pairs users i[N], items i[N], at most `most` of each user: those whose hash is smallest (NumPy)."""
+    """At most `most` pairs of each user, those whose hash is smallest, of distinct pairs i[N], i[N] (NumPy)."""
     key = np.asarray(sample.fold(sample.fold(sample.OTHERS, users), items))
     order = np.lexsort((items, key, users))
     first = np.searchsorted(users[order], users[order])

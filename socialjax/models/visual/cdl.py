@@ -1,4 +1,4 @@
-"""CDL: item vectors tied to the code of an autoencoder that reads the items' images (Wang, Wang, Yeung: Collaborative
+"""CDL: item embeddings tied to the code of an autoencoder of the items' images (Wang, Wang, Yeung: Collaborative
 Deep Learning, KDD 2015).
 
 An autoencoder of two layers each way, whose code and reconstruction may be any numbers.
@@ -22,7 +22,14 @@ from socialjax.ops.lookup import row_sums
 
 
 class Autoencoder(nn.Module):
-    """Layers [width, hidden, dim, hidden, width]; the hidden ones are activated, code and reconstruction are linear."""
+    """Layers [width, hidden, dim, hidden, width]; code and reconstruction are linear.
+
+    Attributes:
+      width: Width F of images.
+      hidden: Width H of both hidden layers.
+      dim: Width D of the code.
+      activation: Of both hidden layers.
+    """
 
     width: int
     hidden: int
@@ -35,7 +42,7 @@ class Autoencoder(nn.Module):
         self.out_hidden, self.out_image = dense(self.hidden), dense(self.width)
 
     def encode(self, images: jax.Array) -> jax.Array:
-        """f32[..., width] -> f32[..., dim]."""
+        """The code f32[..., dim] of images f32[..., width]."""
         return self.into_code(ACTIVATIONS[self.activation](self.into_hidden(images)))
 
     def __call__(self, images: jax.Array) -> jax.Array:
@@ -49,9 +56,15 @@ PUBLISHED_WIDTH = 8000  # words of the vocabulary for which published values of 
 
 @struct.dataclass
 class CDLSide:
-    """images f32[I, F], each number min-max scaled over the items that have an image; shown f32[I], 1 for these.
+    """Images of items and frames, and counts.
 
-    known f32[I]: 1 for items with training pairs. count f32[U]: training pairs of each user. frames: scaled as images.
+    Attributes:
+      images: f32[I, F], each column scaled to 0..1 over the items that have an image.
+      has_image: f32[I], 1 for these items, 0 for others.
+      known: f32[I], 1 for items with training pairs, 0 for others.
+      count: f32[U], training pairs of each user.
+      frames: Scaled as images, or None.
+      num_pairs: Training pairs.
     """
 
     images: jax.Array
@@ -64,7 +77,11 @@ class CDLSide:
 
 @struct.dataclass
 class CDLState(Factors):
-    """Factors, and the autoencoder, which frames and looks of items are encoded with."""
+    """Factors and the autoencoder.
+
+    Attributes:
+      autoencoder: Its parameters, which frames and images of items are encoded with.
+    """
 
     autoencoder: dict
 
@@ -76,10 +93,10 @@ class CDL(DotProductModel):
         pairs + lambda_v / 2 sum_i |v_i - enc(f_i)|^2 + lambda_n / 2 sum_i |dec(enc(f~_i)) - f_i|^2
               + lambda_w / 2 |W|^2
 
-    with W the weights of an autoencoder of layers [F, H, D, H, F] and f~_i the corrupted image f_i. f_i are the item's
-    features, or without them the mean of its frames, each number scaled to 0..1. An item without an image has 0 in
-    place of enc(f_i) and nothing to reconstruct. Each row of a batch draws one of all items for its share of both sums.
-    Frame k is ranked by <u_a, enc(f_k)>.
+    (Wang, Wang and Yeung, KDD 2015) with W the weights of an autoencoder of layers [F, H, D, H, F] and f~_i the
+    corrupted image f_i. f_i are the item's features, or without them the mean of its frames, each number scaled to
+    0..1. An item without an image has 0 in place of enc(f_i) and nothing to reconstruct. Each row of a batch draws one
+    of all items for its share of both sums. Frame k is ranked by <u_a, enc(f_k)>.
 
     Attributes:
       dim: Embedding size D, and the width of the autoencoder's code; at least 1.
@@ -167,7 +184,7 @@ class CDL(DotProductModel):
         return state.replace(items=items, item_bias=state.item_bias * known)
 
     def looks(self, state: CDLState, side: CDLSide, images, has_image) -> jax.Array:
-        """enc(f) of images f32[..., F], 0 where shown f32[...] is: f32[..., D]."""
+        """enc(f) f32[..., D] of images f32[..., F], 0 where has_image f32[...] is 0."""
         code = self._autoencoder(side).apply({"params": state.autoencoder}, images, method="encode")
         return code * jnp.expand_dims(jnp.asarray(has_image), -1)
 
@@ -185,7 +202,7 @@ class CDL(DotProductModel):
         return users, params["item_bias"] ** 2
 
     def penalty(self, params, side: CDLSide, state: CDLState, batch: Batch, rng):
-        """What an item that the row draws has of both sums, and lambda_w: f32[B]."""
+        """The terms of both sums for an item that the row draws, and lambda_w: f32[B]."""
         num_items, width = side.images.shape
         key = sample.fold(sample.fold(sample.fold(rng, sample.OTHERS), ITEMS), batch.rows)
         item = sample.below(key, num_items)
@@ -203,7 +220,7 @@ class CDL(DotProductModel):
         return (self._pointwise if self.fit == "pointwise" else super().loss)(params, side, batch, rng)
 
     def _pointwise(self, params, side: CDLSide, batch: Batch, rng):
-        """A row's share of the sum over all cells: its own, and 1 / |R_a| of what user a has in all of them.
+        """A row's share of the sum over all cells: its own cell, and 1 / |R_a| of the sum over all cells of user a.
 
         sum_i s_ai^2 = <u, (V^T V) u> + 2 <u, V^T b> + |b|^2 needs no pass over the items of each row.
         """
@@ -221,7 +238,7 @@ class CDL(DotProductModel):
         return (total, jnp.sum(batch.weight)), {"objective": jnp.sum(batch.weight * loss)}
 
     def explain(self, state: CDLState, side: CDLSide, users, items):
-        """Parts: `look` <u_a, enc(f_i)>; `taste` <u_a, v_i - enc(f_i)>, what the image does not tell; `item_bias`."""
+        """Parts: `look` <u_a, enc(f_i)>; `taste` <u_a, v_i - enc(f_i)>, what the image lacks; `item_bias`."""
         users, items = np.asarray(users, np.int32), np.asarray(items, np.int32)
         images, has_image = (np.asarray(part)[items] for part in (side.images, side.has_image))
         looks = np.asarray(self.looks(state, side, images, has_image))

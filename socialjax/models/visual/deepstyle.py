@@ -1,5 +1,5 @@
-"""DeepStyle: what is left of an item's look without that of its category (Liu, Wu, Wang: DeepStyle: Learning User
-Preferences for Visual Recommendation, SIGIR 2017)."""
+"""DeepStyle: an item's image features less those of its category (Liu, Wu, Wang: DeepStyle: Learning User Preferences
+for Visual Recommendation, SIGIR 2017)."""
 
 import dataclasses
 from typing import ClassVar, Literal
@@ -16,8 +16,15 @@ from socialjax.models.visual.images import scaled
 
 @struct.dataclass
 class DeepStyleSide:
-    """images f32[I, F] of mean length 1; category i32[I], -1 where it is not known; known f32[I] is 0 for items without
-    a vector of their own."""
+    """Images and categories of items.
+
+    Attributes:
+      images: f32[I, F] of mean length 1.
+      category: i32[I], -1 where it is unknown.
+      known: f32[I], 0 for items whose v_i and b_i are 0, else 1.
+      num_users: U.
+      num_categories: Distinct categories.
+    """
 
     images: jax.Array
     category: jax.Array
@@ -28,7 +35,12 @@ class DeepStyleSide:
 
 @struct.dataclass
 class DeepStyleState(Factors):
-    """u, E^T f_i - c_cat(i) + v_i and b_i, with the first two summands of it, f32[I, D] each."""
+    """Factors u, E^T f_i - c_cat(i) + v_i and b_i, and the first two summands.
+
+    Attributes:
+      looks: f32[I, D], E^T f_i.
+      categories: f32[I, D], c_cat(i), 0 where it is unknown.
+    """
 
     looks: jax.Array
     categories: jax.Array
@@ -36,11 +48,11 @@ class DeepStyleState(Factors):
 
 @dataclasses.dataclass(frozen=True)
 class DeepStyle(DotProductModel):
-    """s = <u_a, E^T f_i - c_cat(i) + v_i>: images f_i are of mean length 1, categories the product groups of the items;
-    where the group is not known nothing is subtracted.
+    """s = <u_a, E^T f_i - c_cat(i) + v_i> (Liu, Wu and Wang, SIGIR 2017; docs/saers.md).
 
-    Published code has a category vector for each item, of which and v_i only the difference is known; here it is one
-    for each group.
+    Images f_i are of mean length 1, categories the product groups of the items; where the group is unknown nothing is
+    subtracted. Published code has a category vector for each item, so that only its difference to v_i is determined;
+    here it is one for each group.
 
     Attributes:
       cold: v_i and b_i of items without training pairs: learned, like all others, or features, 0.

@@ -1,9 +1,8 @@
-"""The features of frames as models take them: centred, of mean length 1, wide ones reduced once (NumPy).
+"""Features of frames, centred and reduced, and frames grouped by item, padded for some pairs or for all items at once.
 
-Frames grouped by the item they belong to, for some pairs padded or for all items at once, with the same functions.
-
-Arrays that differ by frame have the shape of `Some`, [B, C, K] (rows, candidates, places), or of `All`, [L, R] (frames,
-users); what is pooled over the frames of an item has [B, C], or [I, R]. A further axis of vectors may follow.
+Both groups have the same methods. Arrays over frames have the shape of `PaddedFrames`, [B, C, K] (rows, candidates,
+frames of an item), or of `AllFrames`, [L, R] (frames, users); arrays pooled over the frames of an item have [B, C], or
+[I, R]. A further axis of vectors may follow.
 """
 
 import jax
@@ -21,12 +20,18 @@ _ROUNDS = 2
 
 
 def frame_table(features: np.ndarray, width: int) -> np.ndarray:
-    """features f16 or f32 [L, F] -> f32[L, min(F, width)]: less their mean, divided by the mean of their lengths.
+    """Features less their mean, divided by the mean of their lengths (NumPy).
 
-    Features wider than `width` are reduced to their `width` leading principal directions, which are orthonormal: inner
-    products stay what they are but for what lies in the other directions. They are found in at most 16,384 frames,
-    evenly spread, by subspace iteration from a fixed start (Halko, Martinsson, Tropp, 2011), so that the same features
-    always give the same table.
+    Features wider than `width` are reduced to their `width` leading principal directions. These are estimated from at
+    most 16,384 frames, evenly spread, by subspace iteration from a fixed start (Halko, Martinsson and Tropp, SIAM
+    Review 2011), so that the same features always give the same table.
+
+    Args:
+      features: f16 or f32 [L, F].
+      width: Most columns of the table.
+
+    Returns:
+      f32[L, min(F, width)].
     """
     mean = np.zeros(features.shape[1])
     for block in _blocks(features):
@@ -45,7 +50,7 @@ def frame_table(features: np.ndarray, width: int) -> np.ndarray:
 
 
 def _leading(features: np.ndarray, mean: np.ndarray, width: int) -> np.ndarray:
-    """f32[F, width], orthonormal: where the features vary most, the largest variance first."""
+    """f32[F, width], orthonormal leading principal directions, the largest variance first."""
     step = -(-len(features) // _SAMPLE)
     sample = np.concatenate([block.astype(np.float32) for block in _blocks(features[::step])]) - mean
     start = np.random.default_rng(0).normal(size=(features.shape[1], width + _EXTRA)).astype(np.float32)
@@ -64,35 +69,40 @@ def _blocks(features: np.ndarray):
 
 @struct.dataclass
 class PaddedFrames:
-    """Frames places i32[B, C, K] of each row's candidate items; those not there, bool[B, C, K], are padding."""
+    """Frames of each row's candidate items, padded to K.
+
+    Attributes:
+      rows: i32[B, C, K], rows of the table of frames.
+      valid: bool[B, C, K], False for padding.
+    """
 
     rows: jax.Array
     valid: jax.Array
 
     def of_user(self, values):
-        """[B, ...] -> one that fits beside each frame, [B, 1, 1, ...]."""
+        """Values of users [B, ...], to broadcast against frames: [B, 1, 1, ...]."""
         return values[:, None, None]
 
     def pair_user(self, values):
-        """[B, ...] -> one that fits beside each pair, [B, 1, ...]."""
+        """Values of users [B, ...], to broadcast against pairs: [B, 1, ...]."""
         return values[:, None]
 
     def of_item(self, values):
-        """[B, C, ...] -> [B, C, 1, ...]."""
+        """Values of items [B, C, ...], to broadcast against frames: [B, C, 1, ...]."""
         return values[:, :, None]
 
     def sum(self, values):
-        """[B, C, K, ...] -> [B, C, ...]; 0 without a frame."""
+        """Sum over each item's frames, of [B, C, K, ...]: [B, C, ...]; 0 without a frame."""
         valid = self.valid.reshape(*self.valid.shape, *[1] * (values.ndim - 3))
         return jnp.sum(jnp.where(valid, values, 0.0), axis=2)
 
     def best(self, values):
-        """[B, C, K] -> bool of the same shape, the largest of each item's, ties all."""
+        """Whether a value [B, C, K] is the largest of its item's, all of them when tied: bool[B, C, K]."""
         values = jnp.where(self.valid, values, -jnp.inf)
         return self.valid & (values == jnp.max(values, axis=2, keepdims=True))
 
     def softmax(self, logits):
-        """[B, C, K] -> [B, C, K], 0 in padding.
+        """Softmax over each item's frames, of [B, C, K]; 0 in padding.
 
         `ops.activations.masked_softmax` in another form: with that one trained parameters differ in their last bits.
         """
@@ -109,31 +119,36 @@ class PaddedFrames:
 
 @struct.dataclass
 class AllFrames:
-    """All frames by item i32[L], ascending."""
+    """The frames of all items.
+
+    Attributes:
+      item: i32[L], the item of each frame, ascending.
+      num_items: I.
+    """
 
     item: jax.Array
     num_items: int = struct.field(pytree_node=False)
 
     def of_user(self, values):
-        """[R, ...] -> [1, R, ...]."""
+        """Values of users [R, ...], to broadcast against frames: [1, R, ...]."""
         return values[None]
 
     pair_user = of_user
 
     def of_item(self, values):
-        """[I, 1, ...], of all items -> [L, 1, ...]."""
+        """Values of items [I, 1, ...], for each frame: [L, 1, ...]."""
         return values[self.item]
 
     def sum(self, values):
-        """[L, R, ...] -> [I, R, ...]; 0 without a frame."""
+        """Sum over each item's frames, of [L, R, ...]: [I, R, ...]; 0 without a frame."""
         return jax.ops.segment_sum(values, self.item, self.num_items, indices_are_sorted=True)
 
     def best(self, values):
-        """[L, R] -> bool of the same shape, the largest of each item's, ties all."""
+        """Whether a value [L, R] is the largest of its item's, all of them when tied: bool[L, R]."""
         return values == segment_max(values, self.item, self.num_items)[self.item]
 
     def softmax(self, logits):
-        """[L, R] -> [L, R]."""
+        """Softmax over each item's frames, of [L, R]."""
         return segment_softmax(logits, self.item, self.num_items)
 
     def has_frames(self):
@@ -142,10 +157,16 @@ class AllFrames:
 
 
 def padded_frames(offsets: jax.Array, items: jax.Array, width: int, key: jax.Array | None = None) -> PaddedFrames:
-    """Up to `width` frames of items i32[B, C]; offsets i32[I + 1].
+    """Up to `width` frames of each candidate.
 
-    Of an item with more, the first ones or, with key u32[B, C], a spread of them at an even distance from a random
-    start: each is as likely as any other to be among them, and none comes twice.
+    Of an item with more frames, these are the first ones or, with a key, evenly spaced ones from a random start: each
+    is equally likely to be among them, and none comes twice.
+
+    Args:
+      offsets: i32[I + 1]; item i has rows offsets[i]..offsets[i + 1] - 1 of the table of frames.
+      items: i32[B, C].
+      width: K, most frames of an item.
+      key: u32[B, C] or None.
     """
     start = offsets[items]
     count = offsets[items + 1] - start

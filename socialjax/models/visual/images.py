@@ -1,4 +1,4 @@
-"""What visual models are given of the items' images."""
+"""Features of items' images and frames, scaled for visual models."""
 
 import jax
 import jax.numpy as jnp
@@ -9,8 +9,12 @@ BLOCK = 1024  # rows that are held in double precision at once: a table of frame
 
 
 def item_images(columns) -> np.ndarray | None:
-    """One vector for each item of a data set: its item_features f32[I, Fi]; without them the mean of the item's frames,
-    f32[I, F], zeros for an item that has none; None without both (NumPy)."""
+    """Image features of the items of a data set (NumPy).
+
+    Returns:
+      Its item_features f32[I, F]; without them the mean of each item's frames, zeros for an item that has none; None
+      without either.
+    """
     if columns.item_features is not None or columns.frames is None:
         return columns.item_features
     offsets, features = np.asarray(columns.frames.offsets), columns.frames.features
@@ -25,7 +29,7 @@ def item_images(columns) -> np.ndarray | None:
 
 
 def mean_length(features: np.ndarray) -> float:
-    """Of the rows of features [N, F] that are not all 0; 1 when all are (NumPy)."""
+    """Mean length of the rows of features [N, F] that are not all 0; 1 without any (NumPy)."""
     blocks = range(0, len(features), BLOCK)  # half precision overflows in the squares
     lengths = [np.linalg.norm(np.asarray(features[at : at + BLOCK], np.float64), axis=1) for at in blocks]
     length = np.concatenate([np.zeros(0), *lengths])
@@ -48,24 +52,37 @@ def scaled(features: np.ndarray | None) -> np.ndarray | None:
 
 @struct.dataclass
 class FrameImages:
-    """All frames as the data hold them, features f16 or f32 [L, F], read as (f - low) / span: what was done to the
-    items' images, so that both lie in one space. low and span f32[F]."""
+    """All frames, read as (f - low) / span, as the items' images are, so that both are in one space.
+
+    Attributes:
+      features: f16 or f32 [L, F], as in the data.
+      low: f32[F].
+      span: f32[F].
+    """
 
     features: jax.Array
     low: jax.Array
     span: jax.Array
 
     def at(self, frames: jax.Array) -> jax.Array:
-        """frames i32[...] -> f32[..., F]."""
+        """Scaled features f32[..., F] of frames i32[...]."""
         width = (1,) * jnp.ndim(frames) + (-1,)
         rows = jnp.asarray(self.features)[frames].astype(jnp.float32)
         return (rows - jnp.reshape(self.low, width)) / jnp.reshape(self.span, width)
 
 
 def frame_images(columns, width: int, low: np.ndarray, span: np.ndarray) -> FrameImages | None:
-    """The frames of a data set whose items' images were read as (f - low) / span, low and span f32[F] of the first F
-    of their `width` numbers. None without frames, and where the frames' features are of another width, so that what is
-    learned of the one says nothing of the other.
+    """The frames of a data set, scaled as the items' images were.
+
+    Args:
+      columns: A data set.
+      width: Width of the items' features.
+      low: f32[F], for the first F of these columns.
+      span: f32[F].
+
+    Returns:
+      The frames; None without frames, and where their features are of another width than the items', so that parameters
+      learned from the one do not fit the other.
     """
     frames = columns.frames
     if frames is None or frames.features.shape[1] != width:
@@ -74,7 +91,7 @@ def frame_images(columns, width: int, low: np.ndarray, span: np.ndarray) -> Fram
 
 
 def needed(frames: FrameImages | None, model: str) -> FrameImages:
-    """The frames, or ValueError when there are none to rank."""
+    """The frames; raises ValueError where there are none to rank."""
     if frames is None:
         raise ValueError(
             f"{model} ranks frames of the width of the items' features, and was prepared without any; give the data "

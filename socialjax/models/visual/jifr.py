@@ -1,7 +1,6 @@
 """JIFR: the item and its key frame (Wu, Chen, Yang, Hong, Ge, Xie, Wang: Personalized Multimedia Item and Key Frame
-Recommendation, IJCAI 2019). The method's equations are a reconstruction; where the paper could differ is a field.
-
-Why JIFR scores pairs as it does and which frames add to the score, on the host: docs/jifr.md.
+Recommendation, IJCAI 2019). The method's equations are a reconstruction; where the paper could differ is a field
+(docs/jifr.md).
 """
 
 import dataclasses
@@ -59,8 +58,15 @@ def explain(model, state, users, items) -> Explanation:
 
 @struct.dataclass
 class JIFRSide:
-    """Frames features f32[L, F], centred and of mean length 1, those of item i in rows offsets[i]..offsets[i + 1] - 1,
-    offsets i32[I + 1]; item i32[L]. longest: frames of the item that has most."""
+    """The frames of all items.
+
+    Attributes:
+      features: f32[L, F], centred and of mean length 1.
+      offsets: i32[I + 1]; item i has rows offsets[i]..offsets[i + 1] - 1 of the features.
+      item: i32[L], the item of each frame.
+      num_users: U.
+      longest: Most frames of an item.
+    """
 
     features: jax.Array
     offsets: jax.Array
@@ -71,8 +77,15 @@ class JIFRSide:
 
 @struct.dataclass
 class JIFRState(Factors):
-    """u, v, b and visual_users w f32[U, D2]; t f32[]; residual f32[I, D2], attention and gate (parameters), None or {}
-    unless the model has them."""
+    """Factors u, v, b, and what both training and evaluation need.
+
+    Attributes:
+      visual_users: f32[U, D2], w.
+      t: f32[], sharpness of the attention.
+      residual: f32[I, D2], eps, or None.
+      attention: Parameters of the attention's perceptron, or {}.
+      gate: Parameters of the gate's perceptron, or {}.
+    """
 
     visual_users: jax.Array
     t: jax.Array
@@ -83,8 +96,15 @@ class JIFRState(Factors):
 
 @struct.dataclass
 class EvaluationState(JIFRState):
-    """Of all frames: y f32[L, D2] and appeal <B, f> f32[L], 0 without `frame_bias`; offsets, item and longest as in the
-    side."""
+    """The state in evaluation, with all frames projected.
+
+    Attributes:
+      frames: f32[L, D2], y.
+      appeal: f32[L], <B, f>, 0 without `frame_bias`.
+      offsets: As in the side.
+      item: As in the side.
+      longest: As in the side.
+    """
 
     frames: jax.Array
     appeal: jax.Array
@@ -95,7 +115,13 @@ class EvaluationState(JIFRState):
 
 @struct.dataclass
 class TrainingState(JIFRState):
-    """Of no frame yet: E f32[F, D2] and B f32[F] or None, for those of the batch, drawn by the key u32."""
+    """The state in training, where only the frames that a batch draws are projected.
+
+    Attributes:
+      projection: f32[F, D2], E.
+      frame_bias: f32[F], B, or None.
+      key: u32, from which frames are drawn.
+    """
 
     projection: jax.Array
     frame_bias: jax.Array | None
@@ -110,8 +136,8 @@ class JIFR(EmbeddingModel):
         alpha_a(k|i) = softmax over the frames of i of t l_ak
         s = b_i + <u_a, v_i> + sum over k of alpha_a(k|i) l_ak
 
-    Nothing of frames but their features is read in training. An item without frames is scored as by BPR. docs/jifr.md
-    says how the equations were read from the paper.
+    Wu et al., IJCAI 2019; docs/jifr.md says what of the equations is reconstruction. Training reads no likes of frames,
+    only their features. An item without frames is scored as by BPR.
 
     Attributes:
       dim: Width of u and v, at least 1.
@@ -166,7 +192,7 @@ class JIFR(EmbeddingModel):
 
     @property
     def needs_frame_vectors(self) -> bool:
-        """Whether y_k itself counts, and not its product with w_a alone."""
+        """Whether y_k itself is needed, and not its product with w_a alone."""
         return self.fusion == "gate" or (self.pool == "att" and self.attn == "mlp")
 
     def prepare(self, columns) -> JIFRSide:
@@ -179,7 +205,7 @@ class JIFR(EmbeddingModel):
         return JIFRSide(frame_table(frames.features, self.reduce_to), offsets, frames.item, columns.num_users, longest)
 
     def truncated(self, side: JIFRSide) -> float:
-        """The share of an item's frames that a training pair does not see, mean over all frames."""
+        """Share of all frames beyond `k_max` of their item, which a training pair leaves out."""
         count = np.diff(np.asarray(side.offsets))
         return float(np.maximum(count - self.k_max, 0).sum() / max(count.sum(), 1))
 
@@ -209,7 +235,7 @@ class JIFR(EmbeddingModel):
         return params
 
     def _vectors(self, params, side: JIFRSide) -> dict:
-        """What both states hold."""
+        """The fields of `JIFRState`, by name."""
         params = jax.tree.map(jnp.asarray, params)
         free = {name: params[name] for name in ("users", "items", "item_bias") if name in params}
         users, items, bias = self.tables(side.num_users, side.offsets.shape[0] - 1).apply({"params": free})
@@ -260,7 +286,7 @@ class JIFR(EmbeddingModel):
         return jifr_scores.scores(self, state, jnp.asarray(users), jnp.asarray(items))
 
     def frame_scores(self, state: EvaluationState, side: JIFRSide, users, frames):
-        """l_ak, whatever `pool`, `attn` and `fusion` make of it in the score of the item."""
+        """l_ak, whichever `pool`, `attn` and `fusion` the model has."""
         liked = candidate_scores(state.visual_users[users], state.frames, frames)
         return liked + state.appeal[frames]
 

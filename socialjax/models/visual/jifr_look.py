@@ -1,4 +1,4 @@
-"""What an item looks like to a user: frames pooled by attention, and the two spaces joined (JIFR, docs/jifr.md)."""
+"""Frames pooled by attention, and the fusion of the visual and the collaborative space (JIFR, docs/jifr.md)."""
 
 from typing import NamedTuple
 
@@ -8,21 +8,32 @@ import jax.numpy as jnp
 
 
 class Perceptron(nn.Module):
-    """out . relu(sum over inputs x of A_x x + a), one hidden layer over several vectors; `bias` adds to the output."""
+    """out . relu(sum over inputs x of A_x x + a), one hidden layer over several vectors.
+
+    Attributes:
+      hidden: Hidden width.
+      bias: Whether the output has a bias.
+    """
 
     hidden: int
     bias: bool
 
     @nn.compact
     def __call__(self, **inputs):
-        """Named f32[..., D] whose leading axes fit each other -> f32[...]."""
+        """The output f32[...] for inputs f32[..., D] whose leading axes broadcast; their names are checkpoint keys."""
         parts = [nn.Dense(self.hidden, use_bias=not n, name=name)(x) for n, (name, x) in enumerate(inputs.items())]
         return nn.Dense(1, use_bias=self.bias, name="out")(nn.relu(sum(parts)))[..., 0]
 
 
 class Vectors(NamedTuple):
-    """Of the users u f32[., D] and w f32[., D2], of the items v f32[., D] and, of models that have it, the residual
-    f32[., D2]; users and items have the leading axes that `of_user` and `of_item` of a group take."""
+    """Vectors of users and items, with the leading axes that `of_user` and `of_item` of a group of frames take.
+
+    Attributes:
+      u: f32[., D], of users.
+      w: f32[., D2], of users.
+      v: f32[., D], of items.
+      residual: f32[., D2], of items, or None.
+    """
 
     u: jax.Array
     w: jax.Array
@@ -31,8 +42,16 @@ class Vectors(NamedTuple):
 
 
 class Parts(NamedTuple):
-    """Of each pair: taste g c_ai, frames (1 - g) h_ai and residual (1 - g) <w_a, eps_i>; of each frame share, alpha,
-    and preference, l. With the fusion `add` there is no g and nothing is weighted."""
+    """The parts of the scores of pairs, [B, C] or [I, R]; with the fusion add, g and 1 - g are left out.
+
+    Attributes:
+      taste: g <u_a, v_i> of each pair.
+      frames: (1 - g) h_ai of each pair.
+      residual: (1 - g) <w_a, eps_i> of each pair, or None.
+      share: alpha of each frame.
+      preference: l of each frame.
+      visual_weight: 1 - g of each pair, 1 with the fusion add.
+    """
 
     taste: jax.Array
     frames: jax.Array
@@ -52,9 +71,15 @@ def sharpness(log_t: jax.Array) -> jax.Array:
 
 
 def attention_shares(model, state, group, preference, frames, vectors: Vectors) -> jax.Array:
-    """alpha of each frame: softmax over the item's frames of t s, all alike (`mean`), or 1 for the best (`max`).
+    """alpha of each frame: by pool a softmax over the item's frames of t l, all alike (mean), or 1 for the best (max).
 
-    frames: y, f32[..., D2], which the attention `mlp` needs.
+    Args:
+      model: A `JIFR`.
+      state: A `JIFRState`.
+      group: `PaddedFrames` or `AllFrames`.
+      preference: l of each frame.
+      frames: y of each frame, f32[..., D2], which the attention mlp needs, or None.
+      vectors: Of users and items.
     """
     if model.pool == "mean":
         return group.softmax(jnp.zeros_like(preference))
@@ -76,7 +101,14 @@ def attention_shares(model, state, group, preference, frames, vectors: Vectors) 
 def score_parts(model, state, group, preference, frames, vectors: Vectors, taste: jax.Array) -> Parts:
     """The parts of each pair's score but the item's bias.
 
-    preference: l of each frame; frames: y, or None where neither attention nor gate asks for it; taste: c of each pair.
+    Args:
+      model: A `JIFR`.
+      state: A `JIFRState`.
+      group: `PaddedFrames` or `AllFrames`.
+      preference: l of each frame.
+      frames: y of each frame, f32[..., D2]; None where neither attention nor gate needs it.
+      vectors: Of users and items.
+      taste: <u_a, v_i> of each pair.
     """
     alpha = attention_shares(model, state, group, preference, frames, vectors)
     h = group.sum(alpha * preference)
@@ -88,6 +120,7 @@ def score_parts(model, state, group, preference, frames, vectors: Vectors, taste
     if model.fusion == "gate":
         pooled = group.sum(alpha[..., None] * frames)
         pooled = pooled if vectors.residual is None else pooled + vectors.residual * group.has_frames()[..., None]
+        # `look`, the input of the pooled y, is a key of checkpoints.
         gate = nn.sigmoid(
             Perceptron(model.gate_dim, bias=True).apply(
                 {"params": state.gate}, users=u, visual_users=w, items=v, look=pooled

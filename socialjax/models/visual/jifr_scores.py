@@ -14,11 +14,21 @@ NUMBERS_AT_ONCE = 1 << 23  # of the largest array in scoring: 32 MiB
 
 
 def training_scores(model, state, side, batch, candidates: jax.Array) -> jax.Array:
-    """What training scores of candidates i32[B, C] have beside <u_a, v_i> + b_i, from `k_max` frames each: f32[B, C].
+    """The terms of training scores beside <u_a, v_i> + b_i, from at most `k_max` frames of each candidate.
 
-    l_ak is <E w_a, f_k>: a user's vector is carried to the features, F D2 products a row, and the frames are only
-    gathered. Projecting them costs K F D2 a row and a scattered gradient; it is done where y itself is asked for, for
-    the frames of the batch or, when those are more than there are, for all at once.
+    l_ak is <E w_a, f_k>: the user's vector is projected to the space of features, F D2 products a row, and frames are
+    only gathered. Projecting them costs K F D2 a row and a scattered gradient; that is done where y itself is needed,
+    for the frames of the batch or, when the batch has more than there are, for all at once.
+
+    Args:
+      model: A `JIFR`.
+      state: A `TrainingState`.
+      side: A `JIFRSide`.
+      batch: B training pairs.
+      candidates: i32[B, C].
+
+    Returns:
+      f32[B, C].
     """
     width = min(model.k_max, side.longest)
     key = None
@@ -51,10 +61,10 @@ def training_scores(model, state, side, batch, candidates: jax.Array) -> jax.Arr
 
 
 def scores(model, state, users: jax.Array, items: jax.Array) -> jax.Array:
-    """users i32[B], items i32[B, C] -> f32[B, C], over all frames of every item.
+    """Scores f32[B, C] of users i32[B] with items i32[B, C], over all frames of every item.
 
-    The candidates' frames are gathered, padded to the longest item; where that would be as many as there are, all items
-    are scored by a softmax over segments and the candidates taken from them.
+    The candidates' frames are gathered, padded to the longest item; where these would be as many as there are in all,
+    every item is scored by a softmax over segments and the candidates are picked.
     """
     by_pair = items.shape[1] * state.longest < state.frames.shape[0]
     places = items.shape[1] * state.longest if by_pair else state.frames.shape[0]

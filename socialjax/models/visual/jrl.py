@@ -16,7 +16,13 @@ from socialjax.models.visual.images import scaled
 
 @struct.dataclass
 class JRLSide:
-    """images f32[I, F] of mean length 1; known f32[I] is 0 for items without a vector of their own."""
+    """Images of items.
+
+    Attributes:
+      images: f32[I, F] of mean length 1.
+      known: f32[I], 0 for items whose q_i and b_i are 0, else 1.
+      num_users: U.
+    """
 
     images: jax.Array
     known: jax.Array
@@ -25,8 +31,10 @@ class JRLSide:
 
 @dataclasses.dataclass(frozen=True)
 class JRL(DotProductModel):
-    """s = <p_a, x_i> with x_i = [q_i ; ELU(E^T g_i)], and in the loss rebuild * |g_i - R^T x_i|^2 of the row's item,
-    which keeps the image in what the item is. The form of both is a reading of the paper.
+    """s = <p_a, x_i> with x_i = [q_i ; ELU(E^T g_i)], and in the loss rebuild * |g_i - R^T x_i|^2 of the row's item.
+
+    The view of images alone of Zhang et al., CIKM 2017; the form of both terms is a reading of the paper
+    (docs/saers.md).
 
     Attributes:
       dim: Width of q_i, the free half of an item's vector; at least 1.
@@ -83,7 +91,7 @@ class JRL(DotProductModel):
         return users + jnp.sum(params["visual_users"] ** 2, axis=1), items
 
     def penalty(self, params, side: JRLSide, state: Factors, batch: Batch, rng):
-        """What is missed in rebuilding the image of the row's item, and feature_l2: f32[B]."""
+        """The reconstruction error of the image of the row's item, and feature_l2: f32[B]."""
         weights = (params[name] for name in ("projection", "rebuild") if name in params)
         total = jnp.full(batch.users.shape, self.feature_l2 * sum(jnp.sum(part**2) for part in weights))
         if not self.rebuild:

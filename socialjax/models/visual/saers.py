@@ -1,7 +1,6 @@
 """SAERS: recommendation explained by the regions of semantic attributes (Hou, Wu, Chen, Li, Zheng, Liu: Explainable
-Fashion Recommendation, IJCAI 2019). The paper's equations are a reconstruction; where it could differ is a field.
-
-Why SAERS scores pairs as it does: which attributes of an item add to the score, on the host: docs/saers.md.
+Fashion Recommendation, IJCAI 2019). The equations are a reconstruction; where the paper could differ is a field
+(docs/saers.md).
 """
 
 import dataclasses
@@ -40,8 +39,10 @@ LABELS = {"global": "how it looks as a whole"}
 
 
 def explain(model, state, side, users, items) -> Explanation:
-    """Parts: `global` p_u . W_g g_i, `semantic` t_u . s_ui, `taste` gamma_u . q_i and `item_bias`, those that the model
-    has. Elements `attributes`: what `semantic` is made of."""
+    """Parts, if present: `global` p_u . W_g g_i, `semantic` t_u . s_ui, `taste` gamma_u . q_i and `item_bias`.
+
+    Elements: `attributes`, which add up to `semantic`.
+    """
     users, items = np.asarray(users, np.int32), np.asarray(items, np.int32)
     parts, elements = {}, {}
     user_vectors, item_vectors = np.asarray(state.users)[users], np.asarray(state.items)[items]
@@ -71,8 +72,14 @@ USERS = ("users", "attribute_users", "free_users")  # the parameters that are ve
 
 @struct.dataclass
 class SAERSSide:
-    """attributes of the items; images f32[I, G] of mean length 1, or None; known f32[I] is 0 for items that are to be
-    judged by their look alone."""
+    """Attributes and images of items.
+
+    Attributes:
+      attributes: Features of each attribute of each item.
+      images: f32[I, G] of mean length 1, or None.
+      known: f32[I], 0 for items whose b_i and q_i are 0, else 1.
+      num_users: U.
+    """
 
     attributes: AttributeTable
     images: jax.Array | None
@@ -82,8 +89,13 @@ class SAERSSide:
 
 @struct.dataclass
 class SAERSState(Factors):
-    """Factors of what is a dot product: users [p, gamma] and items [W_g g, q], those of both that the model has, maybe
-    none. attribute_users t f32[U, D], looks and attention (parameters) of the semantic term, None without it."""
+    """Factors of the terms that are dot products, [p, gamma] and [W_g g, q], of width 0 where the model has neither.
+
+    Attributes:
+      attribute_users: f32[U, D], t, or None without the semantic term.
+      attribute_vectors: h of all items, or None without the semantic term.
+      attention: Parameters of the attention, or None.
+    """
 
     attribute_users: jax.Array | None
     attribute_vectors: AttributeVectors | None
@@ -99,8 +111,9 @@ class SAERS(EmbeddingModel):
         a_uik = softmax over the valid attributes of e_uik
         s = b_i + p_u . (W_g g_i) + t_u . sum over k of a_uik h_ik
 
-    An item has no free vector, so that one nobody took yet lacks nothing; without a valid attribute it has no semantic
-    term. g_i are the item's features; without any there is no global term. docs/saers.md has the equations.
+    Hou et al., IJCAI 2019; docs/saers.md says what of the equations is reconstruction. An item has no free vector, so
+    an item without training pairs is scored like any other; without a valid attribute it has no semantic term. g_i are
+    the item's features; without any there is no global term.
 
     Attributes:
       dim: Embedding size D of p, t, q and the semantic space, at least 1.
@@ -165,6 +178,7 @@ class SAERS(EmbeddingModel):
             params["attribute_projection"] = linear(key(3), (*own, width, self.dim))
             start, hidden = nn.initializers.normal(self.attention_scale), self.attention_dim or self.dim
             if self.attention == "additive":
+                # `looks`, the name of W_a, is a key of checkpoints.
                 shapes = {"users": (self.dim, hidden), "looks": (self.dim, hidden), "out": (hidden,)}
                 drawn = {name: start(key(4 + n), shape) for n, (name, shape) in enumerate(shapes.items())}
                 params["attention"] = drawn | {"bias": jnp.zeros(hidden)}

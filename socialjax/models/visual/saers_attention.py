@@ -1,7 +1,4 @@
-"""Fine-grained preferences attention: how much of an item's attributes counts for whom (SAERS, docs/saers.md).
-
-What attribute models are given of the items: one vector for each attribute, and the picture as a whole (NumPy).
-"""
+"""Fine-grained preferences attention: how much each attribute of an item counts for a user (SAERS, docs/saers.md)."""
 
 from typing import Any, NamedTuple
 
@@ -17,10 +14,12 @@ EXACT = jax.lax.Precision.HIGHEST
 
 @struct.dataclass
 class AttributeVectors:
-    """Attributes of items in the semantic space. The leading axes are those of the items: [I] for all of them, [B, C]
-    for the candidates of a batch.
+    """Attributes in the semantic space, of all items, [I], or of the candidates of a batch, [B, C].
 
-    vectors h f32[..., K, D]; keys W_a h f32[..., K, A], None unless the attention is additive; valid bool[..., K].
+    Attributes:
+      vectors: f32[..., K, D], h.
+      keys: f32[..., K, A], W_a h; None unless the attention is additive.
+      valid: bool[..., K].
     """
 
     vectors: jax.Array
@@ -28,13 +27,17 @@ class AttributeVectors:
     valid: jax.Array
 
     def at(self, items: jax.Array) -> "AttributeVectors":
-        """Those of items i32[B, C], from the looks of all items."""
+        """The attributes of items i32[B, C], from those of all items."""
         return jax.tree.map(lambda table: table[items], self)
 
 
 class Attended(NamedTuple):
-    """Of users and items [B, C]: share a_uik f32[B, C, K], exactly 0 where an attribute is not valid, and product
-    t_u . h_ik f32[B, C, K]."""
+    """The attention of users to the attributes of items.
+
+    Attributes:
+      share: f32[B, C, K], a_uik, exactly 0 where an attribute is not valid.
+      product: f32[B, C, K], t_u . h_ik.
+    """
 
     share: jax.Array
     product: jax.Array
@@ -45,7 +48,14 @@ class Attended(NamedTuple):
 
 
 def attend_candidates(kind: str, weights: Any, users: jax.Array, looks: AttributeVectors) -> Attended:
-    """users t f32[B, D], each with C items of its own."""
+    """The attention of users to the attributes of their candidates.
+
+    Args:
+      kind: additive, dot, user or uniform; see `SAERS`.
+      weights: Parameters of the attention.
+      users: f32[B, D], t.
+      looks: Attributes of C candidates for each user.
+    """
     product = jnp.einsum("bd,bckd->bck", users, looks.vectors, precision=EXACT)
     if kind == "additive":
         hidden = jnp.tanh(_user_terms(weights, users)[:, None, None, :] + looks.keys)
@@ -58,7 +68,15 @@ def attend_candidates(kind: str, weights: Any, users: jax.Array, looks: Attribut
 def attend_all(
     kind: str, weights: Any, users: jax.Array, looks: AttributeVectors, transposed: jax.Array | None
 ) -> Attended:
-    """users t f32[R, D] with all I items: [R, I, K]. turned: of additive attention, what `turn` makes of the keys."""
+    """The attention of users to the attributes of all items, [R, I, K].
+
+    Args:
+      kind: additive, dot, user or uniform; see `SAERS`.
+      weights: Parameters of the attention.
+      users: f32[R, D], t.
+      looks: Attributes of all I items.
+      transposed: For additive attention the keys as `transpose_keys` gives them, else None.
+    """
     product = jnp.einsum("rd,ikd->rik", users, looks.vectors, precision=EXACT)
     if kind == "additive":
 
@@ -75,7 +93,7 @@ def attend_all(
 
 
 def transpose_keys(keys: jax.Array | None) -> jax.Array | None:
-    """Keys f32[I, K, A] as one row for each hidden number, f32[A, I * K]."""
+    """Keys f32[I, K, A] with the hidden axis first, f32[A, I * K]."""
     return None if keys is None else keys.reshape(-1, keys.shape[2]).T
 
 
@@ -94,9 +112,14 @@ def _energy(kind, weights, users, product) -> jax.Array:
 
 
 def relative_entropy(share: jax.Array, valid: jax.Array) -> jax.Array:
-    """Entropy of shares f32[..., K] by that of shares all alike, f32[...]: 1 is uniform, 0 is all on one attribute.
+    """Entropy of attention weights, divided by that of uniform ones.
 
-    Where fewer than two attributes are valid there is nothing to choose and it is 1.
+    Args:
+      share: f32[..., K].
+      valid: bool[..., K].
+
+    Returns:
+      f32[...]: 1 for uniform weights and where fewer than two attributes are valid, 0 for all weight on one attribute.
     """
     entropy = -jnp.sum(share * jnp.log(jnp.where(share > 0, share, 1.0)), axis=-1)
     count = jnp.sum(valid, axis=-1)
@@ -108,17 +131,24 @@ _ROWS = 1 << 12  # items held in double precision at once
 
 @struct.dataclass
 class AttributeTable:
-    """features f32[I, K, F], of mean length 1 where an attribute is valid and 0 where it is not; valid bool[I, K]."""
+    """Features of the attributes of items.
+
+    Attributes:
+      features: f32[I, K, F], of mean length 1 where an attribute is valid and 0 where it is not.
+      valid: bool[I, K].
+    """
 
     features: jax.Array
     valid: jax.Array
 
 
 def attribute_table(columns, regions: bool) -> AttributeTable:
-    """The attributes of a data set, vectors divided by one number.
+    """The attributes of a data set (NumPy).
 
-    regions: the vectors of the regions in the pictures; else each attribute's class alone, a 1 among those of all
-    attributes' classes, sum over k of C_k numbers wide.
+    Args:
+      columns: A data set with attributes.
+      regions: Whether features are those of the regions in the pictures, scaled to mean length 1; else they are a
+        one-hot vector over the classes of all attributes.
     """
     attributes = columns.attributes
     if regions:
@@ -135,9 +165,11 @@ def attribute_table(columns, regions: bool) -> AttributeTable:
 
 
 def scaled(features: np.ndarray, counts: np.ndarray | None = None) -> np.ndarray:
-    """f32[..., F] divided by one number, so that the mean length of the vectors that count, bool[...], is 1.
+    """Features f32[..., F] divided by one number, so that their mean length is 1.
 
-    Vectors of zeros are nothing seen: they stay, and never count.
+    Args:
+      features: f32[..., F]; vectors of zeros are missing and never count in the mean.
+      counts: bool[...], the vectors that count in the mean, or None for all.
     """
     lengths = np.zeros(features.shape[:-1])
     for at in range(0, len(features), _ROWS):

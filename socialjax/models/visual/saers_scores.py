@@ -18,8 +18,16 @@ CACHED = 1 << 19  # of energies that are added up in many passes
 
 
 def project(table: jax.Array, weights: jax.Array, rows: jax.Array | None = None) -> jax.Array:
-    """table f32[I, ..., F] times weights f32[F, D], or [K, F, D] for table [I, K, F]: f32[I, ..., D]; of the given rows
-    i32[B, C], [B, C, ..., D]. Whichever are fewer are projected, the rows or the whole table."""
+    """A table of features times weights, whole or some rows of it, whichever are fewer.
+
+    Args:
+      table: f32[I, ..., F].
+      weights: f32[F, D], or f32[K, F, D] for a table f32[I, K, F].
+      rows: i32[B, C], or None for all rows.
+
+    Returns:
+      f32[I, ..., D], or f32[B, C, ..., D] for given rows.
+    """
     table = jnp.asarray(table)
     letters = "...kf,kfd->...kd" if jnp.ndim(weights) == 3 else "...f,fd->...d"
     times = lambda rows: jnp.einsum(letters, rows, weights, precision=EXACT)  # noqa: E731
@@ -39,8 +47,18 @@ def project_attributes(model, params, side, rows: jax.Array | None = None) -> At
 def training(
     model, params, side, users: dict, candidates: jax.Array
 ) -> tuple[jax.Array, Attended | None, AttributeVectors | None]:
-    """Scores of candidates i32[B, C] for the rows' user vectors f32[B, D] by name -> (f32[B, C], what each attribute
-    had of it, the attributes)."""
+    """Scores in training.
+
+    Args:
+      model: A `SAERS`.
+      params: Its parameters.
+      side: A `SAERSSide`.
+      users: Name of the table -> vectors f32[B, D] of the rows' users.
+      candidates: i32[B, C].
+
+    Returns:
+      Scores f32[B, C], and of models with the semantic term the attention and the candidates' attributes, else None.
+    """
     known = jnp.asarray(side.known)[candidates]
     total, attended, looks = jnp.zeros(candidates.shape), None, None
     if "users" in users:
@@ -58,9 +76,9 @@ def training(
 
 
 def semantic(model, state, users: jax.Array, items: jax.Array) -> jax.Array:
-    """t_u . s_ui of users i32[B] with items i32[B, C] -> f32[B, C], in blocks of users.
+    """t_u . s_ui, f32[B, C], of users i32[B] with items i32[B, C], in blocks of users.
 
-    Where as many items are asked for as there are, all are scored for each user and the candidates taken from them.
+    Where as many candidates are asked for as there are items, all items are scored and the candidates are picked.
     """
     num_items, num_attributes = state.attribute_vectors.valid.shape
     by_pair, tables = items.shape[1] < num_items, (state.attribute_vectors.vectors, state.attribute_vectors.keys)
@@ -87,6 +105,6 @@ def semantic(model, state, users: jax.Array, items: jax.Array) -> jax.Array:
 
 
 def attended(model, state, users: jax.Array, items: jax.Array) -> Attended:
-    """What each attribute has of users i32[B] with items i32[B, C]."""
+    """The attention of users i32[B] to the attributes of items i32[B, C]."""
     t = state.attribute_users[jnp.asarray(users)]
     return attend_candidates(model.attention, state.attention, t, state.attribute_vectors.at(jnp.asarray(items)))

@@ -1,4 +1,4 @@
-"""VBPR: matrix factorisation that also knows what items look like (He and McAuley, AAAI 2016)."""
+"""VBPR: matrix factorisation with image features of items (He and McAuley, AAAI 2016)."""
 
 import dataclasses
 from typing import ClassVar, Literal
@@ -16,9 +16,14 @@ from socialjax.models.visual.images import FrameImages, frame_images, item_image
 
 @struct.dataclass
 class VBPRSide:
-    """images f32[I, F] of mean length 1, or None; known f32[I] is 1 for items with training pairs and 0 for others.
+    """Images of items and frames, and weights.
 
-    row_weight f32[U]: what each training row of a user counts. frames: divided by the same number as images, or None.
+    Attributes:
+      images: f32[I, F] of mean length 1, or None.
+      known: f32[I], 0 for items whose gamma_i and beta_i are 0, else 1.
+      row_weight: f32[U], the weight of a user's training rows.
+      frames: Divided by the same number as images, or None.
+      num_users: U.
     """
 
     images: jax.Array | None
@@ -30,9 +35,12 @@ class VBPRSide:
 
 @struct.dataclass
 class VBPRState(Factors):
-    """Factors over both halves, users [gamma_a, theta_a] and items [gamma_i, E^T f_i], with f32[I] <beta', f_i>.
+    """Factors over both halves, users [gamma_a, theta_a] and items [gamma_i, E^T f_i], and what frames are scored with.
 
-    projection E f32[F, Dv] and feature_bias beta' f32[F], which frames are scored with; None where they are absent.
+    Attributes:
+      visual_bias: f32[I], <beta', f_i>.
+      projection: f32[F, Dv], E, or None without features.
+      feature_bias: f32[F], beta', or None without it.
     """
 
     visual_bias: jax.Array
@@ -42,10 +50,11 @@ class VBPRState(Factors):
 
 @dataclasses.dataclass(frozen=True)
 class VBPR(DotProductModel):
-    """s = <gamma_a, gamma_i> + <theta_a, E^T f_i> + beta_i + <beta', f_i>; f_i are the item's features, or without them
-    the mean of its frames. Frame k is ranked by <theta_a, E^T f_k> + <beta', f_k>.
+    """s = <gamma_a, gamma_i> + <theta_a, E^T f_i> + beta_i + <beta', f_i> (He and McAuley, AAAI 2016, Eq. 4).
 
-    Features are divided by one number, so that their mean length is 1. Without features it is BPR.
+    f_i are the item's features, or without them the mean of its frames, divided by one number, so that their mean
+    length is 1. Frame k is ranked by <theta_a, E^T f_k> + <beta', f_k>. Without features it is BPR. It is a baseline of
+    SAERS (docs/saers.md).
 
     Attributes:
       dim: Width of gamma, at least 1.
@@ -53,8 +62,8 @@ class VBPR(DotProductModel):
       columns: How many of a row's numbers are used, from the first, where images are followed by something else; 0
         takes all.
       visual_bias: Whether the score has <beta', f_i>.
-      cold: Items without training pairs: learned, like all others, from being drawn as negatives, which says no more
-        than that nobody took them yet; or features, gamma_i = beta_i = 0, the image alone.
+      cold: Items without training pairs: learned, like all others, from being drawn as negatives, which reveals only
+        that they are new; or features, gamma_i = beta_i = 0, the image alone.
       l2: Lambda on the squared norms of gamma and theta in a batch's rows; half of published code's lambda_w.
       bias_l2: Lambda on beta_i and, a tenth as much, on beta_j of negatives, at least 0; half of published code's
         lambda_b.

@@ -1,5 +1,5 @@
-"""VPOI: vectors that also tell whose images are whose (Wang, Wang, Tang, Shu, Ranganath, Liu: What Your Images Reveal,
-WWW 2017).
+"""VPOI: embeddings that also predict who posted an image and what it shows (Wang, Wang, Tang, Shu, Ranganath, Liu: What
+Your Images Reveal, WWW 2017).
 
 Ranking form: the objective of `DotProductModel` in place of the squared error of ratings, and given image features in
 place of a network that is trained along.
@@ -24,9 +24,17 @@ POSTED, SHOWN = 11, 12  # counters that keep the draws of the two terms apart
 
 @struct.dataclass
 class VPOISide:
-    """images f32[T, F] of mean length 1: one row an item, or the frames of all items. shown i32[S]: the rows that are
-    not all 0, and shown_items i32[S]: whose each is. posted i32[P] and posters i32[P]: the rows of known users among
-    them, and who posted each."""
+    """Images, their items and their posters.
+
+    Attributes:
+      images: f32[T, F] of mean length 1, one row for each item, or the frames of all items.
+      image_rows: i32[S], the rows that are not all 0, ascending.
+      image_items: i32[S], the item of each of these.
+      posted_rows: i32[P], those of them that a known user posted.
+      posters: i32[P], who posted each of these.
+      num_users: U.
+      num_items: I.
+    """
 
     images: jax.Array
     image_rows: jax.Array
@@ -44,10 +52,10 @@ class VPOI(DotProductModel):
         - user_weight * log p(k | a) for images that a posted,  p(k | a) ~ exp <u_a, G_u^T f_k>
         - item_weight * log p(k | i) for the images of i,       p(k | i) ~ exp <v_i, G_v^T f_k>
 
-    each a share of the sum over all images. The images of an item are its frames where the data has frames, else its
-    one row of features. Who posted an image is the item's owner; images whose owner is unknown have no first term, and
-    without owners there is none. A row of features that is all 0 is no image. Each row of a batch draws one of all
-    images for either term: the mean over rows is the mean over images where the paper has the sum.
+    each normalised over all images (Wang et al., WWW 2017). The images of an item are its frames where the data has
+    frames, else its one row of features. Who posted an image is the item's owner; images whose owner is unknown have no
+    first term, and without owners there is none. A row of features that is all 0 is no image. Each row of a batch draws
+    one of all images for either term: the mean over rows is the mean over images where the paper has the sum.
 
     Attributes:
       user_weight: eta_u, weight of the images that users posted, at least 0; with item_weight 0 as well it is BPR.
@@ -87,7 +95,7 @@ class VPOI(DotProductModel):
         )
 
     def init(self, rng, side: VPOISide):
-        """u, v and b as in BPR; G_u, where somebody posted, and G_v from `start`."""
+        """u, v and b as in BPR; G_u, where there are posters, and G_v from `start`."""
         width = side.images.shape[1]
         params = dict(self.tables(side.num_users, side.num_items).init(rng)["params"])
         for number, (name, rows) in enumerate(
@@ -105,7 +113,7 @@ class VPOI(DotProductModel):
         return self.table_norms(params)
 
     def penalty(self, params, side: VPOISide, state, batch: Batch, rng):
-        """Both terms and feature_l2, of images that each row draws for itself: f32[B]."""
+        """Both terms, for images that each row draws, and feature_l2: f32[B]."""
         total = jnp.zeros(batch.users.shape[0])
         for name, vectors, owners, rows, weight, counter in (
             ("user_projection", params["users"], side.posters, side.posted_rows, self.user_weight, POSTED),
@@ -123,22 +131,42 @@ class VPOI(DotProductModel):
 
 
 def projected_scores(vectors, images, projection, candidates) -> jax.Array:
-    """<vector, G^T f_k> of each row's candidates: vectors f32[B, D], images f32[T, F], G f32[F, D], i32[B, C] ->
-    f32[B, C]. Whichever are fewer are projected, all images or those that were drawn."""
+    """<vector, G^T f_k> of each row's candidates; all images or the drawn ones are projected, whichever are fewer.
+
+    Args:
+      vectors: f32[B, D].
+      images: f32[T, F].
+      projection: f32[F, D], G.
+      candidates: i32[B, C], rows of the images.
+
+    Returns:
+      f32[B, C].
+    """
     if candidates.size >= images.shape[0]:
         return candidate_scores(vectors, images @ projection, candidates)
     return jnp.einsum("bcd,bd->bc", jnp.asarray(images)[candidates] @ projection, vectors)
 
 
 def sample_images(positives, image_rows, count: int, batch: Batch, rng, counter: int) -> tuple[jax.Array, jax.Array]:
-    """For each row a place in `of` i32[P], all alike, and the image there with `count` others of `shown` i32[S], which
-    may repeat and be of the same item: i32[B], i32[B, 1 + count]. The only image there is is drawn beside itself."""
+    """A random image for each row, and other images to contrast it with.
+
+    Args:
+      positives: i32[P], the images to draw from, all with one probability.
+      image_rows: i32[S], all images, ascending.
+      count: How many others; they may repeat and be of the same item. A single image is drawn against itself.
+      batch: B rows.
+      rng: u32, the key of the step.
+      counter: Keeps the draws of the two terms apart.
+
+    Returns:
+      Positions in `positives`, i32[B], and images, i32[B, 1 + count], the drawn one first.
+    """
     positives, image_rows = jnp.asarray(positives), jnp.asarray(image_rows)
     key = sample.fold(sample.fold(sample.fold(rng, sample.OTHERS), counter), batch.rows)
     positions = sample.below(sample.fold(key, 0), positives.shape[0])
     image = positives[positions]
     bits = sample.fold(key[:, None], 1 + jnp.arange(count)[None, :])
     rank = sample.below(bits, max(image_rows.shape[0] - 1, 1))
-    own = jnp.searchsorted(image_rows, image)[:, None]  # its place among all: ranks from there on are one further
+    own = jnp.searchsorted(image_rows, image)[:, None]  # its position among all: ranks from there on are one higher
     others = image_rows[jnp.minimum(rank + (rank >= own), image_rows.shape[0] - 1)]
     return positions, jnp.concatenate([image[:, None], others], axis=1)
