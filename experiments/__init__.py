@@ -6,4 +6,4 @@ if sys.argv[:1] == ["-m"]:  # `python -m experiments.NAME`: its imports take sec
     from socialjax.train import shortage, signals
 
     signals.end_at_once()
-    shortage.told_in_one_line()
+    shortage.shorten_memory_errors()

@@ -121,32 +121,32 @@ def compared(runs: list[Kept]) -> list[dict]:
     """The tests of the tables as plain records."""
     return [
         {
-            "model": one.b.name,
+            "model": test.b.name,
             "group": group,
-            "metric": one.metric,
-            "over_users": dataclasses.asdict(one.users) | {"p_holm": one.p_users},
-            "over_trainings": one.trainings and dataclasses.asdict(one.trainings) | {"p_holm": one.p_trainings},
+            "metric": test.metric,
+            "over_users": dataclasses.asdict(test.users) | {"p_holm": test.p_users},
+            "over_trainings": test.trainings and dataclasses.asdict(test.trainings) | {"p_holm": test.p_trainings},
         }
         for group, rows in paired_rows(runs).items()
-        for one in comparisons.against(rows)
+        for test in comparisons.against(rows)
     ]
 
 
 def tables(runs: list[Kept]) -> str:
     """Metrics with 95 % intervals over seeds, then the differences over other users and other trainings."""
     figures = [["", *(f"{metric}, {group}" for group in GROUPS for metric in comparisons.METRICS)]]
-    for one in runs:
-        cells = [cell(over_seeds(one, group, metric)) for group in GROUPS for metric in comparisons.METRICS]
-        figures.append([label(PAPER, one), *cells])
-    said = ["", text_table(figures)]
+    for kept in runs:
+        cells = [cell(over_seeds(kept, group, metric)) for group in GROUPS for metric in comparisons.METRICS]
+        figures.append([label(PAPER, kept), *cells])
+    lines = ["", text_table(figures)]
     for group, rows in paired_rows(runs).items():
         if rows:
             tests = [["with features - without", "difference", *comparisons.QUESTIONS]]
-            for one in comparisons.against(rows):
-                cells = [f"{one.users.difference:+.4f}", *comparisons.questions(one)]
-                tests.append([f"{label(PAPER, one.b)}, {one.metric}", *cells])
-            said += ["", f"{group}:", text_table(tests), comparisons.reading(rows)]
-    return "\n".join(said)
+            for test in comparisons.against(rows):
+                cells = [f"{test.users.difference:+.4f}", *comparisons.questions(test)]
+                tests.append([f"{label(PAPER, test.b)}, {test.metric}", *cells])
+            lines += ["", f"{group}:", text_table(tests), comparisons.reading(rows)]
+    return "\n".join(lines)
 
 
 def main(given=None) -> int:

@@ -35,7 +35,7 @@ from socialjax.worlds.frames import frames_world
 
 log = logging.getLogger(__name__)
 WIDEST = 256  # numbers of a frame
-LOUD = "PLANTED: a made world in place of Douban; these figures say nothing about the real data"
+BANNER = "PLANTED: a made world in place of Douban; these figures say nothing about the real data"
 
 
 def settings(shared: dict, visual: dict, cdl: dict, train: TrainSettings) -> dict[str, Setting]:
@@ -79,15 +79,15 @@ PLANTED = dataclasses.replace(
 def prepared(asked: DataSettings) -> Dataset:
     """The data of a folder, else the planted world; no frame wider than WIDEST."""
     if sources.find(asked) is None and not asked.require_real:
-        log.warning("%s", LOUD)
+        log.warning("%s", BANNER)
         return frames_world(0, pooling="max").data
     data = sources.load(asked)
     if data.frames is None or data.frames.features.shape[1] <= WIDEST:
         return data
-    said = f"features of frames reduced from {data.frames.features.shape[1]} to {WIDEST} numbers"
-    log.info("%s", said)
+    note = f"features of frames reduced from {data.frames.features.shape[1]} to {WIDEST} numbers"
+    log.info("%s", note)
     frames = dataclasses.replace(data.frames, features=frame_table(data.frames.features, WIDEST))
-    provenance = dataclasses.replace(data.provenance, repairs=(*data.provenance.repairs, said))
+    provenance = dataclasses.replace(data.provenance, repairs=(*data.provenance.repairs, note))
     return dataclasses.replace(data, frames=frames, provenance=provenance)
 
 
@@ -104,15 +104,15 @@ def show(arguments: Arguments) -> list[str]:
 
 def _show_in(folder: Path, arguments: Arguments, data: Dataset) -> list[str]:
     planted = data.provenance.kind == "planted"
-    found, failed = compare_on(PLANTED if planted else STUDY, arguments, data)
-    frames = key_frames.measured(found, data, style="jifr")
+    rows, failed = compare_on(PLANTED if planted else STUDY, arguments, data)
+    frames = key_frames.measured(rows, data, style="jifr")
     if frames is None:
         say(f"\nno table of key frames: '{data.name}' has no likes of frames (test_frames.tsv)")
     else:
         say(key_frames.table(frames, f"{STUDY.name} on {data.name} ({data.provenance.kind})"))
         write_json(folder / "key_frames.json", {"dataset": data.name, "data": data.provenance.kind, "rows": frames})
     if planted:
-        say(LOUD)
+        say(BANNER)
     return failed
 
 

@@ -98,7 +98,7 @@ class Prepared:
     pictures: object
     world: FramesWorld | None
     style: np.ndarray | None
-    told: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
 class Stages:
@@ -107,13 +107,13 @@ class Stages:
     def __init__(self):
         self.seconds: dict[str, float] = {}
 
-    def run(self, name: str, said: str, act):
-        log.info("%d. %s: %s", len(self.seconds) + 1, name, said)
+    def run(self, name: str, description: str, act):
+        log.info("%d. %s: %s", len(self.seconds) + 1, name, description)
         started = time.monotonic()
-        found = act()
+        result = act()
         self.seconds[name] = time.monotonic() - started
         log.info("   %.1f s", self.seconds[name])
-        return found
+        return result
 
 
 def prepare(chosen: Arguments, folder: Path, stages: Stages) -> Prepared:
@@ -121,52 +121,57 @@ def prepare(chosen: Arguments, folder: Path, stages: Stages) -> Prepared:
     world, videos = None, chosen.videos
     if videos is None:
         world = frames_world(chosen.seed, "max", chosen.users, chosen.items, chosen.frames)
-        said = f"{chosen.items} items of {chosen.frames} shots, each a video file"
+        description = f"{chosen.items} items of {chosen.frames} shots, each a video file"
         make = lambda: picture_world.write_films(folder / "world", world, chosen.seed)  # noqa: E731
-        videos = stages.run("films", said, make)
+        videos = stages.run("films", description, make)
     settings = FrameSettings(at_most=chosen.frames)
-    said = f"cuts and at most {chosen.frames} key frames of each file in {videos}"
-    table = stages.run("key frames", said, lambda: frames_of(videos, settings, folder / "frames"))
-    of = {"backbone": chosen.backbone, "weights": chosen.weights, "tap": chosen.tap, "cache": folder / "features"}
-    found = stages.run(
-        "features", f"{len(table)} frames through {chosen.backbone}", lambda: frame_features(table, **of)
+    description = f"cuts and at most {chosen.frames} key frames of each file in {videos}"
+    table = stages.run("key frames", description, lambda: frames_of(videos, settings, folder / "frames"))
+    network = {"backbone": chosen.backbone, "weights": chosen.weights, "tap": chosen.tap, "cache": folder / "features"}
+    frame_result = stages.run(
+        "features", f"{len(table)} frames through {chosen.backbone}", lambda: frame_features(table, **network)
     )
-    told = [
-        f"{len(found.frames)} frames of {len(table.item_names)} items, each {found.frames.features.shape[1]} numbers."
+    notes = [
+        f"{len(frame_result.frames)} frames of {len(table.item_names)} items, "
+        f"each {frame_result.frames.features.shape[1]} numbers."
     ]
-    told += [f"Skipped: {why}." for why in found.skipped.values()]
+    notes += [f"Skipped: {why}." for why in frame_result.skipped.values()]
     if world is None:
-        data = taken.of_videos(chosen.interactions, table.item_names, found.frames, found.provenance, seed=chosen.seed)
-        names = {str(name): row for name, row in zip(found.frames.names, found.rows)}
+        data = taken.of_videos(
+            chosen.interactions, table.item_names, frame_result.frames, frame_result.provenance, seed=chosen.seed
+        )
+        names = {str(name): row for name, row in zip(frame_result.frames.names, frame_result.rows)}
         rows, style = np.array([names[str(name)] for name in data.frames.names]), None
     else:
-        if len(found.rows) < len(table):
-            raise DataError(f"wanted features of all {len(table)} drawn frames, got {len(found.rows)}; make them anew")
+        if len(frame_result.rows) < len(table):
+            raise DataError(
+                f"wanted features of all {len(table)} drawn frames, got {len(frame_result.rows)}; make them anew"
+            )
         matched = picture_world.match(table, world, chosen.seed)
-        told.append(f"{matched}.")
+        notes.append(f"{matched}.")
         sums = file_checksums([folder / "world" / "interactions.tsv"])
-        made = dataclasses.replace(found.provenance, kind="planted", files=found.provenance.files | sums)
-        data = picture_world.seen(world, table, found.frames, matched, made)
-        rows, style = found.rows, world.style[matched.planted]
-    told.append(
+        made = dataclasses.replace(frame_result.provenance, kind="planted", files=frame_result.provenance.files | sums)
+        data = picture_world.seen(world, table, frame_result.frames, matched, made)
+        rows, style = frame_result.rows, world.style[matched.planted]
+    notes.append(
         f"{data.num_users} users, {data.num_items} items, "
         + ", ".join(f"{len(p)} {n}" for n, p in data.parts().items())
         + " pairs."
     )
-    for line in told:
+    for line in notes:
         log.info("   %s", line)
     check(data)
-    return Prepared(data, lambda row: table.picture(rows[row]), world, style, tuple(told))
+    return Prepared(data, lambda row: table.picture(rows[row]), world, style, tuple(notes))
 
 
 def fit(name: str, chosen: Arguments, bench: Workbench, folder: Path):
     """(model, side, state) of the best epoch by validation of items alone, trained in a folder of these settings."""
     model, data = MODELS[name], bench.data
     key = key_of(name, model=repr(model), training=repr(chosen.train), seed=chosen.seed, data=data.provenance.as_dict())
-    place = folder / "training" / f"{name}-{key[:8]}"
+    run_folder = folder / "training" / f"{name}-{key[:8]}"
     protocol = ranked(data).name
     validation = bench.validation(EvalSettings(protocol=protocol, also=(), validation_protocol=protocol))
-    trained = bench.train(model, chosen.train, validation, chosen.seed, place, key)
+    trained = bench.train(model, chosen.train, validation, chosen.seed, run_folder, key)
     side = bench.side(model)
     return model, side, ranking.encode(model, trained.params, side)
 
@@ -175,31 +180,31 @@ def show(chosen: Arguments, folder: Path) -> list[Bar]:
     """Every stage, the report, and the sheet; the bars of the made world."""
     stages = Stages()
     ready = prepare(chosen, folder, stages)
-    data, found, trained = ready.data, {}, {}
+    data, results, trained = ready.data, {}, {}
     bench = Workbench(data)
     for name in MODELS:
         stop.check()
-        said = f"at most {chosen.train.epochs} epochs of {len(data.train)} pairs"
-        trained[name] = stages.run(name, said, lambda name=name: fit(name, chosen, bench, folder))
-        found[name] = measured(*trained[name], data)
+        description = f"at most {chosen.train.epochs} epochs of {len(data.train)} pairs"
+        trained[name] = stages.run(name, description, lambda name=name: fit(name, chosen, bench, folder))
+        results[name] = measured(*trained[name], data)
         if name != "JIFR":
             del trained[name]
     write_key_frames(folder / "key_frames.tsv", *trained["JIFR"], data)
-    result = {"found": found, "seconds": stages.seconds, "data": data.provenance.as_dict()}
+    result = {"found": results, "seconds": stages.seconds, "data": data.provenance.as_dict()}
     write_json(folder / "report.json", result)
     has_sheet = has_frames_to_show(data, ready.style)
-    text = report(found, ready.told, data, stages.seconds, has_sheet)
+    text = report(results, ready.notes, data, stages.seconds, has_sheet)
     with atomic_write(folder / "report.md") as temporary:
         temporary.write_text(text)
     say(text)
     log.info("written: %s", folder / "report.md")
     if has_sheet:
-        of = (*trained["JIFR"], data, ready.pictures, ready.world, ready.style)
-        attempt(folder / "contact_sheet.png", lambda path: contact_sheet(path, *of), anew=True)
-    if not found["JIFR"]["key frames"]:
+        shown = (*trained["JIFR"], data, ready.pictures, ready.world, ready.style)
+        attempt(folder / "contact_sheet.png", lambda path: contact_sheet(path, *shown), anew=True)
+    if not results["JIFR"]["key frames"]:
         return []
-    of = found["JIFR"]["key frames"]["metrics"]["NDCG@3"]
-    bar = Bar("jifr", "key-frame NDCG@3 above chance", ABOVE_CHANCE, of["mean"] - of["random"])
+    metric = results["JIFR"]["key frames"]["metrics"]["NDCG@3"]
+    bar = Bar("jifr", "key-frame NDCG@3 above chance", ABOVE_CHANCE, metric["mean"] - metric["random"])
     say(bars_table([bar]))
     return [bar]
 

@@ -50,14 +50,16 @@ class Arguments:
             raise ValueError(f"--seeds wants numbers from 0, such as 0 1 2, got {self.seeds}")
 
 
-def report(of: Arguments) -> bool:
+def report(arguments: Arguments) -> bool:
     """Prints and writes every bar; whether all are met."""
     bars: list[Bar] = []
-    for name in of.only or MODELS:
+    for name in arguments.only or MODELS:
         stop.check()
-        bars += MODELS[name](list(of.seeds))
-        found = [dataclasses.asdict(bar) | {"met": bar.met} for bar in bars]
-        write_json(of.out, {"seeds": list(of.seeds), "bars": found, **made_with()})  # after each: they take long
+        bars += MODELS[name](list(arguments.seeds))
+        bar_records = [dataclasses.asdict(bar) | {"met": bar.met} for bar in bars]
+        write_json(
+            arguments.out, {"seeds": list(arguments.seeds), "bars": bar_records, **made_with()}
+        )  # after each: they take long
     print(bars_table(bars))
     return all(bar.met for bar in bars)
 
@@ -68,9 +70,9 @@ def main(words: list[str] | None = None) -> int:
     met: list[bool] = []
 
     def act():
-        of = tyro.cli(Arguments, prog="python -m experiments.planted_all", description=__doc__, args=words)
-        with only_writer(of.out):
-            met.append(report(of))
+        chosen = tyro.cli(Arguments, prog="python -m experiments.planted_all", description=__doc__, args=words)
+        with only_writer(chosen.out):
+            met.append(report(chosen))
 
     return exit_code(act) or (0 if all(met) else 1)
 

@@ -52,7 +52,7 @@ from socialjax.vision.training import AttributeTraining
 from socialjax.worlds.garments import made
 
 log = logging.getLogger(__name__)
-LOUD = "PLANTED: drawn garments in place of Amazon Fashion; these figures say nothing about real shoppers"
+BANNER = "PLANTED: drawn garments in place of Amazon Fashion; these figures say nothing about real shoppers"
 COLOUR = "vbpr_colour_texture"  # of other features than the other rows
 NEGATIVES = 500
 TRAINING = TrainSettings(epochs=60, batch_size=512, learning_rate=1e-2, evaluate_every=2, patience=20, plateau=20)
@@ -115,23 +115,23 @@ def settings(dim: int, train: TrainSettings) -> dict[str, Setting]:
 def prepared(chosen: Arguments, folder: Path) -> tuple[Material, Dataset, Dataset, dict]:
     """What there is to learn from; the data set with attributes, and with colours and textures beside the look; how
     well attributes were found. Both data sets are folders, from which runs are read back."""
-    is_made, place = chosen.data.dir is None, folder / "data"
+    is_made, data_folder = chosen.data.dir is None, folder / "data"
     backbone = "small" if is_made else chosen.backbone
     if is_made:
-        log.warning("%s", LOUD)
-        material = made(place, chosen.users, chosen.items, chosen.purchases, chosen.pictures)
+        log.warning("%s", BANNER)
+        material = made(data_folder, chosen.users, chosen.items, chosen.purchases, chosen.pictures)
     else:
         source, side = chosen.data.dir, 64 if backbone == "small" else 224
         is_own = picture_table.is_here(source)
-        material = own(source, side) if is_own else real(source, place, chosen.labels, chosen.labels_dir, side)
+        material = own(source, side) if is_own else real(source, data_folder, chosen.labels, chosen.labels_dir, side)
     network = trained(material, chosen.sen, backbone, folder / "attributes", chosen.seeds[0])
     look = look_of_items(material, backbone)
-    found = attributes_of(material, network, folder / "attributes")
-    data = dataclasses.replace(material.data, attributes=found, item_features=look)
+    attributes = attributes_of(material, network, folder / "attributes")
+    data = dataclasses.replace(material.data, attributes=attributes, item_features=look)
     both = joined(look, _colours(material))
     other = dataclasses.replace(data, name=f"{data.name}-colour-texture", item_features=both)
     kept = []
-    for each, at in ((data, place), (other, folder / "data_colour_texture")):
+    for each, at in ((data, data_folder), (other, folder / "data_colour_texture")):
         attribute_files.write(at, each)
         kept.append(sources.load(DataSettings(name=each.name, dir=at)))
     return material, *kept, network.judged
@@ -147,8 +147,8 @@ def show(chosen: Arguments) -> list[str]:
 def _show_in(folder: Path, chosen: Arguments) -> list[str]:
     is_made = chosen.data.dir is None
     rows = settings(16 if is_made else 64, chosen.train)
-    if strange := [name for name in chosen.only if name not in {*rows, COLOUR}]:
-        raise ValueError(f"--only must name some of {', '.join([*rows, COLOUR])}, got {', '.join(strange)}")
+    if unknown := [name for name in chosen.only if name not in {*rows, COLOUR}]:
+        raise ValueError(f"--only must name some of {', '.join([*rows, COLOUR])}, got {', '.join(unknown)}")
     material, data, other, judged = prepared(chosen, folder)
     most = min(NEGATIVES, data.num_items // 2)
     protocol = EvalSettings(
@@ -162,45 +162,47 @@ def _show_in(folder: Path, chosen: Arguments) -> list[str]:
         data=DataSettings(name=other.name, dir=folder / "data_colour_texture"),
         settings={COLOUR: dataclasses.replace(rows["vbpr"], model="vbpr")},
     )
-    found, failed = {}, []
-    for each, of in ((study, data), (colour, other)):
-        asked = tuple(name for name in chosen.only if name in each.settings)
+    results, failed = {}, []
+    for table, dataset in ((study, data), (colour, other)):
+        asked = tuple(name for name in chosen.only if name in table.settings)
         if chosen.only and not asked:
             continue
-        words = Rows(data=each.data, only=asked, seeds=chosen.seeds, workdir=folder)
+        words = Rows(data=table.data, only=asked, seeds=chosen.seeds, workdir=folder)
         stop.check()
-        done, wrong = compare_on(each, words, of)
-        failed += wrong
+        done, failed_rows = compare_on(table, words, dataset)
+        failed += failed_rows
         for label, row in done.items():
-            found[label] = measured(work_folder(row.definition, row.experiment, of, row.place), of, material)
-    text = report(found, judged, data, LOUD if is_made else "", "saers" in found)
+            results[label] = measured(
+                work_folder(row.definition, row.experiment, dataset, row.place), dataset, material
+            )
+    text = report(results, judged, data, BANNER if is_made else "", "saers" in results)
     with atomic_write(folder / "report.md") as temporary:
         temporary.write_text(text)
     write_json(
         folder / "report.json",
-        {"rows": found, "attributes": judged, "data": data.provenance.as_dict(), "seeds": chosen.seeds},
+        {"rows": results, "attributes": judged, "data": data.provenance.as_dict(), "seeds": chosen.seeds},
     )
     say(f"\nreport.md is in {folder}\n\n{text}")
-    if "saers" in found and attempt(
+    if "saers" in results and attempt(
         folder / "gallery.html", lambda path: _pages(path, folder / "saers", judged, material.shown), anew=True
     ):
         log.info("gallery.html is in %s", folder)
     return failed
 
 
-def _pages(gallery: Path, saers: Path, judged: dict, shown: Path | None) -> None:
+def _pages(gallery: Path, saers: Path, judged: dict, pictures_folder: Path | None) -> None:
     """The gallery of some users, and a picture of its beginning."""
     run = load(saers)
-    pictures = ItemPictures(run, shown, None)
-    found, pairs = explained(run, some_users(run), (), 4)
-    users = gallery_page(gallery, run, found, pairs, pictures, how_sure(judged))
+    pictures = ItemPictures(run, pictures_folder, None)
+    records, pairs = explained(run, some_users(run), (), 4)
+    users = gallery_page(gallery, run, records, pairs, pictures, how_sure(judged))
     title = f"What users look at in what SAERS recommends them, {run.data.name}"
     attempt(gallery.with_suffix(".png"), lambda path: draw_sheet(path, title, users[:3]), anew=True)
 
 
-def _colours(of: Material) -> np.ndarray:
-    blocks = np.array_split(np.arange(of.data.num_items), max(1, of.data.num_items // 512))
-    return np.concatenate([colour_texture(of.items(rows)) for rows in blocks])
+def _colours(material: Material) -> np.ndarray:
+    blocks = np.array_split(np.arange(material.data.num_items), max(1, material.data.num_items // 512))
+    return np.concatenate([colour_texture(material.items(rows)) for rows in blocks])
 
 
 def main(arguments: list[str] | None = None) -> int:

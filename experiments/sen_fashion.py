@@ -113,7 +113,7 @@ def _show_in(folder: Path, chosen: Arguments) -> dict:
 
     stop.check()
     test = maps[parts["test"]]
-    judged = {
+    accuracy_by_stage = {
         stage: accuracies(
             labels["test"], predicted(network, learned.variables, test, stage), labelled.names, labelled.classes,
             labels["train"],
@@ -121,11 +121,11 @@ def _show_in(folder: Path, chosen: Arguments) -> dict:
         for stage in learned.accuracy
     }  # fmt: skip
     seen = looked(network, learned.variables, test)
-    found = {
+    results = {
         "data": labelled.provenance.as_dict(),
         "photos": {part: len(rows) for part, rows in parts.items()},
-        "accuracy": judged["classes"],
-        "accuracy_of_regions": judged["regions"],
+        "accuracy": accuracy_by_stage["classes"],
+        "accuracy_of_regions": accuracy_by_stage["regions"],
         "validation": {stage: each.tolist() for stage, each in learned.accuracy.items()},
         "epoch": learned.epoch,
         "on_product": on_product(photos, parts["test"], seen["maps"], labelled.names),
@@ -133,13 +133,13 @@ def _show_in(folder: Path, chosen: Arguments) -> dict:
         "settings": {"network": repr(network), "training": dataclasses.asdict(chosen.train), "seed": chosen.seed},
         **made_with(),
     }
-    write_json(folder / "report.json", found)
-    text = report(found, chosen.labels)
+    write_json(folder / "report.json", results)
+    text = report(results, chosen.labels)
     with atomic_write(folder / "report.md") as temporary:
         temporary.write_text(text)
     say(text)
     attempt(folder / "maps.png", lambda path: draw_sheet(path, photos, parts["test"], seen), anew=True)
-    return found
+    return results
 
 
 def labels_digest(labelled: LabelledPictures) -> str:

@@ -22,7 +22,7 @@ def run(words: list[str]) -> int:
 def main() -> int:
     """Exit code of the command line of this process."""
     signals.end_at_once()  # imports take seconds, and a command sets its own
-    shortage.told_in_one_line()
+    shortage.shorten_memory_errors()
     return run(sys.argv[1:])
 
 

@@ -96,10 +96,10 @@ def _parsed(content: bytes, nonfinite: bool) -> Any:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    record = dict(pairs)
+    if len(record) != len(pairs):
         raise ValueError("a field stands twice in one record")
-    return found
+    return record
 
 
 def _check_depth(value: Any) -> None:
@@ -139,9 +139,9 @@ def typed(value: Any, hint: Any, field: str = "") -> Any:
         return _dataclass(value, hint, field)
     if hint not in PLAIN:
         raise TypeError(f"{field}: no JSON is known for {hint}")
-    said, fits, make = PLAIN[hint]
+    description, fits, make = PLAIN[hint]
     if not fits(value):
-        raise _wrong(field, said, value)
+        raise _wrong(field, description, value)
     return make(value)
 
 
@@ -200,15 +200,15 @@ def _record(value: Any, field: str) -> dict:
 def _typed_dict(value: Any, hint: Any, field: str) -> dict:
     hints = typing.get_type_hints(hint)
     if missing := sorted(hint.__required_keys__ - set(_record(value, field))):
-        raise WrongType(f"{_said(field)} lacks {', '.join(missing)}")
+        raise WrongType(f"{_location(field)} lacks {', '.join(missing)}")
     return value | {name: typed(value[name], of, _inside(field, name)) for name, of in hints.items() if name in value}
 
 
 def _dataclass(value: Any, kind: type[T], field: str) -> T:
     hints = typing.get_type_hints(kind, include_extras=True)
     names = [each.name for each in dataclasses.fields(kind) if each.init]
-    if strange := sorted(set(_record(value, field)) - set(names)):
-        raise WrongType(f"{kind.__name__} has no settings {', '.join(map(visible, strange))}")
+    if unknown := sorted(set(_record(value, field)) - set(names)):
+        raise WrongType(f"{kind.__name__} has no settings {', '.join(map(visible, unknown))}")
     return kind(**{name: typed(item, hints[name], _inside(field, name)) for name, item in value.items()})
 
 
@@ -216,10 +216,10 @@ def _inside(field: str, name: str) -> str:
     return f"{field}.{visible(name)}" if field else visible(name)
 
 
-def _said(field: str) -> str:
+def _location(field: str) -> str:
     return field or "the file"
 
 
 def _wrong(field: str, wanted: str, value: Any) -> WrongType:
     got = visible(repr(value)) if isinstance(value, int | float | str | None) else f"a {type(value).__name__}"
-    return WrongType(f"{_said(field)} wants {wanted}, got {got if len(got) <= 60 else got[:57] + '...'}")
+    return WrongType(f"{_location(field)} wants {wanted}, got {got if len(got) <= 60 else got[:57] + '...'}")

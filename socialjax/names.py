@@ -40,10 +40,10 @@ def below(root: Path, *names: str) -> Path:
     """`root/names...`, which lies below `root` wherever links lead. Raises BadName for what does not."""
     root, path = Path(root), Path(root, *names)
     try:
-        there, inside = root.resolve(), path.resolve()
+        resolved_root, inside = root.resolve(), path.resolve()
     except (OSError, RuntimeError, ValueError) as problem:  # a loop of links, a NUL
         raise BadName(f"wanted a path below {visible(root)}, got {visible(path)} ({visible(problem)})") from None
-    if there not in inside.parents:
+    if resolved_root not in inside.parents:
         raise BadName(
             f"wanted a path below {visible(root)}, got {visible(path)}, which is {visible(inside)}; "
             "choose another name, or take the link away"

@@ -19,7 +19,7 @@ def page(template: str, **values) -> str:
     Raises:
         jinja2.UndefinedError: the template names a value that is not given.
     """
-    places = Environment(
+    environment = Environment(
         loader=PackageLoader("socialjax"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -28,7 +28,7 @@ def page(template: str, **values) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    return places.get_template(template).render(values)
+    return environment.get_template(template).render(values)
 
 
 def write(path: Path, text: str) -> None:

@@ -115,8 +115,8 @@ class Run:
         """
         rows = self.user_numbers(users)
         seen = self.data.train if exclude_seen else None
-        found, scores = ranking.top_k(self.model, self.state, rows, k, self.data.num_items, seen)
-        return [self._ranked(items[items >= 0], best[items >= 0]) for items, best in zip(found, scores)]
+        top_items, scores = ranking.top_k(self.model, self.state, rows, k, self.data.num_items, seen)
+        return [self._ranked(items[items >= 0], best[items >= 0]) for items, best in zip(top_items, scores)]
 
     def score(self, users, items) -> np.ndarray:
         """Every user with every item: ids -> f32[N, M]."""
@@ -126,12 +126,12 @@ class Run:
 
     def similar_items(self, item, k: int = 10) -> list[Ranked]:
         """The k items whose vectors have the largest cosine with that of `item`, which is not among them."""
-        mine = self._one_item(item)
-        vectors = self._vectors("similar items")[1]
+        row = self._one_item(item)
+        vectors = self._embeddings("similar items")[1]
         self._check_k(k, self.data.num_items - 1)
         length = np.linalg.norm(vectors, axis=1)
-        cosine = vectors @ vectors[mine] / np.maximum(length * length[mine], 1e-30)
-        cosine[mine] = -np.inf
+        cosine = vectors @ vectors[row] / np.maximum(length * length[row], 1e-30)
+        cosine[row] = -np.inf
         return self._best(cosine, k)
 
     def explain(self, users, items) -> list[ExplainedScore]:
@@ -158,14 +158,14 @@ class Run:
 
         Raises ValueError for unknown ids and for friends of a model that does not hear them.
         """
-        taken, heard = np.unique(self.item_numbers(items)), np.unique(self.user_numbers(friends))
-        if len(heard) and "links" not in self.model.traits.needs + self.model.traits.uses:
+        taken, followed = np.unique(self.item_numbers(items)), np.unique(self.user_numbers(friends))
+        if len(followed) and "links" not in self.model.traits.needs + self.model.traits.uses:
             raise ValueError(f"{type(self.model).__name__} does not use friends; leave them out or take a social model")
         if not self.model.traits.new_users:
             raise NotImplementedError(f"{type(self.model).__name__} cannot take in a new user without training")
         self._check_k(k, self.data.num_items)
-        _, vectors, bias = self._vectors("new users")
-        scores = vectors @ self.model.new_user(self.state, self.side, taken, heard) + bias
+        _, vectors, bias = self._embeddings("new users")
+        scores = vectors @ self.model.new_user(self.state, self.side, taken, followed) + bias
         scores[taken] = -np.inf
         return self._best(scores, min(k, self.data.num_items - len(taken)))
 
@@ -179,16 +179,16 @@ class Run:
         return _numbers("item", items, data.item_names, data.num_items, data.name, data.item_titles)
 
     def _one_item(self, item) -> int:
-        found = self.item_numbers(item)
-        if len(found) != 1:
-            raise ValueError(f"wanted one item, got {len(found)}")
-        return int(found[0])
+        numbers = self.item_numbers(item)
+        if len(numbers) != 1:
+            raise ValueError(f"wanted one item, got {len(numbers)}")
+        return int(numbers[0])
 
-    def _vectors(self, what: str) -> tuple[np.ndarray, ...]:
-        found = self.model.vectors(self.state)
-        if found is None:
+    def _embeddings(self, what: str) -> tuple[np.ndarray, ...]:
+        embeddings = self.model.vectors(self.state)
+        if embeddings is None:
             raise NotImplementedError(f"{type(self.model).__name__} has no vectors of items, which {what} need")
-        return tuple(np.asarray(array) for array in found)
+        return tuple(np.asarray(array) for array in embeddings)
 
     def _check_k(self, k: int, most: int) -> None:
         if not 1 <= k <= most:
@@ -242,14 +242,14 @@ def fit(
     ranked = EvalSettings(protocol=protocol, also=(), validation_protocol=protocol)
     settings = dataclasses.replace(train or TrainSettings(), quiet=not progress)
     if isinstance(data, DataSettings):
-        of, data = data, sources.load(data)
+        source, data = data, sources.load(data)
     else:
         check(data)
-        of, data = DataSettings(name=data.name), data if folder is None else own_data.named(data)
+        source, data = DataSettings(name=data.name), data if folder is None else own_data.named(data)
     bench = Workbench(data)
     if folder is None:
         return _fitted(model, bench, settings, ranked, seed)
-    folder, experiment = Path(folder), Experiment(model, of, settings, ranked, (seed,))
+    folder, experiment = Path(folder), Experiment(model, source, settings, ranked, (seed,))
     run_in(folder, Definition("fit", "", experiment), experiment, bench)
     return _read(folder, seed, model, data, bench.side(model))
 
@@ -331,25 +331,27 @@ def _numbers(kind: str, values, names: np.ndarray | None, size: int, data: str, 
     kind: `user` or `item`; data: name of the data set. titles: U[size] or None; what is no id is looked up there.
     Raises ValueError for what is not there, with the range or examples of the ids that are, and for a title of several.
     """
-    found = [_number(kind, str(value).strip(), names, size, data, titles) for value in _listed(values)]
-    return np.array(found, np.int32)
+    numbers = [_number(kind, str(value).strip(), names, size, data, titles) for value in _listed(values)]
+    return np.array(numbers, np.int32)
 
 
 def _number(kind: str, text: str, names: np.ndarray | None, size: int, data: str, titles: np.ndarray | None) -> int:
     if names is None and text.isdecimal() and int(text) < size:
         return int(text)
-    places = [] if names is None else np.flatnonzero(names == text)
-    if not len(places) and titles is not None and text:  # an item without a title has an empty one
-        places = np.flatnonzero(titles == text)
-        if len(places) > 1:
-            some = ", ".join(str(_typed(place, names)) for place in places)
-            raise ValueError(f"data set '{data}' has {len(places)} {kind}s titled '{text}'; name one by its id: {some}")
-    if len(places):
-        return int(places[0])
+    rows = [] if names is None else np.flatnonzero(names == text)
+    if not len(rows) and titles is not None and text:  # an item without a title has an empty one
+        rows = np.flatnonzero(titles == text)
+        if len(rows) > 1:
+            examples = ", ".join(str(_typed(place, names)) for place in rows)
+            raise ValueError(
+                f"data set '{data}' has {len(rows)} {kind}s titled '{text}'; name one by its id: {examples}"
+            )
+    if len(rows):
+        return int(rows[0])
     if names is None:
         raise ValueError(f"data set '{data}' has no {kind} '{text}'; its {kind}s are the numbers 0 to {size - 1}")
-    some = ", ".join(map(str, names[:EXAMPLES]))
-    raise ValueError(f"data set '{data}' has no {kind} '{text}'; its {size} {kind}s are called {some}, ...")
+    examples = ", ".join(map(str, names[:EXAMPLES]))
+    raise ValueError(f"data set '{data}' has no {kind} '{text}'; its {size} {kind}s are called {examples}, ...")
 
 
 def _typed(number: int, names: np.ndarray | None) -> int | str:

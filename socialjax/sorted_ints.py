@@ -21,5 +21,5 @@ def isin(values: np.ndarray, among: np.ndarray) -> np.ndarray:
     if not len(among):
         return np.zeros(len(values), bool)
     ordered = np.sort(among)
-    place = np.searchsorted(ordered, values)
-    return ordered[np.minimum(place, len(ordered) - 1)] == values
+    position = np.searchsorted(ordered, values)
+    return ordered[np.minimum(position, len(ordered) - 1)] == values

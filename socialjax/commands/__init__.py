@@ -16,17 +16,17 @@ def listing(folder: Path, names: tuple[str, ...], command: str) -> str:
     entries = []
     for name in names:
         text = ast.get_docstring(ast.parse((folder / f"{name}.py").read_text())) or ""
-        entries.append("\n    ".join([_typed(command + name, text), *_said(text)]))
+        entries.append("\n    ".join([_typed(command + name, text), *_summary(text)]))
     return "\n".join([*entries, "", "Each says more with --help."])
 
 
 def _typed(command: str, text: str) -> str:
     """The first command of a docstring, without its remark; a command that needs no words stands alone."""
-    found = re.search(rf"^ *({re.escape(command)}\b.*?)(?: {{2,}}.*)?$", text, re.M)
-    return found[1] if found else command
+    match = re.search(rf"^ *({re.escape(command)}\b.*?)(?: {{2,}}.*)?$", text, re.M)
+    return match[1] if match else command
 
 
-def _said(text: str) -> list[str]:
+def _summary(text: str) -> list[str]:
     """The first line, and the lines of the sentence that starts with `Expect`."""
     expected = re.search(r"^Expect\b.*?\.(?=\s|\Z)", text, re.M | re.S)
     return [text.partition("\n")[0], *(expected[0].splitlines() if expected else ())]

@@ -62,12 +62,12 @@ def fetch(name: Name, features: Features = False) -> int:
     entry, folder = PUBLISHED[name], sources.raw_folder(name)
     also = published_features.require(name).optional if features else ()
     download.fetch(entry, folder, files=entry.files + also)
-    there = [
+    files = [
         file_bytes.read_bytes(path)
         for path in file_bytes.require(folder, [file.name for file in (*entry.files, *also)])
     ]
-    published = as_published.compare(entry, there)
-    for file in there:
+    published = as_published.compare(entry, files)
+    for file in files:
         print(f"{file.path.name:<22} {file.path.stat().st_size:>12,} bytes")
     print(f"{name} is in {folder}, {published}")
     absent = [file.name for file in entry.optional if not (folder / file.name).is_file()]
@@ -99,7 +99,7 @@ def _check_one(settings: DataSettings, split: leaks.Split) -> bool:
     name, settings = settings.name, dataclasses.replace(settings, require_real=True)
     try:
         data = sources.load(settings)
-        found = leaks.find(data, split) + _negatives(data, settings)
+        findings = leaks.find(data, split) + _negatives(data, settings)
     except validate.OverlapError as error:
         print(f"{name}: {visible(error)}")
         _print_leaks(name, leaks.find(error.data, split))
@@ -109,7 +109,10 @@ def _check_one(settings: DataSettings, split: leaks.Split) -> bool:
         return False
     wanted = PUBLISHED[name].facts if name in PUBLISHED else {}
     got = facts(data)
-    rows = [(key, _say(wanted.get(key, "")), _say(got.get(key)), _verdict(key, wanted, got)) for key in wanted or got]
+    rows = [
+        (key, _formatted(wanted.get(key, "")), _formatted(got.get(key)), _verdict(key, wanted, got))
+        for key in wanted or got
+    ]
     differ = sum(row[-1] == "differs" for row in rows)
     print(_title(data))
     print(_table([("", "wanted", "got", ""), *rows], right=(1, 2)))
@@ -118,31 +121,31 @@ def _check_one(settings: DataSettings, split: leaks.Split) -> bool:
     print(f"{name}: {len(wanted)} figures known, {differ} differ")
     if data.provenance.published:
         print(f"{name}: files {data.provenance.published}")
-    _print_leaks(name, found)
-    return differ == 0 and not found and not as_published.note(data.provenance.published)
+    _print_leaks(name, findings)
+    return differ == 0 and not findings and not as_published.note(data.provenance.published)
 
 
-def _print_leaks(name: str, found: list[leaks.Finding]) -> None:
-    for finding in found:
+def _print_leaks(name: str, findings: list[leaks.Finding]) -> None:
+    for finding in findings:
         print(visible(finding))
-    print(f"{name}: {len(found) or 'no'} leak{'' if len(found) == 1 else 's'} found\n")
+    print(f"{name}: {len(findings) or 'no'} leak{'' if len(findings) == 1 else 's'} found\n")
 
 
 def _negatives(data: Dataset, settings: DataSettings) -> list[leaks.Finding]:
     """Findings in the lists that an evaluation draws and in the file of negatives, if the folder has one."""
-    found = []
-    place = sources.find(settings)
-    given = read_negatives(place.folder, data) if place else None
+    findings = []
+    located = sources.find(settings)
+    given = read_negatives(located.folder, data) if located else None
     if given is not None:
-        found.append(leaks.negatives(data, *given))
+        findings.append(leaks.negatives(data, *given))
     users = np.unique(data.test.user)[:LISTS]
     taken = np.bincount(np.concatenate([part.user for part in data.parts().values()]), minlength=data.num_users)
     number = min(1000, data.num_items - int(taken[users].max(initial=0)))
     if len(users) and number > 0:
-        lists = protocol.candidates(data, protocol.parse(f"sampled{number}-strict", ks=(1,)), users=users)
-        drawn = np.repeat(lists.users, number), lists.negatives.ravel()
-        found.append(leaks.negatives(data, *drawn, f"the lists of {lists.protocol.name}"))
-    return [finding for finding in found if finding is not None]
+        candidates = protocol.candidates(data, protocol.parse(f"sampled{number}-strict", ks=(1,)), users=users)
+        drawn = np.repeat(candidates.users, number), candidates.negatives.ravel()
+        findings.append(leaks.negatives(data, *drawn, f"the lists of {candidates.protocol.name}"))
+    return [finding for finding in findings if finding is not None]
 
 
 def describe(
@@ -170,8 +173,8 @@ def describe(
     print(f"\nsource   {visible(origin.source)}{published}\nlicence  {visible(origin.licence)}")
     for file, checksum in origin.files.items():
         print(f"file     {visible(file)}  sha256 {checksum}")
-    for said in origin.repairs:
-        print(f"repair   {visible(said)}")
+    for repair in origin.repairs:
+        print(f"repair   {visible(repair)}")
     if out is not None:
         _plot(data, out)
         print(f"plot     {out}")
@@ -180,10 +183,10 @@ def describe(
 
 def _where(name: str) -> str:
     try:
-        found = sources.find(DataSettings(name=name))
+        located = sources.find(DataSettings(name=name))
     except DataError as error:
         return f"incomplete: {error}"
-    return f"{found.place}: {found.folder}" if found else f"not found (fetch {name})"
+    return f"{located.place}: {located.folder}" if located else f"not found (fetch {name})"
 
 
 def _title(data: Dataset) -> str:
@@ -195,16 +198,16 @@ def _title(data: Dataset) -> str:
 
 
 def _degrees(data: Dataset) -> dict[str, np.ndarray]:
-    found = {
+    degrees = {
         "train items per user": np.bincount(data.train.user, minlength=data.num_users),
         "train users per item": np.bincount(data.train.item, minlength=data.num_items),
     }
     if data.links is not None:
-        found["followees per user"] = np.bincount(data.links.follower, minlength=data.num_users)
-        found["followers per user"] = np.bincount(data.links.followee, minlength=data.num_users)
+        degrees["followees per user"] = np.bincount(data.links.follower, minlength=data.num_users)
+        degrees["followers per user"] = np.bincount(data.links.followee, minlength=data.num_users)
     if data.owners is not None:
-        found["uploads per user"] = np.bincount(data.owners[data.owners >= 0], minlength=data.num_users)
-    return found
+        degrees["uploads per user"] = np.bincount(data.owners[data.owners >= 0], minlength=data.num_users)
+    return degrees
 
 
 def _bins(count: np.ndarray) -> list[tuple[int, int]]:
@@ -229,9 +232,9 @@ def _table(rows: list[tuple[str, ...]], right: tuple[int, ...] = ()) -> str:
     return "\n".join("  ".join(aligned(k, text) for k, text in enumerate(row)).rstrip() for row in rows)
 
 
-def _say(value) -> str:
+def _formatted(value) -> str:
     if isinstance(value, tuple):
-        return " / ".join(map(_say, value))
+        return " / ".join(map(_formatted, value))
     return f"{value:,}" if isinstance(value, int | float) else str(value)
 
 

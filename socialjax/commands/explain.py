@@ -71,45 +71,45 @@ def main(arguments: list[str] | None = None) -> int:
     return exit_code(lambda: explain(chosen), saves=False)
 
 
-def explain(of: Arguments) -> None:
+def explain(arguments: Arguments) -> None:
     """Prints the report and writes the files."""
-    if not of.user and of.gallery is None:
+    if not arguments.user and arguments.gallery is None:
         raise ValueError("say whose scores: --user ID")
-    if of.aspects and of.out is None:
+    if arguments.aspects and arguments.out is None:
         raise ValueError("--aspects writes files: say where with --out DIR")
-    if of.shown < 1:
-        raise ValueError(f"--shown must be at least 1, got {of.shown}")
-    run = load(of.run, of.seed, of.data_dir)
-    found, pairs = explained(run, of.user or some_users(run), of.item, of.k)
-    by_attributes = any(record.get("attributes") for record in found)
-    if of.gallery is not None and not by_attributes:
+    if arguments.shown < 1:
+        raise ValueError(f"--shown must be at least 1, got {arguments.shown}")
+    run = load(arguments.run, arguments.seed, arguments.data_dir)
+    records, pairs = explained(run, arguments.user or some_users(run), arguments.item, arguments.k)
+    by_attributes = any(record.get("attributes") for record in records)
+    if arguments.gallery is not None and not by_attributes:
         raise ValueError(f"{type(run.model).__name__} weighs no attributes, so there is no gallery; take SAERS")
-    say(report(found, of.shown))
+    say(report(records, arguments.shown))
     warning = stand_in({"data": run.data.provenance.kind, "data_set": run.data.name})
-    pictures = ItemPictures(run, of.pictures, of.data_dir) if by_attributes else None
-    if of.gallery is not None:
-        gallery_page(of.gallery, run, found, pairs, pictures)
-        say(f"\nthe page is {of.gallery}")
-    if of.out is None:
+    pictures = ItemPictures(run, arguments.pictures, arguments.data_dir) if by_attributes else None
+    if arguments.gallery is not None:
+        gallery_page(arguments.gallery, run, records, pairs, pictures)
+        say(f"\nthe page is {arguments.gallery}")
+    if arguments.out is None:
         return
-    with only_one(of.out):
-        files = _write(of, run, found, pairs, pictures)
-    say(f"\nexplanation.json and {', '.join(files)} are in {of.out}" + (f"\n{warning}" if warning else ""))
+    with only_one(arguments.out):
+        files = _write(arguments, run, records, pairs, pictures)
+    say(f"\nexplanation.json and {', '.join(files)} are in {arguments.out}" + (f"\n{warning}" if warning else ""))
 
 
-def _write(of: Arguments, run, found: list[dict], pairs, pictures: ItemPictures | None) -> list[str]:
+def _write(arguments: Arguments, run, records: list[dict], pairs, pictures: ItemPictures | None) -> list[str]:
     """Writes explanation.json and the pictures; the names of the pictures."""
     by_attributes = pictures is not None
-    written = [boxes_in_pixels(r, item, pictures) for r, (_, item) in zip(found, pairs)] if by_attributes else found
+    written = [boxes_in_pixels(r, item, pictures) for r, (_, item) in zip(records, pairs)] if by_attributes else records
     content = {"run": str(run.folder), "seed": run.seed, "data": run.data.provenance.kind, "explanations": written}
-    write_json(of.out / "explanation.json", content)
+    write_json(arguments.out / "explanation.json", content)
     files = []
-    for record, (user, item) in zip(found, pairs):
+    for record, (user, item) in zip(records, pairs):
         files.append(f"user_{file_part(user)}_item_{file_part(item)}.png")
-        draw(of.out / files[-1], record)
-    files += _key_frames(of, run, found)
-    files += _aspects(of.out, run) if of.aspects else []
-    files += box_pictures(of.out, run, found, pairs, pictures) if by_attributes else []
+        draw(arguments.out / files[-1], record)
+    files += _key_frames(arguments, run, records)
+    files += _aspects(arguments.out, run) if arguments.aspects else []
+    files += box_pictures(arguments.out, run, records, pairs, pictures) if by_attributes else []
     return files
 
 
@@ -123,18 +123,18 @@ def _aspects(out: Path, run) -> list[str]:
     return ["aspects.json", "aspects.png"]
 
 
-def _key_frames(of: Arguments, run, found: list[dict]) -> list[str]:
+def _key_frames(arguments: Arguments, run, records: list[dict]) -> list[str]:
     """Draws, of each item, its frames as every user likes them; the names of the files, none without frames."""
     if not run.model.traits.ranks_frames or run.data.frames is None:
         return []
-    face = faces(run.data.frames, of.pictures or of.data_dir)
-    users, files = run.user_numbers(list(of.user)), []
-    for item in run.item_numbers(list(dict.fromkeys(record["item"] for record in found))):
+    face = faces(run.data.frames, arguments.pictures or arguments.data_dir)
+    users, files = run.user_numbers(list(arguments.user)), []
+    for item in run.item_numbers(list(dict.fromkeys(record["item"] for record in records))):
         if run.data.frames.offsets[item] == run.data.frames.offsets[item + 1]:
             continue
         title = f"{run.data.describe_item(item)}: {type(run.model).__name__} on {run.data.name}"
         title += "" if run.data.provenance.kind == "real" else f" ({run.data.provenance.kind})"
         rows = case_study(run.model, run.state, run.side, run.data, users, int(item))
         files.append(f"key_frames_item_{file_part(item)}.png")
-        draw_frames(of.out / files[-1], title, run.data.frames, rows, face)
+        draw_frames(arguments.out / files[-1], title, run.data.frames, rows, face)
     return files

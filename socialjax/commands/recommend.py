@@ -49,35 +49,41 @@ def main(arguments: list[str] | None = None) -> int:
     return exit_code(lambda: recommend(chosen), saves=False)
 
 
-def recommend(of: Arguments) -> None:
+def recommend(arguments: Arguments) -> None:
     """Prints a table for each user."""
-    if bool(of.user) == bool(of.items or of.friends):
+    if bool(arguments.user) == bool(arguments.items or arguments.friends):
         raise ValueError("give either --user, or --items and --friends of a new user")
-    run = load(of.run, of.seed, of.data_dir)
+    run = load(arguments.run, arguments.seed, arguments.data_dir)
     warning = stand_in({"data": run.data.provenance.kind, "data_set": run.data.name})
     blocks = [warning] if warning else []
-    if of.user:
-        for user, found in zip(of.user, run.recommend(of.user, of.k, not of.include_seen)):
-            blocks.append(f"user {visible(user)}\n{_with_parts(run, user, found)}")
+    if arguments.user:
+        for user, ranked_items in zip(
+            arguments.user, run.recommend(arguments.user, arguments.k, not arguments.include_seen)
+        ):
+            blocks.append(f"user {visible(user)}\n{_with_parts(run, user, ranked_items)}")
     else:
-        found = run.recommend_new(of.items, of.friends, of.k)
-        blocks.append(f"a new user\n{_table(found, [])}")
+        ranked_items = run.recommend_new(arguments.items, arguments.friends, arguments.k)
+        blocks.append(f"a new user\n{_table(ranked_items, [])}")
     say("\n\n".join(blocks + ([warning] if warning else [])))
 
 
-def _with_parts(run: Run, user: str, found: list[Ranked]) -> str:
-    why = records(run.explanation(user, [ranked.item for ranked in found]), run.data, kept=0) if found else []
-    return _table(found, [{part["label"]: part["value"] for part in record["parts"]} for record in why])
+def _with_parts(run: Run, user: str, ranked_items: list[Ranked]) -> str:
+    why = (
+        records(run.explanation(user, [ranked.item for ranked in ranked_items]), run.data, kept=0)
+        if ranked_items
+        else []
+    )
+    return _table(ranked_items, [{part["label"]: part["value"] for part in record["parts"]} for record in why])
 
 
-def _table(found: list[Ranked], parts: list[dict[str, float]]) -> str:
+def _table(ranked_items: list[Ranked], parts: list[dict[str, float]]) -> str:
     """Rank, item, title (where it is not the id) and score, which the columns after it add up to."""
-    titled = any(str(ranked.item) != ranked.title for ranked in found)
+    titled = any(str(ranked.item) != ranked.title for ranked in ranked_items)
     columns = list(parts[0]) if parts else []
     rows = [["", "item", *(["title"] if titled else []), "score", *columns]]
-    for place, ranked in enumerate(found):
-        names = [str(place + 1), visible(ranked.item), *([shorten(ranked.title)] if titled else [])]
-        rows.append(names + [f"{ranked.score:.3f}"] + [f"{parts[place][column]:+.3f}" for column in columns])
+    for rank, ranked in enumerate(ranked_items):
+        names = [str(rank + 1), visible(ranked.item), *([shorten(ranked.title)] if titled else [])]
+        rows.append(names + [f"{ranked.score:.3f}"] + [f"{parts[rank][column]:+.3f}" for column in columns])
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     texts = {1, 2} if titled else {1}
     align = lambda c, text: text.ljust(widths[c]) if c in texts else text.rjust(widths[c])  # noqa: E731

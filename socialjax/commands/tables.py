@@ -42,17 +42,19 @@ def keep(runs: Runs, name: str | None = None, kept: Path = KEPT, stand_in: bool 
     """
     if not runs:
         raise ValueError("keep wants folders of finished runs, such as runs/baselines_yelp")
-    found = finished(runs)
-    if name is not None and len(found.runs) != 1:
-        raise ValueError(f"--name wants exactly one run, got {len(found.runs)}: {', '.join(map(str, found.runs))}")
-    places = keeping.places(found.runs, kept, name, stand_in=stand_in, dirty_ok=dirty_ok)
-    for place in places:
-        with only_one(place.folder):
-            replaced = keeping.keep(place)
-        size = sum(path.stat().st_size for path in place.folder.iterdir())
+    finished_runs = finished(runs)
+    if name is not None and len(finished_runs.runs) != 1:
+        raise ValueError(
+            f"--name wants exactly one run, got {len(finished_runs.runs)}: {', '.join(map(str, finished_runs.runs))}"
+        )
+    places = keeping.places(finished_runs.runs, kept, name, stand_in=stand_in, dirty_ok=dirty_ok)
+    for target in places:
+        with only_one(target.folder):
+            replaced = keeping.keep(target)
+        size = sum(path.stat().st_size for path in target.folder.iterdir())
         former = ", in place of the former" if replaced else ""
-        say(f"{place.run} -> {place.folder}, {size / 1000:.0f} kB{former}")
-    for folder, why in found.left_out.items():
+        say(f"{target.run} -> {target.folder}, {size / 1000:.0f} kB{former}")
+    for folder, why in finished_runs.left_out.items():
         say(f"left out: {folder}, {why}")
     say(f"kept: {len(places)}; now make the tables: python -m socialjax tables --paper {'|'.join(PAPERS)}")
     return 0

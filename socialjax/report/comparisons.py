@@ -13,7 +13,7 @@ import numpy as np
 
 from socialjax.eval.significance import Paired, Trainings, holm, over_trainings, paired
 from socialjax.eval.tables import cell, escaped, markdown_table
-from socialjax.report.figures import FULL, Line, number, said_tau, sets, tau
+from socialjax.report.figures import FULL, Line, format_tau, number, sets, tau
 from socialjax.report.gather import Kept, main_rows, span
 from socialjax.report.overall import best_of, comparable, label
 from socialjax.report.papers import Paper
@@ -25,14 +25,14 @@ def varied(runs: Sequence[Kept], field: str) -> dict[str, dict]:
 
     `diffnet-dim=16` varies `diffnet`, whose own width is one more value.
     """
-    found: dict[str, dict] = {}
+    by_model: dict[str, dict] = {}
     for run in runs:
         if run.swept == field:
-            found.setdefault(run.base, {})[_value(run, field)] = run
+            by_model.setdefault(run.base, {})[_value(run, field)] = run
     for run in main_rows(runs):
-        if run.name in found and field in run.record.settings["model"]:
-            found[run.name][_value(run, field)] = run
-    return found
+        if run.name in by_model and field in run.record.settings["model"]:
+            by_model[run.name][_value(run, field)] = run
+    return by_model
 
 
 def _value(run: Kept, field: str) -> Hashable:
@@ -51,11 +51,11 @@ def _in_order(value: Hashable) -> tuple:
 
 def variation(paper: Paper, runs: Sequence[Kept], field: str, metric: str) -> list[list[str]]:
     """A row for each model and a column for each value of the field; seeds stand in every cell."""
-    found = varied(runs, field)
-    wanted = {value for by in found.values() for value in by} | set(paper.swept.get(field, ()))
+    by_model = varied(runs, field)
+    wanted = {value for by in by_model.values() for value in by} | set(paper.swept.get(field, ()))
     values = sorted(wanted, key=_in_order)
     table = [[metric, *(f"{field} {value}" for value in values)]]
-    for base, by in found.items():
+    for base, by in by_model.items():
         first = next(iter(by.values()))
         cells = [
             f"{cell(by[value].record.metrics.get(metric))} (seeds {span(by[value].seeds)})"
@@ -74,14 +74,14 @@ def varied_runs(runs: Sequence[Kept], field: str) -> list[Kept]:
 
 def other_differences(paper: Paper, runs: Sequence[Kept], field: str) -> str:
     """In words, what else differs between the runs of a row; the values of a sweep may have been tuned anew."""
-    said = []
+    notes = []
     for base, by in varied(runs, field).items():
         flat = [binding(complete(run.record.settings), run.record.provenance) for run in by.values()]
-        names = {name for one in flat for name in one} - {f"model.{field}"}
+        names = {name for settings in flat for name in settings} - {f"model.{field}"}
         differ = sorted(name for name in names if any(one.get(name) != flat[0].get(name) for one in flat))
         if differ:
-            said.append(f"{paper.label(base, next(iter(by.values())).model)} also in {escaped(', '.join(differ))}")
-    return f"Beside {field}, {'; '.join(said)}." if said else f"Nothing but {field} differs within a row."
+            notes.append(f"{paper.label(base, next(iter(by.values())).model)} also in {escaped(', '.join(differ))}")
+    return f"Beside {field}, {'; '.join(notes)}." if notes else f"Nothing but {field} differs within a row."
 
 
 METRIC = "NDCG@10"
@@ -92,41 +92,41 @@ DIRECTION = (
 )
 
 
-def estimated(some: Sequence[Line]) -> dict[str, list[Line]]:
+def estimated(lines: Sequence[Line]) -> dict[str, list[Line]]:
     """Sampled protocol -> the lines that have an estimate of the full metric from it, and the full metric."""
-    found: dict[str, list[Line]] = {}
-    for line in some:
+    by_protocol: dict[str, list[Line]] = {}
+    for line in lines:
         for protocol, metrics in line.estimates.items():
             if METRIC in metrics and METRIC in line.metrics.get(FULL, {}):
-                found.setdefault(protocol, []).append(line)
-    return found
+                by_protocol.setdefault(protocol, []).append(line)
+    return by_protocol
 
 
-def estimates(some: Sequence[Line], protocol: str) -> list[list[str]]:
+def estimates(lines: Sequence[Line], protocol: str) -> list[list[str]]:
     """The sampled metric read as if it were the full one, the estimate, the full metric, and both errors."""
     table = [["", f"{METRIC} {protocol}", "estimate of full", FULL, "error of the naive reading", "of the estimate"]]
-    for line in some:
-        naive, guess, full = three(line, protocol)
-        errors = [f"{number(found) - number(full):+.4f}" for found in (naive, guess)]
-        table.append([line.label, cell(naive), cell(guess), cell(full), *errors])
+    for line in lines:
+        naive, estimate, full = three(line, protocol)
+        errors = [f"{number(found) - number(full):+.4f}" for found in (naive, estimate)]
+        table.append([line.label, cell(naive), cell(estimate), cell(full), *errors])
     return table
 
 
-def summary(some: Sequence[Line], protocol: str) -> str:
+def summary(lines: Sequence[Line], protocol: str) -> str:
     """Mean absolute errors, the direction of the estimate's and Kendall's taus, in words; of all lines, and of the
     trained models apart."""
-    said = []
-    for of, those in sets(some).items():
-        naive, guess, full = (np.array([*map(number, x)]) for x in zip(*(three(line, protocol) for line in those)))
-        errors = [float(np.abs(found - full).mean()) for found in (naive, guess)]
-        taus = [said_tau(tau(found.tolist(), full.tolist())) for found in (naive, guess)]
-        low, short = int((guess < full).sum()), (full - guess).mean() / full.mean()
-        said.append(
-            f"Over {of}: mean absolute error of the naive reading {errors[0]:.4f}, of the estimate {errors[1]:.4f}, "
+    sentences = []
+    for name, subset in sets(lines).items():
+        naive, estimate, full = (np.array([*map(number, x)]) for x in zip(*(three(line, protocol) for line in subset)))
+        errors = [float(np.abs(found - full).mean()) for found in (naive, estimate)]
+        taus = [format_tau(tau(found.tolist(), full.tolist())) for found in (naive, estimate)]
+        low, short = int((estimate < full).sum()), (full - estimate).mean() / full.mean()
+        sentences.append(
+            f"Over {name}: mean absolute error of the naive reading {errors[0]:.4f}, of the estimate {errors[1]:.4f}, "
             f"which is too low on {low} of {len(full)} and in the mean by {short:.0%} of the full metric; Kendall's "
             f"tau with the order by `full` {taus[0]} and {taus[1]}."
         )
-    return " ".join(said)
+    return " ".join(sentences)
 
 
 def three(line: Line, protocol: str) -> tuple:
@@ -134,13 +134,13 @@ def three(line: Line, protocol: str) -> tuple:
     return line.metrics[protocol][METRIC], line.estimates[protocol][METRIC], line.metrics[FULL][METRIC]
 
 
-def blocks(some: Sequence[Line], below: Callable[[str], str]) -> Iterator[str]:
+def blocks(lines: Sequence[Line], caption: Callable[[str], str]) -> Iterator[str]:
     """A table and its reading for each sampled protocol. below: protocols -> the line below a table."""
-    found = estimated(some)
-    for protocol, mine in found.items():
-        yield markdown_table(estimates(mine, protocol))
-        yield f"{below(f'{protocol}, {FULL}')} {summary(mine, protocol)} {DIRECTION}"
-    if not found:
+    by_protocol = estimated(lines)
+    for protocol, subset in by_protocol.items():
+        yield markdown_table(estimates(subset, protocol))
+        yield f"{caption(f'{protocol}, {FULL}')} {summary(subset, protocol)} {DIRECTION}"
+    if not by_protocol:
         yield "No kept run has estimates."
 
 
@@ -182,10 +182,10 @@ def against(rows: Sequence[tuple[Kept, Kept]]) -> list[Comparison]:
             )
     keys = [(place, metric) for place in range(len(rows)) for metric in METRICS]
     users, trainings = {}, {}
-    for place, metric in keys:
-        a, b = rows[place]
-        users[place, metric] = paired(a.user_means(metric), b.user_means(metric))
-        trainings[place, metric] = over_trainings(a.seed_means(metric), b.seed_means(metric))
+    for row, metric in keys:
+        a, b = rows[row]
+        users[row, metric] = paired(a.user_means(metric), b.user_means(metric))
+        trainings[row, metric] = over_trainings(a.seed_means(metric), b.seed_means(metric))
     p_users = holm({key: test.p_t for key, test in users.items()})
     p_trainings = holm({key: test.p for key, test in trainings.items() if test is not None})
     return [
@@ -196,23 +196,25 @@ def against(rows: Sequence[tuple[Kept, Kept]]) -> list[Comparison]:
 
 def against_baseline(paper: Paper, runs: Sequence[Kept]) -> list[tuple[Kept, Kept]]:
     """Every comparable run with the baseline; none when the baseline is not among them."""
-    mine = comparable(paper, runs)
-    base = next((run for run in mine if run.name == BASELINE), None)
-    return [(run, base) for run in mine if run is not base] if base else []
+    rivals = comparable(paper, runs)
+    base = next((run for run in rivals if run.name == BASELINE), None)
+    return [(run, base) for run in rivals if run is not base] if base else []
 
 
 def best_against_each(paper: Paper, runs: Sequence[Kept]) -> list[tuple[Kept, Kept]]:
     """The comparable run with the highest NDCG@10 with every other."""
-    mine = comparable(paper, runs)
-    best = best_of(mine).get("NDCG@10")
-    return [(best, run) for run in mine if run is not best] if best else []
+    rivals = comparable(paper, runs)
+    best = best_of(rivals).get("NDCG@10")
+    return [(best, run) for run in rivals if run is not best] if best else []
 
 
 def with_and_without_features(runs: Sequence[Kept]) -> list[tuple[Kept, Kept]]:
     """Every run `NAME-features` with `NAME`."""
-    mine = {run.name: run for run in main_rows(runs)}
+    by_name = {run.name: run for run in main_rows(runs)}
     pairs = [
-        (run, mine.get(name.removesuffix("-features"))) for name, run in mine.items() if name.endswith("-features")
+        (run, by_name.get(name.removesuffix("-features")))
+        for name, run in by_name.items()
+        if name.endswith("-features")
     ]
     return [(run, without) for run, without in pairs if without is not None]
 
@@ -227,16 +229,16 @@ def comparison(paper: Paper, rows: Sequence[tuple[Kept, Kept]]) -> list[list[str
     """A line for each pair of runs: of each metric the difference, and what both questions say of it."""
     table = [["", *(f"{metric} {head}" for metric in METRICS for head in ("difference", *QUESTIONS))]]
     cells: dict[tuple[str, str], list[str]] = {}
-    for one in against(rows):
-        cells.setdefault((one.a.name, one.b.name), []).extend([f"{one.users.difference:+.4f}", *questions(one)])
+    for test in against(rows):
+        cells.setdefault((test.a.name, test.b.name), []).extend([f"{test.users.difference:+.4f}", *questions(test)])
     return table + [[f"{label(paper, a)} - {label(paper, b)}", *cells[a.name, b.name]] for a, b in rows]
 
 
-def questions(one: Comparison) -> list[str]:
+def questions(test: Comparison) -> list[str]:
     """Interval and p over users, interval and p over trainings."""
-    if one.trainings is None:
-        return [interval(one.users), probability(one.p_users), ONCE, ONCE]
-    return [interval(one.users), probability(one.p_users), interval(one.trainings), probability(one.p_trainings)]
+    if test.trainings is None:
+        return [interval(test.users), probability(test.p_users), ONCE, ONCE]
+    return [interval(test.users), probability(test.p_users), interval(test.trainings), probability(test.p_trainings)]
 
 
 def interval(test: Paired | Trainings) -> str:

@@ -30,12 +30,12 @@ MARKERS = "osv^D<>PX*"
 def drawn(runs: Sequence[Kept]) -> dict[str, Callable]:
     """The figures that these runs give: name -> its function of (paper, runs, path)."""
     names = protocols(runs)
-    found: dict[str, Callable] = {"bars": bars} if main_rows(runs) else {}
+    functions: dict[str, Callable] = {"bars": bars} if main_rows(runs) else {}
     if FULL in names and len(names) > 1:
-        found["orders"] = orders
+        functions["orders"] = orders
     if kinds(runs):
-        found["groups"] = groups
-    return found
+        functions["groups"] = groups
+    return functions
 
 
 def bars(paper: Paper, runs: Sequence[Kept], path: Path) -> None:
@@ -43,23 +43,23 @@ def bars(paper: Paper, runs: Sequence[Kept], path: Path) -> None:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    mine, grey = main_rows(runs), references(runs)
-    labels = [*grey, *(label(paper, run) for run in mine)]
+    rows, baselines = main_rows(runs), references(runs)
+    labels = [*baselines, *(label(paper, run) for run in rows)]
     figure = blank(10, 1.2 + 0.3 * len(labels))
-    _title(figure, "bars", mine, paper)
+    _title(figure, "bars", rows, paper)
     for axis, metric in zip(figure.subplots(1, len(BARS), sharey=True), BARS):
-        found = [run.record.metrics[metric] for run in mine]
-        values = [line[metric] for line in grey.values()] + [f["mean"] for f in found]
-        widths = [0.0] * len(grey) + [f["ci95"] or 0.0 for f in found]
-        colours = [SILVER] * len(grey) + [BLUE] * len(mine)
-        places = range(len(labels))
-        axis.barh(places, values, color=colours, height=0.7)
-        for place, value, width in zip(places, values, widths):
+        summaries = [run.record.metrics[metric] for run in rows]
+        values = [line[metric] for line in baselines.values()] + [f["mean"] for f in summaries]
+        widths = [0.0] * len(baselines) + [f["ci95"] or 0.0 for f in summaries]
+        colours = [SILVER] * len(baselines) + [BLUE] * len(rows)
+        positions = range(len(labels))
+        axis.barh(positions, values, color=colours, height=0.7)
+        for position, value, width in zip(positions, values, widths):
             if width:
-                axis.errorbar(value, place, xerr=width, color="black", capsize=2, linewidth=1)
-            axis.text(value + width, place, f" {value:.4f}", va="center", fontsize=8)
+                axis.errorbar(value, position, xerr=width, color="black", capsize=2, linewidth=1)
+            axis.text(value + width, position, f" {value:.4f}", va="center", fontsize=8)
         axis.set(title=metric, xlim=(0, 1.18 * max(v + w for v, w in zip(values, widths))))
-        axis.set_yticks(places, labels, fontsize=8)
+        axis.set_yticks(positions, labels, fontsize=8)
         axis.tick_params(axis="x", labelsize=8)
     figure.axes[0].invert_yaxis()  # shared by both
     key = [Patch(color=SILVER, label="reference line, not trained"), Patch(color=BLUE, label="model")]
@@ -73,16 +73,16 @@ def orders(paper: Paper, runs: Sequence[Kept], path: Path) -> None:
     """Each model's NDCG@10 by sampled lists, across, and over all items, up; a panel for each sampled protocol, with
     Kendall's tau of the two orders."""
     sampled = [name for name in protocols(runs) if name != FULL]
-    some = [line for line in lines(paper, runs) if line.is_trained]  # the others lie far below
-    figure = blank(5.6 * len(sampled), 1.6 + max(3.0, 0.22 * len(some)))
+    trained = [line for line in lines(paper, runs) if line.is_trained]  # the others lie far below
+    figure = blank(5.6 * len(sampled), 1.6 + max(3.0, 0.22 * len(trained)))
     _title(figure, "orders", main_rows(runs), paper, ", ".join([*sampled, FULL]))
-    up = means(some, FULL, METRIC)
+    full = means(trained, FULL, METRIC)
     for axis, name in zip(figure.subplots(1, len(sampled), squeeze=False)[0], sampled):
-        across = means(some, name, METRIC)
-        axis.scatter(across, up, color=BLUE, s=18, zorder=3)
-        _write_beside(axis, across, up, [line.label for line in some])
+        sampled_means = means(trained, name, METRIC)
+        axis.scatter(sampled_means, full, color=BLUE, s=18, zorder=3)
+        _write_beside(axis, sampled_means, full, [line.label for line in trained])
         axis.set(xlabel=f"{METRIC}, {name}", ylabel=f"{METRIC}, {FULL}")
-        axis.set_title(f"{len(some)} models, Kendall's tau {said_tau(tau(across, up))}", fontsize=9)
+        axis.set_title(f"{len(trained)} models, Kendall's tau {format_tau(tau(sampled_means, full))}", fontsize=9)
         axis.locator_params(axis="x", nbins=6)
         axis.grid(alpha=0.3)
         axis.tick_params(labelsize=8)
@@ -91,19 +91,19 @@ def orders(paper: Paper, runs: Sequence[Kept], path: Path) -> None:
 
 def groups(paper: Paper, runs: Sequence[Kept], path: Path) -> None:
     """NDCG@10 by training items and by friends, a line for each model."""
-    mine = main_rows(runs)
-    figure = blank(5.0 * len(kinds(runs)) + 2.2, max(4.0, 1.2 + 0.2 * len(mine)))
-    _title(figure, "groups", mine, paper)
+    rows = main_rows(runs)
+    figure = blank(5.0 * len(kinds(runs)) + 2.2, max(4.0, 1.2 + 0.2 * len(rows)))
+    _title(figure, "groups", rows, paper)
     for axis, kind in zip(figure.subplots(1, len(kinds(runs)), squeeze=False)[0], kinds(runs)):
         sizes = group_sizes(runs, kind)
-        for place, run in enumerate(mine):
-            found = [group_metric(run, kind, group, METRIC) for group in sizes]
+        for index, run in enumerate(rows):
+            summaries = [group_metric(run, kind, group, METRIC) for group in sizes]
             axis.plot(
                 range(len(sizes)),
-                [f["mean"] if f else float("nan") for f in found],
-                marker=MARKERS[place % len(MARKERS)],
-                color=COLOURS[place % len(COLOURS)],
-                linestyle="-" if place < len(COLOURS) else "--",
+                [f["mean"] if f else float("nan") for f in summaries],
+                marker=MARKERS[index % len(MARKERS)],
+                color=COLOURS[index % len(COLOURS)],
+                linestyle="-" if index < len(COLOURS) else "--",
                 markersize=5,
                 linewidth=1.2,
                 label=label(paper, run),
@@ -128,11 +128,11 @@ def _write_beside(axis, across: Sequence[float], up: Sequence[float], texts: Seq
     """Names in a column to the right, each with a thin line to its point."""
     low, high = axis.get_ylim()
     order = sorted(range(len(texts)), key=lambda k: up[k])
-    for k, place in zip(order, spread([(up[k] - low) / (high - low) for k in order])):
+    for k, height in zip(order, spread([(up[k] - low) / (high - low) for k in order])):
         axis.annotate(
             texts[k],
             xy=(across[k], up[k]),
-            xytext=(1.05, place),
+            xytext=(1.05, height),
             textcoords="axes fraction",
             fontsize=8,
             va="center",
@@ -141,17 +141,17 @@ def _write_beside(axis, across: Sequence[float], up: Sequence[float], texts: Seq
         )
 
 
-def spread(places: Sequence[float]) -> list[float]:
+def spread(heights: Sequence[float]) -> list[float]:
     """Ascending places in [0, 1], moved as far up, then down, as it takes to stand a line's height apart."""
-    gap = min(0.045, 1 / max(len(places) - 1, 1))
-    found: list[float] = []
-    for place in places:
-        found.append(max(place, found[-1] + gap) if found else place)
+    gap = min(0.045, 1 / max(len(heights) - 1, 1))
+    moved: list[float] = []
+    for height in heights:
+        moved.append(max(height, moved[-1] + gap) if moved else height)
     ceiling = 1.0
-    for k in reversed(range(len(found))):
-        found[k] = min(found[k], ceiling)
-        ceiling = found[k] - gap
-    return found
+    for k in reversed(range(len(moved))):
+        moved[k] = min(moved[k], ceiling)
+        ceiling = moved[k] - gap
+    return moved
 
 
 NAMES = {
@@ -174,10 +174,10 @@ def group_sizes(runs: Sequence[Kept], kind: str) -> dict[str, int]:
 
 def group_metric(run: Kept, kind: str, group: str, metric: str) -> dict | None:
     """{"mean", "ci95"} over seeds; None where the run has no such group or metric."""
-    found = [seed.get(kind, {}).get(group, {}).get(metric) for seed in run.record.groups]
-    if any(value is None for value in found):
+    values = [seed.get(kind, {}).get(group, {}).get(metric) for seed in run.record.groups]
+    if any(value is None for value in values):
         return None
-    mean, half = mean_interval(found)
+    mean, half = mean_interval(values)
     return {"mean": mean, "ci95": half}
 
 
@@ -215,19 +215,19 @@ class Line:
 def lines(paper: Paper, runs: Sequence[Kept]) -> list[Line]:
     """The reference lines and the main runs that were measured under every protocol that any was."""
     record = newest(runs).record
-    also, guesses = record.references_also, record.references_corrected
-    found = [Line(name, metrics, guesses.get(name, {}), False) for name, metrics in also.items()]
+    also, estimates = record.references_also, record.references_corrected
+    rows = [Line(name, metrics, estimates.get(name, {}), False) for name, metrics in also.items()]
     for run in main_rows(runs):
         metrics = run.record.by_protocol()
-        found.append(Line(label(paper, run), metrics, run.record.corrected or {}))
-    return [line for line in found if all(METRICS[0] in line.metrics.get(name, {}) for name in protocols(runs))]
+        rows.append(Line(label(paper, run), metrics, run.record.corrected or {}))
+    return [line for line in rows if all(METRICS[0] in line.metrics.get(name, {}) for name in protocols(runs))]
 
 
-def sets(some: Sequence[Line]) -> dict[str, list[Line]]:
+def sets(lines: Sequence[Line]) -> dict[str, list[Line]]:
     """All lines, and the trained models apart: reference lines far below make every order look alike."""
-    trained = [line for line in some if line.is_trained]
-    found = {f"{len(trained)} models": trained} if trained else {}
-    return found if len(trained) == len(some) else {f"{len(some)} lines": list(some), **found}
+    trained = [line for line in lines if line.is_trained]
+    subsets = {f"{len(trained)} models": trained} if trained else {}
+    return subsets if len(trained) == len(lines) else {f"{len(lines)} lines": list(lines), **subsets}
 
 
 def protocols(runs: Sequence[Kept]) -> list[str]:
@@ -241,9 +241,9 @@ def number(metric: dict | float) -> float:
     return metric["mean"] if isinstance(metric, dict) else metric
 
 
-def means(some: Sequence[Line], protocol: str, metric: str) -> list[float]:
+def means(lines: Sequence[Line], protocol: str, metric: str) -> list[float]:
     """One value for each line."""
-    return [number(line.metrics[protocol][metric]) for line in some]
+    return [number(line.metrics[protocol][metric]) for line in lines]
 
 
 def ranks(values: Sequence[float]) -> list[int]:
@@ -260,42 +260,45 @@ def tau(a: Sequence[float], b: Sequence[float]) -> float | None:
     return float(stats.kendalltau(a, b).statistic)
 
 
-def sampled_and_full(some: Sequence[Line], names: Sequence[str], metric: str) -> list[list[str]]:
+def sampled_and_full(lines: Sequence[Line], names: Sequence[str], metric: str) -> list[list[str]]:
     """Each line's metric under every protocol, with its rank there."""
     table = [["", *(head for name in names for head in (f"{metric} {name}", "rank"))]]
-    order = {name: ranks(means(some, name, metric)) for name in names}
-    for row, line in enumerate(some):
+    order = {name: ranks(means(lines, name, metric)) for name in names}
+    for row, line in enumerate(lines):
         cells = [text for name in names for text in (cell(line.metrics[name][metric]), str(order[name][row]))]
         table.append([line.label, *cells])
     return table
 
 
-def taus(some: Sequence[Line], names: Sequence[str]) -> list[str]:
+def taus(lines: Sequence[Line], names: Sequence[str]) -> list[str]:
     """A sentence for each sampled protocol: how much its order of the models agrees with that over all items."""
-    said = []
+    sentences = []
     for name in names if FULL in names else ():
         if name != FULL:
             values = []
-            for of, those in sets(some).items():
-                found = {metric: tau(means(those, name, metric), means(those, FULL, metric)) for metric in METRICS}
-                values.append(f"{of}, {', '.join(f'{metric} {said_tau(value)}' for metric, value in found.items())}")
-            said.append(f"Kendall's tau between the orders by `{name}` and by `full`: {'; '.join(values)}.")
-    return said
+            for subset_name, subset in sets(lines).items():
+                by_metric = {
+                    metric: tau(means(subset, name, metric), means(subset, FULL, metric)) for metric in METRICS
+                }
+                texts = [f"{metric} {format_tau(value)}" for metric, value in by_metric.items()]
+                values.append(f"{subset_name}, {', '.join(texts)}")
+            sentences.append(f"Kendall's tau between the orders by `{name}` and by `full`: {'; '.join(values)}.")
+    return sentences
 
 
-def said_tau(value: float | None) -> str:
+def format_tau(value: float | None) -> str:
     """`0.714`, or that there is none."""
     return NONE if value is None else f"{value:.3f}"
 
 
-def swapped(some: Sequence[Line], names: Sequence[str], metric: str = "NDCG@10") -> str:
+def swapped(lines: Sequence[Line], names: Sequence[str], metric: str = "NDCG@10") -> str:
     """The pairs that the table's protocol and `full` order differently, in words; empty without `full`."""
-    if FULL not in names[1:] or len(some) < 2:
+    if FULL not in names[1:] or len(lines) < 2:
         return ""
-    sampled, full = means(some, names[0], metric), means(some, FULL, metric)
-    places = range(len(some))
+    sampled, full = means(lines, names[0], metric), means(lines, FULL, metric)
+    places = range(len(lines))
     pairs = [(a, b) for a in places for b in places if sampled[a] > sampled[b] and full[a] < full[b]]
     if not pairs:
         return f"By {metric}, both order all pairs alike."
-    said = "; ".join(f"{escaped(some[a].label)} above {escaped(some[b].label)}" for a, b in pairs)
-    return f"In the sampled order by {metric}, but the other way round over all items: {said}."
+    listed = "; ".join(f"{escaped(lines[a].label)} above {escaped(lines[b].label)}" for a, b in pairs)
+    return f"In the sampled order by {metric}, but the other way round over all items: {listed}."

@@ -37,50 +37,50 @@ DEEPEST = 20  # folders inside one another
 
 
 @dataclasses.dataclass(frozen=True)
-class Found:
+class FinishedRuns:
     """runs: folders of finished runs, in the order given, each once. left_out: folder -> why it is none of them."""
 
     runs: list[Path]
     left_out: dict[Path, str]
 
 
-def finished(folders: Sequence[Path]) -> Found:
+def finished(folders: Sequence[Path]) -> FinishedRuns:
     """Every finished run in the folders and below them; links, what was put aside and what has not ended are left out.
 
     Raises ValueError for a name that is no folder and for one below which nothing has finished.
     """
-    found = Found([], {})
+    result = FinishedRuns([], {})
     for folder in folders:
         if not folder.is_dir():
             raise ValueError(f"{folder} is no folder; name folders of finished runs, or a folder that holds some")
-        before = len(found.runs), len(found.left_out)
-        _look(folder, found)
-        if (len(found.runs), len(found.left_out)) == before and folder not in found.runs:
+        before = len(result.runs), len(result.left_out)
+        _look(folder, result)
+        if (len(result.runs), len(result.left_out)) == before and folder not in result.runs:
             raise ValueError(
                 f"{folder} holds no finished run, neither {RESULT} nor a folder with one; name the folder of a run, "
                 "the one with a folder for each seed, or a folder that holds such folders"
             )
-    if not found.runs:
-        why = "; ".join(f"{folder}: {why}" for folder, why in found.left_out.items())
+    if not result.runs:
+        why = "; ".join(f"{folder}: {why}" for folder, why in result.left_out.items())
         raise ValueError(f"there is no finished run among them ({why}); run the same command again to finish one")
-    return found
+    return result
 
 
-def _look(folder: Path, found: Found, depth: int = 0) -> None:
+def _look(folder: Path, result: FinishedRuns, depth: int = 0) -> None:
     if depth and folder.is_symlink():
-        found.left_out[folder] = "a link; name the folder itself to keep what it leads to"
+        result.left_out[folder] = "a link; name the folder itself to keep what it leads to"
     elif depth > DEEPEST:
-        found.left_out[folder] = f"more than {DEEPEST} folders deep"
+        result.left_out[folder] = f"more than {DEEPEST} folders deep"
     elif is_aside(folder):
-        found.left_out[folder] = "put aside as out of date"
+        result.left_out[folder] = "put aside as out of date"
     elif (folder / RESULT).is_file() and not _is_report(folder):
-        if folder not in found.runs:
-            found.runs.append(folder)
+        if folder not in result.runs:
+            result.runs.append(folder)
     elif any(folder.glob(f"{SEED}*/")):
-        found.left_out[folder] = f"not finished, {RESULT} is missing"
+        result.left_out[folder] = f"not finished, {RESULT} is missing"
     else:
         for inside in sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")):
-            _look(inside, found, depth + 1)
+            _look(inside, result, depth + 1)
 
 
 def _is_report(folder: Path) -> bool:
@@ -90,7 +90,9 @@ def _is_report(folder: Path) -> bool:
 
 SWEPT = re.compile(r"-(\w+)=")
 PLACES = ("dir", "offline", "require_real")  # where data lies, not what they are
-TOLD = ("published_features",)  # what models are told beside the pairs; with features and without is a comparison
+MODEL_INPUTS = (
+    "published_features",
+)  # what models are told beside the pairs; with features and without is a comparison
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,15 +176,15 @@ def read(folder: Path) -> Kept:
 
 def _as_kept(path: Path, arrays: dict[str, np.ndarray], seeds: int) -> dict[str, np.ndarray]:
     """The arrays, when they are as `keep.per_user` makes them. Raises ValueError when not."""
-    for of in ("", "cold_") if "cold_users" in arrays else ("",):
-        users, values, metrics = (arrays.get(f"{of}{name}") for name in ("users", "values", "metrics"))
+    for prefix in ("", "cold_") if "cold_users" in arrays else ("",):
+        users, values, metrics = (arrays.get(f"{prefix}{name}") for name in ("users", "values", "metrics"))
         if (
             any(array is None for array in (users, values, metrics))
             or (users.ndim, metrics.ndim) != (1, 1)
             or (users.dtype.kind, values.dtype.kind, metrics.dtype.kind) != ("i", "f", "U")
             or values.shape != (len(users), seeds, len(metrics))
             or not np.isfinite(values).all()
-            or not (of or len(users))
+            or not (prefix or len(users))
         ):
             raise ValueError(f"{path}: wanted users and their metrics by {seeds} seeds, got others; keep the run again")
     return arrays
@@ -197,10 +199,16 @@ def of_run(run: Path, name: str) -> Kept:
 
 def _made(name: str, record: RunRecord, arrays: dict[str, np.ndarray]) -> Kept:
     whole, cold = (
-        Kept(name, record, arrays[f"{of}users"], arrays[f"{of}values"], tuple(map(str, arrays[f"{of}metrics"])))
-        if f"{of}users" in arrays
+        Kept(
+            name,
+            record,
+            arrays[f"{prefix}users"],
+            arrays[f"{prefix}values"],
+            tuple(map(str, arrays[f"{prefix}metrics"])),
+        )
+        if f"{prefix}users" in arrays
         else None
-        for of in ("", "cold_")
+        for prefix in ("", "cold_")
     )
     return dataclasses.replace(whole, cold=cold)
 
@@ -212,8 +220,8 @@ def folders(kept: Path, dataset: str) -> list[Path]:
 
 def gather(kept: Path, dataset: str, paper: Paper) -> list[Kept]:
     """All kept runs of a data set, in the order of the paper. Raises ValueError when they were not measured alike."""
-    found = searches.kept_searches(kept, dataset)
-    runs = [dataclasses.replace(run, search=found.get(run.model)) for run in map(read, folders(kept, dataset))]
+    kept_searches = searches.kept_searches(kept, dataset)
+    runs = [dataclasses.replace(run, search=kept_searches.get(run.model)) for run in map(read, folders(kept, dataset))]
     runs.sort(key=lambda run: paper.place(run.name, run.model))
     for run in runs[1:]:
         differs = [what for what, value in _measured(run).items() if value != _measured(runs[0])[what]]
@@ -248,19 +256,23 @@ def about(runs: Sequence[Kept], label=lambda run: run.name, protocol: str | None
     made = f"STAND-IN ({escaped(record.data)}: generated, not real data)"
     kind = ("real data" if record.data == "real" else made) + escaped(altered(record))
     features = {run.record.features for run in runs}
-    said = {("none",): "ids only", ("given",): "with features"}.get(tuple(features), "features where a row says so")
+    features_note = {("none",): "ids only", ("given",): "with features"}.get(
+        tuple(features), "features where a row says so"
+    )
     commits = ", ".join(dict.fromkeys(escaped(_short(run.record.commit)) for run in runs))
-    many = Counter(span(run.seeds) for run in runs).most_common(1)[0][0]
-    others = "".join(f", {escaped(label(run))} {span(run.seeds)}" for run in runs if span(run.seeds) != many)
-    old = [escaped(label(run)) for run in runs if run.is_stale]
-    who = "every row" if len(old) == len(runs) else ", ".join(old)
-    stale = f" STALE, the model's code has changed since: {who}; run again and keep again." if old else ""
+    usual_seeds = Counter(span(run.seeds) for run in runs).most_common(1)[0][0]
+    others = "".join(f", {escaped(label(run))} {span(run.seeds)}" for run in runs if span(run.seeds) != usual_seeds)
+    stale_labels = [escaped(label(run)) for run in runs if run.is_stale]
+    stale_rows = "every row" if len(stale_labels) == len(runs) else ", ".join(stale_labels)
+    stale = (
+        f" STALE, the model's code has changed since: {stale_rows}; run again and keep again." if stale_labels else ""
+    )
     older = (
         f" Older protocol: the epoch was chosen on lists that left out test items, or the settings are not from the "
         f"search of {searches.TRIALS} trials."
     ) * any(run.is_older for run in runs)
     return (
-        f"{record.dataset}, {kind}, {said}; {protocol or record.protocol}, test; seeds {many}{others}; "
+        f"{record.dataset}, {kind}, {features_note}; {protocol or record.protocol}, test; seeds {usual_seeds}{others}; "
         f"commit {commits}.{stale}{older}"
     )
 
@@ -287,7 +299,9 @@ def _measured(run: Kept) -> dict:
     settings, data, lines = run.record.settings, run.record.provenance, run.record.references
     measured = {f"eval.{key}": settings["eval"][key] for key in ("protocol", "seed")}
     given = dataclasses.asdict(DataSettings()) | settings["data"]  # a run of before a setting came had its default
-    measured |= {f"data.{key}": results.plain(value) for key, value in given.items() if key not in (*PLACES, *TOLD)}
+    measured |= {
+        f"data.{key}": results.plain(value) for key, value in given.items() if key not in (*PLACES, *MODEL_INPUTS)
+    }
     popularity = {k: round(v, 6) for k, v in lines.get("popularity", {}).items() if k in run.metrics}
     files = {name: sha for name, sha in data["files"].items() if name.removesuffix(".gz") not in FEATURE_FILES}
     return measured | {"data kind": data["kind"], "data files": files, "the popularity line": popularity}
@@ -301,11 +315,11 @@ METRICS = ("HR", "Recall", "NDCG")
 
 def export_csv(runs: Sequence[Kept]) -> list[list[str]]:
     """Lines of a data set's runs, its reference lines first; without the head."""
-    found = []
+    lines = []
     for name, metrics in references(runs).items():
         record = runs[0].record
         start = [record.dataset, record.data + altered(record), "none", name, record.protocol]
-        found += [[*start, *_at(m), f"{v:.6f}", "", "", ""] for m, v in metrics.items() if _is_wanted(m)]
+        lines += [[*start, *_at(m), f"{v:.6f}", "", "", ""] for m, v in metrics.items() if _is_wanted(m)]
     for run in runs:
         record = run.record
         end = [" ".join(map(str, run.seeds)), record.commit[:12] + ("-dirty" if "dirty" in record.commit else "")]
@@ -314,8 +328,8 @@ def export_csv(runs: Sequence[Kept]) -> list[list[str]]:
             for metric, value in metrics.items():
                 if _is_wanted(metric):
                     width = "" if value["ci95"] is None else f"{value['ci95']:.6f}"
-                    found.append([*start, *_at(metric), f"{value['mean']:.6f}", width, *end])
-    return found
+                    lines.append([*start, *_at(metric), f"{value['mean']:.6f}", width, *end])
+    return lines
 
 
 def as_csv(lines: Sequence[Sequence[str]]) -> str:
@@ -329,8 +343,8 @@ def as_csv(lines: Sequence[Sequence[str]]) -> str:
 
 def cell_text(text: str) -> str:
     """A text that no spreadsheet computes, on one line."""
-    shown = visible(text)
-    return f"'{shown}" if shown.lstrip().startswith(FORMULA) else shown
+    escaped_text = visible(text)
+    return f"'{escaped_text}" if escaped_text.lstrip().startswith(FORMULA) else escaped_text
 
 
 def _is_wanted(metric: str) -> bool:

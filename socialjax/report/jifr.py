@@ -48,44 +48,44 @@ def write_key_frames(path: Path, model, side, state, data: Dataset) -> None:
     items, _ = ranking.top_k(model, state, everyone, min(TOP, data.num_items), data.num_items, exclude=data.train)
     users, items = np.repeat(everyone, items.shape[1])[items.ravel() >= 0], items[items >= 0]
     offsets, lines = data.frames.offsets, ["user\titem\tkey_frame\tliking\n"]
-    place = np.arange(np.diff(offsets).max())
+    slots = np.arange(np.diff(offsets).max())
     for start in range(0, len(users), AT_ONCE):
-        of, best = users[start : start + AT_ONCE], items[start : start + AT_ONCE]
-        rows = np.minimum(offsets[best][:, None] + place, len(data.frames) - 1).astype(np.int32)
-        liking = np.array(model.frame_scores(state, side, of, rows))
-        liking[place >= np.diff(offsets)[best][:, None]] = -np.inf
-        for user, item, row, each in zip(of, best, rows, liking):
-            has = np.isfinite(each).any()  # an item without frames is recommended all the same
-            frame = f"{data.frames.names[row[each.argmax()]]}\t{each.max():.4f}" if has else "\t"
+        batch_users, best = users[start : start + AT_ONCE], items[start : start + AT_ONCE]
+        rows = np.minimum(offsets[best][:, None] + slots, len(data.frames) - 1).astype(np.int32)
+        liking = np.array(model.frame_scores(state, side, batch_users, rows))
+        liking[slots >= np.diff(offsets)[best][:, None]] = -np.inf
+        for user, item, row, frame_likings in zip(batch_users, best, rows, liking):
+            has = np.isfinite(frame_likings).any()  # an item without frames is recommended all the same
+            frame = f"{data.frames.names[row[frame_likings.argmax()]]}\t{frame_likings.max():.4f}" if has else "\t"
             lines.append(f"{data.describe_user(user)}\t{data.describe_item(item)}\t{frame}\n")
     with atomic_write(path) as temporary:
         temporary.write_text("".join(lines))
 
 
-def report(found: dict, told: tuple[str, ...], data: Dataset, seconds: dict[str, float], sheet: bool) -> str:
+def report(results: dict, notes: tuple[str, ...], data: Dataset, seconds: dict[str, float], sheet: bool) -> str:
     """Markdown."""
     kind = "a made world of drawn films" if data.provenance.kind == "planted" else data.name
-    lines = [f"# Items and key frames: {kind}", "", *(f"- {line}" for line in told), "", "## Items", ""]
+    lines = [f"# Items and key frames: {kind}", "", *(f"- {line}" for line in notes), "", "## Items", ""]
     names = ["HR@5", "NDCG@5", "HR@10", "NDCG@10"]
     rows = [["model", *names]]
-    rows += [[name, *(f"{of['items'][metric]:.3f}" for metric in names)] for name, of in found.items()]
+    rows += [[name, *(f"{result['items'][metric]:.3f}" for metric in names)] for name, result in results.items()]
     lines += [f"Test pairs, protocol {ranked(data).name}.", "", markdown_table(rows), ""]
-    judged = {name: of["key frames"] for name, of in found.items() if of["key frames"]}
-    if judged:
+    key_frames = {name: result["key frames"] for name, result in results.items() if result["key frames"]}
+    if key_frames:
         metrics = ["HR@1", "NDCG@3", "HR@3", "NDCG@5"]
-        first = next(iter(judged.values()))
+        first = next(iter(key_frames.values()))
         rows = [["", *metrics]]
         rows.append(["RND, closed form", *(f"{first['metrics'][metric]['random']:.3f}" for metric in metrics)])
-        for name, of in judged.items():
-            cells = [of["metrics"][metric] for metric in metrics]
+        for name, summary in key_frames.items():
+            cells = [summary["metrics"][metric] for metric in metrics]
             rows.append([name, *(f"{c['mean']:.3f}" + (f" ± {c['ci95']:.3f}" if c["ci95"] else "") for c in cells)])
-        said = f"{first['records']} records of {first['users']} users; intervals of 95 %, clustered by user."
-        lines += ["## Key frames", "", said, "", markdown_table(rows), ""]
+        caption = f"{first['records']} records of {first['users']} users; intervals of 95 %, clustered by user."
+        lines += ["## Key frames", "", caption, "", markdown_table(rows), ""]
     if sheet:
         lines += ["## Contact sheet", "", "![Frames of one item as users like them](contact_sheet.png)", ""]
     lines += ["key_frames.tsv names, for each user, the items that JIFR recommends and their key frames.", ""]
-    took = ", ".join(f"{name} {each:.0f}" for name, each in seconds.items())
-    lines += [f"Seconds of this call: {took}.", ""]
+    durations = ", ".join(f"{name} {each:.0f}" for name, each in seconds.items())
+    lines += [f"Seconds of this call: {durations}.", ""]
     return "\n".join(lines)
 
 

@@ -60,24 +60,24 @@ def place(run: Path, kept: Path, name: str | None = None, *, stand_in: bool = Fa
 
 def places(runs: Sequence[Path], kept: Path, name: str | None = None, **allowed: bool) -> list[Place]:
     """Of every run, before anything is copied. Raises ValueError for two that would lie in one folder."""
-    found: dict[Path, Place] = {}
+    by_folder: dict[Path, Place] = {}
     for run in runs:
-        one = place(run, kept, name, **allowed)
-        if one.folder in found:
+        place_of_run = place(run, kept, name, **allowed)
+        if place_of_run.folder in by_folder:
             raise ValueError(
-                f"{found[one.folder].run} and {run} would both be kept as {one.folder}, so nothing was kept; keep them "
-                "one at a time, each with a --name of its own, or only one of them"
+                f"{by_folder[place_of_run.folder].run} and {run} would both be kept as {place_of_run.folder}, "
+                "so nothing was kept; keep them one at a time, each with a --name of its own, or only one of them"
             )
-        found[one.folder] = one
-    return list(found.values())
+        by_folder[place_of_run.folder] = place_of_run
+    return list(by_folder.values())
 
 
-def keep(one: Place) -> bool:
+def keep(target: Place) -> bool:
     """Copies the run to its place -> whether it replaced another.
 
     Raises ValueError for seeds of different users, and for a result.json whose metrics are not the means over them.
     """
-    run, record, folder = one.run, one.record, one.folder
+    run, record, folder = target.run, target.record, target.folder
     arrays = per_user(run, record.seeds)
     check_all_users(run, record)
     replaces = (folder / "result.json").exists()
@@ -100,10 +100,10 @@ def per_user(run: Path, seeds: Sequence[int]) -> dict[str, np.ndarray]:
 
     Raises ValueError for seeds of different users.
     """
-    found = _of_seeds(run, seeds, PER_USER, KEPT)
+    arrays = _of_seeds(run, seeds, PER_USER, KEPT)
     if all((run / f"seed_{seed}" / COLD).is_file() for seed in seeds):
-        found |= {f"cold_{key}": value for key, value in _of_seeds(run, seeds, COLD, KEPT_COLD).items()}
-    return found
+        arrays |= {f"cold_{key}": value for key, value in _of_seeds(run, seeds, COLD, KEPT_COLD).items()}
+    return arrays
 
 
 def default_name(run: Path, record: RunRecord) -> str:
@@ -142,12 +142,12 @@ def _shortened(value):
 
 def check_all_users(run: Path, record: RunRecord) -> None:
     """Compares every metric of the table's protocol with the per-user metrics of its seeds, as `check_users`."""
-    for place, seed in enumerate(record.seeds):
+    for index, seed in enumerate(record.seeds):
         path = run / f"seed_{seed}" / PER_USER
         _, columns = _one_seed(path)
         if missing := sorted(set(record.metrics) - set(columns)):
             raise ValueError(f"{path} lacks {', '.join(missing)}, which {run / RESULT} has; run seed {seed} again")
-        alone = {name: {"values": [found["values"][place]]} for name, found in record.metrics.items()}
+        alone = {name: {"values": [found["values"][index]]} for name, found in record.metrics.items()}
         values = np.stack([columns[name] for name in alone], axis=1)[:, None]
         check_users([seed], alone, list(alone), values, run / RESULT)
 
@@ -181,17 +181,17 @@ def _one_seed(path: Path) -> tuple[np.ndarray, dict[str, np.ndarray]]:
 
 def _of_seeds(run: Path, seeds: Sequence[int], file_name: str, wanted: tuple[str, ...]) -> dict[str, np.ndarray]:
     """In the order of `per_user`, which compresses best."""
-    before, metrics, found = None, [], []
+    before, metrics, values = None, [], []
     for seed in seeds:
         path = run / f"seed_{seed}" / file_name
         users, columns = _one_seed(path)
         if file_name == PER_USER and not len(users):
             raise ValueError(f"{path} has no users, so there is nothing to keep; run seed {seed} again")
-        here = [name for name in wanted if name in columns]
-        if not here or (found and here != metrics):
-            raise ValueError(f"{path} has {', '.join(here) or 'none'} of {', '.join(wanted)}; run seed {seed} again")
+        present = [name for name in wanted if name in columns]
+        if not present or (values and present != metrics):
+            raise ValueError(f"{path} has {', '.join(present) or 'none'} of {', '.join(wanted)}; run seed {seed} again")
         if before is not None and not np.array_equal(users, before):
             raise ValueError(f"{path} has other users than the seed before; the seeds ran on other data")
-        found.append(np.stack([columns[name] for name in here], axis=1))
-        before, metrics = users, here
-    return {"users": before, "values": np.stack(found, axis=1), "metrics": np.array(metrics)}
+        values.append(np.stack([columns[name] for name in present], axis=1))
+        before, metrics = users, present
+    return {"users": before, "values": np.stack(values, axis=1), "metrics": np.array(metrics)}

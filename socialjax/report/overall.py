@@ -20,8 +20,8 @@ def label(paper: Paper, run: Kept) -> str:
 def comparable(paper: Paper, runs: Sequence[Kept]) -> list[Kept]:
     """The main runs that may be called better or worse than each other: without those that stand apart and, where some
     are of today's protocol, without those of the older one."""
-    mine = [run for run in main_rows(runs) if run.name not in paper.apart]
-    return [run for run in mine if not run.is_older] or mine
+    candidates = [run for run in main_rows(runs) if run.name not in paper.apart]
+    return [run for run in candidates if not run.is_older] or candidates
 
 
 def overall(paper: Paper, runs: Sequence[Kept]) -> list[list[str]]:
@@ -29,10 +29,10 @@ def overall(paper: Paper, runs: Sequence[Kept]) -> list[list[str]]:
 
     Reference lines are never bold, nor is a model that stands alone or apart.
     """
-    mine, rivals = main_rows(runs), comparable(paper, runs)
+    rows, rivals = main_rows(runs), comparable(paper, runs)
     best = best_of(rivals) if sum(not run.is_stale for run in rivals) > 1 else {}
     table = metric_rows(list(references(runs).items()), METRICS)
-    for run in mine:
+    for run in rows:
         cells = [cell(run.record.metrics.get(metric)) for metric in METRICS]
         table.append([label(paper, run), *(f"**{c}**" if best.get(m) is run else c for m, c in zip(METRICS, cells))])
     return table
@@ -40,12 +40,12 @@ def overall(paper: Paper, runs: Sequence[Kept]) -> list[list[str]]:
 
 def notes(paper: Paper, runs: Sequence[Kept]) -> str:
     """What is to be said of models without a run and of runs that stand apart, and which models are not run."""
-    there, mine = {run.name for run in main_rows(runs)}, {run.model for run in main_rows(runs)}
-    said = [f" {paper.models[model]}: {why}." for model, why in paper.notes.items() if model not in there]
+    names, run_models = {run.name for run in main_rows(runs)}, {run.model for run in main_rows(runs)}
+    sentences = [f" {paper.models[model]}: {why}." for model, why in paper.notes.items() if model not in names]
     apart = [run for run in main_rows(runs) if run.name in paper.apart]
-    said += [f" {label(paper, run)} is neither bold nor tested: {paper.apart[run.name]}." for run in apart]
-    absent = [text for model, text in paper.models.items() if model not in mine and model not in paper.notes]
-    return "".join(said) + (f" Not run: {', '.join(absent)}." if absent else "")
+    sentences += [f" {label(paper, run)} is neither bold nor tested: {paper.apart[run.name]}." for run in apart]
+    absent = [text for model, text in paper.models.items() if model not in run_models and model not in paper.notes]
+    return "".join(sentences) + (f" Not run: {', '.join(absent)}." if absent else "")
 
 
 def legend(paper: Paper, runs: Sequence[Kept]) -> str:
@@ -61,9 +61,9 @@ def legend(paper: Paper, runs: Sequence[Kept]) -> str:
     if not losses:
         return ""
     names = lambda some: ", ".join(paper.label(run.name, run.model) for run in some)  # noqa: E731
-    said = "; ".join(f"{loss}: {names(some)}" for loss, some in losses.items())
+    losses_text = "; ".join(f"{loss}: {names(some)}" for loss, some in losses.items())
     bias = "all have an item bias" if not biases.get(False) else f"no item bias: {names(biases[False])}"
-    return f" Trained with {said}; {bias if biases.get(True) else 'none has an item bias'}."
+    return f" Trained with {losses_text}; {bias if biases.get(True) else 'none has an item bias'}."
 
 
 def _negatives(number: int) -> str:
@@ -72,12 +72,12 @@ def _negatives(number: int) -> str:
 
 def best_of(runs: Sequence[Kept]) -> dict[str, Kept]:
     """Metric -> the run with the highest mean, stale runs aside."""
-    found = {}
+    best = {}
     for metric in METRICS:
         having = [run for run in runs if metric in run.record.metrics and not run.is_stale]
         if having:
-            found[metric] = max(having, key=lambda run: run.record.metrics[metric]["mean"])
-    return found
+            best[metric] = max(having, key=lambda run: run.record.metrics[metric]["mean"])
+    return best
 
 
 def reported(paper: Paper, runs: Sequence[Kept], dataset: str) -> list[list[str]]:
@@ -93,19 +93,19 @@ def reported(paper: Paper, runs: Sequence[Kept], dataset: str) -> list[list[str]
             text = paper.models[model] if ours is None else label(paper, ours)
             cells = [text, _source(row), f"{row.protocol}, {row.dim}"]
             for metric in SIDE_BY_SIDE:
-                found = ours and measured(ours, row.protocol).get(metric)
-                theirs = row.metrics.get(metric)
-                both = theirs is not None and found is not None
-                cells += [cell(theirs), cell(found), f"{found['mean'] - theirs:+.4f}" if both else NONE]
+                reproduced = ours and measured(ours, row.protocol).get(metric)
+                published = row.metrics.get(metric)
+                both = published is not None and reproduced is not None
+                cells += [cell(published), cell(reproduced), f"{reproduced['mean'] - published:+.4f}" if both else NONE]
             table.append(cells)
     return table
 
 
 def like(runs: Sequence[Kept], row: Reported) -> Kept | None:
     """Our run of that model at that width and measured under that protocol, a main run before a sweep's; or None."""
-    mine = sorted((run for run in runs if run.model == row.model), key=lambda run: (bool(run.swept), run.name))
+    candidates = sorted((run for run in runs if run.model == row.model), key=lambda run: (bool(run.swept), run.name))
     width = lambda run: run.record.settings["model"].get("dim")  # noqa: E731
-    return next((run for run in mine if width(run) == row.dim and measured(run, row.protocol)), None)
+    return next((run for run in candidates if width(run) == row.dim and measured(run, row.protocol)), None)
 
 
 def measured(run: Kept, protocol: str) -> dict[str, dict]:

@@ -67,7 +67,7 @@ def update(text: str, paper: Paper, kept: Path, pictures: str) -> str:
     Parts of other papers stay. Raises ValueError for a part or a data set that does not exist, and for a begin
     without an end.
     """
-    found: dict[str, list[Kept]] = {}
+    runs_by_dataset: dict[str, list[Kept]] = {}
     if text.count("<!-- begin:") != len(PART.findall(text)) or any("<!-- begin:" in m[5] for m in PART.finditer(text)):
         raise ValueError("every <!-- begin: PAPER DATASET PART --> needs its <!-- end --> on a later line")
 
@@ -77,9 +77,9 @@ def update(text: str, paper: Paper, kept: Path, pictures: str) -> str:
             return match[0]
         if dataset.removesuffix("-stand-in") not in paper.datasets:
             raise ValueError(f"{paper.name} has no data set '{dataset}'; it has {', '.join(paper.datasets)}")
-        if dataset not in found:
-            found[dataset] = gather(kept, dataset, paper)
-        return f"{begin}{part(paper, found[dataset], dataset, name, pictures)}\n{end}"
+        if dataset not in runs_by_dataset:
+            runs_by_dataset[dataset] = gather(kept, dataset, paper)
+        return f"{begin}{part(paper, runs_by_dataset[dataset], dataset, name, pictures)}\n{end}"
 
     return PART.sub(anew, text)
 
@@ -91,13 +91,13 @@ def figure_name(paper: Paper, dataset: str, figure: str) -> str:
 
 def texts(paper: Paper, kept: Path, datasets: tuple[str, ...] = ()) -> dict[str, str]:
     """File name -> content of every page and of the CSV; nothing for data sets without kept runs."""
-    found, lines = {}, []
+    pages_by_name, lines = {}, []
     for dataset in datasets or paper.datasets:
         if folders(kept, dataset):
             runs = gather(kept, dataset, paper)
-            found[f"{paper.name}-{dataset}.md"] = page(paper, runs, dataset)
+            pages_by_name[f"{paper.name}-{dataset}.md"] = page(paper, runs, dataset)
             lines += export_csv(runs)
-    return found | ({f"{paper.name}.csv": as_csv(lines)} if lines else {})
+    return pages_by_name | ({f"{paper.name}.csv": as_csv(lines)} if lines else {})
 
 
 def write_tables(paper: Paper, kept: Path, out: Path, datasets: tuple[str, ...] = ()) -> list[Path]:
@@ -134,63 +134,63 @@ def update_page(paper: Paper, kept: Path, out: Path, path: Path) -> bool:
 
 def where_pictures_are(out: Path, path: Path) -> str:
     """What stands before the name of a figure in `out` on the page `path`: `results/`."""
-    place = Path(os.path.relpath(out.absolute(), path.absolute().parent)).as_posix()
-    return "" if place == "." else f"{place}/"
+    prefix = Path(os.path.relpath(out.absolute(), path.absolute().parent)).as_posix()
+    return "" if prefix == "." else f"{prefix}/"
 
 
 def _blocks(paper: Paper, runs: Sequence[Kept], dataset: str, name: str, pictures: str) -> Iterator[str]:
-    mine = main_rows(runs)
-    below = lambda some, protocol=None: about(some, lambda run: label(paper, run), protocol)  # noqa: E731
+    rows = main_rows(runs)
+    caption = lambda shown, protocol=None: about(shown, lambda run: label(paper, run), protocol)  # noqa: E731
     if name == "overall":
         yield markdown_table(overall(paper, runs))
-        yield below(mine) + legend(paper, runs) + notes(paper, runs)
+        yield caption(rows) + legend(paper, runs) + notes(paper, runs)
     elif name == "figures":
         for figure in drawn(runs):
             yield f"![{dataset}: {TITLES[figure]}]({pictures}{figure_name(paper, dataset, figure)})"
-        yield below(mine)
+        yield caption(rows)
     elif name == "reported":
         yield markdown_table(reported(paper, runs, dataset))
         yield (
-            f"{below(mine)} Ours stand beside figures of the same protocol and width alone; where reported ones had "
+            f"{caption(rows)} Ours stand beside figures of the same protocol and width alone; where reported ones had "
             "features, ours have none. The difference is ours less theirs."
         )
     elif name == "paired":
-        yield from _paired(paper, runs, below)
+        yield from _paired(paper, runs, caption)
     elif name == "orders":
-        some, names = figures.lines(paper, runs), figures.protocols(runs)
+        lines, names = figures.lines(paper, runs), figures.protocols(runs)
         for metric in figures.METRICS:
-            yield markdown_table(figures.sampled_and_full(some, names, metric))
-        said = [*figures.taus(some, names), figures.swapped(some, names)]
-        yield " ".join([below(mine, ", ".join(names)), *filter(None, said)])
+            yield markdown_table(figures.sampled_and_full(lines, names, metric))
+        sentences = [*figures.taus(lines, names), figures.swapped(lines, names)]
+        yield " ".join([caption(rows, ", ".join(names)), *filter(None, sentences)])
     elif name == "corrected":
-        yield from comparisons.blocks(figures.lines(paper, runs), lambda names: below(mine, names))
+        yield from comparisons.blocks(figures.lines(paper, runs), lambda names: caption(rows, names))
     elif name == "groups":
         for kind in figures.kinds(runs):
             for metric in METRICS:
                 yield f"**{figures.heading(kind, metric)}**"
                 yield markdown_table(figures.by_sparsity(paper, runs, kind, metric))
-        yield below(mine)
+        yield caption(rows)
     elif name == "search":
         found = {run.model: run.search for run in runs if run.search is not None}
-        yield markdown_table(searches.found(paper, found)) if found else f"No search on {dataset} is kept yet."
+        yield markdown_table(searches.settings_table(paper, found)) if found else f"No search on {dataset} is kept yet."
         if found:
-            yield searches.below(found)
+            yield searches.caption(found)
     elif name == "cost":
         yield markdown_table(cost(paper, runs))
         yield (
-            below(mine)
+            caption(rows)
             + " Means over the seeds; of memory the highest. One process; other work may have run beside it."
         )
-    elif not (some := varied_runs(runs, name)):
+    elif not (swept := varied_runs(runs, name)):
         yield f"No finished runs on {dataset} that vary {name} are kept yet."
     else:
         for metric in METRICS:
             yield markdown_table(variation(paper, runs, name, metric))
-        yield f"{below(some)} {other_differences(paper, runs, name)}"
+        yield f"{caption(swept)} {other_differences(paper, runs, name)}"
 
 
-def _paired(paper: Paper, runs: Sequence[Kept], below) -> Iterator[str]:
-    mine = main_rows(runs)
+def _paired(paper: Paper, runs: Sequence[Kept], caption) -> Iterator[str]:
+    main = main_rows(runs)
     against, best = comparisons.against_baseline(paper, runs), comparisons.best_against_each(paper, runs)
     features = comparisons.with_and_without_features(runs)
     for heading, rows in (
@@ -206,4 +206,4 @@ def _paired(paper: Paper, runs: Sequence[Kept], below) -> Iterator[str]:
             yield f"**{heading}**"
             yield markdown_table(comparisons.comparison(paper, rows))
             yield comparisons.reading(rows)
-    yield below(mine) if len(mine) > 1 else "A difference needs two models."
+    yield caption(main) if len(main) > 1 else "A difference needs two models."

@@ -46,8 +46,8 @@ class Paper:
     def label(self, name: str, model: str) -> str:
         """`DiffNet`, or `DiffNet, with features` for the run `diffnet-features` of the model `diffnet`."""
         variant = name.removeprefix(model).lstrip("-") if name.startswith(model) else name
-        said = {"": "", "features": ", with features"}.get(variant, f", {variant.replace('-', ' ')}")
-        return f"{self.models.get(model, model)}{said}"
+        suffix = {"": "", "features": ", with features"}.get(variant, f", {variant.replace('-', ' ')}")
+        return f"{self.models.get(model, model)}{suffix}"
 
     def place(self, name: str, model: str) -> tuple[int, str, str]:
         """Sorts runs: the paper's models in its order, then others; a model's main run before its variants."""

@@ -14,16 +14,16 @@ FIGURES = ("AUC", "NDCG@10", "cold AUC", "cold NDCG@10")
 REPORTED = {"saers": {"AUC": 0.816, "NDCG@10": 0.171}}
 
 
-def measured(folder: Path, data: Dataset, of: Material) -> dict:
+def measured(folder: Path, data: Dataset, material: Material) -> dict:
     """Figure -> {"mean", "ci95", "values"} over the seeds of a finished row; cold items among cold items."""
     values: dict[str, list[float]] = {}
     for seed in read_json(folder / "result.json")["seeds"]:
         run = load(folder, seed)
-        found = evaluate(run.model, run.state, data, data.test, taken=(of.cold_test,)).mean()
-        if len(of.cold_test):
-            cold = evaluate(run.model, run.state, data, of.cold_test, among=of.cold).mean()
-            found |= {f"cold {name}": value for name, value in cold.items()}
-        for name, value in found.items():
+        metrics = evaluate(run.model, run.state, data, data.test, taken=(material.cold_test,)).mean()
+        if len(material.cold_test):
+            cold = evaluate(run.model, run.state, data, material.cold_test, among=material.cold).mean()
+            metrics |= {f"cold {name}": value for name, value in cold.items()}
+        for name, value in metrics.items():
             values.setdefault(name, []).append(value)
     return {name: _over_seeds(of_seeds) for name, of_seeds in values.items()}
 
@@ -33,10 +33,10 @@ def _over_seeds(values: list[float]) -> dict:
     return {"mean": mean, "ci95": half, "values": values}
 
 
-def report(found: dict[str, dict], judged: dict, data: Dataset, loud: str, has_page: bool) -> str:
+def report(results: dict[str, dict], attributes: dict, data: Dataset, banner: str, has_page: bool) -> str:
     """The page. loud: what must be said first and last."""
     lines = [f"# SAERS on {data.name} ({data.provenance.kind})", ""]
-    lines += [f"**{loud}**", ""] if loud else []
+    lines += [f"**{banner}**", ""] if banner else []
     lines += [
         f"{data.num_users:,} users, {data.num_items:,} items, {len(data.train):,} training pairs. Each test pair alone "
         "against items that its user took in no part: AUC against all of them (beyond 5,000 items a sample of 1,000), "
@@ -47,13 +47,13 @@ def report(found: dict[str, dict], judged: dict, data: Dataset, loud: str, has_p
     ]
     head = [*FIGURES, *(f"reported {name}" for name in FIGURES)]
     lines += [f"| model | {' | '.join(head)} |", f"|---|{'---|' * len(head)}"]
-    for label, row in found.items():
+    for label, row in results.items():
         ours = [_cell(row.get(name)) for name in FIGURES]
-        theirs = [_reported(label, name) for name in FIGURES]
-        lines.append(f"| {label} | {' | '.join([*ours, *theirs])} |")
-    lines += ["", "## Attributes on pictures that were not learned from", "", *_attributes(judged), ""]
+        published = [_reported(label, name) for name in FIGURES]
+        lines.append(f"| {label} | {' | '.join([*ours, *published])} |")
+    lines += ["", "## Attributes on pictures that were not learned from", "", *_attributes(attributes), ""]
     lines += ["The page of explanations is gallery.html, and gallery.png is its beginning.", ""] if has_page else []
-    lines += [f"**{loud}**"] if loud else []
+    lines += [f"**{banner}**"] if banner else []
     return "\n".join(lines) + "\n"
 
 
@@ -68,38 +68,40 @@ def _reported(label: str, name: str) -> str:
     return "not available" if value is None else f"{value:.3f}"
 
 
-def how_sure(judged: dict) -> list[str]:
+def how_sure(attributes: dict) -> list[str]:
     """What readers of boxes must know, as lines: how often class and place are right on pictures not learned from."""
-    said, regions = [], judged.get("regions", {})
-    for name, of in judged["accuracy"].items():
-        if "accuracy" not in of:
+    parts, regions = [], attributes.get("regions", {})
+    for name, scores in attributes["accuracy"].items():
+        if "accuracy" not in scores:
             continue
         pooled = regions.get(name, {}).get("pooled", {})
-        place = f", place {pooled['pointing']:.0%} (chance {pooled['chance']:.0%})" if "pointing" in pooled else ""
-        usual = "" if place else f" (most frequent class {of['majority']:.0%})"
-        said.append(f"{name} class {of['accuracy']:.0%}{usual}{place}")
+        location = f", place {pooled['pointing']:.0%} (chance {pooled['chance']:.0%})" if "pointing" in pooled else ""
+        usual = "" if location else f" (most frequent class {scores['majority']:.0%})"
+        parts.append(f"{name} class {scores['accuracy']:.0%}{usual}{location}")
     meant = "; place is where the evidence peaks" if regions else ""
-    return [f"How often the attribute network is right on pictures it did not learn from{meant}: {'; '.join(said)}."]
+    return [f"How often the attribute network is right on pictures it did not learn from{meant}: {'; '.join(parts)}."]
 
 
-def _attributes(judged: dict):
-    regions = judged.get("regions", {})
+def _attributes(attributes: dict):
+    regions = attributes.get("regions", {})
     yield "| attribute | accuracy | balanced | most frequent class | pointing (chance) | IoU (box put anywhere) |"
     yield "|---|---|---|---|---|---|"
-    for name, of in judged["accuracy"].items():
-        if "accuracy" not in of:
+    for name, scores in attributes["accuracy"].items():
+        if "accuracy" not in scores:
             continue
         pooled = regions.get(name, {}).get("pooled", {})
         pointing = f"{pooled['pointing']:.3f} ({pooled['chance']:.3f})" if "pointing" in pooled else "-"
         overlap = f"{pooled['iou']:.2f} ({pooled['iou_anywhere']:.2f})" if "iou" in pooled else "-"
-        figures = [of["accuracy"], of["balanced_accuracy"], of["majority"]]
+        figures = [scores["accuracy"], scores["balanced_accuracy"], scores["majority"]]
         yield f"| {name} | {' | '.join(f'{value:.3f}' for value in figures)} | {pointing} | {overlap} |"
     if regions:
         yield ""
         yield "Pointing by class, of classes that are something to point at:"
         yield ""
-        for name, of in regions.items():
-            each = [
-                f"{c} {f['pointing']:.2f}" for c, f in of["classes"].items() if f["pictures"] and c not in of["absent"]
+        for name, region in regions.items():
+            figures = [
+                f"{c} {f['pointing']:.2f}"
+                for c, f in region["classes"].items()
+                if f["pictures"] and c not in region["absent"]
             ]
-            yield f"- {name}: {', '.join(each)}"
+            yield f"- {name}: {', '.join(figures)}"

@@ -62,10 +62,10 @@ def keep(folder: Path, kept: Path) -> Path:
     record = without_places(record) | {
         "all_trials": [{key: line[key] for key in Trial.__annotations__} for line in lines]
     }
-    place = below_root(kept, record["dataset"], FOLDER, f"{record['settings']['model']['name']}.json")
-    place.parent.mkdir(parents=True, exist_ok=True)
-    results.write_json(place, record)
-    return place
+    path_kept = below_root(kept, record["dataset"], FOLDER, f"{record['settings']['model']['name']}.json")
+    path_kept.parent.mkdir(parents=True, exist_ok=True)
+    results.write_json(path_kept, record)
+    return path_kept
 
 
 def kept_searches(kept: Path, dataset: str) -> dict[str, dict]:
@@ -93,12 +93,12 @@ def is_of(search: dict, settings: dict) -> bool:
     return _decided(search["settings"]) == _decided(settings)
 
 
-def found(paper: Paper, some: dict[str, dict]) -> list[list[str]]:
+def settings_table(paper: Paper, searches: dict[str, dict]) -> list[list[str]]:
     """What each search found: validation, when, and the settings that it chose among."""
     heads = ["", f"validation {METRIC}", "epoch", "trials", "loss, negatives", "L2", "dropout", "learning rate"]
     table = [[*heads, "its own settings"]]
-    for model in sorted(some, key=lambda name: paper.place(name, name)):
-        record = some[model]
+    for model in sorted(searches, key=lambda name: paper.place(name, name)):
+        record = searches[model]
         chosen = dict(record["model"])
         loss, negatives, *shared = (chosen.pop(name, "none") for name in ("objective", "negatives", "l2", "dropout"))
         shared = [f"{loss} {negatives}", *shared]
@@ -110,13 +110,16 @@ def found(paper: Paper, some: dict[str, dict]) -> list[list[str]]:
     return table
 
 
-def below(some: dict[str, dict]) -> str:
+def caption(searches: dict[str, dict]) -> str:
     """The line below the table: by which commits and on which seeds, and whether one was cut by its last epoch."""
-    commits = ", ".join(dict.fromkeys(escaped(record["commit"][:7]) for record in some.values()))
-    cut = [name for name, record in some.items() if max(record["epoch"]) >= record["rungs"][-1]]
-    said = f" Best at the last epoch allowed, so cut: {', '.join(cut)}." if cut else " No chosen epoch is at its cap."
+    commits = ", ".join(dict.fromkeys(escaped(record["commit"][:7]) for record in searches.values()))
+    cut = [name for name, record in searches.items() if max(record["epoch"]) >= record["rungs"][-1]]
+    cap_note = (
+        f" Best at the last epoch allowed, so cut: {', '.join(cut)}." if cut else " No chosen epoch is at its cap."
+    )
     return (
-        f"Searched on validation alone, seed 0; the shared ranges are the same for all models; commit {commits}.{said}"
+        f"Searched on validation alone, seed 0; the shared ranges are the same for all models; "
+        f"commit {commits}.{cap_note}"
     )
 
 

@@ -16,11 +16,11 @@ BARS = {
 }
 
 
-def report(found: dict, name: str) -> str:
+def report(results: dict, name: str) -> str:
     """The page of a result."""
-    bars, photos = BARS.get(name, {}), found["photos"]
+    bars, photos = BARS.get(name, {}), results["photos"]
     lines = [
-        f"# SEN on {name} ({found['data']['kind']} photos)",
+        f"# SEN on {name} ({results['data']['kind']} photos)",
         "",
         f"{photos['train']:,} photos to learn from, {photos['validation']:,} to choose epochs by, {photos['test']:,} "
         "to judge by. Balanced: mean over classes of the share of their photos that are right. Most frequent: accuracy "
@@ -29,14 +29,14 @@ def report(found: dict, name: str) -> str:
         "| attribute | accuracy | bar | balanced | most frequent | regions |",
         "|---|---|---|---|---|---|",
     ]
-    for attribute, of in found["accuracy"].items():
-        if "accuracy" not in of:
+    for attribute, scores in results["accuracy"].items():
+        if "accuracy" not in scores:
             continue
         bar = f">= {bars[attribute]:.2f}" if attribute in bars else "-"
-        inside = found["accuracy_of_regions"][attribute]["accuracy"]
-        figures = [of["balanced_accuracy"], of["majority"], inside]
+        inside = results["accuracy_of_regions"][attribute]["accuracy"]
+        figures = [scores["balanced_accuracy"], scores["majority"], inside]
         lines.append(
-            f"| {attribute} | {of['accuracy']:.3f} | {bar} | {' | '.join(f'{each:.3f}' for each in figures)} |"
+            f"| {attribute} | {scores['accuracy']:.3f} | {bar} | {' | '.join(f'{figure:.3f}' for figure in figures)} |"
         )
     lines += [
         "",
@@ -48,21 +48,21 @@ def report(found: dict, name: str) -> str:
         "| attribute | mass on the product | even map | maps of other photos | empty maps |",
         "|---|---|---|---|---|",
     ]
-    for attribute, of in found["on_product"].items():
-        figures = [f"{of[each]:.3f}" if each in of else "-" for each in ("mass", "even", "others")]
-        lines.append(f"| {attribute} | {' | '.join(figures)} | {of['empty']} |")
-    lines += ["", f"Training took {found['seconds']['training']:.0f} s once feature maps were there."]
-    below = missed(found, name)
+    for attribute, shares in results["on_product"].items():
+        figures = [f"{shares[share]:.3f}" if share in shares else "-" for share in ("mass", "even", "others")]
+        lines.append(f"| {attribute} | {' | '.join(figures)} | {shares['empty']} |")
+    lines += ["", f"Training took {results['seconds']['training']:.0f} s once feature maps were there."]
+    below = missed(results, name)
     lines += ["", f"Below its bar: {', '.join(below)}."] if below else []
     return "\n".join(lines) + "\n"
 
 
-def missed(found: dict, name: str) -> list[str]:
+def missed(results: dict, name: str) -> list[str]:
     """The attributes below their bars."""
     return [
         attribute
         for attribute, bar in BARS.get(name, {}).items()
-        if found["accuracy"].get(attribute, {}).get("accuracy", 0) < bar
+        if results["accuracy"].get(attribute, {}).get("accuracy", 0) < bar
     ]
 
 
@@ -78,15 +78,15 @@ def draw_sheet(path: Path, photos: Photos, rows: np.ndarray, seen: dict[str, np.
     wide = 1 + len(labelled.names)
     figure = blank(1.75 * wide, 2.1 * len(chosen))
     axes = figure.subplots(len(chosen), wide, squeeze=False)
-    for line, place in zip(axes, chosen):
-        photo = photos[rows[place]]
-        for axis in line:
+    for row_axes, index in zip(axes, chosen):
+        photo = photos[rows[index]]
+        for axis in row_axes:
             axis.imshow(photo, extent=(0, 1, 1, 0))
             axis.set_xticks([])
             axis.set_yticks([])
-        line[0].set_title(f"{labelled.ids[rows[place]]}", fontsize=8)
-        for k, axis in enumerate(line[1:]):
-            _attribute(axis, labelled, k, labelled.labels[rows[place], k], {n: v[place, k] for n, v in seen.items()})
+        row_axes[0].set_title(f"{labelled.ids[rows[index]]}", fontsize=8)
+        for k, axis in enumerate(row_axes[1:]):
+            _attribute(axis, labelled, k, labelled.labels[rows[index], k], {n: v[index, k] for n, v in seen.items()})
     save(figure, path)
 
 
@@ -98,7 +98,7 @@ def _attribute(axis, labelled, k: int, true: int, seen: dict) -> None:
     if not seen["fallback"]:
         x0, y0, x1, y1 = seen["boxes"]
         axis.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor="#0c6", linewidth=2, clip_on=False))
-    said = f"{labelled.names[k]}\n{classes[seen['label']]} {seen['probability']:.0%}"
+    title = f"{labelled.names[k]}\n{classes[seen['label']]} {seen['probability']:.0%}"
     is_wrong = true >= 0 and true != seen["label"]
-    said += f"\nlabelled {classes[true]}" if is_wrong else "\n"
-    axis.set_title(said, fontsize=7, color=RED if is_wrong else INK)
+    title += f"\nlabelled {classes[true]}" if is_wrong else "\n"
+    axis.set_title(title, fontsize=7, color=RED if is_wrong else INK)

@@ -26,8 +26,10 @@ class ShownFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         if isinstance(record.args, tuple):
-            shown = tuple(visible(arg) if isinstance(arg, BaseException | os.PathLike) else arg for arg in record.args)
-            record = logging.makeLogRecord(record.__dict__ | {"args": shown})
+            arguments = tuple(
+                visible(arg) if isinstance(arg, BaseException | os.PathLike) else arg for arg in record.args
+            )
+            record = logging.makeLogRecord(record.__dict__ | {"args": arguments})
         return visible_lines(super().format(record))
 
 
@@ -111,9 +113,9 @@ def fail(message: str, code: int = 2) -> int:
 
 
 def _value_of(flag: str, arguments: Sequence[str]) -> str | None:
-    for place, argument in enumerate(arguments):
-        if argument == flag and place + 1 < len(arguments):
-            return arguments[place + 1]
+    for position, argument in enumerate(arguments):
+        if argument == flag and position + 1 < len(arguments):
+            return arguments[position + 1]
         if argument.startswith(f"{flag}="):
             return argument.split("=", 1)[1]
     return None

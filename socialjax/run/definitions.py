@@ -60,10 +60,10 @@ class Package:
     def file(self, module: str) -> Path | None:
         """Of a module of this package, None when there is none of that name."""
         first, *rest = module.split(".")
-        place = self.root.joinpath(*rest)
+        path = self.root.joinpath(*rest)
         if first != self.name:
             return None
-        return next((file for file in (place.with_suffix(".py"), place / "__init__.py") if file.is_file()), None)
+        return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()), None)
 
     def add(self, module: str, file: Path) -> None:
         """A module by another name or from elsewhere: one that was started with `-m`, or a user's own."""
@@ -95,7 +95,7 @@ class Package:
 
         leave_out: members of classes that do not count.
         """
-        numbers, waiting, found = {start: 0}, [start], []
+        numbers, waiting, definitions = {start: 0}, [start], []
 
         def number(definition: Definition) -> int:
             if definition not in numbers:
@@ -106,13 +106,13 @@ class Package:
         while waiting:
             definition = waiting.pop(0)
             source = self.source(definition.module)
-            found.append(
+            definitions.append(
                 tuple(
                     _Reader(self, definition, number, leave_out).read(statement)
                     for statement in source.statements[definition.name]
                 )
             )
-        return found
+        return definitions
 
 
 def _source(tree: ast.Module, module: str, is_package: bool) -> Source:
@@ -272,21 +272,23 @@ class _Reader:
         return None
 
     def _call(self, node: ast.Call) -> tuple:
-        """Arguments that a function of the package takes by name count by their place in its definition."""
+        """Arguments that a function of the package takes by name count by their position in its definition."""
         called = self._followed(node.func)[0]
-        places: dict[str, int] = {}
+        positions: dict[str, int] = {}
         if isinstance(called, Definition):
             for statement in self.package.source(called.module).statements[called.name]:
                 if isinstance(statement, ast.FunctionDef):
                     every = (*statement.args.posonlyargs, *statement.args.args, *statement.args.kwonlyargs)
-                    places = {each.arg: place for place, each in enumerate(every)}
-        plain, named = list(node.args), {each.arg: each.value for each in node.keywords if each.arg}
-        if places and not any(isinstance(each, ast.Starred) for each in plain):
-            named = {**{str(place): each for place, each in enumerate(plain)}, **named}
+                    positions = {argument.arg: position for position, argument in enumerate(every)}
+        plain, named = list(node.args), {keyword.arg: keyword.value for keyword in node.keywords if keyword.arg}
+        if positions and not any(isinstance(value, ast.Starred) for value in plain):
+            named = {**{str(position): value for position, value in enumerate(plain)}, **named}
             plain = []
-        by_place = sorted(((str(places.get(name, name)), named[name]) for name in named), key=lambda pair: pair[0])
-        spread = [each.value for each in node.keywords if not each.arg]
-        given = tuple((place, self.read(value)) for place, value in by_place)
+        by_position = sorted(
+            ((str(positions.get(name, name)), named[name]) for name in named), key=lambda pair: pair[0]
+        )
+        spread = [keyword.value for keyword in node.keywords if not keyword.arg]
+        given = tuple((position, self.read(value)) for position, value in by_position)
         return ("call", self.read(node.func), self.read(plain), given, self.read(spread))
 
     def _function(self, node) -> tuple:
@@ -306,13 +308,13 @@ class _Reader:
 
     def _local(self, body: list, known: set[str]) -> dict[str, Any]:
         elsewhere = {
-            name for node in body for each in ast.walk(node) if isinstance(each, ast.Global) for name in each.names
+            name for node in body for inner in ast.walk(node) if isinstance(inner, ast.Global) for name in inner.names
         }
         scope: dict[str, Any] = {}
         for name in sorted(_bound(body) - known - elsewhere, key=lambda name: _place(body, name)):
             scope[name] = ("local", self.locals)
             self.locals += 1
-        for node in (each for statement in body for each in ast.walk(statement)):
+        for node in (inner for statement in body for inner in ast.walk(statement)):
             if isinstance(node, ast.Import | ast.ImportFrom):
                 for name, (module, attribute) in _imported(node, self.definition.module, self.is_package).items():
                     scope[name] = self.package.resolve(module, attribute)

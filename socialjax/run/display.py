@@ -62,10 +62,10 @@ def table(record: RunRecord, folder: Path) -> str:
         f"{record.protocol}, test, epoch {', '.join(map(str, record.epoch))} {chosen}",
         text_table(metric_rows(rows, metrics)),
     ]
-    for name, found in record.also.items():
+    for name, results in record.also.items():
         lines.append(
             f"{name}: "
-            + "  ".join(f"{m} {found[m]['mean']:.4f}" for m in ("HR@10", "Recall@20", "NDCG@10") if m in found)
+            + "  ".join(f"{m} {results[m]['mean']:.4f}" for m in ("HR@10", "Recall@20", "NDCG@10") if m in results)
         )
     lines += _key_frames(record)
     if record.reported and not stand_in:
@@ -93,15 +93,17 @@ def _under_the_same_protocol(record: RunRecord) -> list[tuple[str, dict]]:
 
 def _key_frames(record: RunRecord) -> list[str]:
     """The table of key frames with chance above it, where some of them are known to be liked."""
-    found = record.key_frames
-    if not found or not found["metrics"]:
+    key_frames = record.key_frames
+    if not key_frames or not key_frames["metrics"]:
         return []
-    skipped = ", ".join(f"{number:,} with {why} left out" for why, number in found["skipped"].items() if number)
-    head = f"key frames: {found['records']:,} records of {found['users']:,} users" + (f"; {skipped}" if skipped else "")
-    if found.get("truncated"):
-        head += f"; a training pair does not see {found['truncated']:.1%} of the frames"
-    rows = [("random, closed form", {name: metric["random"] for name, metric in found["metrics"].items()})]
+    skipped = ", ".join(f"{number:,} with {why} left out" for why, number in key_frames["skipped"].items() if number)
+    head = f"key frames: {key_frames['records']:,} records of {key_frames['users']:,} users" + (
+        f"; {skipped}" if skipped else ""
+    )
+    if key_frames.get("truncated"):
+        head += f"; a training pair does not see {key_frames['truncated']:.1%} of the frames"
+    rows = [("random, closed form", {name: metric["random"] for name, metric in key_frames["metrics"].items()})]
     of_users = len(record.seeds) == 1  # then the interval is that of the records, clustered by user
-    ours = {name: m | {"ci95": m["within"] if of_users else m["ci95"]} for name, m in found["metrics"].items()}
+    ours = {name: m | {"ci95": m["within"] if of_users else m["ci95"]} for name, m in key_frames["metrics"].items()}
     rows.append((f"{record.model}, ± over {'users' if of_users else 'seeds'}", ours))
-    return [head, text_table(metric_rows(rows, list(found["metrics"])))]
+    return [head, text_table(metric_rows(rows, list(key_frames["metrics"])))]

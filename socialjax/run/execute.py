@@ -76,9 +76,9 @@ def run(
     """
     release_programs()  # of runs before this one: a table or a notebook may have many
     folder = work_folder(definition, experiment, data, label)
-    _tell(f"data: {display.describe(data, experiment.model)}")
-    _tell(f"model: {models.name_of(experiment.model)} {display.settings_line(experiment.model)}")
-    _tell(f"device: {results.device()}   folder: {folder}")
+    _log_line(f"data: {display.describe(data, experiment.model)}")
+    _log_line(f"model: {models.name_of(experiment.model)} {display.settings_line(experiment.model)}")
+    _log_line(f"device: {results.device()}   folder: {folder}")
     record = run_in(folder, definition, experiment, Workbench(data) if bench is None else bench, began)
     if is_first():
         say(display.table(record, folder), flush=True)
@@ -95,7 +95,7 @@ def run_in(
         check_stop()
         finished = _finished(folder, experiment)
         if finished is not None:
-            _tell("finished before")
+            _log_line("finished before")
             if is_first():
                 for seed in experiment.seeds:
                     _curves(definition, bench.data, folder / f"seed_{seed}")
@@ -154,7 +154,7 @@ def _run_seed(definition, experiment, bench: Workbench, folder: Path, seed: int,
     here, data = below(folder, f"seed_{seed}"), bench.data
     done = here / "result.json"
     if done.exists():
-        _tell(f"seed {seed}: finished before, {done}")
+        _log_line(f"seed {seed}: finished before, {done}")
         if is_first():
             _curves(definition, data, here)
         return SeedRecord.read(done)
@@ -172,17 +172,19 @@ def _run_seed(definition, experiment, bench: Workbench, folder: Path, seed: int,
     )
     start, side = time.monotonic(), bench.side(model)
     state = ranking.encode(model, trained.params, side)
-    found, estimates = {}, {}
+    results_by_protocol, estimates = {}, {}
     for name in experiment.eval.protocols():
         check_stop()
-        found[name], estimate = measure.measured(model, state, data, bench.candidates(experiment.eval, name))
+        results_by_protocol[name], estimate = measure.measured(
+            model, state, data, bench.candidates(experiment.eval, name)
+        )
         estimates |= {name: estimate} if estimate else {}
-    main = found[experiment.eval.protocol]
+    main = results_by_protocol[experiment.eval.protocol]
     frames = measure.key_frames(model, state, side, data)
     record = SeedRecord(
         seed=seed,
         metrics=main.mean(),
-        also={name: result.mean() for name, result in found.items() if result is not main},
+        also={name: result.mean() for name, result in results_by_protocol.items() if result is not main},
         corrected=estimates,
         groups=measure.by_sparsity(data, main),
         validation=trained.validation,
@@ -222,11 +224,11 @@ def _summarise(
     definition: Definition, experiment: Experiment, bench: Workbench, records: list[SeedRecord], seconds: float
 ) -> RunRecord:
     def over_seeds(metrics: list[Metrics]) -> dict[str, OverSeeds]:
-        found = {}
+        summaries = {}
         for name in metrics[0]:
             mean, half = mean_interval([m[name] for m in metrics])
-            found[name] = {"mean": mean, "ci95": half, "values": [m[name] for m in metrics]}
-        return found
+            summaries[name] = {"mean": mean, "ci95": half, "values": [m[name] for m in metrics]}
+        return summaries
 
     references, data, first = bench.references(experiment.eval), bench.data, records[0]
     return RunRecord(
@@ -259,6 +261,6 @@ def _summarise(
     )
 
 
-def _tell(line: str) -> None:
+def _log_line(line: str) -> None:
     if is_first():
         log.info("%s", line)

@@ -49,9 +49,9 @@ def only_one(folder: Path, waits_for: str = "") -> Iterator[None]:
 def only_writer(file: Path) -> Iterator[None]:
     """The same for a file that commands write anew, alone in no folder of its own. Raises Held."""
     name = hashlib.sha256(str(file.absolute()).encode()).hexdigest()[:16]
-    place = Path(tempfile.gettempdir()) / f"socialjax-{os.getuid()}-{name}"
+    folder = Path(tempfile.gettempdir()) / f"socialjax-{os.getuid()}-{name}"
     try:
-        with only_one(place):
+        with only_one(folder):
             yield
     except Held:
         raise Held(f"another run is at work on {file}; wait until it has ended, or name another file") from None
@@ -65,7 +65,7 @@ def _remove_empty(folders: list[Path]) -> None:
 
 
 def _lock(opened: int, folder: Path, waits_for: str) -> None:
-    is_said = False
+    is_reported = False
     while True:
         try:
             return fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -74,8 +74,8 @@ def _lock(opened: int, folder: Path, waits_for: str) -> None:
                 raise Held(
                     f"another run is at work in {folder}; wait until it has ended, or choose another folder"
                 ) from None
-        if not is_said:
+        if not is_reported:
             log.warning("another process is at %s in %s; waiting until it has ended", waits_for, folder)
-            is_said = True
+            is_reported = True
         stop.check()
         time.sleep(0.2)

@@ -6,26 +6,26 @@ from socialjax.eval.metrics import Result
 from socialjax.eval.significance import mean_interval
 
 
-def measured(model, state, data: Dataset, lists: protocol.Candidates) -> tuple[Result, dict[str, float]]:
+def measured(model, state, data: Dataset, candidates: protocol.Candidates) -> tuple[Result, dict[str, float]]:
     """The metrics of each user and, from a strict sampled test list, the estimate of the full ones (else empty)."""
-    result = ranking.evaluate_state(model, state, lists)
-    if lists.protocol.num_negatives is None or not lists.protocol.strict or lists.part != "test":
+    result = ranking.evaluate_state(model, state, candidates)
+    if candidates.protocol.num_negatives is None or not candidates.protocol.strict or candidates.part != "test":
         return result, {}
-    masked = groups.interaction_counts(data)[lists.users]
-    population = corrected.populations(data.num_items, masked, lists.positives.lengths())
+    masked = groups.interaction_counts(data)[candidates.users]
+    population = corrected.populations(data.num_items, masked, candidates.positives.lengths())
     return result, corrected.estimate(result.positives.counts, population)
 
 
 def by_sparsity(data: Dataset, result: Result) -> dict:
     """Means by sparsity: training interactions of users and of items and, with links, social degree."""
-    found = {
+    means = {
         "interactions": groups.by_group(result, groups.interaction_counts(data)),
         "item interactions": groups.by_item_group(result, groups.item_counts(data)),
     }
     if data.links is not None:
         degrees = groups.social_degrees(data.links, data.num_users)
-        found["social degree"] = groups.by_group(result, degrees, groups.FINE_BOUNDS)
-    return found
+        means["social degree"] = groups.by_group(result, degrees, groups.FINE_BOUNDS)
+    return means
 
 
 def key_frames(model, state, side, data: Dataset) -> tuple[dict, keyframes.FrameResult] | None:
@@ -34,12 +34,12 @@ def key_frames(model, state, side, data: Dataset) -> tuple[dict, keyframes.Frame
     The figures have chance in closed form beside each metric and, of a model that trains on some of an item's frames
     alone, `truncated`, the share it does not see at once.
     """
-    of = keyframes.records(data)
-    if of is None or not model.traits.ranks_frames:
+    records = keyframes.records(data)
+    if records is None or not model.traits.ranks_frames:
         return None
-    found = keyframes.frame_metrics(keyframes.record_scores(model, state, side, of), of)
+    result = keyframes.frame_metrics(keyframes.record_scores(model, state, side, records), records)
     truncated = {"truncated": model.truncated(side)} if model.traits.samples_frames else {}
-    return found.summary() | truncated, found
+    return result.summary() | truncated, result
 
 
 def key_frames_over_seeds(seeds: list[dict]) -> dict:
@@ -48,11 +48,11 @@ def key_frames_over_seeds(seeds: list[dict]) -> dict:
     within: half the width of each seed's own interval, clustered by user, the widest of them.
     """
     metrics = {}
-    for name, of in seeds[0]["metrics"].items():
-        each = [seed["metrics"][name] for seed in seeds]
-        mean, half = mean_interval([metric["mean"] for metric in each])
-        widths = [metric["ci95"] for metric in each if metric["ci95"] is not None]
-        per_user = [metric["per_user"] for metric in each]
-        metrics[name] = {"mean": mean, "ci95": half, "values": [metric["mean"] for metric in each]}
-        metrics[name] |= {"within": max(widths, default=None), "per_user": per_user, "random": of["random"]}
+    for name, first in seeds[0]["metrics"].items():
+        per_seed = [seed["metrics"][name] for seed in seeds]
+        mean, half = mean_interval([metric["mean"] for metric in per_seed])
+        widths = [metric["ci95"] for metric in per_seed if metric["ci95"] is not None]
+        per_user = [metric["per_user"] for metric in per_seed]
+        metrics[name] = {"mean": mean, "ci95": half, "values": [metric["mean"] for metric in per_seed]}
+        metrics[name] |= {"within": max(widths, default=None), "per_user": per_user, "random": first["random"]}
     return {**seeds[0], "metrics": metrics}

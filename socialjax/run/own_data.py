@@ -18,26 +18,26 @@ COLUMNS = "columns"  # among the files of a provenance: the sha256 of all column
 
 def named(data: Dataset) -> Dataset:
     """The same data with the checksum of their columns among the files of their provenance."""
-    found = hashlib.sha256()
+    checksum = hashlib.sha256()
     for name, array in _arrays(data):
         values = (
             "\0".join(map(str, array.ravel())).encode() if array.dtype.kind in "UO" else np.ascontiguousarray(array)
         )
-        found.update(f"{name} {'text' if array.dtype.kind in 'UO' else array.dtype} {array.shape}\n".encode())
-        found.update(values)
-    provenance = dataclasses.replace(data.provenance, files=data.provenance.files | {COLUMNS: found.hexdigest()})
+        checksum.update(f"{name} {'text' if array.dtype.kind in 'UO' else array.dtype} {array.shape}\n".encode())
+        checksum.update(values)
+    provenance = dataclasses.replace(data.provenance, files=data.provenance.files | {COLUMNS: checksum.hexdigest()})
     return dataclasses.replace(data, provenance=provenance)
 
 
 def _arrays(value, name: str = "") -> Iterator[tuple[str, np.ndarray]]:
     for field in dataclasses.fields(value):
-        part, place = getattr(value, field.name), f"{name}.{field.name}"
+        part, path = getattr(value, field.name), f"{name}.{field.name}"
         if field.name == "provenance" or part is None:
             continue
         if dataclasses.is_dataclass(part):
-            yield from _arrays(part, place)
+            yield from _arrays(part, path)
         else:
-            yield place, np.asarray(part, object if isinstance(part, tuple) else None)
+            yield path, np.asarray(part, object if isinstance(part, tuple) else None)
 
 
 def folder_of(run: Path, files: dict[str, str]) -> Path | None:

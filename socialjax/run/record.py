@@ -101,10 +101,10 @@ def _fields_of(kind: type, value: dict) -> dict:
     )
     if missing:
         raise json_files.WrongType(f"the file lacks {', '.join(missing)}")
-    found = {field.name: value[field.name] for field in fields if field.name in value}
-    for name, one in found.items():
+    values = {field.name: value[field.name] for field in fields if field.name in value}
+    for name, one in values.items():
         json_files.typed(one, hints[name], name)
-    return found
+    return values
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -248,17 +248,17 @@ def _check_names(record: RunRecord) -> None:
                 raise ValueError(f"groups[{place}].{kind} lacks users")
 
 
-def _check_metric(name: str, found: OverSeeds, seeds: int, what: str) -> None:
+def _check_metric(name: str, summary: OverSeeds, seeds: int, what: str) -> None:
     if not METRIC.fullmatch(name):
         raise ValueError(f"metrics wants names such as NDCG@10, got {name[:40]!r}")
-    if len(found["values"]) != seeds:
-        raise ValueError(f"{what} has {len(found['values'])} values of {seeds} seeds")
-    mean, half = mean_interval(found["values"])
+    if len(summary["values"]) != seeds:
+        raise ValueError(f"{what} has {len(summary['values'])} values of {seeds} seeds")
+    mean, half = mean_interval(summary["values"])
     same = lambda a, b: math.isclose(a, b, rel_tol=1e-6, abs_tol=1e-9)  # noqa: E731
-    if not same(mean, found["mean"]):
-        raise ValueError(f"{what} is {found['mean']}, and the mean of its seeds is {mean:.6f}")
-    if (half is None) != (found["ci95"] is None) or (half is not None and not same(half, found["ci95"])):
-        raise ValueError(f"{what} has the interval {found['ci95']}, and its seeds give {half}")
+    if not same(mean, summary["mean"]):
+        raise ValueError(f"{what} is {summary['mean']}, and the mean of its seeds is {mean:.6f}")
+    if (half is None) != (summary["ci95"] is None) or (half is not None and not same(half, summary["ci95"])):
+        raise ValueError(f"{what} has the interval {summary['ci95']}, and its seeds give {half}")
 
 
 def check_users(
@@ -272,9 +272,9 @@ def check_users(
     for place, name in enumerate(names):
         if name not in metrics:
             raise ValueError(f"{path} lacks {name}, which is kept of each user; run it again")
-        for seed, said, got in zip(seeds, metrics[name]["values"], means[:, place]):
-            if not abs(said - got) <= ROUNDING * abs(got) + SMALLEST:
+        for seed, recorded, mean in zip(seeds, metrics[name]["values"], means[:, place]):
+            if not abs(recorded - mean) <= ROUNDING * abs(mean) + SMALLEST:
                 raise ValueError(
-                    f"{path} says {name} {said:.6f} for seed {seed}, and the mean over its {len(values)} users is "
-                    f"{got:.6f}: the two do not belong together; run it again"
+                    f"{path} says {name} {recorded:.6f} for seed {seed}, and the mean over its {len(values)} users is "
+                    f"{mean:.6f}: the two do not belong together; run it again"
                 )

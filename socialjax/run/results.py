@@ -69,10 +69,10 @@ def settings_of(experiment: Experiment) -> dict:
 
     Raises ValueError when that is no run.
     """
-    found = plain(experiment)
-    found["model"] = {"name": models.name_of(experiment.model), **found["model"]}
-    found["start"] = None if experiment.start_from is None else _identity(experiment.start_from)
-    return found
+    settings = plain(experiment)
+    settings["model"] = {"name": models.name_of(experiment.model), **settings["model"]}
+    settings["start"] = None if experiment.start_from is None else _identity(experiment.start_from)
+    return settings
 
 
 def _identity(folder: Path) -> str:
@@ -107,13 +107,13 @@ def complete(settings: dict, defaults: Any = None) -> dict:
 
 def _filled(settings: dict, defaults: dict) -> dict:
     missing = {name: value for name, value in defaults.items() if name not in settings}
-    there = {
+    given = {
         name: _filled(value, defaults[name])
         if isinstance(value, dict) and isinstance(defaults.get(name), dict)
         else value
         for name, value in settings.items()
     }
-    return missing | there
+    return missing | given
 
 
 def fingerprint(settings: dict, data: dict, seed: int) -> str:

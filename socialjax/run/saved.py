@@ -127,15 +127,16 @@ def read_data(settings: DataSettings, record: dict, folder: Path, data_dir: Path
 
 def read_parameters(model: Model, side, record: dict, folder: Path, seed: int) -> Any:
     """The best parameters of that seed. Raises CheckpointError when there are none or they do not fit the model."""
-    place = folder / f"seed_{seed}" / "checkpoints"
-    if not place.is_dir():
+    checkpoints = folder / f"seed_{seed}" / "checkpoints"
+    if not checkpoints.is_dir():
         raise CheckpointError(
-            f"{place} is missing, so there are no parameters to read; delete {place.parent} and start the run again"
+            f"{checkpoints} is missing, so there are no parameters to read; "
+            f"delete {checkpoints.parent} and start the run again"
         )
     with blamed_on(folder / "settings.json"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that sizes which nobody can have want 64 bits: they are refused below
         wanted = jax.eval_shape(model.init, jax.random.key(0), side)
-    return read_best(place, wanted, results.fingerprint(record["settings"], record["data"], seed))[0]
+    return read_best(checkpoints, wanted, results.fingerprint(record["settings"], record["data"], seed))[0]
 
 
 @contextlib.contextmanager
@@ -152,8 +153,8 @@ def blamed_on(path: Path) -> Iterator[None]:
 
 def _seed_of(folder: Path) -> int | None:
     number = folder.name.removeprefix("seed_")
-    is_one = folder.name.startswith("seed_") and number.isascii() and number.isdecimal() and len(number) <= 10
-    return int(number) if is_one and number == str(int(number)) else None
+    is_seed = folder.name.startswith("seed_") and number.isascii() and number.isdecimal() and len(number) <= 10
+    return int(number) if is_seed and number == str(int(number)) else None
 
 
 def _made(kind: type, values: dict, path: Path, field: str) -> Any:
@@ -175,10 +176,10 @@ def from_run(folder: Path, seed: int) -> Callable[[Params], Params]:
     Raises ValueError when the run or the seed is not there, CheckpointError when its parameters cannot be read.
     """
     folder, seed = find_seed(folder, seed)
-    place = folder / f"seed_{seed}" / "checkpoints"
-    if not place.is_dir():
-        raise CheckpointError(f"{place} is missing, so there are no parameters to start from; run {folder} again")
-    best, _ = read_best(place)
+    checkpoints = folder / f"seed_{seed}" / "checkpoints"
+    if not checkpoints.is_dir():
+        raise CheckpointError(f"{checkpoints} is missing, so there are no parameters to start from; run {folder} again")
+    best, _ = read_best(checkpoints)
     return lambda fresh: taken_over(fresh, best, str(folder))
 
 
@@ -190,21 +191,23 @@ def taken_over(fresh: Params, finished: Params, source: str) -> Params:
     """
     given = {_name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(finished)}
     wanted = {_name(path): leaf.shape for path, leaf in jax.tree_util.tree_leaves_with_path(fresh)}
-    place: dict[str, str] = {}  # name in fresh -> name in finished
+    matches: dict[str, str] = {}  # name in fresh -> name in finished
     for name, leaf in given.items():
         fits = [at for at, shape in wanted.items() if f"/{at}".endswith(f"/{name}") and shape == leaf.shape]
         if len(fits) > 1:
             raise ValueError(f"{name} of {source} fits {', '.join(fits)}; a start must fit one array only")
-        place |= {fits[0]: name} if fits else {}
-    if not place:
+        matches |= {fits[0]: name} if fits else {}
+    if not matches:
         shapes = lambda of: ", ".join(f"{n} {s}" for n, s in of.items())  # noqa: E731
         raise ValueError(
             f"nothing of {source} fits this model: it has {shapes({n: v.shape for n, v in given.items()})}, and wanted "
             f"are {shapes(wanted)}; start from a run of the same data and width"
         )
-    log.info("from %s: %s; drawn anew: %s", source, ", ".join(place), ", ".join(set(wanted) - set(place)) or "nothing")
+    log.info(
+        "from %s: %s; drawn anew: %s", source, ", ".join(matches), ", ".join(set(wanted) - set(matches)) or "nothing"
+    )
     return jax.tree_util.tree_map_with_path(
-        lambda path, leaf: np.asarray(given[place[_name(path)]]) if _name(path) in place else leaf, fresh
+        lambda path, leaf: np.asarray(given[matches[_name(path)]]) if _name(path) in matches else leaf, fresh
     )
 
 

@@ -34,8 +34,8 @@ def draw(path: Path, name: str, records: dict[str, RunRecord]) -> None:
         means, widths = [f["mean"] for f in found], [f["ci95"] or 0.0 for f in found]
         axis.barh(labels, means, xerr=widths if any(widths) else None, color=BLUE, height=0.6)
         axis.axvline(first.references["popularity"][metric], color=GREY, linestyle=":", label="popularity")
-        for place, mean in enumerate(means):
-            axis.text(mean, place, f" {mean:.4f}", va="center", fontsize=8)
+        for row, mean in enumerate(means):
+            axis.text(mean, row, f" {mean:.4f}", va="center", fontsize=8)
         axis.set(title=metric, xlim=(0, 1.2 * max(means)))
         axis.tick_params(labelsize=8)
         axis.invert_yaxis() if metric == SHOWN[0] else None

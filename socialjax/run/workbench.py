@@ -28,18 +28,18 @@ class Validation:
     """By what epochs are chosen.
 
     Attributes:
-        lists: the candidates of the validation part.
+        candidates: those of the validation part.
         floor: popularity's METRIC on them, the plateau from which patience starts.
     """
 
-    lists: protocol.Candidates
+    candidates: protocol.Candidates
     floor: float
 
     def chosen_on(self) -> dict:
         """Part, protocol, and whose pairs are no negatives of the lists, as result.json says it."""
-        part, of = self.lists.part, self.lists.protocol
-        rejected = protocol.rejecting(part) if of.strict else (part,)
-        return {"part": part, "protocol": of.name, "rejected": list(rejected)}
+        part, protocol_used = self.candidates.part, self.candidates.protocol
+        rejected = protocol.rejecting(part) if protocol_used.strict else (part,)
+        return {"part": part, "protocol": protocol_used.name, "rejected": list(rejected)}
 
 
 class Workbench:
@@ -52,7 +52,7 @@ class Workbench:
     def __init__(self, data: Dataset):
         self.data = data
         self._side: tuple[Model, Any] | None = None
-        self._lists: dict[tuple, protocol.Candidates] = {}
+        self._candidates: dict[tuple, protocol.Candidates] = {}
         self._floors: dict[protocol.Protocol, float] = {}
         self._references: dict[tuple, dict[str, dict]] = {}
 
@@ -71,38 +71,40 @@ class Workbench:
     def candidates(self, settings: EvalSettings, name: str, part: protocol.Part = "test") -> protocol.Candidates:
         """The lists of that protocol, of all users of the part."""
         key = protocol_of(settings, self.data, name), part
-        if key not in self._lists:
-            self._lists[key] = protocol.candidates(self.data, *key)
-        return self._lists[key]
+        if key not in self._candidates:
+            self._candidates[key] = protocol.candidates(self.data, *key)
+        return self._candidates[key]
 
     def validation(self, settings: EvalSettings) -> Validation | None:
         """By what epochs are chosen; None for data without a validation part."""
         if not len(self.data.validation):
             return None
-        lists = self.candidates(settings, settings.validation_protocol, "validation")
-        if lists.protocol not in self._floors:
-            self._floors[lists.protocol] = self._reference(models.REFERENCES["popularity"], lists)[0].mean()[METRIC]
-        return Validation(lists, self._floors[lists.protocol])
+        candidates = self.candidates(settings, settings.validation_protocol, "validation")
+        if candidates.protocol not in self._floors:
+            self._floors[candidates.protocol] = self._reference(models.REFERENCES["popularity"], candidates)[0].mean()[
+                METRIC
+            ]
+        return Validation(candidates, self._floors[candidates.protocol])
 
     def references(self, settings: EvalSettings) -> dict[str, dict]:
         """{"metrics", "corrected"}: name -> protocol -> metrics of the baselines that do not train, and the same of the
         estimates of full metrics."""
         key = tuple(protocol_of(settings, self.data, name) for name in settings.protocols())
         if key not in self._references:
-            found: dict[str, dict] = {"metrics": {}, "corrected": {}}
-            lists = {name: self.candidates(settings, name) for name in settings.protocols()}
-            for line, model in models.REFERENCES.items():
+            metrics: dict[str, dict] = {"metrics": {}, "corrected": {}}
+            candidates = {name: self.candidates(settings, name) for name in settings.protocols()}
+            for baseline, model in models.REFERENCES.items():
                 if any(getattr(self.data, need) is None for need in model.traits.needs):
                     continue
-                each = {name: self._reference(model, mine) for name, mine in lists.items()}
-                found["metrics"][line] = {name: result.mean() for name, (result, _) in each.items()}
-                found["corrected"][line] = {name: estimate for name, (_, estimate) in each.items() if estimate}
-            self._references[key] = found
+                each = {name: self._reference(model, mine) for name, mine in candidates.items()}
+                metrics["metrics"][baseline] = {name: result.mean() for name, (result, _) in each.items()}
+                metrics["corrected"][baseline] = {name: estimate for name, (_, estimate) in each.items() if estimate}
+            self._references[key] = metrics
         return self._references[key]
 
-    def _reference(self, model: Model, lists: protocol.Candidates) -> tuple[Result, dict[str, float]]:
+    def _reference(self, model: Model, candidates: protocol.Candidates) -> tuple[Result, dict[str, float]]:
         side = on_device(model.prepare(self.data))
-        return measured(model, ranking.encode(model, model.init(jax.random.key(0), side), side), self.data, lists)
+        return measured(model, ranking.encode(model, model.init(jax.random.key(0), side), side), self.data, candidates)
 
     def train(
         self,
@@ -121,14 +123,23 @@ class Workbench:
         """
         if not model.traits.trains:
             raise ValueError(f"{type(model).__name__} does not train; it stands in every table as a reference line")
-        side, judged = self.side(model), {}
+        side, validated = self.side(model), {}
         if validation is not None:
-            lists = validation.lists
-            judged["validate"] = lambda params: ranking.evaluate(model, params, side, lists).mean()
-            judged["floor"] = validation.floor
+            candidates = validation.candidates
+            validated["validate"] = lambda params: ranking.evaluate(model, params, side, candidates).mean()
+            validated["floor"] = validation.floor
         folder.mkdir(parents=True, exist_ok=True)
         return train(
-            model, side, self.pairs, settings, seed, folder, fingerprint, start=start, stop_after=stop_after, **judged
+            model,
+            side,
+            self.pairs,
+            settings,
+            seed,
+            folder,
+            fingerprint,
+            start=start,
+            stop_after=stop_after,
+            **validated,
         )
 
 

@@ -43,7 +43,7 @@ class Checkpoints:
 
     def __init__(self, folder: Path, fingerprint: str, asynchronous: bool = True):
         self.folder, self.fingerprint = Path(folder).absolute(), fingerprint
-        _hush_echoes()
+        _silence_follow_up_errors()
         options = ocp.CheckpointManagerOptions(max_to_keep=2, enable_async_checkpointing=asynchronous)
         try:
             self._manager = ocp.CheckpointManager(self.folder, options=options)
@@ -79,17 +79,17 @@ class Checkpoints:
         damaged: dict[int, str] = {}
         for step in sorted(self._manager.all_steps(), reverse=True):
             try:
-                found = self._read(step, state, best)
+                restored = self._read(step, state, best)
             except Exception as error:
                 damaged[step] = _damage(error, step, self.folder)
                 log.warning("checkpoint %s cannot be read (%s); trying the one before it", step, damaged[step])
                 continue
             self._put_aside(damaged)
-            return found
+            return restored
         if damaged:
-            each = "; ".join(f"step {step}: {why}" for step, why in damaged.items())
+            reasons = "; ".join(f"step {step}: {why}" for step, why in damaged.items())
             raise CheckpointError(
-                f"none of the checkpoints in {self.folder} can be read, and all were left as they are ({each}); put "
+                f"none of the checkpoints in {self.folder} can be read, and all were left as they are ({reasons}); put "
                 "back a copy of them, choose another --workdir, or delete the folder to train from the start"
             )
         return None
@@ -123,12 +123,12 @@ class Checkpoints:
         return read["state"], read["best"], {name: value for name, value in notes.items() if name not in OURS}
 
     def _must_fit(self, step: int, notes: dict, wanted: dict) -> None:
-        there = {name: shape for name, (shape, _) in notes["arrays"].items()}
-        differ = sorted(name for name in {*there, *wanted} if there.get(name) != wanted.get(name))
+        saved = {name: shape for name, (shape, _) in notes["arrays"].items()}
+        differ = sorted(name for name in {*saved, *wanted} if saved.get(name) != wanted.get(name))
         if differ:
             raise CheckpointError(
                 f"the checkpoint of step {step} in {self.folder} holds other arrays ({differ[0]}: "
-                f"{there.get(differ[0])} there, {wanted.get(differ[0])} now): model or data have changed since; "
+                f"{saved.get(differ[0])} there, {wanted.get(differ[0])} now): model or data have changed since; "
                 "choose another --workdir, or delete the folder to start anew"
             )
 
@@ -165,7 +165,7 @@ def read_best(folder: Path, like: Any = None, fingerprint: str | None = None) ->
     to. Both are compared with the notes before an array is read, and the files with the notes: those of strangers may
     promise any size. Raises CheckpointError when there is no checkpoint that can be read and for one of another run.
     """
-    _hush_echoes()
+    _silence_follow_up_errors()
     folder = Path(folder).absolute()
     for step in step_folders.newest(folder)[:MOST_TRIED]:
         try:
@@ -269,19 +269,19 @@ def _first_line(error: Exception) -> str:
 
 def _reason(error: Exception) -> str:
     """What the system said, when it is at the end of a long story."""
-    found = re.search(r"([^:]+) \[os_error_code=", str(error))
-    return found[1].strip() if found else _first_line(error)
+    match = re.search(r"([^:]+) \[os_error_code=", str(error))
+    return match[1].strip() if match else _first_line(error)
 
 
-def _hush_echoes() -> None:
+def _silence_follow_up_errors() -> None:
     """Once: the first failure of a read or a write is raised to us; Orbax's other tasks then end as tracebacks that
     nobody can catch: of its event loop, closed by then, and of tasks whose exceptions were never asked for; what it had
     not yet started is warned of where it is thrown away."""
     before = sys.unraisablehook
 
-    def report(found):
-        if str(found.exc_value) != CLOSED:
-            before(found)
+    def report(unraisable):
+        if str(unraisable.exc_value) != CLOSED:
+            before(unraisable)
 
     if getattr(before, "__qualname__", "") != report.__qualname__:
         sys.unraisablehook = report

@@ -28,21 +28,21 @@ def listed(**trees) -> dict[str, list]:
 
 def check(wanted: dict[str, list], **trees) -> None:
     """Raises Damaged unless the arrays are as `listed` found them."""
-    for name, found in listed(**trees).items():
-        if found != wanted[name]:
+    for name, entry in listed(**trees).items():
+        if entry != wanted[name]:
             raise Damaged(f"{name} has changed since it was written")
 
 
 def listed_shapes(arrays: dict[str, list], tree: str) -> dict[str, str]:
     """What `shapes` said of `tree` when the list was made. Raises Damaged for what is no list of arrays."""
     try:
-        found = {name: shape for name, (shape, _) in arrays.items() if name.startswith(f"{tree}[")}
+        shapes_of_tree = {name: shape for name, (shape, _) in arrays.items() if name.startswith(f"{tree}[")}
     except (AttributeError, TypeError, ValueError):
         raise Damaged("its notes list no arrays") from None
-    for name, shape in found.items():
+    for name, shape in shapes_of_tree.items():
         if not isinstance(shape, str) or not re.fullmatch(r"[a-z][a-z0-9_]*\[(\d{1,12}(, \d{1,12})*)?\]", shape):
             raise Damaged(f"its notes say that {name} is {shape!r}")
-    return found
+    return shapes_of_tree
 
 
 def dtype_and_sizes(shape: str) -> tuple[np.dtype, tuple[int, ...]]:
@@ -57,13 +57,13 @@ def dtype_and_sizes(shape: str) -> tuple[np.dtype, tuple[int, ...]]:
 def as_listed(arrays: dict[str, list], tree: str) -> dict:
     """Nested dicts of zeros (NumPy) with the names and shapes that are listed for `tree`; they take their memory when
     they are written to. Raises Damaged for what is no list of arrays."""
-    made: dict = {}
+    nested: dict = {}
     for name, shape in listed_shapes(arrays, tree).items():
         *path, leaf = re.findall(r"\['([^']*)'\]", name)
-        inner = functools.reduce(lambda found, key: found.setdefault(key, {}), path, made)
+        inner = functools.reduce(lambda found, key: found.setdefault(key, {}), path, nested)
         dtype, sizes = dtype_and_sizes(shape)
         inner[leaf] = np.zeros(sizes, dtype)
-    return made
+    return nested
 
 
 @jax.jit

@@ -61,7 +61,7 @@ class Progress:
     def __init__(self, total: int, start: int, label: str, quiet: bool = False, every_seconds: float = 20.0):
         self._is_terminal = _is_screen()
         self._label, self._total, self._quiet, self._every = label, total, quiet, every_seconds
-        self._said = time.monotonic() - every_seconds + 3.0
+        self._last_line = time.monotonic() - every_seconds + 3.0
         self._redirect = logging_redirect_tqdm()
         self._redirect.__enter__()
         self._bar = tqdm(
@@ -73,13 +73,13 @@ class Progress:
             bar_format="{desc}: {percentage:3.0f}%|{bar}| {n:.1f}/{total} epochs [{elapsed}<{remaining}{postfix}]",
         )
 
-    def update(self, epoch: float, **shown: float) -> None:
+    def update(self, epoch: float, **metrics: float) -> None:
         """epoch: how far we are; shown: names and numbers beside the bar."""
-        numbers = {name: f"{value:.4f}" for name, value in shown.items()}
+        numbers = {name: f"{value:.4f}" for name, value in metrics.items()}
         self._bar.set_postfix(numbers, refresh=False)
         self._bar.update(round(epoch, 2) - self._bar.n)
-        if not (self._quiet or self._is_terminal) and time.monotonic() - self._said >= self._every:
-            self._said = time.monotonic()
+        if not (self._quiet or self._is_terminal) and time.monotonic() - self._last_line >= self._every:
+            self._last_line = time.monotonic()
             log.info(
                 "%s epoch %g/%d  %s", self._label, epoch, self._total, "  ".join(f"{k} {v}" for k, v in numbers.items())
             )
@@ -120,29 +120,29 @@ class TensorBoard:
             self._writer.close()
 
 
-class Written:
+class TrainingLog:
     """All of it, for one training from `step` on with `per_epoch` steps an epoch, if this process `speaks`."""
 
-    def __init__(self, folder: Path, label: str, settings: TrainSettings, step: int, per_epoch: int, speaks: bool):
+    def __init__(self, folder: Path, label: str, settings: TrainSettings, step: int, per_epoch: int, writes: bool):
         self._per_epoch = per_epoch
         self._shown: dict[str, float] = {}
         self._metrics = self._board = None
-        if speaks:
+        if writes:
             self._metrics = MetricsLog(folder / "metrics.jsonl")
             self._metrics.cut_back(step)
             self._board = TensorBoard(folder / "tensorboard", step)
-        self._progress = Progress(settings.epochs, step // per_epoch, label, settings.quiet or not speaks)
+        self._progress = Progress(settings.epochs, step // per_epoch, label, settings.quiet or not writes)
 
     def line(self, line: dict) -> None:
         """line: of metrics.jsonl."""
-        found = line.get("validation", {})
-        self._shown = {METRIC: found[METRIC]} if found else {}
+        validation = line.get("validation", {})
+        self._shown = {METRIC: validation[METRIC]} if validation else {}
         if self._metrics is not None:
             self._metrics.append(line)
             own = {
                 name: value for name, value in line.items() if name not in ("epoch", "step", "seconds", "validation")
             }
-            self._board.write(line["step"], own | found)
+            self._board.write(line["step"], own | validation)
 
     def progress(self, step: int, loss: float) -> None:
         self._progress.update(step / self._per_epoch, loss=loss, **self._shown)

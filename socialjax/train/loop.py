@@ -17,7 +17,7 @@ from typing import Any
 from socialjax import stop
 from socialjax.data.batches import Resident, steps_per_epoch
 from socialjax.train.checkpoint import Checkpoints
-from socialjax.train.log import Written
+from socialjax.train.log import TrainingLog
 from socialjax.train.parallel import make_runner
 from socialjax.train.processes import check_stop, is_first, largest, of_first, program_start
 from socialjax.train.settings import METRIC, TrainSettings
@@ -94,8 +94,8 @@ def train(
         loop.last_epoch = settings.epochs if stop_after is None else min(settings.epochs, stop_after)
         loop.resume()
         check_stop()  # one that came while a checkpoint was read
-        shown = dataclasses.replace(settings, epochs=loop.last_epoch)
-        written = Written(folder, f"seed {seed}", shown, loop.step, loop.per_epoch, is_first())
+        progress_settings = dataclasses.replace(settings, epochs=loop.last_epoch)
+        written = TrainingLog(folder, f"seed {seed}", progress_settings, loop.step, loop.per_epoch, is_first())
         closing.callback(written.close)
         while not loop.is_over():
             loop.advance()
@@ -147,14 +147,14 @@ class _Loop:
         until = min(self.step + self._steps_per_call, (self.step // self.per_epoch + 1) * self.per_epoch)
         self.state = self.runner.run(self.state, until)
         sums = {name: float(value) for name, value in self.runner.whole(self.state.sums).items()}
-        (took,) = largest(time.monotonic() - started)  # all processes must choose the same number of steps
-        self.memory["train_seconds"] += took
+        (seconds,) = largest(time.monotonic() - started)  # all processes must choose the same number of steps
+        self.memory["train_seconds"] += seconds
         _must_be_finite(sums, self.step, until, self.settings)
         if self._has_compiled:
             self.memory["timed_steps"] += until - self.step
-            self.memory["timed_seconds"] += took
-            some = round((until - self.step) * CALL_SECONDS / max(took, 1e-4))
-            self._steps_per_call = max(1, min(self.per_epoch, some))
+            self.memory["timed_seconds"] += seconds
+            steps = round((until - self.step) * CALL_SECONDS / max(seconds, 1e-4))
+            self._steps_per_call = max(1, min(self.per_epoch, steps))
         else:
             log.info("first step %.1f s after the start", time.monotonic() - program_start())
         self.step, self._has_compiled = until, True
@@ -174,18 +174,18 @@ class _Loop:
             self._keep({})
         else:
             started = time.monotonic()
-            found = validate(self.runner.whole(self.state.params))
-            found = dict(zip(found, of_first(*found.values()), strict=True))  # processes may round differently
+            metrics = validate(self.runner.whole(self.state.params))
+            metrics = dict(zip(metrics, of_first(*metrics.values()), strict=True))  # processes may round differently
             self.memory["eval_seconds"] += time.monotonic() - started
-            line["validation"] = found
-            if found[METRIC] > self.memory["best"]:
-                self._keep(found)
+            line["validation"] = metrics
+            if metrics[METRIC] > self.memory["best"]:
+                self._keep(metrics)
         line["seconds"] = round(self.memory["train_seconds"] + self.memory["eval_seconds"], 3)
         return line
 
-    def _keep(self, found: dict) -> None:
+    def _keep(self, metrics: dict) -> None:
         self.best = self.runner.to_save(self.state).params
-        self.memory |= {"best_step": self.step, "validation": found, "best": found.get(METRIC, -math.inf)}
+        self.memory |= {"best_step": self.step, "validation": metrics, "best": metrics.get(METRIC, -math.inf)}
 
     def is_over(self) -> bool:
         """Whether all epochs are done or patience has run out; it does not run on the popularity plateau."""

@@ -153,8 +153,8 @@ class PmapRunner:
     def _everywhere(self, tree):
         if not jax.tree.leaves(tree):  # pmap over several processes wants an array among its results
             return tree
-        mine = sum(device.process_index == jax.process_index() for device in self.devices)
-        return self._spread(np.arange(mine), tree)
+        count = sum(device.process_index == jax.process_index() for device in self.devices)
+        return self._spread(np.arange(count), tree)
 
     def place(self, state: TrainState) -> TrainState:
         return self._everywhere(jax.tree.map(np.asarray, state))

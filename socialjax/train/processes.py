@@ -83,10 +83,10 @@ def of_first(*numbers: float) -> list[float]:
 
 def _gathered(numbers) -> np.ndarray:
     """N numbers of each of P processes: f64[P, N]."""
-    mine = np.array(numbers, np.float64)
+    local = np.array(numbers, np.float64)
     if jax.process_count() == 1:
-        return mine[None]
+        return local[None]
     from jax.experimental import multihost_utils
 
-    halves = multihost_utils.process_allgather(mine.view(np.uint32))  # JAX would round float64
+    halves = multihost_utils.process_allgather(local.view(np.uint32))  # JAX would round float64
     return np.ascontiguousarray(halves).view(np.float64)

@@ -26,8 +26,8 @@ def sentence(error: BaseException) -> str:
     """What to say of an error of memory."""
     if isinstance(error, NotEnoughMemory):
         return str(error)
-    said = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-    return f"not enough memory ({said}); {ADVICE}: it goes on from where it was"
+    description = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+    return f"not enough memory ({description}); {ADVICE}: it goes on from where it was"
 
 
 def check_address_space() -> None:
@@ -41,7 +41,7 @@ def check_address_space() -> None:
         )
 
 
-def told_in_one_line() -> None:
+def shorten_memory_errors() -> None:
     """From now on memory that is missing while a program is imported is told in one line, not with a traceback."""
     before = sys.excepthook
 
@@ -75,8 +75,8 @@ def of_system(error: BaseException) -> OSError | None:
 def _errno(error: BaseException) -> int | None:
     if isinstance(error, OSError):
         return error.errno
-    found = CODE.search(str(error))
-    return int(found[1]) if found else None
+    match = CODE.search(str(error))
+    return int(match[1]) if match else None
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -73,20 +73,20 @@ def _watched() -> Iterator[None]:
 
 def _watch(read: int) -> None:
     first, began = 0, 0.0
-    while got := os.read(read, 1):  # nothing when the other end is closed
-        number, since = got[0], time.monotonic() - began
+    while received := os.read(read, 1):  # nothing when the other end is closed
+        number, since = received[0], time.monotonic() - began
         if number not in HANDLED:
             continue
         if not first:
             first, began = number, time.monotonic()
-            _say(number, "{}: stopping as soon as what is at work can be left; once more ends it at once")
+            _write_line(number, "{}: stopping as soon as what is at work can be left; once more ends it at once")
         elif since > (SAME if number == first else OTHER) and multiprocessing.parent_process() is None:
             # A child is its parent's to kill: both are asked to stop when a whole group of processes is.
             _end(number, "ended at once by {}; start the same command again to go on")
     os.close(read)
 
 
-def _say(number: int, words: str) -> None:
+def _write_line(number: int, words: str) -> None:
     """To standard error, past all buffers and locks that the interrupted code may hold."""
     with contextlib.suppress(OSError):
         line_before = "\n" if os.isatty(2) else ""
@@ -94,7 +94,7 @@ def _say(number: int, words: str) -> None:
 
 
 def _end(number: int, words: str) -> None:
-    _say(number, words)
+    _write_line(number, words)
     with contextlib.suppress(Exception):
         sys.stdout.flush()
     os._exit(128 + number)

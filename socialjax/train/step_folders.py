@@ -20,10 +20,10 @@ def newest(folder: Path) -> list[int]:
     """The steps of which `folder` has a checkpoint, the newest first; nothing in them is opened."""
     try:
         with os.scandir(folder) as entries:
-            found = [entry.name for entry in entries if entry.name.isascii() and entry.name.isdecimal()]
+            names = [entry.name for entry in entries if entry.name.isascii() and entry.name.isdecimal()]
     except OSError:
         return []
-    return sorted((int(name) for name in found if len(name) < 20 and name == str(int(name))), reverse=True)
+    return sorted((int(name) for name in names if len(name) < 20 and name == str(int(name))), reverse=True)
 
 
 def bytes_on_disk(folder: Path) -> int:
@@ -41,14 +41,14 @@ def bytes_on_disk(folder: Path) -> int:
         with os.scandir(inside) as entries:
             for entry in entries:
                 count += 1
-                found = entry.stat(follow_symlinks=False)
-                if stat.S_ISDIR(found.st_mode):
+                status = entry.stat(follow_symlinks=False)
+                if stat.S_ISDIR(status.st_mode):
                     waiting.append(Path(entry.path))
-                elif not stat.S_ISREG(found.st_mode):
+                elif not stat.S_ISREG(status.st_mode):
                     raise Damaged(f"{entry.name} is no plain file")
-                elif found.st_size > LARGEST_NOTE and inside.name != ARRAYS:
-                    raise Damaged(f"{entry.name} has {found.st_size} bytes, wanted at most {LARGEST_NOTE}")
-                total += min(found.st_size, 512 * found.st_blocks)
+                elif status.st_size > LARGEST_NOTE and inside.name != ARRAYS:
+                    raise Damaged(f"{entry.name} has {status.st_size} bytes, wanted at most {LARGEST_NOTE}")
+                total += min(status.st_size, 512 * status.st_blocks)
                 if count > MOST_FILES:
                     raise Damaged(f"it has more than {MOST_FILES} files")
     return total

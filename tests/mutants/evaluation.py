@@ -280,8 +280,8 @@ MUTANTS = (
     Mutant(
         "other-baseline",
         "socialjax/report/comparisons.py",
-        "[(run, base) for run in mine if run is not base] if base else []",
-        "[(run, mine[-1]) for run in mine[:-1]] if base else []",
+        "[(run, base) for run in rivals if run is not base] if base else []",
+        "[(run, rivals[-1]) for run in rivals[:-1]] if base else []",
         (
             "tests/report/test_tables_by_hand.py"
             "::test_paired_tests_are_those_worked_by_hand_and_holm_goes_over_the_whole_table",
@@ -291,8 +291,8 @@ MUTANTS = (
     Mutant(
         "bold-is-worst",
         "socialjax/report/overall.py",
-        'found[metric] = max(having, key=lambda run: run.record.metrics[metric]["mean"])',
-        'found[metric] = min(having, key=lambda run: run.record.metrics[metric]["mean"])',
+        'best[metric] = max(having, key=lambda run: run.record.metrics[metric]["mean"])',
+        'best[metric] = min(having, key=lambda run: run.record.metrics[metric]["mean"])',
         ("tests/report/test_tables_by_hand.py::test_the_best_is_bold_unless_its_code_has_changed",),
         "the worst model is bold",
     ),

@@ -103,8 +103,8 @@ MUTANTS = (
     Mutant(
         "last-in-place-of-best",
         "socialjax/train/loop.py",
-        '            if found[METRIC] > self.memory["best"]:\n',
-        "            if found[METRIC] > -1:\n",
+        '            if metrics[METRIC] > self.memory["best"]:\n',
+        "            if metrics[METRIC] > -1:\n",
         (f"{LOOP}::test_the_best_epoch_is_returned",),
         "the last epoch is tested, not the best on validation",
         must=True,
@@ -112,8 +112,8 @@ MUTANTS = (
     Mutant(
         "best-is-lowest",
         "socialjax/train/loop.py",
-        'found[METRIC] > self.memory["best"]',
-        '-found[METRIC] > self.memory["best"]',
+        'metrics[METRIC] > self.memory["best"]',
+        '-metrics[METRIC] > self.memory["best"]',
         (f"{LOOP}::test_the_best_epoch_is_returned",),
         "the worst epoch is kept",
     ),
@@ -168,8 +168,8 @@ MUTANTS = (
     Mutant(
         "oldest-checkpoint",
         "socialjax/train/checkpoint.py",
-        "        for step in sorted(self._manager.all_steps(), reverse=True):\n            try:\n                found",
-        "        for step in sorted(self._manager.all_steps()):\n            try:\n                found",
+        "        for step in sorted(self._manager.all_steps(), reverse=True):\n            try:\n",
+        "        for step in sorted(self._manager.all_steps()):\n            try:\n",
         ("tests/train/test_checkpoint.py::test_the_newest_of_two_kept_is_restored",),
         "a run goes back further than it must",
     ),
@@ -370,8 +370,8 @@ MUTANTS = (
     Mutant(
         "floor-is-zero",
         "socialjax/run/workbench.py",
-        'judged["floor"] = validation.floor',
-        'judged["floor"] = 0.0',
+        'validated["floor"] = validation.floor',
+        'validated["floor"] = 0.0',
         ("tests/run/test_held_out.py::test_a_run_trains_on_train_chooses_on_validation_and_reports_test",),
         "patience runs on the popularity plateau",
     ),

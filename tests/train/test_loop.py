@@ -83,14 +83,14 @@ def assert_same(one, other):
 def stop_at(monkeypatch, step, number=signal.SIGTERM):
     """Sends the signal when training has reached that step; one step a call on the device."""
     monkeypatch.setattr(loop, "CALL_SECONDS", 1e-9)
-    shown = log.Written.progress
+    shown = log.TrainingLog.progress
 
     def progress(self, now, loss):
         shown(self, now, loss)
         if now == step:
             os.kill(os.getpid(), number)
 
-    monkeypatch.setattr(log.Written, "progress", progress)
+    monkeypatch.setattr(log.TrainingLog, "progress", progress)
 
 
 def scripted(values):
@@ -294,7 +294,7 @@ def test_a_terminal_gets_a_bar_and_one_without_size_gets_lines():
         "logging.basicConfig(level=logging.INFO, format='%(message)s', stream=sys.stderr)\n"
         "from socialjax.train.log import Progress\n"
         "bar = Progress(4, 0, 'seed 0', every_seconds=0.0)\n"
-        "bar._said = 0.0\n"  # the first line would come after three seconds
+        "bar._last_line = 0.0\n"  # the first line would come after three seconds
         "bar.update(1.0, loss=0.5)\n"
         "bar.close()\n"
     )

@@ -110,38 +110,38 @@ def compare_on(study: Study, arguments: Arguments, data: Dataset) -> tuple[dict[
     log.info("data: %s", describe(data))
     wanted, skipped = rows(study, arguments, data)
     if not wanted:
-        return _shown(study, wanted, skipped, {}, [])
+        return _show_table(study, wanted, skipped, {}, [])
     first = wanted[0]
     with only_one(work_folder(first.definition, first.experiment, data, "")):
-        return _shown(study, wanted, skipped, *_compared(wanted, data, arguments.jobs))
+        return _show_table(study, wanted, skipped, *_run_all(wanted, data, arguments.jobs))
 
 
-def _compared(wanted: list[Row], data: Dataset, jobs: int) -> tuple[dict[str, RunRecord], list[str]]:
+def _run_all(wanted: list[Row], data: Dataset, jobs: int) -> tuple[dict[str, RunRecord], list[str]]:
     """(label -> result of those that have finished, labels of those that failed), with a line after each."""
-    began, found, failed = time.monotonic(), {}, []
+    began, records, failed = time.monotonic(), {}, []
     with contextlib.closing(_in_waves(wanted, data, jobs)) as ended:
         for label, record, why in ended:
             if record is None:
                 failed.append(label)
                 log.error("%s failed: %s", label, why)
             else:
-                found[label] = record
-            number = len(found) + len(failed)
+                records[label] = record
+            number = len(records) + len(failed)
             left = (time.monotonic() - began) / number * (len(wanted) - number) / 60
             log.info("== %d of %d models: %s; about %.0f minutes left", number, len(wanted), label, left)
-    return found, failed
+    return records, failed
 
 
-def _shown(
-    study: Study, wanted: list[Row], skipped: dict[str, str], found: dict[str, RunRecord], failed: list[str]
+def _show_table(
+    study: Study, wanted: list[Row], skipped: dict[str, str], records: dict[str, RunRecord], failed: list[str]
 ) -> tuple[dict[str, Row], list[str]]:
     """Prints the table and what is missing in it."""
-    say(table(study, {row.label: found[row.label] for row in wanted if row.label in found}), flush=True)
+    say(table(study, {row.label: records[row.label] for row in wanted if row.label in records}), flush=True)
     for label, why in skipped.items():
         say(f"no row for {label}: {why}", flush=True)
     if failed:
         say(f"failed: {', '.join(failed)}; the same command tries them again", flush=True)
-    return {row.label: row for row in wanted if row.label in found}, failed
+    return {row.label: row for row in wanted if row.label in records}, failed
 
 
 def _in_waves(wanted: list[Row], data: Dataset, jobs: int) -> Ended:
@@ -199,24 +199,24 @@ def _child(row: Row) -> int:
     return exit_code(act)
 
 
-def table(study: Study, found: dict[str, RunRecord]) -> str:
+def table(study: Study, records: dict[str, RunRecord]) -> str:
     """Reference lines, then label -> result a row, with 95 % intervals over seeds and the seconds of all seeds.
 
     Beside the usual metrics it shows those that are reported.
     """
-    if not found:
+    if not records:
         return "\nno model has finished"
-    first = next(iter(found.values()))
+    first = next(iter(records.values()))
     lines = [(name, metrics) for name, metrics in first.references.items()]
-    lines += [(label, record.metrics) for label, record in found.items()]
+    lines += [(label, record.metrics) for label, record in records.items()]
     reported = [name for row in study.reported for name in row["metrics"]]
     metrics = [name for name in dict.fromkeys((*SHOWN, *reported)) if name in first.metrics]
-    seconds = [sum(record.seconds[part] for part in ("train", "eval", "test")) for record in found.values()]
+    seconds = [sum(record.seconds[part] for part in ("train", "eval", "test")) for record in records.values()]
     last = [["seconds", *[""] * len(first.references), *(f"{each:.0f}" for each in seconds)]]
-    if study.over in found:
-        base = found[study.over].metrics["NDCG@10"]["mean"]
-        above = [f"{record.metrics['NDCG@10']['mean'] / base - 1:+.1%}" for record in found.values()]
-        last.insert(0, [f"NDCG@10 over {study.over}", *[""] * len(first.references), *above])
+    if study.over in records:
+        base = records[study.over].metrics["NDCG@10"]["mean"]
+        gains = [f"{record.metrics['NDCG@10']['mean'] / base - 1:+.1%}" for record in records.values()]
+        last.insert(0, [f"NDCG@10 over {study.over}", *[""] * len(first.references), *gains])
     cells = [[*row, *ends] for row, *ends in zip(metric_rows(lines, metrics), *last)]
     stand_in = " STAND-IN: generated, these figures say nothing about the real data" * (first.data == "stand-in")
     seeds = " ".join(map(str, first.seeds))

@@ -82,13 +82,13 @@ def compare(studies: Mapping[str, Study], arguments: Arguments) -> list[str]:
     Raises ValueError, before anything is trained, for sets and rows that there are not, and Interrupted after SIGTERM
     or Ctrl-C.
     """
-    if strange := [name for name in arguments.data if name not in studies]:
-        raise ValueError(f"--data must name some of {', '.join(studies)}, got {', '.join(strange)}")
-    if twice := sorted({name for name in arguments.data if arguments.data.count(name) > 1}):
-        raise ValueError(f"--data names {', '.join(twice)} more than once")
+    if unknown := [name for name in arguments.data if name not in studies]:
+        raise ValueError(f"--data must name some of {', '.join(studies)}, got {', '.join(unknown)}")
+    if repeated := sorted({name for name in arguments.data if arguments.data.count(name) > 1}):
+        raise ValueError(f"--data names {', '.join(repeated)} more than once")
     for name in arguments.data:
         check(studies[name], arguments.on(name))
-    found, kinds, failed = {}, {}, []
+    records, kinds, failed = {}, {}, []
     for number, name in enumerate(arguments.data, 1):
         stop.check()
         log.info("== data set %d of %d: %s", number, len(arguments.data), name)
@@ -98,12 +98,12 @@ def compare(studies: Mapping[str, Study], arguments: Arguments) -> list[str]:
             log.error("%s failed: %s", name, error)
             failed.append(name)
             continue
-        rows, wrong = compare_on(studies[name], arguments.on(name), data)
+        rows, failed_rows = compare_on(studies[name], arguments.on(name), data)
         kinds[name] = "" if data.provenance.kind == "real" else f" ({data.provenance.kind})"
-        found[name] = {label: _result(row, data) for label, row in rows.items()}
-        failed += [f"{name}: {label}" for label in wrong]
-    if len(found) > 1:
-        say(_beside(found, kinds), flush=True)
+        records[name] = {label: _result(row, data) for label, row in rows.items()}
+        failed += [f"{name}: {label}" for label in failed_rows]
+    if len(records) > 1:
+        say(_summary_table(records, kinds), flush=True)
     if failed:
         say(f"failed: {', '.join(failed)}; the same command tries them again", flush=True)
     return failed
@@ -113,13 +113,13 @@ def _result(row: Row, data: Dataset) -> RunRecord:
     return RunRecord.read(work_folder(row.definition, row.experiment, data, row.place) / "result.json")
 
 
-def _beside(found: dict[str, dict[str, RunRecord]], kinds: dict[str, str]) -> str:
+def _summary_table(records: dict[str, dict[str, RunRecord]], kinds: dict[str, str]) -> str:
     """A line a row, a column a set: mean and 95 % interval over seeds."""
-    labels = list(dict.fromkeys(label for results in found.values() for label in results))
-    columns = {name + kinds[name]: results for name, results in found.items()}
+    labels = list(dict.fromkeys(label for results in records.values() for label in results))
+    columns = {name + kinds[name]: results for name, results in records.items()}
     figures = [
         (label, {head: results[label].metrics[METRIC] for head, results in columns.items() if label in results})
         for label in labels
     ]
-    protocols = sorted({record.protocol for results in found.values() for record in results.values()})
+    protocols = sorted({record.protocol for results in records.values() for record in results.values()})
     return f"\n{METRIC}, {', '.join(protocols)}, test\n{text_table(metric_rows(figures, list(columns)))}"

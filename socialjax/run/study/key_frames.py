@@ -24,41 +24,45 @@ def measured(rows: dict[str, Row], data: Dataset, style: str = "") -> dict[str, 
     are the means of each seed. style: the row whose model says what users like in the mean, for POPSTYLE.
     Raises CheckpointError for a row that has no parameters.
     """
-    of = keyframes.records(data)
-    if of is None:
+    records = keyframes.records(data)
+    if records is None:
         return None
     seeds = next((row.experiment.seeds for row in rows.values()), (0,))
-    found = {
-        "RND": [keyframes.random(of, seed) for seed in seeds],
-        "FIRST": [keyframes.first(of)],
-        "CENTROID": [keyframes.centroid(of, data.frames)],
+    scores_by_name = {
+        "RND": [keyframes.random(records, seed) for seed in seeds],
+        "FIRST": [keyframes.first(records)],
+        "CENTROID": [keyframes.centroid(records, data.frames)],
     }
     for label, row in rows.items():
         if row.experiment.model.traits.ranks_frames:
-            found |= _scores(label, row, data, of, label == style)
-    models = [name for name in found if name not in ("RND", "FIRST", "CENTROID", "POPSTYLE")]
-    order = ["RND", "FIRST", "CENTROID", *(["POPSTYLE"] if "POPSTYLE" in found else []), *models]
-    return {name: _summary([keyframes.frame_metrics(scores, of) for scores in found[name]]) for name in order}
+            scores_by_name |= _scores(label, row, data, records, label == style)
+    models = [name for name in scores_by_name if name not in ("RND", "FIRST", "CENTROID", "POPSTYLE")]
+    order = ["RND", "FIRST", "CENTROID", *(["POPSTYLE"] if "POPSTYLE" in scores_by_name else []), *models]
+    return {
+        name: _summary([keyframes.frame_metrics(scores, records) for scores in scores_by_name[name]]) for name in order
+    }
 
 
-def _scores(label: str, row: Row, data: Dataset, of: keyframes.Records, with_style: bool) -> dict[str, list]:
+def _scores(label: str, row: Row, data: Dataset, records: keyframes.Records, with_style: bool) -> dict[str, list]:
     """Scores of the records' frames, f32[T] for each seed, of the row and, when asked for, of its POPSTYLE."""
     model, folder = row.experiment.model, work_folder(row.definition, row.experiment, data, row.place)
     side = on_device(model.prepare(data))
-    mine, common = [], []
+    scores, common = [], []
     for seed in row.experiment.seeds:
         state = ranking.encode(model, _best(folder, seed), side)
-        mine.append(keyframes.record_scores(model, state, side, of))
+        scores.append(keyframes.record_scores(model, state, side, records))
         if with_style:
-            common.append(keyframes.popular_style(model, state, side, of, data.num_users))
-    return {label: mine} | ({"POPSTYLE": common} if with_style else {})
+            common.append(keyframes.popular_style(model, state, side, records, data.num_users))
+    return {label: scores} | ({"POPSTYLE": common} if with_style else {})
 
 
 def _best(folder: Path, seed: int):
-    place = folder / f"seed_{seed}" / "checkpoints"
-    if not place.is_dir():
-        raise CheckpointError(f"{place} is missing, so there are no parameters to rank frames with; delete {folder}")
-    return read_best(place)[0]
+    checkpoints = folder / f"seed_{seed}" / "checkpoints"
+    if not checkpoints.is_dir():
+        raise CheckpointError(
+            f"{checkpoints} is missing, so there are no parameters to rank frames with; delete {folder}"
+        )
+    return read_best(checkpoints)[0]
 
 
 def _summary(results: list[keyframes.FrameResult]) -> dict:
@@ -70,17 +74,17 @@ def _summary(results: list[keyframes.FrameResult]) -> dict:
     return summary
 
 
-def table(found: dict[str, dict], head: str) -> str:
+def table(summaries: dict[str, dict], head: str) -> str:
     """A line for each ranker; each figure with its interval and, in brackets, what chance gets on the same records."""
-    first = next(iter(found.values()))
-    shown = [name for name in METRICS if name in first["metrics"]]
-    lines = [[name, *(_cell(of["metrics"][metric]) for metric in shown)] for name, of in found.items()]
+    first = next(iter(summaries.values()))
+    metrics = [name for name in METRICS if name in first["metrics"]]
+    lines = [[name, *(_cell(of["metrics"][metric]) for metric in metrics)] for name, of in summaries.items()]
     skipped = ", ".join(f"{number:,} skipped for {why}" for why, number in first["skipped"].items() if number)
     head += (
         f", key frames: {first['records']:,} records of {first['users']:,} users{', ' if skipped else ''}{skipped}; "
         "± 95 % clustered by user (closed form of chance)"
     )
-    return "\n".join(["", head, text_table([["", *shown], *lines])])
+    return "\n".join(["", head, text_table([["", *metrics], *lines])])
 
 
 def _cell(metric: dict) -> str:

@@ -97,24 +97,24 @@ class Row:
 def read_arguments(study: Study, words: list[str] | None) -> Arguments:
     """The command line. Raises ValueError for another data set than the study's, whose results would lie in one folder
     with its own, and for features where the study is about ids alone."""
-    found = tyro.cli(
+    arguments = tyro.cli(
         Arguments,
         prog=f"python -m experiments.{study.name}",
         description=study.summary,
         default=Arguments(data=study.data),
         args=words,
     )
-    if found.data.name != study.data.name:
+    if arguments.data.name != study.data.name:
         raise ValueError(
-            f"experiments.{study.name} is about {study.data.name}, got --data.name {found.data.name}; "
-            f"python -m socialjax train MODEL --data.name {found.data.name} takes any data"
+            f"experiments.{study.name} is about {study.data.name}, got --data.name {arguments.data.name}; "
+            f"python -m socialjax train MODEL --data.name {arguments.data.name} takes any data"
         )
-    if found.data.published_features:
+    if arguments.data.published_features:
         study.refuse_features("--data.published-features")
-    if found.data.features is not None:
+    if arguments.data.features is not None:
         study.refuse_features("--data.features")
-    check(study, found)
-    return found
+    check(study, arguments)
+    return arguments
 
 
 def check(study: Study, arguments: Arguments) -> tuple[str, ...]:
@@ -122,8 +122,8 @@ def check(study: Study, arguments: Arguments) -> tuple[str, ...]:
     if arguments.sweep is not None and arguments.sweep not in study.sweeps:
         raise ValueError(f"--sweep must be one of {', '.join(study.sweeps) or 'none'}, got {arguments.sweep}")
     names = tuple(study.settings) if arguments.sweep is None else study.sweeps[arguments.sweep][0]
-    if strange := [name for name in arguments.only if name not in names]:
-        raise ValueError(f"--only must name some of {', '.join(names)}, got {', '.join(strange)}")
+    if unknown := [name for name in arguments.only if name not in names]:
+        raise ValueError(f"--only must name some of {', '.join(names)}, got {', '.join(unknown)}")
     return names
 
 
@@ -137,25 +137,25 @@ def rows(study: Study, arguments: Arguments, data: Dataset) -> tuple[list[Row], 
             study.refuse_features(f"data with {table}")
     names = check(study, arguments)
     chosen = [name for name in names if name in arguments.only or not arguments.only]
-    found, skipped = {}, {}
+    table_rows, skipped = {}, {}
 
     def add(name: str) -> Row | None:
         """The row of the main table, once."""
-        if name not in found and name not in skipped:
+        if name not in table_rows and name not in skipped:
             start = study.settings[name].start
             before = add(start) if start else None
             if (why := _why_not(study, name, data, before)) is not None:
                 skipped[name] = why
             else:
-                found[name] = _row(study, arguments, data, name, before)
-        return found.get(name)
+                table_rows[name] = _row(study, arguments, data, name, before)
+        return table_rows.get(name)
 
     bases = [add(name) for name in chosen]
     if arguments.sweep is None:
-        return list(found.values()), skipped
+        return list(table_rows.values()), skipped
     if study.over:
         add(study.over)
-    beside = [row for name, row in found.items() if name not in chosen]
+    beside = [row for name, row in table_rows.items() if name not in chosen]
     changes = study.sweeps[arguments.sweep][1]
     varied = [_changed(base, change) for base in bases if base is not None for change in changes]
     return list({row.place: row for row in [*beside, *varied]}.values()), skipped

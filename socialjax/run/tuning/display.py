@@ -83,9 +83,9 @@ def text(search: Search, data: Dataset, rungs: list[list[dict]], chosen: dict, f
     for rung in reversed(range(len(rungs))):
         for record in ranked([record for record in last.values() if record["rung"] == rung]):
             figure = "not finite" if record[METRIC] is None else f"{record[METRIC]:.4f}"
-            shown = [figure, "/".join(map(str, record["epoch"])), str(record["epochs"]), f"{record['seconds']:.0f}"]
+            figures = [figure, "/".join(map(str, record["epoch"])), str(record["epochs"]), f"{record['seconds']:.0f}"]
             drawn = [*record["model"].values(), *record["training"].values()]
-            rows.append([str(record["trial"]), *shown, *map(str, drawn)])
+            rows.append([str(record["trial"]), *figures, *map(str, drawn)])
     kind = data.provenance.kind + as_published.note(data.provenance.published)
     stand_in = ", STAND-IN: generated, not real data" if data.provenance.kind == "stand-in" else ""
     lines = [
@@ -132,8 +132,8 @@ def draw(path: Path, ledger: Ledger, search: Search, data: Dataset, rungs: list[
             key[f"the best, trial {trial}"] = Line2D([], [], color=colour, linewidth=2.2)
     key["popularity"] = axis.axhline(rungs[0][0]["popularity"], color=GREY, linestyle=":")
     for rung in search.rungs[:-1]:
-        said = f"rung: the best one in {search.keep} goes on"
-        key[said] = axis.axvline(rung, color="black", linestyle="--", linewidth=0.8, alpha=0.6)
+        label = f"rung: the best one in {search.keep} goes on"
+        key[label] = axis.axvline(rung, color="black", linestyle="--", linewidth=0.8, alpha=0.6)
     figure.legend(key.values(), key.keys(), fontsize=8, loc="outside right upper")
     trials = f"{len(last)} trial" + "s" * (len(last) > 1)
     title = f"{trials} of {models.name_of(search.model)} on {data.name} ({data.provenance.kind})"

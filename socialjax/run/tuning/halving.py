@@ -50,7 +50,7 @@ def tune(search: Search) -> str:
         log.info("model: %s   folder: %s", models.name_of(search.model), ledger.folder)
         rungs, trained = halving(search, data, ledger)
         record = display.best(search, data, rungs)
-        if not _is_there(ledger.folder / "best.json", record):
+        if not _is_written(ledger.folder / "best.json", record):
             results.write_json(ledger.folder / "best.json", record)
         attempt(
             ledger.folder / "trials.png", lambda path: display.draw(path, ledger, search, data, rungs), anew=trained > 0
@@ -58,12 +58,14 @@ def tune(search: Search) -> str:
         return display.text(search, data, rungs, record, ledger.folder, is_new=trained > 0)
 
 
-def _is_there(path: Path, record: dict) -> bool:
+def _is_written(path: Path, record: dict) -> bool:
     """Whether the file says the same, by whichever commit on whichever device it was written."""
     if not path.is_file():
         return False
-    there, here = ({k: v for k, v in each.items() if k not in MADE_WITH} for each in (results.read_json(path), record))
-    return there == results.plain(here)
+    existing, expected = (
+        {k: v for k, v in each.items() if k not in MADE_WITH} for each in (results.read_json(path), record)
+    )
+    return existing == results.plain(expected)
 
 
 def work_folder(search: Search, data: Dataset) -> Path:
@@ -97,7 +99,7 @@ def halving(search: Search, data: Dataset, ledger: Ledger) -> tuple[list[list[di
             ended = trials.one_by_one(search, made, ledger, rung, missing)
         with contextlib.closing(ended):
             for record in ended:
-                clock.tell(record)
+                clock.add(record)
                 ledger.list_all([*rungs, ledger.records(alive, rung)])
         rungs.append(complete(ledger, alive, rung))
         _warn(search, rungs)
@@ -142,11 +144,11 @@ class _Clock:
     def enter(self, rung: int, missing: int) -> None:
         self._rung, self._missing, self._ended = rung, missing, 0
 
-    def tell(self, record: dict) -> None:
-        found, search, rung = record[METRIC], self._search, self._rung
+    def add(self, record: dict) -> None:
+        metric, search, rung = record[METRIC], self._search, self._rung
         self._ended += 1
         self._epochs += self._steps[rung]
-        self._best = max(self._best, (found or 0.0, -record["trial"]))
+        self._best = max(self._best, (metric or 0.0, -record["trial"]))
         left = (self._missing - self._ended) * self._steps[rung]
         left += sum(n * e for n, e in zip(search.planned()[rung + 1 :], self._steps[rung + 1 :]))
         minutes = (time.monotonic() - self._began) / self._epochs * left / 60
@@ -155,6 +157,6 @@ class _Clock:
             "rung %d of %d (%d epochs), %d of %d: trial %d %s, %s %s at epoch %s in %.0f s; best %.4f (trial %d); "
             "%.0f minutes left",
             *(rung + 1, len(search.rungs), search.rungs[rung], self._ended, self._missing, record["trial"], changed),
-            *(METRIC, "not finite" if found is None else f"{found:.4f}", "/".join(map(str, record["epoch"]))),
+            *(METRIC, "not finite" if metric is None else f"{metric:.4f}", "/".join(map(str, record["epoch"]))),
             *(record["seconds"], self._best[0], -self._best[1], minutes),
         )

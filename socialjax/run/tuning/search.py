@@ -54,13 +54,13 @@ def points(name: str, model: Model, trials: int, seed: int) -> list[Point]:
     the model's `search_space` names a field that it has not, and for a space of too many dimensions.
     """
     own, fields = model.search_space, [field.name for field in dataclasses.fields(model)]
-    if strange := sorted(set(own) - set(fields)):
-        raise ValueError(f"the search space of {name} names {', '.join(strange)}, and it has only {', '.join(fields)}")
+    if unknown := sorted(set(own) - set(fields)):
+        raise ValueError(f"the search space of {name} names {', '.join(unknown)}, and it has only {', '.join(fields)}")
     ranges = [LOSSES, *SHARED.values(), *TRAINING.values(), *own.values()]
     if len(ranges) > DIMENSIONS:
         raise ValueError(f"a search has at most {DIMENSIONS} dimensions, and {name} has {len(ranges)}")
     as_given = {field: getattr(model, field) for field in own}
-    found = [
+    sampled = [
         Point({k: v for k, v in shared.items() if k in fields} | as_given, dict(training))
         for shared, training in KNOWN[:trials]
     ]
@@ -69,8 +69,8 @@ def points(name: str, model: Model, trials: int, seed: int) -> list[Point]:
         shared = {"objective": loss[0], "negatives": loss[1], **dict(zip(SHARED, drawn))}
         drawn = drawn[len(SHARED) :]
         training, rest = dict(zip(TRAINING, drawn)), drawn[len(TRAINING) :]
-        found.append(Point({k: v for k, v in shared.items() if k in fields} | dict(zip(own, rest)), training))
-    return found
+        sampled.append(Point({k: v for k, v in shared.items() if k in fields} | dict(zip(own, rest)), training))
+    return sampled
 
 
 def searched(model: Model | type[Model]) -> set[str]:
@@ -161,8 +161,8 @@ class Search(Generic[M]):
 
     def experiments(self) -> list[tuple[Point, Experiment]]:
         """Every trial's point and what it trains."""
-        found = points(models.name_of(self.model), self.model, self.trials, self.space_seed)
-        return [(point, self.experiment(point)) for point in found]
+        sampled = points(models.name_of(self.model), self.model, self.trials, self.space_seed)
+        return [(point, self.experiment(point)) for point in sampled]
 
     def planned(self) -> list[int]:
         """How many trials each rung has."""

@@ -71,15 +71,15 @@ class Ledger:
         anew = "choose another --workdir, or delete the folder, to search anew"
         for trial, point in enumerate(points):
             for path in sorted(self.place(trial).glob("rung_*.json")):
-                there = results.read_json(path)
-                was, now = there["model"] | there["training"], point.model | point.training
+                record = results.read_json(path)
+                was, now = record["model"] | record["training"], point.model | point.training
                 if was != now:
                     raise ValueError(
                         f"trial {trial} in {self.folder} was made with {was}, and the space has {now} now; {anew}"
                     )
-                if there["code"] != code:
+                if record["code"] != code:
                     raise ValueError(
-                        f"trial {trial} in {self.folder} was made by other code of the model ({there['code']}, today "
+                        f"trial {trial} in {self.folder} was made by other code of the model ({record['code']}, today "
                         f"it is {code}), so that its figures do not stand beside new ones; {anew}, or go back to the "
                         "code of then"
                     )
@@ -150,23 +150,23 @@ def bench(data: Dataset, experiment: Experiment) -> Bench:
     return Bench(work, validation)
 
 
-def run(search: Search, of: Bench, ledger: Ledger, trial: int, rung: int) -> dict:
+def run(search: Search, bench: Bench, ledger: Ledger, trial: int, rung: int) -> dict:
     """Trains the trial's seeds on to the rung, from where they are; its record, which is in the ledger then.
 
     A trial whose loss is not finite has no metric, and ranks last.
     """
-    found, said = [], None
+    trained, diverged = [], None
     point, experiment = search.experiments()[trial]
     code = code_digest(experiment.model)
     log.info("trial %d, to epoch %d", trial, search.rungs[rung])
     try:
         for seed in search.seeds:
             here = ledger.place(trial) / f"seed_{seed}"
-            found.append(_train(experiment, of, seed, search.rungs[rung], here))
+            trained.append(_train(experiment, bench, seed, search.rungs[rung], here))
     except Diverged as error:
-        said = str(error)
+        diverged = str(error)
     jax.clear_caches()  # a search would else hold the programs of all its trials
-    values = [each.validation[METRIC] for each in found]
+    values = [result.validation[METRIC] for result in trained]
     record = {
         "trial": trial,
         "rung": rung,
@@ -174,11 +174,11 @@ def run(search: Search, of: Bench, ledger: Ledger, trial: int, rung: int) -> dic
         "model": point.model,
         "training": point.training,
         "seeds": list(search.seeds),
-        METRIC: None if said else float(np.mean(values)),
+        METRIC: None if diverged else float(np.mean(values)),
         "values": values,
-        "epoch": [each.epoch for each in found],
-        "popularity": of.validation.floor,
-        "diverged": said,
+        "epoch": [result.epoch for result in trained],
+        "popularity": bench.validation.floor,
+        "diverged": diverged,
         "code": code,
         "seconds": round(ledger.seconds(trial), 2),
     }
@@ -186,20 +186,22 @@ def run(search: Search, of: Bench, ledger: Ledger, trial: int, rung: int) -> dic
     return record
 
 
-def _train(experiment: Experiment, of: Bench, seed: int, epochs: int, here: Path) -> Trained:
-    settings, origin = results.settings_of(experiment), of.work.data.provenance.as_dict()
+def _train(experiment: Experiment, bench: Bench, seed: int, epochs: int, here: Path) -> Trained:
+    settings, origin = results.settings_of(experiment), bench.work.data.provenance.as_dict()
     fingerprint = results.fingerprint(settings, origin, seed)
-    return of.work.train(experiment.model, experiment.train, of.validation, seed, here, fingerprint, stop_after=epochs)
+    return bench.work.train(
+        experiment.model, experiment.train, bench.validation, seed, here, fingerprint, stop_after=epochs
+    )
 
 
-def one_by_one(search: Search, of: Bench, ledger: Ledger, rung: int, missing: list[int]) -> Iterator[dict]:
+def one_by_one(search: Search, bench: Bench, ledger: Ledger, rung: int, missing: list[int]) -> Iterator[dict]:
     """Runs the missing trials of a rung in this process; their records as they come. One that another process holds is
     waited for."""
     for trial in missing:
         stop.check()
         with only_one(ledger.place(trial), waits_for=f"trial {trial}"):
             record = ledger.read(trial, rung)
-            yield run(search, of, ledger, trial, rung) if record is None else record
+            yield run(search, bench, ledger, trial, rung) if record is None else record
 
 
 def side_by_side(search: Search, ledger: Ledger, rung: int, missing: list[int]) -> Iterator[dict]:

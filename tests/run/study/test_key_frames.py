@@ -107,7 +107,7 @@ def test_the_experiment_says_loudly_when_its_world_is_planted(short, call, tmp_p
         "--only", "vbpr", "--seeds", "0", "--workdir", tmp_path / "run",
     )  # fmt: skip
     assert code == 0, error
-    assert error.startswith("PLANTED") and out.strip().endswith(jifr_douban.LOUD)
+    assert error.startswith("PLANTED") and out.strip().endswith(jifr_douban.BANNER)
     assert "(planted), sampled100-strict" in out and "(planted), key frames" in out
     kept = json.loads((tmp_path / "run" / "key_frames.json").read_text())
     assert kept["data"] == "planted" and set(kept["rows"]) == {"RND", "FIRST", "CENTROID", "vbpr"}

@@ -148,7 +148,7 @@ def test_no_trial_can_see_the_test_part(small):
         one, other = (trials.bench(each, experiment) for each in (data, moved))
         assert len(data.test) and not len(one.work.data.test)
         assert one.validation.floor == other.validation.floor
-        np.testing.assert_array_equal(one.validation.lists.negatives, other.validation.lists.negatives)
+        np.testing.assert_array_equal(one.validation.candidates.negatives, other.validation.candidates.negatives)
         with pytest.raises(ValueError, match="has a test pair"):
             one.work.candidates(experiment.eval, name, "test")
 
@@ -191,7 +191,7 @@ def test_going_on_from_a_rung_equals_never_having_stopped(search, unbroken, tmp_
 
 def stop_at(patch, evaluation):
     """SIGTERM at the given number of an evaluation in this process."""
-    seen, line = [], log.Written.line
+    seen, line = [], log.TrainingLog.line
 
     def noted(self, found):
         line(self, found)
@@ -199,7 +199,7 @@ def stop_at(patch, evaluation):
         if len(seen) == evaluation:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    patch.setattr(log.Written, "line", noted)
+    patch.setattr(log.TrainingLog, "line", noted)
 
 
 def test_a_search_that_is_stopped_again_and_again_ends_the_same(search, unbroken, tmp_path, monkeypatch):
@@ -344,10 +344,10 @@ def test_a_kept_search_says_what_was_found_and_tried_and_by_which_runs_it_was_fo
     model = best["settings"]["model"]
     assert not searches.is_of(found, followed | {"model": model | {"l2": model["l2"] * 2}})
     paper = Paper("p", "P", ("own",), {"bpr": "BPR"})
-    row = searches.found(paper, {"bpr": found})[1]
+    row = searches.settings_table(paper, {"bpr": found})[1]
     shared = [f"{model['objective']} {model['negatives']}", str(model["l2"]), str(model["dropout"])]
     assert row[:1] + row[3:7] == ["BPR", "3", *shared]
-    assert "cap" in searches.below({"bpr": found | {"epoch": [3]}})
-    assert searches.below({"bpr": found | {"epoch": [4]}}).endswith("so cut: bpr.")  # the last rung ends at epoch 4
+    assert "cap" in searches.caption({"bpr": found | {"epoch": [3]}})
+    assert searches.caption({"bpr": found | {"epoch": [4]}}).endswith("so cut: bpr.")  # the last rung ends at epoch 4
     with pytest.raises(ValueError, match=r"best\.json is missing"):
         searches.keep(tmp_path, tmp_path)
