@@ -9,7 +9,7 @@
 `bpr` is trained first. `bpr-continued` and the rows of HASC start from its parameters, seed by seed, and train for the
 same further epochs: what HASC adds is what it adds to `bpr-continued`, shown in per cent. `hasc-past` also counts how
 many of a user's favourites are of the image's owner, which the paper does not. The image features and social
-embeddings of the authors are not published: attention hears the follow graph's leading eigenvectors, made from the
+embeddings of the authors are not published: attention reads the follow graph's leading eigenvectors, made from the
 links, and no images. VBPR and VPOI need images and have no row; `--data.features FILE.npy` gives them one.
 Expect on one core: 2 to 4 minutes a seed and row, ACF 9; test NDCG@10 BPR 0.357, HASC 0.356, hasc-past 0.434.
 """

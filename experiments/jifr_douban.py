@@ -35,7 +35,7 @@ from socialjax.worlds.frames import frames_world
 
 log = logging.getLogger(__name__)
 WIDEST = 256  # numbers of a frame
-BANNER = "PLANTED: a made world in place of Douban; these figures say nothing about the real data"
+BANNER = "PLANTED: a synthetic world in place of Douban; these figures say nothing about the real data"
 
 
 def settings(shared: dict, visual: dict, cdl: dict, train: TrainSettings) -> dict[str, Setting]:

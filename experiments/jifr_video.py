@@ -1,6 +1,6 @@
 """JIFR from video files: cuts, key frames, features, training, and for each user the key frame of an item.
 
-    python -m experiments.jifr_video                            # a made world of 400 drawn films
+    python -m experiments.jifr_video                            # a synthetic world of 400 drawn films
     python -m experiments.jifr_video --users 60 --items 40      # a small one
     python -m experiments.jifr_video --videos FOLDER --interactions FILE.tsv
 
@@ -51,7 +51,7 @@ MODELS = {
     "BPR": BPR(dim=8, l2=1e-3),
 }
 TRAINING = TrainSettings(epochs=60, batch_size=1024, learning_rate=1e-2, evaluate_every=2, patience=20, plateau=20)
-ABOVE_CHANCE = 0.25  # of JIFR's key-frame NDCG@3, in the made world at its full size
+ABOVE_CHANCE = 0.25  # of JIFR's key-frame NDCG@3, in the synthetic world at its full size
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,11 +63,11 @@ class Arguments:
     interactions: Path | None = None
     """Your file: a user and an item a line; items are called like the files, without the ending."""
     workdir: Path | None = None
-    """Where everything is kept; runs/jifr_video/NAME if not said."""
+    """Where everything is kept; default runs/jifr_video/NAME."""
     users: int = 600
-    """Of the made world."""
+    """Of the synthetic world."""
     items: int = 400
-    """Of the made world; more than 32."""
+    """Of the synthetic world; more than 32."""
     frames: int = 8
     """Shots of a made film; key frames of any video, at most."""
     backbone: str = "efficientnet_lite0"
@@ -76,7 +76,7 @@ class Arguments:
     tap: str = "pooled"
     """Activations that are the features of a frame; vgg16 has fc1 and fc2 too."""
     seed: int = 0
-    """Of the made world and of training."""
+    """Of the synthetic world and of training."""
     train: TrainSettings = TRAINING
 
     def __post_init__(self):
@@ -92,7 +92,15 @@ class Arguments:
 
 @dataclasses.dataclass(frozen=True)
 class Prepared:
-    """data: with the frames that were found. pictures: of rows of data.frames. told: lines for the report."""
+    """What training and the report need.
+
+    Attributes:
+        data: with the frames that were extracted.
+        pictures: row of data.frames -> u8[h, w, 3].
+        world: the synthetic world; None for files.
+        style: i32[L], the planted style of each frame; None for files.
+        notes: lines for the report.
+    """
 
     data: Dataset
     pictures: object
@@ -102,7 +110,7 @@ class Prepared:
 
 
 class Stages:
-    """Says what comes, and remembers how long it took."""
+    """Logs each stage and measures how long it takes."""
 
     def __init__(self):
         self.seconds: dict[str, float] = {}
@@ -177,7 +185,7 @@ def fit(name: str, chosen: Arguments, bench: Workbench, folder: Path):
 
 
 def show(chosen: Arguments, folder: Path) -> list[Bar]:
-    """Every stage, the report, and the sheet; the bars of the made world."""
+    """Every stage, the report, and the sheet; the bars of the synthetic world."""
     stages = Stages()
     ready = prepare(chosen, folder, stages)
     data, results, trained = ready.data, {}, {}
@@ -210,7 +218,7 @@ def show(chosen: Arguments, folder: Path) -> list[Bar]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Every stage; 1 when key frames of the made world miss the bar."""
+    """Every stage; 1 when key frames of the synthetic world miss the bar."""
     set_up_logging()
     met = []
 

@@ -91,7 +91,7 @@ class Arguments:
     seeds: tuple[int, ...] = (0, 1, 2)
     """Of the rows; the attribute network has the first."""
     workdir: Path | None = None
-    """Where everything is kept; runs/saers_amazon_fashion[-planted] if not said."""
+    """Where everything is kept; default runs/saers_amazon_fashion[-planted]."""
     sen: AttributeTraining = SMALL_TRAINING
     train: TrainSettings = TRAINING
 

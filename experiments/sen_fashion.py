@@ -67,7 +67,7 @@ class Arguments:
     seed: int = 0
     """Of the first parameters and the order of the photos."""
     workdir: Path | None = None
-    """Where everything is kept; runs/sen_LABELS if not said."""
+    """Where everything is kept; default runs/sen_LABELS."""
     train: AttributeTraining = TRAINING
 
 

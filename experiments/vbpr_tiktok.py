@@ -5,7 +5,7 @@
 
 All items are ranked; every user has one held-out item, so HR is Recall. Look at the popularity line first: it stands
 above most published rows. 103 users took 70 % of all training pairs, every other user at most four, so what most users
-take is told by few pairs. VBPR was chosen on validation: pairs of busy users count less (`user_balance`), biases are
+take is known from few pairs. VBPR was chosen on validation: pairs of busy users count less (`user_balance`), biases are
 free, and it sees the images alone, since the sound beside them made it worse. Most of its lead comes from the loss and
 this balance: without any features the same settings do about as well on validation. The other rows share its loss as
 far as they have the fields; their L2 was not searched, but for BPR's.

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Colours of what is told apart, in the order in which they are given out (those of Observable's notebooks).
+# Colours of categories, in the order in which they are given out (those of Observable's notebooks).
 COLOURS = ("#4269d0", "#ff8a2b", "#e0ac2b", "#3ca951", "#9c6b4e", "#a463f2", "#97bbf5", "#ff6ea8")
 BLUE, ORANGE, YELLOW, GREEN, BROWN, PURPLE, SKY, PINK = COLOURS
-GREY, SILVER = "#8a8f98", "#c0c4ca"  # the rest, and reference lines
+GREY, SILVER = "#8a8f98", "#c0c4ca"  # the rest, and baselines
 INK, RED = "#222", "#a00"  # of titles, and of those that say that data are generated
 # Families with Chinese, Japanese or Korean letters, which Matplotlib's own font lacks, tried in this order.
 FALLBACK = (
@@ -85,7 +85,7 @@ def save(figure: "Figure", path: Path, dpi: int = 120) -> None:
         text.set_fontfamily(families)
     late = {"text.parse_math": False, "font.family": families}  # of ticks that are made when it is drawn
     with atomic_write(path) as temporary, warnings.catch_warnings(), rc_context(late):
-        warnings.filterwarnings("ignore", "Glyph .* missing")  # said above
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # warned of above
         figure.savefig(temporary, dpi=dpi, format="png")
 
 

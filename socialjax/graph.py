@@ -10,9 +10,14 @@ Normalisation = Literal["none", "mean", "sqrt", "symmetric"]
 
 @dataclasses.dataclass(frozen=True)
 class Edges:
-    """Directed, weighted edges: what `senders[e]` says is heard by `receivers[e]` with `weight[e]`.
+    """Directed, weighted edges: a message goes from `senders[e]` to `receivers[e]` with `weight[e]`.
 
-    senders i32[E] < num_senders, receivers i32[E] < num_receivers, weight f32[E].
+    Attributes:
+        senders: i32[E] < num_senders.
+        receivers: i32[E] < num_receivers.
+        weight: f32[E].
+        num_senders: nodes that may send.
+        num_receivers: nodes that may receive.
     """
 
     senders: np.ndarray
@@ -26,9 +31,17 @@ class Edges:
 
 
 def edges(senders, receivers, num_senders: int, num_receivers: int, weight=None) -> Edges:
-    """Checks ids and shapes and returns `Edges`; `weight` is 1 unless given.
+    """Checks ids and shapes and returns `Edges`.
 
-    Raises ValueError for unequal lengths, ids out of range, weights that are not finite.
+    Args:
+        senders: integers[E].
+        receivers: integers[E].
+        num_senders: nodes that may send.
+        num_receivers: nodes that may receive.
+        weight: floats[E]; 1 by default.
+
+    Raises:
+        ValueError: unequal lengths, ids out of range, weights that are not finite.
     """
     senders, receivers = np.asarray(senders), np.asarray(receivers)
     weight = np.ones(len(senders), np.float32) if weight is None else np.asarray(weight, np.float32)

@@ -1,4 +1,4 @@
-"""JSON files as somebody else may have written them: limits first, then the parser, then the types that are wanted."""
+"""JSON files from untrusted sources: limits first, then the parser, then the types that are wanted."""
 
 import dataclasses
 import json
@@ -32,9 +32,17 @@ class WrongType(ValueError):
 
 
 def read(path: Path, largest: int = LARGEST, nonfinite: bool = False, advice: str = "") -> Any:
-    """What is in the file. Raises JsonError for anything but plain JSON within the limits, OSError without a file.
+    """Reads a JSON file within limits of size and depth.
 
-    nonfinite: NaN and Infinity are allowed. advice: what to do, which ends the message.
+    Args:
+        path: of the file.
+        largest: bytes.
+        nonfinite: whether NaN and Infinity are allowed.
+        advice: what to do, which ends the message of an error.
+
+    Raises:
+        JsonError: the file is anything but plain JSON within the limits.
+        OSError: there is no such file.
     """
     try:
         return _parsed(_bytes(Path(path), largest), nonfinite)
@@ -167,7 +175,7 @@ PLAIN: dict[Any, tuple[str, Callable[[Any], bool], Callable[[Any], Any]]] = {
 
 
 def _one_of(value: Any, hint: Any, inner: tuple, field: str) -> Any:
-    """The first of the types that fits; a record is told what is wrong inside it."""
+    """The first of the types that fits; the error of a record names the field inside it."""
     for kind in inner:
         try:
             return typed(value, kind, field)

@@ -1,4 +1,4 @@
-"""Arrays in .npz files as somebody else may have written them: sizes are compared before anything is unpacked."""
+"""Arrays in .npz files from untrusted sources: sizes are compared before anything is unpacked."""
 
 import math
 import os

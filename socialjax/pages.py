@@ -14,7 +14,8 @@ def page(template: str, **values) -> str:
 
     Args:
         template: file in `templates` that extends `base.html`.
-        **values: what the template names. Texts may be of strangers: they are escaped, tags and control characters.
+        **values: what the template names. Texts may come from untrusted files: tags and control characters are
+            escaped.
 
     Raises:
         jinja2.UndefinedError: the template names a value that is not given.

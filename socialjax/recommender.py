@@ -110,8 +110,13 @@ class Run:
     def recommend(self, users, k: int = 10, exclude_seen: bool = True) -> list[list[Ranked]]:
         """The k best items of each user, best first; fewer where not enough are left.
 
-        users: ids, or one. exclude_seen: leave out what the user took in training. Raises ValueError for an unknown
-        user and for k larger than the catalogue.
+        Args:
+            users: ids, or one.
+            k: how many items, at most the size of the catalogue.
+            exclude_seen: leave out what the user took in training.
+
+        Raises:
+            ValueError: an unknown user, or k larger than the catalogue.
         """
         rows = self.user_numbers(users)
         seen = self.data.train if exclude_seen else None
@@ -125,12 +130,12 @@ class Run:
         return np.asarray(self.model.score(self.state, jnp.asarray(rows), jnp.asarray(table)))
 
     def similar_items(self, item, k: int = 10) -> list[Ranked]:
-        """The k items whose vectors have the largest cosine with that of `item`, which is not among them."""
+        """The k items whose embeddings have the largest cosine with that of `item`, which is left out."""
         row = self._one_item(item)
-        vectors = self._embeddings("similar items")[1]
+        embeddings = self._embeddings("similar items")[1]
         self._check_k(k, self.data.num_items - 1)
-        length = np.linalg.norm(vectors, axis=1)
-        cosine = vectors @ vectors[row] / np.maximum(length * length[row], 1e-30)
+        length = np.linalg.norm(embeddings, axis=1)
+        cosine = embeddings @ embeddings[row] / np.maximum(length * length[row], 1e-30)
         cosine[row] = -np.inf
         return self._best(cosine, k)
 
@@ -154,9 +159,16 @@ class Run:
         return self.model.explain(self.state, self.side, np.broadcast_to(rows, columns.shape), columns)
 
     def recommend_new(self, items=(), friends=(), k: int = 10) -> list[Ranked]:
-        """For a user who was not there in training, from items they took and users they follow; nothing is trained.
+        """The k best items for a new user; nothing is trained.
 
-        Raises ValueError for unknown ids and for friends of a model that does not hear them.
+        Args:
+            items: ids or titles of items that the user took; they are not recommended.
+            friends: ids of users whom the user follows.
+            k: how many items.
+
+        Raises:
+            ValueError: unknown ids, or friends for a model that does not use them.
+            NotImplementedError: the model cannot take in a new user.
         """
         taken, followed = np.unique(self.item_numbers(items)), np.unique(self.user_numbers(friends))
         if len(followed) and "links" not in self.model.traits.needs + self.model.traits.uses:
@@ -164,8 +176,8 @@ class Run:
         if not self.model.traits.new_users:
             raise NotImplementedError(f"{type(self.model).__name__} cannot take in a new user without training")
         self._check_k(k, self.data.num_items)
-        _, vectors, bias = self._embeddings("new users")
-        scores = vectors @ self.model.new_user(self.state, self.side, taken, followed) + bias
+        _, embeddings, bias = self._embeddings("new users")
+        scores = embeddings @ self.model.new_user(self.state, self.side, taken, followed) + bias
         scores[taken] = -np.inf
         return self._best(scores, min(k, self.data.num_items - len(taken)))
 
@@ -187,7 +199,7 @@ class Run:
     def _embeddings(self, what: str) -> tuple[np.ndarray, ...]:
         embeddings = self.model.vectors(self.state)
         if embeddings is None:
-            raise NotImplementedError(f"{type(self.model).__name__} has no vectors of items, which {what} need")
+            raise NotImplementedError(f"{type(self.model).__name__} has no embeddings of items, which {what} need")
         return tuple(np.asarray(array) for array in embeddings)
 
     def _check_k(self, k: int, most: int) -> None:
@@ -237,7 +249,7 @@ def fit(
         Interrupted: after SIGTERM or Ctrl-C; what was done stays in the folder.
     """
     if not model.traits.trains:
-        raise ValueError(f"{type(model).__name__} does not train; it stands in every table as a reference line")
+        raise ValueError(f"{type(model).__name__} does not train; it is a baseline of every table")
     release_programs()
     ranked = EvalSettings(protocol=protocol, also=(), validation_protocol=protocol)
     settings = dataclasses.replace(train or TrainSettings(), quiet=not progress)
@@ -283,14 +295,21 @@ def _read(folder: Path, seed: int, model: Model, data: Dataset, side: Any) -> Ru
 
 
 def load(folder: Path | str, seed: int | None = None, data_dir: Path | str | None = None) -> Run:
-    """The finished run in `folder`, the folder of a run or of one of its seeds.
+    """Loads a finished run.
 
-    seed: the lowest one by default. data_dir: where the data lies now, when that is not where it was. Raises
-    ValueError, DataError or CheckpointError, with what to do, when anything is missing, damaged or does not fit.
+    Args:
+        folder: of a run, or of one of its seeds.
+        seed: the lowest finished one by default.
+        data_dir: where the data lies now, when it was moved.
+
+    Raises:
+        ValueError: there is no finished run, or its settings are damaged.
+        DataError: its data are missing or have changed.
+        CheckpointError: its parameters are missing, damaged or of another model.
     """
     release_programs()
     folder, seed = find_seed(Path(folder), seed)
-    SeedRecord.read(folder / f"seed_{seed}" / "result.json")  # one that cannot be read is told before data are read
+    SeedRecord.read(folder / f"seed_{seed}" / "result.json")  # an unreadable result is reported before data are read
     model, settings, record = read_settings(folder)
     data = read_data(settings, record, folder, data_dir)
     with blamed_on(folder / "settings.json"):

@@ -1,4 +1,4 @@
-"""Text of strangers made safe to show: what a terminal would obey, and what nobody would see, as visible escapes."""
+"""Untrusted text made safe to show: control characters and invisible ones become visible escapes."""
 
 import unicodedata
 

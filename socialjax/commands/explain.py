@@ -1,4 +1,4 @@
-"""Why a finished run scores items as it does: own vector, own history and each friend at each layer, adding up.
+"""Why a finished run scores items as it does: own embedding, history and each friend at each layer, adding up.
 
     python -m socialjax explain runs/diffnet_yelp/yelp --user 17 --item 345
     python -m socialjax explain runs/diffnet_yelp/yelp --user 17 --k 3 --out why     the top items; JSON and pictures
@@ -72,7 +72,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def explain(arguments: Arguments) -> None:
-    """Prints the report and writes the files."""
+    """Prints the report and writes the files that `arguments` ask for."""
     if not arguments.user and arguments.gallery is None:
         raise ValueError("say whose scores: --user ID")
     if arguments.aspects and arguments.out is None:

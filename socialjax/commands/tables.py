@@ -125,7 +125,7 @@ COMMANDS = {"make": make, "keep": keep, "keep-search": keep_search, "check": che
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs the command line -> exit status; `make` need not be said. What cannot be used is one line on stderr."""
+    """Runs the command line -> exit status; `make` may be left out. Errors are one line on stderr."""
     words = sys.argv[1:] if arguments is None else list(arguments)
     if not words:
         words = ["--help"]

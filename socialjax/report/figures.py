@@ -39,7 +39,7 @@ def drawn(runs: Sequence[Kept]) -> dict[str, Callable]:
 
 
 def bars(paper: Paper, runs: Sequence[Kept], path: Path) -> None:
-    """HR@10 and NDCG@10 with 95 % intervals over seeds; the reference lines are grey."""
+    """HR@10 and NDCG@10 with 95 % intervals over seeds; baselines without parameters are grey."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
@@ -201,7 +201,7 @@ METRICS = ("NDCG@10", "HR@10")
 
 @dataclasses.dataclass(frozen=True)
 class Line:
-    """A model or a reference line: protocol -> its metrics there, and protocol -> the estimates of full ones from it.
+    """A model or a baseline: protocol -> its metrics there, and protocol -> the estimates of full ones from it.
 
     A metric is a number, or {"mean", "ci95"} over seeds.
     """
@@ -213,7 +213,7 @@ class Line:
 
 
 def lines(paper: Paper, runs: Sequence[Kept]) -> list[Line]:
-    """The reference lines and the main runs that were measured under every protocol that any was."""
+    """The baselines and the main runs that were measured under every protocol that any was."""
     record = newest(runs).record
     also, estimates = record.references_also, record.references_corrected
     rows = [Line(name, metrics, estimates.get(name, {}), False) for name, metrics in also.items()]
@@ -224,7 +224,7 @@ def lines(paper: Paper, runs: Sequence[Kept]) -> list[Line]:
 
 
 def sets(lines: Sequence[Line]) -> dict[str, list[Line]]:
-    """All lines, and the trained models apart: reference lines far below make every order look alike."""
+    """All lines, and the trained models apart: baselines far below make every order look alike."""
     trained = [line for line in lines if line.is_trained]
     subsets = {f"{len(trained)} models": trained} if trained else {}
     return subsets if len(trained) == len(lines) else {f"{len(lines)} lines": list(lines), **subsets}

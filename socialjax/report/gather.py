@@ -90,9 +90,7 @@ def _is_report(folder: Path) -> bool:
 
 SWEPT = re.compile(r"-(\w+)=")
 PLACES = ("dir", "offline", "require_real")  # where data lies, not what they are
-MODEL_INPUTS = (
-    "published_features",
-)  # what models are told beside the pairs; with features and without is a comparison
+MODEL_INPUTS = ("published_features",)  # inputs beside the pairs; with features and without is a comparison
 
 
 @dataclasses.dataclass(frozen=True)
@@ -241,12 +239,12 @@ def main_rows(runs: Sequence[Kept]) -> list[Kept]:
 
 
 def newest(runs: Sequence[Kept]) -> Kept:
-    """The run whose reference lines are shown: the first whose code is today's, if there is one."""
+    """The run whose baselines are shown: the first whose code is today's, if there is one."""
     return min(runs, key=lambda run: run.is_stale)
 
 
 def references(runs: Sequence[Kept]) -> dict[str, dict[str, float]]:
-    """Reference line -> its metrics under the table's protocol."""
+    """Baseline -> its metrics under the table's protocol."""
     return newest(runs).record.references
 
 
@@ -314,7 +312,7 @@ METRICS = ("HR", "Recall", "NDCG")
 
 
 def export_csv(runs: Sequence[Kept]) -> list[list[str]]:
-    """Lines of a data set's runs, its reference lines first; without the head."""
+    """Lines of a data set's runs, its baselines first; without the header."""
     lines = []
     for name, metrics in references(runs).items():
         record = runs[0].record

@@ -64,7 +64,7 @@ def write_key_frames(path: Path, model, side, state, data: Dataset) -> None:
 
 def report(results: dict, notes: tuple[str, ...], data: Dataset, seconds: dict[str, float], sheet: bool) -> str:
     """Markdown."""
-    kind = "a made world of drawn films" if data.provenance.kind == "planted" else data.name
+    kind = "a synthetic world of drawn films" if data.provenance.kind == "planted" else data.name
     lines = [f"# Items and key frames: {kind}", "", *(f"- {line}" for line in notes), "", "## Items", ""]
     names = ["HR@5", "NDCG@5", "HR@10", "NDCG@10"]
     rows = [["model", *names]]

@@ -36,12 +36,19 @@ class Place:
 
 
 def place(run: Path, kept: Path, name: str | None = None, *, stand_in: bool = False, dirty_ok: bool = False) -> Place:
-    """Where the finished run in the folder `run` is to be kept; nothing is written.
+    """Where a finished run is to be kept; nothing is written.
 
-    NAME is the model, or the folder where it adds to that, with the preset, with `features` if it read some, and with
-    the sweep's value, such as `diffnet-dim=16`. Raises ValueError for a run that did not finish or lacks a seed's
-    per-user metrics, for a result.json that no run wrote and for names that lead elsewhere, and for a stand-in and for
-    code that no commit holds, unless they are asked for.
+    Args:
+        run: folder of the run.
+        kept: folder of the kept runs.
+        name: of the kept run. By default the model, or the folder where it adds to that, with the preset, with
+            `features` if it read some, and with the sweep's value, such as `diffnet-dim=16`.
+        stand_in: accept a run on generated data.
+        dirty_ok: accept a run of code that no commit holds.
+
+    Raises:
+        ValueError: the run did not finish or lacks a seed's per-user metrics, its result.json is damaged, the name
+            leads elsewhere, or the run is a stand-in or of uncommitted code and that is not accepted.
     """
     record = _finished(run)
     if record.data == "stand-in" and not stand_in:
@@ -107,7 +114,7 @@ def per_user(run: Path, seeds: Sequence[int]) -> dict[str, np.ndarray]:
 
 
 def default_name(run: Path, record: RunRecord) -> str:
-    """`bpr`, `diffnet-authors`, `diffnet-features`, `diffnet-dim=16`; a folder `bpr-continued` says what is special."""
+    """`bpr`, `diffnet-authors`, `diffnet-features`, `diffnet-dim=16`; a folder `bpr-continued` keeps its name."""
     model = run.name if run.name.startswith(f"{record.model}-") else record.model
     parts = [model, record.settings.get("preset"), "features" if record.features == "given" else None]
     swept = [run.name] if all("=" in part for part in run.name.split(",")) else []

@@ -25,9 +25,9 @@ def comparable(paper: Paper, runs: Sequence[Kept]) -> list[Kept]:
 
 
 def overall(paper: Paper, runs: Sequence[Kept]) -> list[list[str]]:
-    """Reference lines and all models by HR and NDCG at 5, 10 and 15, the best model of each column in bold.
+    """Baselines and all models by HR and NDCG at 5, 10 and 15, the best model of each column in bold.
 
-    Reference lines are never bold, nor is a model that stands alone or apart.
+    Baselines are never bold, nor is a model that stands alone or apart.
     """
     rows, rivals = main_rows(runs), comparable(paper, runs)
     best = best_of(rivals) if sum(not run.is_stale for run in rivals) > 1 else {}
@@ -39,7 +39,7 @@ def overall(paper: Paper, runs: Sequence[Kept]) -> list[list[str]]:
 
 
 def notes(paper: Paper, runs: Sequence[Kept]) -> str:
-    """What is to be said of models without a run and of runs that stand apart, and which models are not run."""
+    """Notes below the table: why a model has no run, which runs stand apart, and which models are not run."""
     names, run_models = {run.name for run in main_rows(runs)}, {run.model for run in main_rows(runs)}
     sentences = [f" {paper.models[model]}: {why}." for model, why in paper.notes.items() if model not in names]
     apart = [run for run in main_rows(runs) if run.name in paper.apart]

@@ -25,7 +25,7 @@ class Reported:
 
 @dataclasses.dataclass(frozen=True)
 class Paper:
-    """models: name -> label, in the order of the tables; reference lines come first. notes: model -> why it has
+    """models: name -> label, in the order of the tables; baselines come first. notes: model -> why it has
     no run of its own. swept: settings with a table of their own -> the values of its columns. apart: name of a run that
     stands in the tables, but is never the best one nor in a test -> why."""
 

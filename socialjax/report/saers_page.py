@@ -34,7 +34,15 @@ def _over_seeds(values: list[float]) -> dict:
 
 
 def report(results: dict[str, dict], attributes: dict, data: Dataset, banner: str, has_page: bool) -> str:
-    """The page. loud: what must be said first and last."""
+    """The page as Markdown.
+
+    Args:
+        results: label of a row -> figure -> {"mean", "ci95", "values"}.
+        attributes: how well attributes were found: `accuracy` and perhaps `regions`, by attribute.
+        data: the data set.
+        banner: shown first and last; may be empty.
+        has_page: whether gallery.html was written.
+    """
     lines = [f"# SAERS on {data.name} ({data.provenance.kind})", ""]
     lines += [f"**{banner}**", ""] if banner else []
     lines += [

@@ -18,7 +18,7 @@ from socialjax.train.loop import Diverged
 from socialjax.visible import visible, visible_lines
 
 log = logging.getLogger(__name__)
-EXPECTED = (DataError, CheckpointError, Diverged, ValueError, OSError)  # told in one line; anything else is a bug
+EXPECTED = (DataError, CheckpointError, Diverged, ValueError, OSError)  # reported in one line; anything else is a bug
 
 
 class ShownFormatter(logging.Formatter):
@@ -34,14 +34,14 @@ class ShownFormatter(logging.Formatter):
 
 
 def say(text: object = "", flush: bool = True) -> None:
-    """Prints text that may hold names of strangers: lines stay, what a terminal would obey becomes visible."""
+    """Prints text that may hold names from untrusted files: line feeds stay, control characters are escaped."""
     print(visible_lines(text), flush=flush)
 
 
 def set_up_logging() -> None:
-    """Plain lines on standard error; the libraries' own talk from warnings up.
+    """Plain lines on standard error; messages of libraries from warnings up.
 
-    absl is silent: Orbax logs every failed write with several tracebacks, and then raises it, for us to tell.
+    absl is silent: Orbax logs every failed write with several tracebacks, and then raises it, for us to report.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(ShownFormatter("%(message)s"))
@@ -83,9 +83,14 @@ def variants(definition: Definition, experiment: Experiment) -> list[tuple[str, 
 
 
 def exit_code(action: Callable[[], None], saves: bool = True) -> int:
-    """Runs `action` and turns expected errors into one clear line: 0 done, 1 an error, 128 + n stopped by signal n.
+    """Runs `action` and reports expected errors in one line.
 
-    saves: it has something to save when a signal comes, and asks `stop`; else the signal ends it wherever it is.
+    Args:
+        action: the command.
+        saves: whether it checks `stop` and saves its work when a signal arrives; else a signal ends it at once.
+
+    Returns:
+        0 when done, 1 after an error, 128 + n when stopped by signal n.
     """
     try:
         with signals.heeded(is_program=True) if saves else contextlib.nullcontext():

@@ -14,7 +14,7 @@ SHOWN = ("HR@5", "HR@10", "HR@15", "NDCG@5", "NDCG@10", "NDCG@15")
 
 
 def describe(data: Dataset, model: Model | None = None) -> str:
-    """One line: name, real or stand-in, whether with features, sizes. A model says whether it uses those there are."""
+    """One line about the data: name, kind, features and whether `model` uses them, sizes."""
     there = data.user_features is not None or data.item_features is not None
     taken = there if model is None else takes_features(model, data)
     features = "with features" if taken else "ids only, features not used" if there else "ids only"
@@ -46,7 +46,7 @@ def settings_line(model) -> str:
 
 
 def table(record: RunRecord, folder: Path) -> str:
-    """What the screen shows at the end: reference lines, the result, what is reported; stand-ins say so last."""
+    """The table printed at the end: baselines, the result, reported figures; a stand-in is marked on the last line."""
     seeds = " ".join(map(str, record.seeds))
     stand_in = record.data == "stand-in"
     rows = [(name, found) for name, found in record.references.items()]

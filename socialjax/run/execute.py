@@ -1,4 +1,4 @@
-"""Runs an experiment: data, one training per seed, evaluation, the table. The only module that sees everything."""
+"""Runs an experiment: data, one training per seed, evaluation, the table. The only module that imports all parts."""
 
 import contextlib
 import logging
@@ -88,7 +88,7 @@ def run(
 def run_in(
     folder: Path, definition: Definition, experiment: Experiment, bench: Workbench, began: float | None = None
 ) -> RunRecord:
-    """`run` in that folder, without a word on standard output."""
+    """`run` in that folder, without output on standard output."""
     began = time.monotonic() if began is None else began
     with contextlib.ExitStack() as held:
         _claim(held, folder, experiment, bench.data)
@@ -126,7 +126,7 @@ def _claim(held: contextlib.ExitStack, folder: Path, experiment: Experiment, dat
         except (ValueError, OSError) as error:
             refused = error
     if of_first(refused is not None)[0]:
-        raise refused or ValueError(f"the first process may not use {folder}; what it says tells why")
+        raise refused or ValueError(f"the first process may not use {folder}; its message gives the reason")
 
 
 def work_folder(definition: Definition, experiment: Experiment, data: Dataset, label: str) -> Path:

@@ -24,9 +24,15 @@ class Held(ValueError):
 def only_one(folder: Path, waits_for: str = "") -> Iterator[None]:
     """Holds the lock of `folder`, which is made. The system lets go of it when the process ends, however it ends.
 
-    Raises Held while another process holds it; with `waits_for`, which says what is in there, it waits and says so.
     Within this process it may be held again. A folder that cannot be made or locked (some network file systems) is used
     without a lock.
+
+    Args:
+        folder: the folder.
+        waits_for: the work in it, for the log; with it, the lock of another process is waited for.
+
+    Raises:
+        Held: another process holds it, and `waits_for` is empty.
     """
     with contextlib.ExitStack() as closing:
         try:
@@ -41,7 +47,7 @@ def only_one(folder: Path, waits_for: str = "") -> Iterator[None]:
                 _held.append((known.st_dev, known.st_ino))
                 closing.callback(_held.remove, (known.st_dev, known.st_ino))
         except OSError:
-            pass  # one that cannot be written is told of when something is written
+            pass  # a folder that cannot be written fails with its reason at the first write
         yield
 
 

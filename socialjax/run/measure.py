@@ -7,7 +7,18 @@ from socialjax.eval.significance import mean_interval
 
 
 def measured(model, state, data: Dataset, candidates: protocol.Candidates) -> tuple[Result, dict[str, float]]:
-    """The metrics of each user and, from a strict sampled test list, the estimate of the full ones (else empty)."""
+    """Evaluates a model on candidates.
+
+    Args:
+        model: the model.
+        state: what its `encode` returned.
+        data: the data set.
+        candidates: of one protocol and part.
+
+    Returns:
+        The metrics of each user and, for strict sampled candidates of the test part, estimates of the full metrics by
+        name (else empty).
+    """
     result = ranking.evaluate_state(model, state, candidates)
     if candidates.protocol.num_negatives is None or not candidates.protocol.strict or candidates.part != "test":
         return result, {}
@@ -29,7 +40,7 @@ def by_sparsity(data: Dataset, result: Result) -> dict:
 
 
 def key_frames(model, state, side, data: Dataset) -> tuple[dict, keyframes.FrameResult] | None:
-    """What the known likes of frames say of a model that ranks frames, as figures and of each record; else None.
+    """Key-frame metrics of a model that ranks frames, as a summary and by record; None for other models or data.
 
     The figures have chance in closed form beside each metric and, of a model that trains on some of an item's frames
     alone, `truncated`, the share it does not see at once.

@@ -47,7 +47,7 @@ class Origin(TypedDict):
 
 
 class Claim(TypedDict):
-    """What every settings.json has, of a run and of a search: all that the command line said, and what the data are."""
+    """Keys of every settings.json, of a run and of a search: the settings of the command line and the data."""
 
     settings: dict
     data: Origin
@@ -119,17 +119,31 @@ def _filled(settings: dict, defaults: dict) -> dict:
 def fingerprint(settings: dict, data: dict, seed: int) -> str:
     """A hash that is equal for runs that must give equal figures.
 
-    A run that goes on is known by the settings that its settings.json has, even when others have come since.
+    Args:
+        settings: as in settings.json; a resumed run uses those of its file, even when fields were added since.
+        data: provenance of the data.
+        seed: of the training.
+
+    Returns:
+        16 hexadecimal digits.
     """
     text = json.dumps({**binding(settings, data), "seed": seed}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def claim(folder: Path, experiment: Experiment, data: Dataset) -> dict:
-    """Writes settings.json into `folder`, or checks that the one there says the same. Returns its content.
+    """Writes settings.json into `folder`, or checks that the one there has the same settings.
 
-    Raises ValueError with the difference when the folder holds a run with other settings, and when it cannot be
-    written.
+    Args:
+        folder: of the run.
+        experiment: its settings.
+        data: the data set.
+
+    Returns:
+        The content of settings.json.
+
+    Raises:
+        ValueError: the folder holds a run with other settings (the message names them), or cannot be written.
     """
     record = {
         "settings": settings_of(experiment),

@@ -1,4 +1,4 @@
-"""What the folder of a finished run holds, read back and checked: settings, data, parameters.
+"""Reads a finished run back from its folder and checks it: settings, data, parameters.
 
 Starts a training from the parameters of a finished run: those of the same names and shapes are taken over.
 """
@@ -25,9 +25,17 @@ from socialjax.visible import visible
 
 
 def find_seed(folder: Path, seed: int | None) -> tuple[Path, int]:
-    """(the run's folder, its seed) of a run's folder or of a seed's folder inside; the lowest finished seed by default.
+    """Finds a finished seed of a run.
 
-    Raises ValueError when there is no run, no such seed, or the run did not finish.
+    Args:
+        folder: of a run, or of one of its seeds.
+        seed: its number; by default the lowest finished one.
+
+    Returns:
+        The run's folder and the seed.
+
+    Raises:
+        ValueError: when there is no run, no such seed, or the run did not finish.
     """
     if not (folder / "settings.json").is_file() and (folder.parent / "settings.json").is_file():
         own = _seed_of(folder)
@@ -52,7 +60,7 @@ def find_seed(folder: Path, seed: int | None) -> tuple[Path, int]:
 
 
 class Settings(TypedDict):
-    """What is read of settings.json's `settings`, all that the command line said."""
+    """What is read of settings.json's `settings`, the settings of the command line."""
 
     model: dict
     data: dict
@@ -92,9 +100,16 @@ def read_settings(folder: Path) -> tuple[Model, DataSettings, dict]:
 
 
 def read_data(settings: DataSettings, record: dict, folder: Path, data_dir: Path | None = None) -> Dataset:
-    """The columns the run was trained on, from where they were or from `data_dir`.
+    """Loads the data that a run was trained on.
 
-    Raises DataError when they are not found any more or are others.
+    Args:
+        settings: of the run's data.
+        record: the run's settings.json.
+        folder: of the run.
+        data_dir: where the files lie now, when they were moved.
+
+    Raises:
+        DataError: the files are missing, or differ from those of the training.
     """
     before = record["data"]
     stand_in = before["kind"] == "stand-in"
@@ -171,9 +186,18 @@ log = logging.getLogger(__name__)
 
 
 def from_run(folder: Path, seed: int) -> Callable[[Params], Params]:
-    """fresh parameters -> those with the best ones of that seed of the finished run in their place.
+    """Returns a function that replaces fresh parameters by the best ones of a finished run.
 
-    Raises ValueError when the run or the seed is not there, CheckpointError when its parameters cannot be read.
+    Args:
+        folder: of the finished run.
+        seed: whose parameters are read.
+
+    Returns:
+        A function from fresh parameters to the same tree with the matching arrays replaced (`taken_over`).
+
+    Raises:
+        ValueError: the run or the seed is missing.
+        CheckpointError: its parameters cannot be read.
     """
     folder, seed = find_seed(folder, seed)
     checkpoints = folder / f"seed_{seed}" / "checkpoints"
@@ -184,10 +208,17 @@ def from_run(folder: Path, seed: int) -> Callable[[Params], Params]:
 
 
 def taken_over(fresh: Params, finished: Params, source: str) -> Params:
-    """`fresh` with each array of `finished` in place of the one of its name and shape.
+    """Replaces arrays of `fresh` by those of `finished` that have their name and shape.
 
-    A name is a path; one that is longer at its front fits too, as `tables/users` does `users`. Raises ValueError when
-    nothing fits and when two arrays fit one.
+    A name is a path in the tree; a path that ends with the name matches too, as `tables/users` matches `users`.
+
+    Args:
+        fresh: newly initialised parameters.
+        finished: parameters of the finished run.
+        source: its name, for messages.
+
+    Raises:
+        ValueError: no array matches, or one matches several.
     """
     given = {_name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(finished)}
     wanted = {_name(path): leaf.shape for path, leaf in jax.tree_util.tree_leaves_with_path(fresh)}

@@ -36,7 +36,7 @@ class Validation:
     floor: float
 
     def chosen_on(self) -> dict:
-        """Part, protocol, and whose pairs are no negatives of the lists, as result.json says it."""
+        """Part, protocol, and the parts whose pairs are never negatives, as in result.json."""
         part, protocol_used = self.candidates.part, self.candidates.protocol
         rejected = protocol.rejecting(part) if protocol_used.strict else (part,)
         return {"part": part, "protocol": protocol_used.name, "rejected": list(rejected)}
@@ -69,7 +69,7 @@ class Workbench:
         return self._side[1]
 
     def candidates(self, settings: EvalSettings, name: str, part: protocol.Part = "test") -> protocol.Candidates:
-        """The lists of that protocol, of all users of the part."""
+        """The candidates under that protocol of all users of the part."""
         key = protocol_of(settings, self.data, name), part
         if key not in self._candidates:
             self._candidates[key] = protocol.candidates(self.data, *key)
@@ -122,7 +122,7 @@ class Workbench:
         Raises ValueError for a model that does not train.
         """
         if not model.traits.trains:
-            raise ValueError(f"{type(model).__name__} does not train; it stands in every table as a reference line")
+            raise ValueError(f"{type(model).__name__} does not train; it is a baseline of every table")
         side, validated = self.side(model), {}
         if validation is not None:
             candidates = validation.candidates

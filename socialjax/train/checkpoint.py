@@ -1,4 +1,4 @@
-"""Checkpoints: the one place that knows Orbax.
+"""Checkpoints: the only module that imports Orbax.
 
 Each checkpoint holds the latest state, the best parameters so far and what the loop remembers, committed as one: no
 moment exists at which they belong to different steps. The last two are kept. Orbax does not notice array files whose
@@ -25,7 +25,7 @@ from socialjax.train.processes import is_first, of_first
 
 log = logging.getLogger(__name__)
 OURS = ("fingerprint", "arrays", "check")  # what is added to the notes
-MOST_TRIED = 8  # checkpoints looked at in a folder of strangers; ours keeps two
+MOST_TRIED = 8  # checkpoints tried in an untrusted folder; ours keep two
 CLOSED = "Event loop is closed"
 NEVER_ASKED = "exception was never retrieved"
 NEVER_STARTED = r"coroutine 'Store\._get_array_metadatas' was never awaited"
@@ -162,8 +162,8 @@ def read_best(folder: Path, like: Any = None, fingerprint: str | None = None) ->
     """(best parameters as NumPy arrays in plain dicts, notes) of the newest readable checkpoint of a finished run.
 
     like: what the parameters must be, a tree of anything with shape and dtype; fingerprint: of the run they must belong
-    to. Both are compared with the notes before an array is read, and the files with the notes: those of strangers may
-    promise any size. Raises CheckpointError when there is no checkpoint that can be read and for one of another run.
+    to. Both are compared with the notes before an array is read, and the files with the notes: untrusted ones may
+    claim any size. Raises CheckpointError when there is no checkpoint that can be read and for one of another run.
     """
     _silence_follow_up_errors()
     folder = Path(folder).absolute()
@@ -268,7 +268,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _reason(error: Exception) -> str:
-    """What the system said, when it is at the end of a long story."""
+    """The message of the system at the end of a TensorStore error, else the first line."""
     match = re.search(r"([^:]+) \[os_error_code=", str(error))
     return match[1].strip() if match else _first_line(error)
 

@@ -34,7 +34,7 @@ def check(wanted: dict[str, list], **trees) -> None:
 
 
 def listed_shapes(arrays: dict[str, list], tree: str) -> dict[str, str]:
-    """What `shapes` said of `tree` when the list was made. Raises Damaged for what is no list of arrays."""
+    """The shapes of `tree` as listed. Raises Damaged for what is no list of arrays."""
     try:
         shapes_of_tree = {name: shape for name, (shape, _) in arrays.items() if name.startswith(f"{tree}[")}
     except (AttributeError, TypeError, ValueError):

@@ -121,7 +121,16 @@ class TensorBoard:
 
 
 class TrainingLog:
-    """All of it, for one training from `step` on with `per_epoch` steps an epoch, if this process `speaks`."""
+    """metrics.jsonl, the progress bar and TensorBoard of one training.
+
+    Args:
+        folder: of the seed.
+        label: before the bar.
+        settings: of the training.
+        step: from which it goes on.
+        per_epoch: steps of an epoch.
+        writes: whether this process writes files and shows the bar.
+    """
 
     def __init__(self, folder: Path, label: str, settings: TrainSettings, step: int, per_epoch: int, writes: bool):
         self._per_epoch = per_epoch

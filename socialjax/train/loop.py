@@ -25,7 +25,7 @@ from socialjax.train.signals import heeded
 from socialjax.train.step import make_optimizer, new_state
 
 log = logging.getLogger(__name__)
-CALL_SECONDS = 1.0  # about how long one call on the device lasts, and so how soon a signal is heard
+CALL_SECONDS = 1.0  # about how long one call on the device lasts, and so how soon a signal takes effect
 Validate = Callable[[Any], dict[str, float]]
 
 

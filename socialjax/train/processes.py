@@ -42,7 +42,7 @@ def join_processes() -> None:
 
 @contextlib.contextmanager
 def _own_handlers() -> Iterator[None]:
-    """Puts our handlers of signals back: JAX takes SIGTERM for itself when processes join, and tells nobody."""
+    """Puts our handlers of signals back: JAX takes SIGTERM for itself when processes join."""
     before = {number: signal.getsignal(number) for number in HANDLED}
     yield
     for number, handler in before.items():
@@ -60,7 +60,7 @@ def program_start() -> float:
 
 
 def is_first() -> bool:
-    """Whether this process writes the files and talks."""
+    """Whether this process writes files and prints."""
     return jax.process_index() == 0
 
 

@@ -23,7 +23,7 @@ class NotEnoughMemory(MemoryError):
 
 
 def sentence(error: BaseException) -> str:
-    """What to say of an error of memory."""
+    """The message of an error of memory."""
     if isinstance(error, NotEnoughMemory):
         return str(error)
     description = " ".join(f"{type(error).__name__}: {error}".split())[:200]
@@ -42,7 +42,7 @@ def check_address_space() -> None:
 
 
 def shorten_memory_errors() -> None:
-    """From now on memory that is missing while a program is imported is told in one line, not with a traceback."""
+    """From now on a lack of memory while a program is imported is reported in one line, without a traceback."""
     before = sys.excepthook
 
     def tell(kind, error, trace):

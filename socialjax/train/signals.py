@@ -59,7 +59,7 @@ def end_at_once() -> None:
 
 @contextlib.contextmanager
 def _watched() -> Iterator[None]:
-    """A thread hears of each signal as it arrives, when the main thread is in a call that takes minutes."""
+    """A thread is notified of each signal as it arrives, while the main thread may be in a call that takes minutes."""
     read, write = os.pipe()
     os.set_blocking(write, False)
     before = signal.set_wakeup_fd(write, warn_on_full_buffer=False)

@@ -200,7 +200,7 @@ def _child(row: Row) -> int:
 
 
 def table(study: Study, records: dict[str, RunRecord]) -> str:
-    """Reference lines, then label -> result a row, with 95 % intervals over seeds and the seconds of all seeds.
+    """Baselines without parameters, then a row for each label, with 95 % intervals over seeds and total seconds.
 
     Beside the usual metrics it shows those that are reported.
     """

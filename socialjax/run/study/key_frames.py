@@ -17,12 +17,21 @@ METRICS = ("HR@1", "HR@3", "NDCG@3", "HR@5", "NDCG@5")
 
 
 def measured(rows: dict[str, Row], data: Dataset, style: str = "") -> dict[str, dict] | None:
-    """line -> `FrameResult.summary` over the seeds: RND, FIRST, CENTROID, POPSTYLE and each row whose model ranks
-    frames, with its best parameters of each seed. None for data without likes of frames.
+    """Key-frame metrics of the baselines RND, FIRST, CENTROID and POPSTYLE and of each row whose model ranks frames.
 
     A record's figure is its mean over the seeds, so that the interval, clustered by user, is that of the mean; `values`
-    are the means of each seed. style: the row whose model says what users like in the mean, for POPSTYLE.
-    Raises CheckpointError for a row that has no parameters.
+    are the means of each seed.
+
+    Args:
+        rows: label -> row of the study.
+        data: the data set.
+        style: label of the row whose model gives the mean preferences of users for POPSTYLE; no POPSTYLE without it.
+
+    Returns:
+        Name -> `FrameResult.summary`; None for data without likes of frames.
+
+    Raises:
+        CheckpointError: a row has no parameters.
     """
     records = keyframes.records(data)
     if records is None:
