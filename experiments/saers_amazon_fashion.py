@@ -184,7 +184,7 @@ def _show_in(folder: Path, chosen: Arguments) -> list[str]:
     )
     say(f"\nreport.md is in {folder}\n\n{text}")
     if "saers" in results and attempt(
-        folder / "gallery.html", lambda path: _pages(path, folder / "saers", judged, material.shown), anew=True
+        folder / "gallery.html", lambda path: _pages(path, folder / "saers", judged, material.picture_source), anew=True
     ):
         log.info("gallery.html is in %s", folder)
     return failed

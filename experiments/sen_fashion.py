@@ -32,7 +32,7 @@ from socialjax.run.lock import only_one
 from socialjax.run.pictures import attempt
 from socialjax.run.results import made_with, write_json
 from socialjax.vision.accuracy import accuracies
-from socialjax.vision.catalogue_attributes import looked
+from socialjax.vision.catalogue_attributes import extract
 from socialjax.vision.feature_maps import pretrained
 from socialjax.vision.labelled import readers
 from socialjax.vision.labelled.label_tables import LabelledPictures
@@ -120,7 +120,7 @@ def _show_in(folder: Path, chosen: Arguments) -> dict:
         )
         for stage in learned.accuracy
     }  # fmt: skip
-    seen = looked(network, learned.variables, test)
+    seen = extract(network, learned.variables, test)
     results = {
         "data": labelled.provenance.as_dict(),
         "photos": {part: len(rows) for part, rows in parts.items()},

@@ -40,12 +40,12 @@ def make_batch(data: Resident, seed, step, rows: jax.Array, batch_size: int, neg
     num_pairs = data.users.shape[0]
     per_epoch = steps_per_epoch(num_pairs, batch_size)
     epoch, within = step // per_epoch, step % per_epoch
-    place = within * batch_size + rows.astype(jnp.int32)
+    position = within * batch_size + rows.astype(jnp.int32)
     order = sample.fold(sample.fold(seed, epoch), sample.SHUFFLE)  # a stream: epochs and steps both count from 0
-    pair = sample.shuffled(order, place % num_pairs, num_pairs)
+    pair = sample.shuffled(order, position % num_pairs, num_pairs)
     users = data.users[pair]
     drawn = sample.negatives(data.known, sample.fold(seed, step), users, rows, negatives)
-    return Batch(users, data.items[pair], drawn, (place < num_pairs).astype(jnp.float32), rows)
+    return Batch(users, data.items[pair], drawn, (position < num_pairs).astype(jnp.float32), rows)
 
 
 def on_device(tree):

@@ -136,12 +136,12 @@ def _complete(url: str, part, file: RemoteFile, limits: Limits) -> None:
         if not whole:
             log.info("%s: broke off after %d of %s bytes", url, _size(part), expected)
             continue
-        found = content_id(Path(part.name), file)
-        if found == want:
+        checksum = content_id(Path(part.name), file)
+        if checksum == want:
             return
         part.truncate(0)
         if not resumed:  # a fresh copy, so it is not the old part that was wrong
-            raise DownloadError(f"{url}: the content has checksum {found}, wanted {want}; it is another file")
+            raise DownloadError(f"{url}: the content has checksum {checksum}, wanted {want}; it is another file")
     raise Unreachable(
         f"{url}: broke off {limits.tries} times, {_size(part)} of {expected} bytes so far; run again to resume"
     )
@@ -173,9 +173,9 @@ def _receive(url: str, part, limits: Limits, deadline: float) -> tuple[bool, int
             have = 0
         length = answer.headers["Content-Length"] or ""
         expected = have + int(length) if length.isdigit() else None
-        log.info("%s: %s%s", url, _said(expected), f", {_said(have)} of them are here" if have else "")
+        log.info("%s: %s%s", url, _size_text(expected), f", {_size_text(have)} of them are here" if have else "")
         if expected is not None and expected > room:
-            raise _too_large(part, url, f"wants to send {_said(expected)}", room, limits)
+            raise _too_large(part, url, f"wants to send {_size_text(expected)}", room, limits)
         show = {"desc": url.rsplit("/", 1)[-1], "disable": not sys.stderr.isatty(), "leave": False}
         with tqdm(total=expected, initial=have, unit="B", unit_scale=True, **show) as bar:
             while chunk := _read(answer, url):
@@ -184,7 +184,7 @@ def _receive(url: str, part, limits: Limits, deadline: float) -> tuple[bool, int
                 bar.update(len(chunk))
                 have += len(chunk)
                 if have > room:
-                    raise _too_large(part, url, f"sent {_said(have)} and goes on", room, limits)
+                    raise _too_large(part, url, f"sent {_size_text(have)} and goes on", room, limits)
                 if time.monotonic() > deadline:
                     raise Unreachable(f"{url}: not complete after {limits.total:g} s; run again to resume")
     return expected is None or _size(part) >= expected, expected
@@ -194,10 +194,12 @@ def _too_large(part, url: str, what: str, room: int, limits: Limits) -> Download
     """The error for a file beyond its budget; what came of it is given back to the disk."""
     part.truncate(0)
     why = "a published file may have" if room == limits.largest else "is half of the free room of the disk"
-    return DownloadError(f"{url}: the server {what}, more than the {_said(room)} that {why}; nothing of it is kept")
+    return DownloadError(
+        f"{url}: the server {what}, more than the {_size_text(room)} that {why}; nothing of it is kept"
+    )
 
 
-def _said(size: int | None) -> str:
+def _size_text(size: int | None) -> str:
     """A size for people, in the units of 1,000 that disks are sold in."""
     if size is None:
         return "the server does not say how large"

@@ -23,7 +23,7 @@ def facts(data: Dataset) -> dict[str, object]:
     distinct = sum(len(sorted_ints.unique(part)) for part in keys.values())
     user = {part: np.bincount(pairs.user, minlength=data.num_users) for part, pairs in data.parts().items()}
     item = {part: np.bincount(pairs.item, minlength=data.num_items) for part, pairs in data.parts().items()}
-    found: dict[str, object] = {
+    figures: dict[str, object] = {
         **counts(data),
         "all pairs": len(every),
         "pairs in two parts": distinct - len(sorted_ints.unique(every)),
@@ -46,8 +46,8 @@ def facts(data: Dataset) -> dict[str, object]:
         "test users by train items": _groups(user["train"][user["test"] > 0], GROUP_BOUNDS),
     }
     if data.links is not None:
-        found |= _link_facts(data, user["test"] > 0)
-    return found if data.owners is None else found | owner_facts(data)
+        figures |= _link_facts(data, user["test"] > 0)
+    return figures if data.owners is None else figures | owner_facts(data)
 
 
 def _link_facts(data: Dataset, is_tested: np.ndarray) -> dict[str, object]:
@@ -82,17 +82,17 @@ def owner_facts(data: Dataset) -> dict[str, object]:
     uploads = np.bincount(data.owners[data.owners >= 0], minlength=data.num_users)
     user, item = (np.concatenate([getattr(part, c) for part in data.parts().values()]) for c in ("user", "item"))
     owner = data.owners[item]
-    found: dict[str, object] = {
+    figures: dict[str, object] = {
         "items without owner": _number(data.owners < 0),
         "users without uploads": _number(uploads == 0),
         "uploads per user": _summary(uploads, 1),
         "pairs on own items": _number(owner == user),
     }
     if data.links is None:
-        return found
+        return figures
     follows = sorted_ints.unique(data.links.follower.astype(np.int64) * data.num_users + data.links.followee)
     followed = (owner >= 0) & sorted_ints.isin(user.astype(np.int64) * data.num_users + owner, follows)
-    return found | {"pairs on items of followees, %": round(100.0 * float(followed.mean()), 1)}
+    return figures | {"pairs on items of followees, %": round(100.0 * float(followed.mean()), 1)}
 
 
 def _split_rule_share(user: dict[str, np.ndarray]) -> float:

@@ -46,17 +46,17 @@ def find(data: Dataset, split: Split = "auto") -> list[Finding]:
     split: what the order of times has to be. `time`: no training pair after a test pair; `leave-one-out`: none of the
     same user; `ratio`: any; `auto`: what most of the pairs keep to. Negatives have their own test, `negatives`.
     """
-    found = [*overlaps(data), ids_by_popularity(data), *features(data), order_in_time(data, split)]
-    return [finding for finding in found if finding is not None]
+    findings = [*overlaps(data), ids_by_popularity(data), *features(data), order_in_time(data, split)]
+    return [finding for finding in findings if finding is not None]
 
 
 def overlaps(data: Dataset) -> list[Finding]:
     """Pairs of validation and test that stand in an earlier part too."""
-    found, parts = [], data.parts()
+    findings, parts = [], data.parts()
     for earlier, later in ((PARTS[a], PARTS[b]) for a in range(3) for b in range(a + 1, 3)):
         shared = sorted_ints.isin(pair_keys(parts[later], data.num_items), pair_keys(parts[earlier], data.num_items))
         if shared.any():
-            found.append(
+            findings.append(
                 Finding(
                     f"{later} in {earlier}",
                     f"{shared.sum():,} of {len(shared):,} pairs of {later} are in {earlier} too",
@@ -65,7 +65,7 @@ def overlaps(data: Dataset) -> list[Finding]:
                     f"drop them from {earlier}, or from {later} if {earlier} is right",
                 )
             )
-    return found
+    return findings
 
 
 def negatives(data: Dataset, user: np.ndarray, item: np.ndarray, source: str) -> Finding | None:
@@ -117,20 +117,20 @@ def _order_of_ids(group: np.ndarray, test: np.ndarray) -> tuple[float, float]:
     order = np.lexsort((np.arange(len(group)), group))
     number, value = np.unique(group[order], return_inverse=True)[1], test[order].astype(np.float64)
     size = np.bincount(number)
-    place = np.arange(len(order)) - (np.cumsum(size) - size)[number] - (size[number] - 1) / 2
+    rank = np.arange(len(order)) - (np.cumsum(size) - size)[number] - (size[number] - 1) / 2
     value -= (np.bincount(number, value) / size)[number]
-    largest = place @ value[np.lexsort((value, number))]
+    largest = rank @ value[np.lexsort((value, number))]
     square = lambda column: np.bincount(number, column**2)  # noqa: E731
-    variance = (square(place) * square(value) / np.maximum(size - 1, 1)).sum()
-    return (place @ value / largest, place @ value / np.sqrt(variance)) if variance > 0 else (0.0, 0.0)
+    variance = (square(rank) * square(value) / np.maximum(size - 1, 1)).sum()
+    return (rank @ value / largest, rank @ value / np.sqrt(variance)) if variance > 0 else (0.0, 0.0)
 
 
 def features(data: Dataset) -> list[Finding]:
     """User features that hold test items as columns, or are explained by test items better than can be."""
-    found = []
+    findings = []
     columns, user, item = item_columns(data)
     if len(columns):
-        found.append(
+        findings.append(
             Finding(
                 "test items in user features",
                 f"{len(columns):,} columns of the user features mark who took an item, {len(user):,} test pairs in it",
@@ -141,7 +141,7 @@ def features(data: Dataset) -> list[Finding]:
         )
     columns, users, parts, ratio = explained_columns(data)
     if len(columns):
-        found.append(
+        findings.append(
             Finding(
                 "test items in user features",
                 f"{len(columns):,} columns of the user features follow the item features of {parts} more closely than "
@@ -151,7 +151,7 @@ def features(data: Dataset) -> list[Finding]:
                 "make the features from the training pairs alone",
             )
         )
-    return found
+    return findings
 
 
 def order_in_time(data: Dataset, split: Split = "auto") -> Finding | None:
@@ -198,14 +198,14 @@ def _late(data: Dataset, rows: tuple[np.ndarray, np.ndarray], claim: str) -> Fin
     number = len(train) + len(test)
     if not number:
         return None
-    shown = [f"train: {row}, time {time}" for row, time in zip(_pairs(data, train), train.time)]
-    shown += [f"test: {row}, time {time}" for row, time in zip(_pairs(data, test), test.time)]
+    examples = [f"train: {row}, time {time}" for row, time in zip(_pairs(data, train), train.time)]
+    examples += [f"test: {row}, time {time}" for row, time in zip(_pairs(data, test), test.time)]
     return Finding(
         "training after test",
         f"{claim}, but {len(train):,} training pairs are later"
         + (f", {len(test):,} test pairs earlier" * bool(len(test))),
         number,
-        tuple(shown[:SHOWN]),
+        tuple(examples[:SHOWN]),
         "split again by time, or say --split ratio if the order does not matter",
     )
 

@@ -114,8 +114,8 @@ class PictureFiles:
     pickled.
     """
 
-    def __init__(self, place: str | os.PathLike):
-        self.place = Path(place)
+    def __init__(self, source: str | os.PathLike):
+        self.place = Path(source)
         self._contents = None if self.place.is_dir() else _contents(self.place)
 
     def names(self) -> list[str]:
@@ -160,8 +160,8 @@ class PictureFiles:
                 "the file that the link names"
             ) from None
 
-    def _absent(self, name: str, found: str) -> DataError:
-        return DataError(f"{self.place}: wanted the picture {name!r}, got {found}; add the file or leave its row out")
+    def _absent(self, name: str, reason: str) -> DataError:
+        return DataError(f"{self.place}: wanted the picture {name!r}, got {reason}; add the file or leave its row out")
 
 
 def _is_inside(member: tarfile.TarInfo, length: int) -> bool:

@@ -19,15 +19,15 @@ def require(name: str) -> Published:
     entry = PUBLISHED.get(name)
     if entry is not None and entry.optional:
         return entry
-    some = ", ".join(other.name for other in PUBLISHED.values() if other.optional)
+    sets = ", ".join(other.name for other in PUBLISHED.values() if other.optional)
     if entry is None:
         raise DataError(
-            f"{OPTION} is about published sets ({some}), and {name} is none of them; user_vector.npy and "
+            f"{OPTION} is about published sets ({sets}), and {name} is none of them; user_vector.npy and "
             "item_vector.npy of your own folder are read without it, so leave it out"
         )
     raise DataError(
         f"{OPTION}: no features are published beside those files of {name} that are read in any case, only beside "
-        f"{some}; leave it out, or give item features of your own with --data.features FILE.npy"
+        f"{sets}; leave it out, or give item features of your own with --data.features FILE.npy"
     )
 
 
@@ -36,10 +36,10 @@ def find(entry: Published, folder: Path, cached: Path, offline: bool, limits: do
 
     Raises DataError when they cannot be had.
     """
-    found = {
+    paths = {
         file.name: file_bytes.find(folder, file.name) or file_bytes.find(cached, file.name) for file in entry.optional
     }
-    lacking = tuple(file for file in entry.optional if found[file.name] is None)
+    lacking = tuple(file for file in entry.optional if paths[file.name] is None)
     if lacking:
         failure = "--data.offline forbids the download"
         if not offline:
@@ -53,10 +53,10 @@ def find(entry: Published, folder: Path, cached: Path, offline: bool, limits: do
             f"cannot be had ({failure}). Published at {entry.optional_at}: put them into {folder}, or leave the option "
             "out and train on ids only"
         )
-    return list(found.values())
+    return list(paths.values())
 
 
-def say_unused(entry: Published, folder: Path) -> None:
+def log_unused(entry: Published, folder: Path) -> None:
     """Says that features lie in `folder` which are not used, and what takes them; also where none are published."""
     there = [path.name for name in FEATURE_FILES if (path := file_bytes.find(folder, name)) is not None]
     takes = f"{OPTION} takes them" if entry.optional else "--data.features FILE.npy takes a table of items"

@@ -57,7 +57,7 @@ class DataSettings(FolderOptions):
 
 
 @dataclasses.dataclass(frozen=True)
-class Found:
+class DataFolder:
     """The folder that has the files, and what named it."""
 
     place: Place
@@ -75,11 +75,11 @@ def load(settings: DataSettings, limits: download.Limits = download.LIMITS) -> D
         _refuse_own_only(settings)
     if settings.published_features:
         published_features.require(settings.name)
-    found, failure = find(settings), "--data.offline forbids the download"
-    if found is None and entry is not None and not settings.offline:
-        found, failure = _download(entry, limits)
-    if found is not None:
-        data = _read(settings, found, limits)
+    source, failure = find(settings), "--data.offline forbids the download"
+    if source is None and entry is not None and not settings.offline:
+        source, failure = _download(entry, limits)
+    if source is not None:
+        data = _read(settings, source, limits)
     elif entry is None or _forbids_stand_in(settings):
         raise DataError(_instructions(settings, failure))
     else:
@@ -101,21 +101,21 @@ def _with_features(data: Dataset, path: Path) -> Dataset:
     return dataclasses.replace(data, item_features=parse_features(file, data.num_items), provenance=provenance)
 
 
-def find(settings: DataSettings) -> Found | None:
+def find(settings: DataSettings) -> DataFolder | None:
     """The first place that has the files, without downloading. Raises DataError when a named folder lacks some."""
     if settings.dir is not None:
         _must_be_complete(settings.name, settings.dir, "--data.dir")
-        return Found("--data.dir", settings.dir)
+        return DataFolder("--data.dir", settings.dir)
     if parent := os.environ.get("SOCIALJAX_DATA"):
         if not Path(parent).is_dir():
             raise DataError(f"SOCIALJAX_DATA names {parent}, which is not a folder; correct or unset it")
         folder = Path(parent) / settings.name
         if folder.is_dir():
             _must_be_complete(settings.name, folder, "$SOCIALJAX_DATA")
-            return Found("$SOCIALJAX_DATA", folder)
+            return DataFolder("$SOCIALJAX_DATA", folder)
     folder = raw_folder(settings.name)
     if settings.name in PUBLISHED and not PUBLISHED[settings.name].missing(folder):
-        return Found("cache", folder)
+        return DataFolder("cache", folder)
     return None
 
 
@@ -134,65 +134,65 @@ def raw_files(name: str, folder: Path) -> list[Path]:
     return [file for file in sorted(folder.iterdir()) if file.name.startswith(starts) and file.is_file()]
 
 
-def _read(settings: DataSettings, found: Found, limits: download.Limits) -> Dataset:
+def _read(settings: DataSettings, source: DataFolder, limits: download.Limits) -> Dataset:
     """Reads again, once, when files change between the moments at which they are looked at. Raises ChangedError."""
     try:
-        return _read_once(settings, found, limits)
+        return _read_once(settings, source, limits)
     except cache.ChangedError:
-        log.info("%s: files of %s have changed meanwhile and are read again", settings.name, found.folder)
-        return _read_once(settings, found, limits)
+        log.info("%s: files of %s have changed meanwhile and are read again", settings.name, source.folder)
+        return _read_once(settings, source, limits)
 
 
-def _read_once(settings: DataSettings, found: Found, limits: download.Limits) -> Dataset:
+def _read_once(settings: DataSettings, source: DataFolder, limits: download.Limits) -> Dataset:
     if settings.name in PUBLISHED:
-        return _read_published(settings, PUBLISHED[settings.name], found, limits)
-    return _read_own(settings, found)
+        return _read_published(settings, PUBLISHED[settings.name], source, limits)
+    return _read_own(settings, source)
 
 
-def _read_published(settings: DataSettings, entry: Published, found: Found, limits: download.Limits) -> Dataset:
-    name, folder, features = entry.name, found.folder, []
+def _read_published(settings: DataSettings, entry: Published, source: DataFolder, limits: download.Limits) -> Dataset:
+    name, folder, features = entry.name, source.folder, []
     if settings.published_features:
         features = published_features.find(entry, folder, raw_folder(name), settings.offline, limits)
     else:
-        published_features.say_unused(entry, folder)
+        published_features.log_unused(entry, folder)
     files = [read_bytes(path) for path in [*raw_files(name, folder), *features]]
     sums = {file.path.name: file.sha256 for file in files}
     published = as_published.compare(entry, files)
     del files
     key = cache.prepared_key(name, files=sums, seed=settings.seed, published_features=settings.published_features)
     data = cache.prepared(name, key, lambda: additions.with_features(entry.read(folder, settings.seed), features), sums)
-    log.info("%s: files of %s (%s)", name, folder, found.place)
+    log.info("%s: files of %s (%s)", name, folder, source.place)
     if features:
         log.info("%s: published features %s", name, " and ".join(map(str, features)))
     return dataclasses.replace(data, provenance=dataclasses.replace(data.provenance, published=published))
 
 
-def _read_own(settings: DataSettings, found: Found) -> Dataset:
-    name, folder = settings.name, found.folder
+def _read_own(settings: DataSettings, source: DataFolder) -> Dataset:
+    name, folder = settings.name, source.folder
     options = FolderOptions(**{f.name: getattr(settings, f.name) for f in dataclasses.fields(FolderOptions)})
     if frame_files.is_here(folder):  # mapped from where it lies, so there is no prepared form
         _refuse_own_only(settings, but=("min_value",))
-        log.info("%s: files of %s (%s)", name, folder, found.place)
+        log.info("%s: files of %s (%s)", name, folder, source.place)
         return frame_files.read(folder, name, settings.min_value)
     if attribute_files.is_here(folder):
         _refuse_own_only(settings)
-        log.info("%s: files of %s (%s)", name, folder, found.place)
+        log.info("%s: files of %s (%s)", name, folder, source.place)
         return attribute_files.read(folder, name)
     sums = cache.file_checksums(raw_files(name, folder))
     depends = {"files": sums, "options": dataclasses.asdict(options)}
     data = cache.prepared(name, cache.prepared_key(name, **depends), lambda: own.read(folder, name, options), sums)
-    log.info("%s: files of %s (%s)", name, folder, found.place)
+    log.info("%s: files of %s (%s)", name, folder, source.place)
     # Equal files may lie elsewhere the next time, so the place is no part of what is kept.
     return dataclasses.replace(data, provenance=dataclasses.replace(data.provenance, source=str(folder), published=""))
 
 
-def _download(entry: Published, limits: download.Limits) -> tuple[Found | None, str]:
+def _download(entry: Published, limits: download.Limits) -> tuple[DataFolder | None, str]:
     folder = raw_folder(entry.name)
     try:
         download.fetch(entry, folder, limits)
     except download.DownloadError as error:
         return None, str(error)
-    return Found("download", folder), ""
+    return DataFolder("download", folder), ""
 
 
 def _stand_in(settings: DataSettings) -> Dataset:
@@ -259,10 +259,10 @@ def _without_validation(data: Dataset) -> Dataset:
     """The validation part moved into train, as the provenance then says."""
     if not len(data.validation):
         return data
-    said = f"{len(data.validation)} validation pairs moved into train (--data.validation none)"
+    note = f"{len(data.validation)} validation pairs moved into train (--data.validation none)"
     return dataclasses.replace(
         data,
         train=concatenate([data.train, data.validation]),
         validation=no_interactions(),
-        provenance=dataclasses.replace(data.provenance, repairs=(*data.provenance.repairs, said)),
+        provenance=dataclasses.replace(data.provenance, repairs=(*data.provenance.repairs, note)),
     )

@@ -19,7 +19,7 @@ from socialjax.data.split import by_ratio, leave_one_out
 from socialjax.data.standin_shapes import Shape, degrees, fit_split
 
 ROUNDS = 12  # of proposals; items that are still without an owner then get any that is left
-HEARD = 64  # draws of a taker and a user whom that taker follows; who comes up most often is proposed
+DRAWS = 64  # draws of a taker and a user whom that taker follows; who comes up most often is proposed
 
 
 def owners(shape: Shape, pairs: Interactions, links: Links, rng: np.random.Generator) -> np.ndarray:
@@ -31,12 +31,12 @@ def owners(shape: Shape, pairs: Interactions, links: Links, rng: np.random.Gener
     chosen = rng.random(shape.items) < shape.admired
     for _ in range(ROUNDS):
         waiting = rng.permutation(np.flatnonzero(chosen & (owner < 0) & (takers.number > 0)))
-        taker = takers.draw(np.repeat(waiting, HEARD), rng)
-        hears = follows.number[taker] > 0
-        heard = np.full(len(taker), shape.users)
-        heard[hears] = follows.draw(taker[hears], rng)
-        heard[np.append(left, 0)[heard] == 0] = shape.users  # nobody, who sorts last and has no uploads
-        proposed = _most_frequent(heard.reshape(-1, HEARD), shape.users)
+        taker = takers.draw(np.repeat(waiting, DRAWS), rng)
+        follows_anyone = follows.number[taker] > 0
+        candidate = np.full(len(taker), shape.users)
+        candidate[follows_anyone] = follows.draw(taker[follows_anyone], rng)
+        candidate[np.append(left, 0)[candidate] == 0] = shape.users  # nobody, who sorts last and has no uploads
+        proposed = _most_frequent(candidate.reshape(-1, DRAWS), shape.users)
         order = np.argsort(proposed, kind="stable")
         waiting, proposed = waiting[order], proposed[order]
         waiting, proposed = waiting[proposed < shape.users], proposed[proposed < shape.users]
@@ -202,7 +202,7 @@ def _places(active, main, topics: int, follower, followee, taste: Taste, rng) ->
     draw = rng.random(len(owner))
     topic = np.where(draw < taste.main, main[owner], rng.integers(topics, size=len(owner)))
     topic = np.where((draw >= taste.main) & (draw < taste.main + taste.second), second[owner], topic)
-    place = topic + rng.random(len(owner))
+    position = topic + rng.random(len(owner))
     # A copied pair stands where a random pair of a random followee stands; the item there is mostly the same.
     graph = follower[np.argsort(follower, kind="stable")], followee[np.argsort(follower, kind="stable")]
     first, number = np.searchsorted(graph[0], np.arange(len(active))), np.bincount(follower, minlength=len(active))
@@ -211,8 +211,8 @@ def _places(active, main, topics: int, follower, followee, taste: Taste, rng) ->
         np.minimum(first[owner] + (rng.random(len(owner)) * number[owner]).astype(int), len(follower) - 1)
     ]
     copies = (rng.random(len(owner)) < taste.copied) & (number[owner] > 0) & (active[friend] > 0)
-    theirs = np.minimum(start[friend] + (rng.random(len(owner)) * active[friend]).astype(int), len(owner) - 1)
-    return np.where(copies, place[theirs], place)
+    copied = np.minimum(start[friend] + (rng.random(len(owner)) * active[friend]).astype(int), len(owner) - 1)
+    return np.where(copies, position[copied], position)
 
 
 def _item_ends(popularity, reach: int, rng) -> np.ndarray:

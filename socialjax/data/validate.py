@@ -182,12 +182,12 @@ def _check_likes(likes: FrameLikes, frames: Frames, num_users: int, where: str) 
 def rows_not_finite(features: np.ndarray) -> np.ndarray:
     """Numbers i64[n] of the rows of features f16 or f32 [L, F] that hold NaN or infinity, some rows at a time."""
     bits, mask = (np.uint16, 0x7C00) if features.dtype == np.float16 else (np.uint32, 0x7F800000)
-    found = []
+    rows = []
     for start in range(0, len(features), _ROWS):
         block = np.ascontiguousarray(features[start : start + _ROWS])
         exponent = block.view(bits) & bits(mask)  # all ones exactly in NaN and infinity
-        found.append(start + np.flatnonzero((exponent == mask).any(axis=1)))
-    return np.concatenate(found) if found else np.zeros(0, np.int64)
+        rows.append(start + np.flatnonzero((exponent == mask).any(axis=1)))
+    return np.concatenate(rows) if rows else np.zeros(0, np.int64)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -214,23 +214,23 @@ def repair(data: Dataset, overlap: Literal["error", "keep earlier"] = "error") -
     before test; only for files known for it. `error` leaves them for `check`. Ids must be in range.
     """
     require_ids(data)
-    parts, links, said = data.parts(), data.links, []
+    parts, links, repairs = data.parts(), data.links, []
     for part, pairs in parts.items():
         parts[part] = pairs.take(first_of_each(pair_keys(pairs, data.num_items)))
-        said += _said(len(pairs) - len(parts[part]), f"duplicate pairs in {part} dropped, the first of each kept")
+        repairs += _counted(len(pairs) - len(parts[part]), f"duplicate pairs in {part} dropped, the first of each kept")
     if overlap == "keep earlier":
         for earlier, later in _orders():
             mask = sorted_ints.isin(pair_keys(parts[later], data.num_items), pair_keys(parts[earlier], data.num_items))
             parts[later] = parts[later].take(~mask)
-            said += _said(mask.sum(), f"pairs in {later} that are in {earlier} too dropped from {later}")
+            repairs += _counted(mask.sum(), f"pairs in {later} that are in {earlier} too dropped from {later}")
     if links is not None:
         proper = links.follower != links.followee
-        said += _said((~proper).sum(), "self links dropped")
+        repairs += _counted((~proper).sum(), "self links dropped")
         links = Links(links.follower[proper], links.followee[proper])
         first = first_of_each(_link_keys(links, data.num_users))
-        said += _said(len(links) - len(first), "duplicate links dropped, the first of each kept")
+        repairs += _counted(len(links) - len(first), "duplicate links dropped, the first of each kept")
         links = Links(links.follower[first], links.followee[first])
-    provenance = dataclasses.replace(data.provenance, repairs=(*data.provenance.repairs, *said))
+    provenance = dataclasses.replace(data.provenance, repairs=(*data.provenance.repairs, *repairs))
     return dataclasses.replace(data, **parts, links=links, provenance=provenance)
 
 
@@ -318,7 +318,7 @@ def _refuse(data: Dataset, number: int, what: str, advice: str, error=DataError)
         raise error(f"data set '{data.name}': wanted no {what}, got {number}; {advice}")
 
 
-def _said(number: int, what: str) -> list[str]:
+def _counted(number: int, what: str) -> list[str]:
     return [f"{number} {what}"] if number else []
 
 
@@ -335,8 +335,8 @@ def _notes(data: Dataset) -> tuple[str, ...]:
     """What people should know and no model stumbles over."""
     unseen = lambda part, column: int((~np.isin(getattr(part, column), getattr(data.train, column))).sum())  # noqa: E731
     notes = [f"no {part} pairs" for part in PARTS[1:] if not len(data.parts()[part])]
-    notes += _said(unseen(data.test, "user"), "test pairs of users without training pairs")
-    notes += _said(unseen(data.test, "item"), "test pairs on items without training pairs")
+    notes += _counted(unseen(data.test, "user"), "test pairs of users without training pairs")
+    notes += _counted(unseen(data.test, "item"), "test pairs on items without training pairs")
     if data.owners is not None:
-        notes += _said(int((data.owners < 0).sum()), "items without an owner")
+        notes += _counted(int((data.owners < 0).sum()), "items without an owner")
     return (*notes, *frame_notes(data), *attribute_notes(data))

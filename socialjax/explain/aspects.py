@@ -29,7 +29,7 @@ def weights_over_users(model, state, side, data: Dataset) -> tuple[np.ndarray, d
     pairs = data.test if len(data.test) else data.train
     chosen = np.linspace(0, len(pairs) - 1, min(PAIRS, len(pairs))).astype(int)
     filled = np.concatenate([chosen, np.repeat(chosen[-1:], -len(chosen) % BLOCK)])  # blocks of one size compile once
-    found, labels = [], {}
+    weights, labels = [], {}
     for block in filled.reshape(-1, BLOCK):
         why = model.explain(state, side, pairs.user[block], pairs.item[block])
         rows = next((rows for rows in why.elements.values() if rows.kind.names), None)
@@ -37,10 +37,10 @@ def weights_over_users(model, state, side, data: Dataset) -> tuple[np.ndarray, d
             raise ValueError(f"{type(model).__name__} on '{data.name}' weighs no aspects; take HASC with attention")
         names = [rows.kind.names[k] for k in rows.ids[rows.row(0)]]
         labels = {name: label(name, why) for name in names}
-        found.append(rows.weight.astype(np.float64).reshape(len(block), len(names)))
+        weights.append(rows.weight.astype(np.float64).reshape(len(block), len(names)))
     users, number = np.unique(pairs.user[chosen], return_inverse=True)
     total = np.zeros((len(users), len(labels)))
-    np.add.at(total, number, np.concatenate(found)[: len(chosen)])
+    np.add.at(total, number, np.concatenate(weights)[: len(chosen)])
     return total / np.bincount(number)[:, None], labels
 
 
@@ -70,13 +70,13 @@ def population(gamma: np.ndarray, labels: Mapping[str, str]) -> dict:
         "aspects": [
             {
                 "name": name,
-                "label": said,
-                "mean": float(gamma[:, place].mean()),
-                "deviation": float(gamma[:, place].std()),
-                "quartiles": [float(q) for q in np.quantile(gamma[:, place], (0.25, 0.5, 0.75))],
-                "largest": float(largest[place]),
+                "label": text,
+                "mean": float(gamma[:, column].mean()),
+                "deviation": float(gamma[:, column].std()),
+                "quartiles": [float(q) for q in np.quantile(gamma[:, column], (0.25, 0.5, 0.75))],
+                "largest": float(largest[column]),
             }
-            for place, (name, said) in enumerate(labels.items())
+            for column, (name, text) in enumerate(labels.items())
         ],
     }
 
@@ -86,18 +86,18 @@ def draw_population(path: Path, gamma: np.ndarray, labels: Mapping[str, str], ti
 
     title: which model on which data, and `stand-in` where the data are generated. Raises as `population`.
     """
-    found = population(gamma, labels)
+    summary = population(gamma, labels)
     figure = blank(7.5, 3.4)
-    figure.suptitle(f"{title}\nweights of aspects over {found['users']:,} users", fontsize=10)
+    figure.suptitle(f"{title}\nweights of aspects over {summary['users']:,} users", fontsize=10)
     axes = figure.subplots(1, len(labels), sharey=True, squeeze=False)[0]
-    for place, (axis, of) in enumerate(zip(axes, found["aspects"])):
+    for place, (axis, aspect) in enumerate(zip(axes, summary["aspects"])):
         colour = COLOURS[place % len(COLOURS)]
         axis.hist(np.asarray(gamma)[:, place], bins=np.linspace(0, 1, 26), color=colour, alpha=0.8)
-        mean, deviation = of["mean"], of["deviation"]
+        mean, deviation = aspect["mean"], aspect["deviation"]
         axis.axvspan(max(mean - deviation, 0), min(mean + deviation, 1), color=INK, alpha=0.12, linewidth=0)
         axis.axvline(mean, color=INK, linewidth=1.2)
-        axis.set_title(f"{of['label']}: {mean:.3f} ± {deviation:.3f}", fontsize=9, loc="left")
-        axis.set_xlabel(f"largest weight of {of['largest']:.0%} of users", fontsize=8)
+        axis.set_title(f"{aspect['label']}: {mean:.3f} ± {deviation:.3f}", fontsize=9, loc="left")
+        axis.set_xlabel(f"largest weight of {aspect['largest']:.0%} of users", fontsize=8)
         axis.set_xlim(0, 1)
         axis.spines[["top", "right"]].set_visible(False)
         axis.tick_params(labelsize=8)

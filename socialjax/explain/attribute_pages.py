@@ -32,28 +32,28 @@ def some_users(run, count: int = USERS) -> list[int | str]:
 def explained(run, users, items, k: int) -> tuple[list[dict], list[tuple[int, int]]]:
     """Records of each user with the items, or with the k best ones where none are named, and their row numbers: ids may
     hold what the name of a file may not."""
-    found, pairs = [], []
+    explanations, pairs = [], []
     best = [items] * len(users) if items else [[one.item for one in ranked] for ranked in run.recommend(users, k)]
     for user, asked in zip(users, best):
         why = run.explanation(user, asked)
-        found += records(why, run.data)
+        explanations += records(why, run.data)
         pairs += [(int(number), int(item)) for number, item in zip(why.users, why.items)]
-    return found, pairs
+    return explanations, pairs
 
 
 class ItemPictures:
     """Pictures of items by number, from the folder or tar archive `place`, or else from inside the data's folder;
     none, said once, where one is missing or cannot be read."""
 
-    def __init__(self, run, place: Path | None, data_dir: Path | None):
+    def __init__(self, run, source: Path | None, data_dir: Path | None):
         self.names = run.data.item_pictures
         self.files = None
         self.whole: dict[int, np.ndarray | None] = {}
-        place = place or _place_of(run, data_dir)
-        if self.names is None or place is None:
+        source = source or _place_of(run, data_dir)
+        if self.names is None or source is None:
             log.warning("no pictures of items: --pictures names their folder or tar archive")
         else:
-            self.files = PictureFiles(place)
+            self.files = PictureFiles(source)
 
     def shown(self, item: int) -> np.ndarray | None:
         """u8[S, S, 3]: the square that boxes are parts of."""
@@ -87,10 +87,10 @@ def boxes_in_pixels(record: dict, item: int, pictures: ItemPictures) -> dict:
     return record | {"picture": size, "attributes": unpadded(record["attributes"], width, height)}
 
 
-def box_pictures(out: Path, run, found: Sequence[dict], pairs: Sequence[tuple[int, int]], pictures) -> list[str]:
+def box_pictures(out: Path, run, explanations: Sequence[dict], pairs: Sequence[tuple[int, int]], pictures) -> list[str]:
     """One picture for each record that has attributes, named by the row numbers of its pair; the names of the files."""
     profiles, files = {}, []
-    for record, (user, item) in zip(found, pairs):
+    for record, (user, item) in zip(explanations, pairs):
         if not record.get("attributes") or (picture := pictures.shown(item)) is None:
             continue
         if user not in profiles:
@@ -100,11 +100,13 @@ def box_pictures(out: Path, run, found: Sequence[dict], pairs: Sequence[tuple[in
     return files
 
 
-def gallery_page(path: Path, run, found: Sequence[dict], pairs, pictures, more: Sequence[str] = ()) -> list[Section]:
+def gallery_page(
+    path: Path, run, explanations: Sequence[dict], pairs, pictures, more: Sequence[str] = ()
+) -> list[Section]:
     """Writes the page of all records that have attributes and a picture; what it shows. pairs: (user, item) of each.
     more: lines that are said below the title. Raises ValueError when none has."""
     sections: dict[int, list[Card]] = {}
-    for record, (user, item) in zip(found, pairs):
+    for record, (user, item) in zip(explanations, pairs):
         if record.get("attributes") and (picture := pictures.shown(item)) is not None:
             sections.setdefault(user, []).append(Card(record, picture, _known_as(run.data, user, item)))
     if not sections:
@@ -117,16 +119,16 @@ def gallery_page(path: Path, run, found: Sequence[dict], pairs, pictures, more: 
         for user, cards in sections.items()
     ]
     count = f"{len(users)} user" + ("s" if len(users) > 1 else "")
-    told = [
+    lines = [
         f"{type(run.model).__name__} on {run.data.name}, seed {run.seed}: {run.data.num_users:,} users, "
         f"{run.data.num_items:,} items, {len(run.data.train):,} training pairs."
     ]
-    left = len(found) - sum(map(len, sections.values()))
-    told += [f"{left} of {len(found)} explanations are left out: no attributes or no picture."] if left else []
-    told += more
+    left = len(explanations) - sum(map(len, sections.values()))
+    lines += [f"{left} of {len(explanations)} explanations are left out: no attributes or no picture."] if left else []
+    lines += more
     path.parent.mkdir(parents=True, exist_ok=True)
     write_gallery(
-        path, f"What {count} look{'s' if len(users) == 1 else ''} at in what they are recommended", users, told
+        path, f"What {count} look{'s' if len(users) == 1 else ''} at in what they are recommended", users, lines
     )
     return users
 

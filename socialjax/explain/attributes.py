@@ -28,7 +28,7 @@ def attribute_list(ragged: Ragged, data: Dataset, pair: int, item: int) -> list[
     """
     table, row = data.attributes, ragged.row(pair)
     affinity = ragged.columns.get("affinity")
-    found = [
+    attributes = [
         {
             "name": table.names[k],
             "class_name": _class_name(table, item, k),
@@ -40,7 +40,7 @@ def attribute_list(ragged: Ragged, data: Dataset, pair: int, item: int) -> list[
         }
         for place, (k, like) in enumerate(zip(ragged.ids[row].tolist(), ragged.weight[row]))
     ]
-    return sorted(found, key=lambda each: -each["like"])
+    return sorted(attributes, key=lambda each: -each["like"])
 
 
 def in_pixels(attributes: list[dict], width: int, height: int) -> list[dict]:

@@ -111,13 +111,13 @@ def draw_item(axis, listed: list[dict], picture: np.ndarray, letters: float = 11
 def _attention(axis, listed: list[dict]) -> None:
     """What the user looks at on this item, with class, its probability and affinity."""
     names = [shorten(f"{each['name']}: {each['class_name']}", LONGEST) for each in listed]
-    for row, each in enumerate(listed):
-        axis.barh(row, each["like"], color=colour(row), height=0.62)
-        said = f"{each['like']:.2f}   class {each['class_probability']:.0%}"
-        said += "" if each["affinity"] is None else f", affinity {each['affinity']:.2f}"
-        said += ", no region" if each["box_fallback"] else ""
-        axis.text(each["like"] + 0.012, row, said, va="center", fontsize=8)
-    _dress(axis, names, max(each["like"] for each in listed) * ROOM)
+    for row, attribute in enumerate(listed):
+        axis.barh(row, attribute["like"], color=colour(row), height=0.62)
+        said = f"{attribute['like']:.2f}   class {attribute['class_probability']:.0%}"
+        said += "" if attribute["affinity"] is None else f", affinity {attribute['affinity']:.2f}"
+        said += ", no region" if attribute["box_fallback"] else ""
+        axis.text(attribute["like"] + 0.012, row, said, va="center", fontsize=8)
+    _dress(axis, names, max(attribute["like"] for attribute in listed) * ROOM)
     axis.set_title("what this user looks at on this item (attention, sums to 1)", fontsize=9, loc="left")
 
 

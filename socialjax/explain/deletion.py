@@ -41,7 +41,7 @@ def deletion_test(why: Explanation, name: str = "attributes") -> Deletion:
             f"the deletion test wants elements '{name}' with a product each, got elements "
             f"{', '.join(why.elements) or 'none'}; explain with a model that has attention over attributes"
         )
-    found = []
+    results = []
     for pair in range(len(why.users)):
         row = rows.row(pair)
         if row.stop - row.start > 1:
@@ -49,8 +49,8 @@ def deletion_test(why: Explanation, name: str = "attributes") -> Deletion:
             top = int(rows.weight[row].argmax())
             others = np.delete(lost, top)
             wins = (lost[top] > others).mean() + (lost[top] == others).mean() / 2
-            found.append((pair, rows.ids[row][top], lost[top], others.mean(), wins))
-    columns = zip(*found) if found else ([],) * 5
+            results.append((pair, rows.ids[row][top], lost[top], others.mean(), wins))
+    columns = zip(*results) if results else ([],) * 5
     return Deletion(*(np.array(c, t) for c, t in zip(columns, (np.int64, np.int32, *[np.float32] * 3))))
 
 

@@ -25,7 +25,7 @@ def draw_frames(
     face: Face,
     styles: Sequence[str] = (),
     style: np.ndarray | None = None,
-    shown: int = SHOWN,
+    limit: int = SHOWN,
 ) -> None:
     """Writes the sheet as PNG, whole or not at all.
 
@@ -44,7 +44,7 @@ def draw_frames(
         shown: frames of a user's row, at most.
     """
     item = np.sort(rows[0].frames)
-    columns = min(shown, len(item))
+    columns = min(limit, len(item))
     strip = max(len(row.past) for row in rows)
     above = [item] if columns == len(item) else []
     height, width = face(item[0]).shape[:2]

@@ -31,12 +31,12 @@ LEGEND = (
 )  # fmt: skip
 
 
-def write_gallery(path: Path, title: str, sections: Sequence[Section], told: Sequence[str] = ()) -> None:
+def write_gallery(path: Path, title: str, sections: Sequence[Section], lines: Sequence[str] = ()) -> None:
     """Writes the page of `gallery`, whole or not at all."""
-    pages.write(path, gallery(title, sections, told))
+    pages.write(path, gallery(title, sections, lines))
 
 
-def gallery(title: str, sections: Sequence[Section], told: Sequence[str] = ()) -> str:
+def gallery(title: str, sections: Sequence[Section], lines: Sequence[str] = ()) -> str:
     """The page as text; every text in it is escaped.
 
     Args:
@@ -56,7 +56,7 @@ def gallery(title: str, sections: Sequence[Section], told: Sequence[str] = ()) -
     return pages.page(
         "gallery.html",
         title=title,
-        told=told,
+        lines=lines,
         legend=LEGEND,
         # What is generated says so wherever one looks: people crop pages.
         kind=records[0]["data"].upper() if warning else "",
@@ -92,13 +92,13 @@ def _card(card: Card) -> dict:
     note = [card.note, f"score\u00a0{record['score']:+.2f}"]
     note += [] if title == str(record["item"]) else [f"item\u00a0{record['item']}"]
     rows = []
-    for rank, each in enumerate(listed):
-        more = [f"class\u00a0{each['class_probability']:.0%}"]
-        more += [] if each["affinity"] is None else [f"affinity\u00a0{each['affinity']:.2f}"]
-        more += ["no region stood out"] if each["box_fallback"] else []
-        name = f"{each['name']}: {each['class_name']}"
-        look = {"swatch": _swatch(rank, each), "colour": colour(rank)}
-        rows.append(_row(name, each["like"], DOT.join(more), share=each["like"], **look))
+    for rank, attribute in enumerate(listed):
+        more = [f"class\u00a0{attribute['class_probability']:.0%}"]
+        more += [] if attribute["affinity"] is None else [f"affinity\u00a0{attribute['affinity']:.2f}"]
+        more += ["no region stood out"] if attribute["box_fallback"] else []
+        name = f"{attribute['name']}: {attribute['class_name']}"
+        look = {"swatch": _swatch(rank, attribute), "colour": colour(rank)}
+        rows.append(_row(name, attribute["like"], DOT.join(more), share=attribute["like"], **look))
     return {
         "drawing": _drawing(card.picture, listed),
         "caption": caption(listed[0]),

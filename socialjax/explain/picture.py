@@ -10,10 +10,10 @@ SHOWN = 12
 LONGEST = 32  # characters of a name beside a bar
 
 
-def draw(path: Path, record: dict, shown: int = SHOWN) -> None:
+def draw(path: Path, record: dict, limit: int = SHOWN) -> None:
     """Writes a record of `explain.record` as PNG, whole or not at all."""
     colours = _colours(record)
-    strongest, others = _strongest(record, shown)
+    strongest, others = _strongest(record, limit)
     rows = max(len(record["parts"]) + 1, len(strongest))
     size = (11 if strongest else 6.5, 1.5 + 0.3 * max(rows, 5))
     figure = blank(*size)
@@ -73,15 +73,15 @@ def _weighing(record: dict) -> list[dict]:
     return [group for group in record["elements"] if group["part"] not in parts]
 
 
-def _strongest(record: dict, shown: int) -> tuple[list[tuple[str, str, float]], tuple[int, float] | None]:
+def _strongest(record: dict, limit: int) -> tuple[list[tuple[str, str, float]], tuple[int, float] | None]:
     """The elements that add most, of all parts: (name, part, contribution), and (count, sum) of all others."""
     groups = [g for g in record["elements"] if g not in _weighing(record)]  # they would be counted twice
     every = [(g, e) for g in groups for e in g["ranked"]]
     every.sort(key=lambda pair: -abs(pair[1]["contribution"]))
-    rows = [(name_of(e, g["kind"]), g["part"], e["contribution"]) for g, e in every[:shown]]
+    rows = [(name_of(e, g["kind"]), g["part"], e["contribution"]) for g, e in every[:limit]]
     rest = [rest_of(group, len(group["ranked"])) for group in groups]
     count = len(every) - len(rows) + sum(n for n, _ in rest)
-    left = sum(e["contribution"] for _, e in every[shown:]) + sum(value for _, value in rest)
+    left = sum(e["contribution"] for _, e in every[limit:]) + sum(value for _, value in rest)
     return rows, (count, left) if count else None
 
 

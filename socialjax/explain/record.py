@@ -63,13 +63,13 @@ def _record(why: Explanation, data: Dataset, pair: int, kept: int | None) -> dic
     }
 
 
-def _elements(rows: Ragged, data: Dataset, pair: int, of: tuple[int, int], kept: int | None) -> dict:
+def _elements(rows: Ragged, data: Dataset, pair: int, user_item: tuple[int, int], kept: int | None) -> dict:
     row, kind = rows.row(pair), rows.kind
     ids, share = rows.ids[row], rows.contribution[row]
     numbers = {"weight": rows.weight[row], "contribution": share}
     numbers |= {name: values[row] for name, values in rows.columns.items()}
     order = np.argsort(-numbers[kind.ranked_by] if kind.ranked_by else -np.abs(share), kind="stable")
-    shown, rest = order[:kept], order[len(order) if kept is None else kept :]
+    listed, rest = order[:kept], order[len(order) if kept is None else kept :]
     return {
         "kind": kind.nodes[0] if len(kind.nodes) == 1 else "path",
         "nodes": list(kind.nodes),
@@ -79,16 +79,16 @@ def _elements(rows: Ragged, data: Dataset, pair: int, of: tuple[int, int], kept:
         "words": dict(kind.words),
         "note": kind.note,
         "ranked": [
-            _element(ids[e], kind, data, of) | {name: float(values[e]) for name, values in numbers.items()}
-            for e in shown
+            _element(ids[e], kind, data, user_item) | {name: float(values[e]) for name, values in numbers.items()}
+            for e in listed
         ],
         "rest": {"count": len(rest), "contribution": float(share[rest].sum())},
     }
 
 
-def _element(ids: np.ndarray, kind: Kind, data: Dataset, of: tuple[int, int]) -> dict:
+def _element(ids: np.ndarray, kind: Kind, data: Dataset, user_item: tuple[int, int]) -> dict:
     """Of the node or, with ids i32[K + 1], of the path: what it is called."""
-    user, item = of
+    user, item = user_item
     names = [_names(node, kind, data) for node in kind.nodes]
     nodes = list(zip(np.atleast_1d(ids).tolist(), kind.nodes, names, strict=True))
     typed = [_id(number, called) for number, _, called in nodes]

@@ -8,10 +8,10 @@ STEP, LONGEST_STEP = " > ", 18  # between the nodes of a path; characters of a n
 SHOWN = 8
 
 
-def report(records: list[dict], shown: int = SHOWN) -> str:
+def report(records: list[dict], limit: int = SHOWN) -> str:
     """Records of `explain.record` as text; what is generated says so in the first and in the last line."""
     warning = stand_in(records[0]) if records else ""
-    blocks = ["\n".join(_lines(record, shown)) for record in records]
+    blocks = ["\n".join(_lines(record, limit)) for record in records]
     notes = (group["note"] for record in records for group in record["elements"])
     blocks += dict.fromkeys(filter(None, notes))
     return "\n\n".join([*([warning] if warning else []), *blocks, *([warning] if warning else [])])
@@ -50,14 +50,14 @@ def name_of(element: dict, kind: str) -> str:
     return shorten(element["title"]) if titled else shorten(f"{kind} {element['id']}")
 
 
-def rest_of(group: dict, shown: int) -> tuple[int, float]:
+def rest_of(group: dict, limit: int) -> tuple[int, float]:
     """(how many elements follow the first `shown`, what they add)."""
-    later = group["ranked"][shown:]
+    later = group["ranked"][limit:]
     rest = group["rest"]
     return len(later) + rest["count"], sum(e["contribution"] for e in later) + rest["contribution"]
 
 
-def _lines(record: dict, shown: int):
+def _lines(record: dict, limit: int):
     yield heading(record)
     rows = [(part["label"], part["value"]) for part in record["parts"]]
     yield from _bars(rows, "  ")
@@ -72,7 +72,7 @@ def _lines(record: dict, shown: int):
         of += f", {group['first']} {name_of(group['ranked'][0], group['kind'])}" if group["first"] else ""
         estimate = "" if group["exact"] else ", shares estimated by gradient times input"
         yield f"  {group['label']}{of}: {group['count']:,} {noun}{estimate}"
-        ranked = group["ranked"][:shown]
+        ranked = group["ranked"][:limit]
         names = [name_of(e, group["kind"]) for e in ranked]
         longest = max(map(len, names), default=0)
         seen = {each["name"]: each for each in record.get("attributes", ())}
@@ -80,7 +80,7 @@ def _lines(record: dict, shown: int):
         figures = [_numbers(e, group["words"]) + _seen(seen.get(str(e["id"]))) for e in ranked]
         named = [f"{name.ljust(longest)}  {figure}" for name, figure in zip(names, figures)]
         yield from _bars([(name, e["contribution"]) for name, e in zip(named, ranked)], "    ")
-        count, others = rest_of(group, shown)
+        count, others = rest_of(group, limit)
         if count:
             yield f"    {f'and {count:,} more'.ljust(max(map(len, named), default=0))}  {others:+8.3f}"
 

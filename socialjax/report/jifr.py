@@ -115,7 +115,7 @@ def contact_sheet(
         rows = [dataclasses.replace(row, taste=world.taste[row.user]) for row in rows]
     title = f"{data.describe_item(item)}: its key frame for {len(users)} users"
     styles = () if world is None else STYLES
-    draw_frames(path, title, data.frames, rows, picture, styles, style, shown=len(frames))
+    draw_frames(path, title, data.frames, rows, picture, styles, style, limit=len(frames))
 
 
 def has_frames_to_show(data: Dataset, style: np.ndarray | None = None) -> bool:

@@ -38,15 +38,15 @@ def accuracies(
     """
     labels, predicted = np.asarray(labels), np.asarray(predicted)
     _check(labels, predicted, names, classes)
-    found = {}
+    result = {}
     for k, name in enumerate(names):
         known = labels[:, k] != UNLABELLED
-        found[name] = {"labelled": int(known.sum())}
+        result[name] = {"labelled": int(known.sum())}
         if known.any():
             seen = known if train_labels is None else train_labels[:, k] != UNLABELLED
             source = (labels if train_labels is None else train_labels)[seen, k]
-            found[name] |= _of_attribute(labels[known, k], predicted[known, k], classes[k], source)
-    return found
+            result[name] |= _of_attribute(labels[known, k], predicted[known, k], classes[k], source)
+    return result
 
 
 def _of_attribute(true: np.ndarray, predicted: np.ndarray, classes: Sequence[str], source: np.ndarray) -> dict:
@@ -117,23 +117,23 @@ def covered(boxes: np.ndarray) -> np.ndarray:
     return np.einsum("nyx,ny,nx->n", inside, np.diff(y), np.diff(x))
 
 
-def best_overlap(found: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+def best_overlap(predicted: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     """Intersection over union of found f[N, 4] with the true box of f[N, B, 4] that it fits best: f64[N]."""
-    low, high = np.maximum(found[:, None, :2], boxes[..., :2]), np.minimum(found[:, None, 2:], boxes[..., 2:])
+    low, high = np.maximum(predicted[:, None, :2], boxes[..., :2]), np.minimum(predicted[:, None, 2:], boxes[..., 2:])
     both = np.prod(np.maximum(high - low, 0), axis=2)
-    area = lambda of: np.prod(of[..., 2:] - of[..., :2], axis=-1)  # noqa: E731
-    return np.nan_to_num(both / np.maximum(area(found)[:, None] + area(boxes) - both, 1e-12)).max(axis=1)
+    area = lambda corners: np.prod(corners[..., 2:] - corners[..., :2], axis=-1)  # noqa: E731
+    return np.nan_to_num(both / np.maximum(area(predicted)[:, None] + area(boxes) - both, 1e-12)).max(axis=1)
 
 
-def overlap_anywhere(found: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+def overlap_anywhere(predicted: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     """What `best_overlap` is in the mean when each box keeps its size and is put anywhere in the picture: f64[N]."""
-    free = np.maximum(1 - (found[:, 2:] - found[:, :2]), 0)
-    total = np.zeros(len(found))
+    free = np.maximum(1 - (predicted[:, 2:] - predicted[:, :2]), 0)
+    total = np.zeros(len(predicted))
     steps = np.linspace(0, 1, PLACES)
     for across in steps:
         for down in steps:
             corner = free * np.array([across, down])
-            moved = np.concatenate([corner, corner + found[:, 2:] - found[:, :2]], axis=1)
+            moved = np.concatenate([corner, corner + predicted[:, 2:] - predicted[:, :2]], axis=1)
             total += best_overlap(moved, boxes)
     return total / PLACES**2
 
@@ -151,7 +151,7 @@ def mass_inside(maps: np.ndarray, masks: np.ndarray) -> tuple[np.ndarray, np.nda
 def regions(
     labels: np.ndarray,
     maps: np.ndarray,
-    found: np.ndarray,
+    predicted: np.ndarray,
     boxes: np.ndarray,
     names: Sequence[str],
     classes: Sequence[Sequence[str]],
@@ -172,30 +172,34 @@ def regions(
         if unknown := set(without) - set(classes[k]):
             raise ValueError(f"'{name}' has no class {sorted(unknown)}; it has {', '.join(classes[k])}")
         boxed = (labels[:, k] >= 0) & ~np.isnan(boxes[:, k]).any(axis=2).all(axis=1)
-        each = _each(maps[boxed, k], found[boxed, k], boxes[boxed, k])
+        figures = _figures(maps[boxed, k], predicted[boxed, k], boxes[boxed, k])
         own = labels[boxed, k]
-        present = np.isin(own, [c for c, of in enumerate(classes[k]) if of not in without])
-        by_class = {str(of): _means(each, own == c) for c, of in enumerate(classes[k])}
-        result[name] = {"pooled": _means(each, present), "classes": by_class, "absent": list(without)}
+        present = np.isin(own, [c for c, label in enumerate(classes[k]) if label not in without])
+        by_class = {str(label): _means(figures, own == c) for c, label in enumerate(classes[k])}
+        result[name] = {"pooled": _means(figures, present), "classes": by_class, "absent": list(without)}
     return result
 
 
-def _each(maps: np.ndarray, found: np.ndarray, boxes: np.ndarray) -> dict[str, np.ndarray]:
-    iou = best_overlap(found, boxes)
+def _figures(maps: np.ndarray, predicted: np.ndarray, boxes: np.ndarray) -> dict[str, np.ndarray]:
+    iou = best_overlap(predicted, boxes)
     return {
         "pointing": points_inside(maps, boxes),
         "chance": covered(boxes),
         "iou": iou,
         "iou_half": iou >= 0.5,
-        "iou_whole": best_overlap(np.broadcast_to([0.0, 0.0, 1.0, 1.0], found.shape), boxes),
-        "iou_anywhere": overlap_anywhere(found, boxes),
+        "iou_whole": best_overlap(np.broadcast_to([0.0, 0.0, 1.0, 1.0], predicted.shape), boxes),
+        "iou_anywhere": overlap_anywhere(predicted, boxes),
         "empty": maps.max(axis=(1, 2), initial=0) <= 0,
     }
 
 
-def _means(each: dict[str, np.ndarray], rows: np.ndarray) -> dict:
-    figures = {"pictures": int(rows.sum()), "empty": int(each["empty"][rows].sum())}
-    means = {name: float(of[rows].mean()) for name, of in each.items() if name != "empty"} if rows.any() else {}
+def _means(by_picture: dict[str, np.ndarray], rows: np.ndarray) -> dict:
+    figures = {"pictures": int(rows.sum()), "empty": int(by_picture["empty"][rows].sum())}
+    means = (
+        {name: float(values[rows].mean()) for name, values in by_picture.items() if name != "empty"}
+        if rows.any()
+        else {}
+    )
     return figures | means
 
 

@@ -32,7 +32,7 @@ class Material:
     labelled: LabelledPictures
     learned: Squares
     absent: dict[str, tuple[str, ...]]
-    shown: Path | None = None
+    picture_source: Path | None = None
 
 
 def real(source: Path, folder: Path, labels: str, labels_dir: Path | None, size: int = 224) -> Material:
@@ -42,7 +42,7 @@ def real(source: Path, folder: Path, labels: str, labels_dir: Path | None, size:
     """
     release = amazon_fashion.read(source)
     data = release.data
-    if not (there := data.item_pictures != "").any():
+    if not (has_picture := data.item_pictures != "").any():
         raise DataError(f"{source}: wanted pictures of items, got none of {data.num_items}; fetch the file again")
     folder.mkdir(parents=True, exist_ok=True)
     archive = folder / "pictures.tar"
@@ -50,12 +50,12 @@ def real(source: Path, folder: Path, labels: str, labels_dir: Path | None, size:
         for problem in amazon_fashion.write_pictures(release, archive):
             log.warning("left out: %s", problem)
     files = PictureFiles(archive)
-    damaged = files.missing(data.item_pictures[there].tolist())
+    damaged = files.missing(data.item_pictures[has_picture].tolist())
     data = dataclasses.replace(
         data, item_pictures=np.where(np.isin(data.item_pictures, damaged), "", data.item_pictures)
     )
-    if not (there := data.item_pictures != "").all():
-        log.warning("%d items have no picture; their attributes are not valid", int((~there).sum()))
+    if not (has_picture := data.item_pictures != "").all():
+        log.warning("%d items have no picture; their attributes are not valid", int((~has_picture).sum()))
     labelled = readers.labelled(labels, labels_dir)
     return _by_files(data, files, archive, labelled, size)
 
@@ -68,7 +68,7 @@ def own(source: Path, size: int = 224) -> Material:
     return _by_files(data, PictureFiles(labelled.folder), Path(labelled.folder), labelled, size)
 
 
-def _by_files(data: Dataset, files: PictureFiles, shown: Path, labelled: LabelledPictures, size: int) -> Material:
+def _by_files(data: Dataset, files: PictureFiles, source: Path, labelled: LabelledPictures, size: int) -> Material:
     """Pictures are read when they are asked for; that of an item without one is white."""
     learned = PictureFiles(labelled.folder)
     white = np.full((size, size, 3), 255, np.uint8)
@@ -82,4 +82,4 @@ def _by_files(data: Dataset, files: PictureFiles, shown: Path, labelled: Labelle
     def of_labelled(rows: np.ndarray) -> np.ndarray:
         return np.stack([learned.read(str(name), size) for name in labelled.files[rows]])
 
-    return Material(data, test, cold, of_items, labelled, of_labelled, {}, shown)
+    return Material(data, test, cold, of_items, labelled, of_labelled, {}, source)

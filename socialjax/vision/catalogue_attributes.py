@@ -45,72 +45,78 @@ class Network:
     key: str
 
 
-def trained(of: Material, settings: AttributeTraining, backbone: str, folder: Path, seed: int) -> Network:
+def trained(material: Material, settings: AttributeTraining, backbone: str, folder: Path, seed: int) -> Network:
     """backbone: `small`, learned from nothing, or one with published weights, held as it is."""
-    labelled, parts = of.labelled, {part: of.labelled.rows(part) for part in ("train", "validation", "test")}
+    labelled = material.labelled
+    parts = {part: labelled.rows(part) for part in ("train", "validation", "test")}
     classes = tuple(map(len, labelled.classes))
     digest = hashlib.sha256(labelled.labels.tobytes() + "".join(map(str, labelled.ids)).encode()).hexdigest()
     if backbone == "small":
         network = SEN(classes, SMALL_BACKBONE, **SMALL)
-        variables = dict(jax.jit(network.init)(jax.random.key(seed), jnp.asarray(of.learned(np.arange(2)))))
-        inputs = {part: of.learned(rows) for part, rows in parts.items()}
-        learner, whole, weights = network, lambda found: found, None
+        variables = dict(jax.jit(network.init)(jax.random.key(seed), jnp.asarray(material.learned(np.arange(2)))))
+        inputs = {part: material.learned(rows) for part, rows in parts.items()}
+        learner, whole, weights = network, lambda learned: learned, None
         settings = dataclasses.replace(settings, backbone_rate=settings.learning_rate)
     else:
         published = pretrained(backbone, classes=0)
         weights = published.sha256
-        pictures = _Lazily(of.learned, len(labelled))
+        pictures = _Lazily(material.learned, len(labelled))
         maps = feature_maps(pictures, published, digest)
         inputs = {part: maps[rows] for part, rows in parts.items()}
         learner, network = SEN(classes), SEN(classes, published.network)
         variables = dict(jax.jit(learner.init)(jax.random.key(seed), jnp.zeros((1, *maps.shape[1:]))))
 
-        def whole(found):
+        def whole(learned):
             rest = {name: {"backbone": value} for name, value in published.variables.items() if name != "params"}
-            return {"params": {**found["params"], "backbone": published.variables["params"]}, **rest}
+            return {"params": {**learned["params"], "backbone": published.variables["params"]}, **rest}
 
     size, changes = (SMALL_BATCH, SMALL_CHANGES) if backbone == "small" else (BATCH, {})
     described = dict(labels=digest, part=labelled.part.tolist(), settings=repr(settings), network=repr(learner))
     key = key_of("saers-sen", **described, weights=weights, seed=seed, batch=size, **changes)
     batches = Resident(inputs["train"], labelled.labels[parts["train"]], size, seed, **changes)
     validation = inputs["validation"], labelled.labels[parts["validation"]]
-    found = train_attributes(learner, variables, batches, validation, settings, seed, folder / f"sen-{key[:8]}", key)
-    judged = _judged(of, learner, found.variables, inputs["test"], parts)
-    judged["seconds"] = found.seconds
-    return Network(network, whole(dict(found.variables)), judged, key)
+    result = train_attributes(learner, variables, batches, validation, settings, seed, folder / f"sen-{key[:8]}", key)
+    judged = _judged(material, learner, result.variables, inputs["test"], parts)
+    judged["seconds"] = result.seconds
+    return Network(network, whole(dict(result.variables)), judged, key)
 
 
-def _judged(of: Material, network: SEN, variables, inputs: np.ndarray, parts) -> dict:
+def _judged(material: Material, network: SEN, variables, inputs: np.ndarray, parts) -> dict:
     """Accuracy on the test part, and where its regions are known, whether maps and boxes lie there."""
-    labelled, rows = of.labelled, parts["test"]
+    labelled, rows = material.labelled, parts["test"]
     labels = labelled.labels[rows]
     found = predicted(network, variables, inputs)
     judged = {"accuracy": accuracies(labels, found, labelled.names, labelled.classes, labelled.labels[parts["train"]])}
     if labelled.boxes is not None:
-        seen = looked(network, variables, inputs)
+        seen = extract(network, variables, inputs)
         judged["regions"] = regions(
-            labels, seen["maps"], seen["boxes"], labelled.boxes[rows], labelled.names, labelled.classes, of.absent
+            labels, seen["maps"], seen["boxes"], labelled.boxes[rows], labelled.names, labelled.classes, material.absent
         )
     return judged
 
 
-def attributes_of(of: Material, by: Network, folder: Path) -> Attributes:
+def attributes_of(material: Material, network: Network, folder: Path) -> Attributes:
     """What the network says of each item's picture, kept in shards. See `valid_on` for where attributes are valid."""
-    data, labelled = of.data, of.labelled
+    data, labelled = material.data, material.labelled
     pictures = hashlib.sha256(json.dumps([data.num_items, data.provenance.as_dict()]).encode()).hexdigest()
-    described = {"network": by.key, "pictures": pictures}
-    place = folder / f"attributes-{key_of('attributes', **described)[:8]}"
-    found = in_shards(data.num_items, lambda rows: looked(by.network, by.variables, of.items(rows)), place, described)
-    there = valid_on(data, labelled, found["label"])
+    described = {"network": network.key, "pictures": pictures}
+    shards = folder / f"attributes-{key_of('attributes', **described)[:8]}"
+    extracted = in_shards(
+        data.num_items,
+        lambda rows: extract(network.network, network.variables, material.items(rows)),
+        shards,
+        described,
+    )
+    valid = valid_on(data, labelled, extracted["label"])
     return Attributes(
         names=labelled.names,
         classes=labelled.classes,
-        features=found["features"],
-        valid=there,
-        label=np.where(there, found["label"], -1).astype(np.int16),
-        probability=found["probability"],
-        boxes=found["boxes"],
-        fallback=found["fallback"],
+        features=extracted["features"],
+        valid=valid,
+        label=np.where(valid, extracted["label"], -1).astype(np.int16),
+        probability=extracted["probability"],
+        boxes=extracted["boxes"],
+        fallback=extracted["fallback"],
     )
 
 
@@ -135,16 +141,16 @@ def valid_on(data: Dataset, labelled: LabelledPictures, label: np.ndarray) -> np
     return np.where(seen.any(axis=1, keepdims=True), seen, of_group)
 
 
-def look_of_items(of: Material, backbone: str) -> np.ndarray:
+def look_of_items(material: Material, backbone: str) -> np.ndarray:
     """What a network that knows no attributes sees, f32[I, F]: published activations, pooled, or the leading directions
     of the pixels of drawn pictures."""
-    everything = np.arange(of.data.num_items)
+    everything = np.arange(material.data.num_items)
     if backbone != "small":
         published = pretrained(backbone, classes=0)
-        key = hashlib.sha256(json.dumps(of.data.provenance.as_dict()).encode()).hexdigest()
-        pictures = _Lazily(of.items, len(everything))
+        key = hashlib.sha256(json.dumps(material.data.provenance.as_dict()).encode()).hexdigest()
+        pictures = _Lazily(material.items, len(everything))
         return feature_maps(pictures, published, key, tap="pooled").astype(np.float32)
-    flat = of.items(everything).reshape(len(everything), -1).astype(np.float32) / 255
+    flat = material.items(everything).reshape(len(everything), -1).astype(np.float32) / 255
     flat -= flat.mean(axis=0)
     # The pictures are fewer than their numbers: the directions come from products of pictures.
     values, vectors = np.linalg.eigh(flat @ flat.T)
@@ -152,12 +158,12 @@ def look_of_items(of: Material, backbone: str) -> np.ndarray:
     return (vectors[:, top] * np.sqrt(np.maximum(values[top], 0))).astype(np.float32)
 
 
-def looked(network: SEN, variables, inputs: np.ndarray) -> dict[str, np.ndarray]:
+def extract(network: SEN, variables, inputs: np.ndarray) -> dict[str, np.ndarray]:
     """Classes, regions and vectors of pictures or feature maps, in batches of one shape."""
     rows = []
     for start in range(0, len(inputs), BATCH):
-        some = inputs[start : start + BATCH]
-        filled = np.concatenate([some, np.repeat(some[:1], BATCH - len(some), axis=0)])
+        chunk = inputs[start : start + BATCH]
+        filled = np.concatenate([chunk, np.repeat(chunk[:1], BATCH - len(chunk), axis=0)])
         at = jax.device_get(_locate(network, variables, filled))
         height, width = at.feature_maps.shape[1:3]
         chance = np.asarray(jax.nn.softmax(at.activation.logits, axis=-1))
@@ -170,7 +176,7 @@ def looked(network: SEN, variables, inputs: np.ndarray) -> dict[str, np.ndarray]
             "features": at.vectors.astype(np.float32),
             "maps": at.activation.maps.astype(np.float32),
         }
-        rows.append({name: values[: len(some)] for name, values in made.items()})
+        rows.append({name: values[: len(chunk)] for name, values in made.items()})
     return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
 
 

@@ -52,7 +52,7 @@ def in_shards(
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_write(folder / "note.json") as temporary:
         temporary.write_text(json.dumps(described, sort_keys=True, indent=1))
-    found, resumed = [], False
+    shards, resumed = [], False
     with tqdm(total=count, desc=label, unit="picture", disable=None if progress else True) as bar:
         for start in range(0, count, shard):
             stop.check()
@@ -60,7 +60,7 @@ def in_shards(
             at = folder / f"{start:08d}-{rows[-1] + 1:08d}.npz"
             arrays = _load(at, len(rows))
             if arrays is None:
-                if found and not resumed:
+                if shards and not resumed:
                     log.info("%s: %d of %d are there already, the others are made", label, start, count)
                 arrays, resumed = make(rows), True
                 wrong = {name: len(array) for name, array in arrays.items() if len(array) != len(rows)}
@@ -68,23 +68,23 @@ def in_shards(
                     raise ValueError(f"wanted arrays of {len(rows)} rows, got {wrong}; make gives a row for each")
                 with atomic_write(at) as temporary, open(temporary, "wb") as file:
                     np.savez(file, **arrays)
-            found.append(arrays)
+            shards.append(arrays)
             bar.update(len(rows))
-    return {name: np.concatenate([arrays[name] for arrays in found]) for name in found[0]}
+    return {name: np.concatenate([arrays[name] for arrays in shards]) for name in shards[0]}
 
 
-def _load(at: Path, count: int) -> Arrays | None:
+def _load(path: Path, count: int) -> Arrays | None:
     """The arrays of a shard; None, with a warning where the file is damaged, when they are to be made."""
-    if not at.is_file():
+    if not path.is_file():
         return None
     try:
-        with open(at, "rb") as content, np.load(content, allow_pickle=False) as file:
+        with open(path, "rb") as content, np.load(content, allow_pickle=False) as file:
             arrays = dict(file)
         if not arrays or any(len(array) != count for array in arrays.values()):
             raise ValueError(f"wanted arrays of {count} rows")
         return arrays
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as problem:
-        log.warning("%s is damaged and is made anew (%s)", at, problem)
+        log.warning("%s is damaged and is made anew (%s)", path, problem)
         return None
 
 
@@ -183,18 +183,18 @@ def feature_maps(
         return taps[tap].astype(jnp.float16) if tap in taps else None
 
     def make(rows: np.ndarray) -> dict[str, np.ndarray]:
-        found = []
+        outputs = []
         for start in range(0, len(rows), batch):
             stop.check()
-            some = rows[start : start + batch]
+            chunk = rows[start : start + batch]
             images = np.zeros((batch, *size), np.uint8)  # one shape, one compilation
-            for place, row in enumerate(some):
+            for place, row in enumerate(chunk):
                 images[place] = pictures[row]
             maps = run(network.variables, images)
             if maps is None:
                 raise DataError(f"{what['backbone']} has no activations {tap!r}; features is there for all")
-            found.append(np.asarray(maps)[: len(some)])
-        maps = np.concatenate(found)
+            outputs.append(np.asarray(maps)[: len(chunk)])
+        maps = np.concatenate(outputs)
         if not np.isfinite(maps).all():
             raise DataError(
                 f"wanted maps that are finite in half precision, got NaN or infinity of {what['backbone']}; "

@@ -101,7 +101,7 @@ def _made(
     """(source, its f32[k, F]) of each source, in order; batches reach over files, since most have few pictures."""
     run = jax.jit(lambda variables, images: network.network.apply(variables, images)[1].get(tap))
     waiting: list[tuple[int, np.ndarray]] = []
-    found: dict[int, list[np.ndarray]] = {source: [] for source in sources}
+    collected: dict[int, list[np.ndarray]] = {source: [] for source in sources}
     left = {source: int((table.source == source).sum()) for source in sources}
 
     def flush() -> Iterator[tuple[int, np.ndarray]]:
@@ -112,9 +112,9 @@ def _made(
         if vectors is None:
             raise DataError(f"{type(network.network).__name__} has no activations {tap!r}; pooled is there for all")
         for (source, _), vector in zip(waiting, np.asarray(vectors, np.float32)):
-            found[source].append(vector)
-            if len(found[source]) == left[source]:
-                yield source, np.stack(found.pop(source))
+            collected[source].append(vector)
+            if len(collected[source]) == left[source]:
+                yield source, np.stack(collected.pop(source))
         bar.update(len(waiting))
         waiting.clear()
 
@@ -128,17 +128,17 @@ def _made(
         yield from flush()
 
 
-def _load(at: Path, count: int) -> np.ndarray | None:
+def _load(path: Path, count: int) -> np.ndarray | None:
     """f32[count, F] that was kept; None, with a warning where it is damaged, when it is to be made."""
-    if not at.is_file():
+    if not path.is_file():
         return None
     try:
-        vectors = np.load(at, allow_pickle=False)
+        vectors = np.load(path, allow_pickle=False)
         if vectors.ndim != 2 or len(vectors) != count or vectors.dtype != np.float32 or not np.isfinite(vectors).all():
             raise ValueError(f"wanted {count} finite vectors, got {vectors.dtype}{list(vectors.shape)}")
         return vectors
     except (ValueError, OSError, EOFError) as problem:
-        log.warning("%s is damaged and is made anew (%s)", at, problem)
+        log.warning("%s is damaged and is made anew (%s)", path, problem)
         return None
 
 

@@ -72,13 +72,13 @@ def labels(mask):
     flat = mask.reshape(-1, height, width)
     own = jnp.where(flat, jnp.asarray(1 + np.arange(height * width, dtype=np.int32).reshape(1, height, width)), 0)
 
-    def hear(carry):
+    def spread(carry):
         label, _ = carry
         around = lax.reduce_window(label, jnp.int32(0), lax.max, (1, 3, 3), (1, 1, 1), "SAME")
-        heard = jnp.where(flat, around, 0)
-        return heard, (heard != label).any()
+        largest = jnp.where(flat, around, 0)
+        return largest, (largest != label).any()
 
-    label, _ = lax.while_loop(lambda carry: carry[1], hear, (own, jnp.array(True)))
+    label, _ = lax.while_loop(lambda carry: carry[1], spread, (own, jnp.array(True)))
     return label.reshape(mask.shape)
 
 

@@ -41,7 +41,7 @@ def of_videos(
     named = _read(path, names, "named like the videos", "the names of the files without their endings")
     items = np.sort(np.concatenate([names, named.absent]))
     item, absent = np.searchsorted(items, named.given).astype(np.int32), len(named.absent)
-    said = (f"{absent} items of {path.name} have no file in the folder and no frames",) if absent else ()
+    notes = (f"{absent} items of {path.name} have no file in the folder and no frames",) if absent else ()
     return _split(
         Dataset(
             name=as_identifier(path.stem),
@@ -50,7 +50,7 @@ def of_videos(
             train=Interactions(named.user, item, None, named.pairs.time),
             validation=no_interactions(),
             test=no_interactions(),
-            provenance=_provenance(named, made, f"{path.name}; {made.source}", said),
+            provenance=_provenance(named, made, f"{path.name}; {made.source}", notes),
             frames=in_order(frames, names, items),
             user_names=named.users,
             item_names=items,
@@ -70,7 +70,7 @@ def of_pictures(folder: Path, pictures: LabelledPictures, ratios=split.DIFFNET_R
     order = np.argsort(items, kind="stable")
     item = order[np.searchsorted(items[order], named.given)].astype(np.int32)
     absent, none = named.absent, np.full(len(named.absent), "")
-    said = (f"{len(absent)} items have no picture, such as {absent[0]}",) if len(absent) else ()
+    notes = (f"{len(absent)} items have no picture, such as {absent[0]}",) if len(absent) else ()
     return _split(
         Dataset(
             name=pictures.name,
@@ -79,7 +79,7 @@ def of_pictures(folder: Path, pictures: LabelledPictures, ratios=split.DIFFNET_R
             train=Interactions(named.user, item, named.pairs.value, named.pairs.time),
             validation=no_interactions(),
             test=no_interactions(),
-            provenance=_provenance(named, pictures.provenance, pictures.provenance.source, said),
+            provenance=_provenance(named, pictures.provenance, pictures.provenance.source, notes),
             user_names=named.users,
             item_names=items,
             item_pictures=np.concatenate([pictures.files, none]),
@@ -104,8 +104,8 @@ def _read(path: Path, names: np.ndarray, called: str, advice: str) -> _Named:
     return _Named(users, user.astype(np.int32), given, np.unique(given[~known]), pairs, checksums)
 
 
-def _provenance(named: _Named, made: Provenance, source: str, said: tuple[str, ...]) -> Provenance:
-    repairs = (*made.repairs, *named.pairs.stated, *said)
+def _provenance(named: _Named, made: Provenance, source: str, notes: tuple[str, ...]) -> Provenance:
+    repairs = (*made.repairs, *named.pairs.stated, *notes)
     return Provenance("real", source, files=made.files | named.checksums, repairs=repairs)
 
 

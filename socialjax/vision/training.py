@@ -100,8 +100,8 @@ def train_attributes(
     with heeded(), contextlib.closing(shown) as progress:
         for stage, epochs in lengths.items():
             names = [name for name in params if _learns(name, stage, settings)]
-            one = _Stage(network, stage, epochs, before, batches, validation, settings, seed, stored, log, progress)
-            best, notes = one.run(params, names, folder / "checkpoints" / stage, fingerprint)
+            trainer = _Stage(network, stage, epochs, before, batches, validation, settings, seed, stored, log, progress)
+            best, notes = trainer.run(params, names, folder / "checkpoints" / stage, fingerprint)
             params, before = {**params, **best}, before + epochs
             accuracy[stage] = np.array(notes["accuracy"], np.float64)
             epoch[stage], seconds = notes["best_epoch"], seconds + notes["seconds"]
@@ -110,19 +110,19 @@ def train_attributes(
 
 def predicted(network: SEN, variables, inputs: np.ndarray, stage: str = "classes", batch: int = 128) -> np.ndarray:
     """i32[N, K]: the likeliest classes, by the branches or, in stage "regions", from inside their boxes."""
-    found, size = [], min(batch, len(inputs))
+    predictions, size = [], min(batch, len(inputs))
     for start in range(0, len(inputs), size):
-        some = inputs[start : start + size]
-        filled = np.concatenate([some, np.repeat(some[:1], size - len(some), axis=0)])  # one shape, one compilation
-        found.append(np.asarray(_likeliest(network, stage, variables, filled))[: len(some)])
-    return np.concatenate(found)
+        chunk = inputs[start : start + size]
+        filled = np.concatenate([chunk, np.repeat(chunk[:1], size - len(chunk), axis=0)])  # one shape, one compilation
+        predictions.append(np.asarray(_likeliest(network, stage, variables, filled))[: len(chunk)])
+    return np.concatenate(predictions)
 
 
-def accuracy_of(found: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def accuracy_of(predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """f64[K]: the share of the labels that are there which `found` i[N, K] meets; NaN for an attribute without any."""
     known = labels >= 0
     count = known.sum(axis=0)
-    return np.where(count > 0, ((found == labels) & known).sum(axis=0) / np.maximum(count, 1), np.nan)
+    return np.where(count > 0, ((predictions == labels) & known).sum(axis=0) / np.maximum(count, 1), np.nan)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -172,12 +172,14 @@ class _Stage:
             started = time.monotonic()
             state, loss = self._epoch(step, state, frozen, notes["epoch"])
             variables = {**frozen, "params": {**frozen["params"], **state["trainable"]}}
-            each = accuracy_of(predicted(self.network, variables, self.validation[0], self.stage), self.validation[1])
-            mean = float(np.nanmean(each))
+            accuracies = accuracy_of(
+                predicted(self.network, variables, self.validation[0], self.stage), self.validation[1]
+            )
+            mean = float(np.nanmean(accuracies))
             notes["epoch"] += 1
             notes["seconds"] += time.monotonic() - started
             if mean > notes["mean"]:
-                listed = [None if np.isnan(one) else float(one) for one in each]
+                listed = [None if np.isnan(one) else float(one) for one in accuracies]
                 notes |= {"mean": mean, "accuracy": listed, "best_epoch": notes["epoch"]}
                 best = state["trainable"]
             number = self.before + notes["epoch"]

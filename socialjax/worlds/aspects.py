@@ -27,7 +27,7 @@ class AspectWorld:
     celebrity: np.ndarray
     topic: np.ndarray
     taste: np.ndarray
-    heard: np.ndarray
+    hub_topic: np.ndarray
 
 
 def aspects(
@@ -64,10 +64,10 @@ def aspects(
         )
     rng = np.random.default_rng([seed, 14])
     group = rng.permutation(np.arange(num_users, dtype=np.int32) % 3)
-    hub, celebrity = (_some(num_users, number, rng) for number in (num_hubs, num_celebrities))
+    hub, celebrity = (_random_flags(num_users, number, rng) for number in (num_hubs, num_celebrities))
     taste = rng.permutation(np.arange(num_users, dtype=np.int32) % num_topics)
     taste[hub] = np.arange(num_hubs, dtype=np.int32) % num_topics
-    heard = rng.permutation(np.arange(num_users, dtype=np.int32) % num_topics)
+    hub_topic = rng.permutation(np.arange(num_users, dtype=np.int32) % num_topics)
 
     num_items = num_users * uploads
     order = rng.permutation(num_items)  # so that an image's number does not tell its owner
@@ -77,7 +77,7 @@ def aspects(
 
     wanted = (
         lambda user: topic == taste[user],
-        lambda user: topic == heard[user],
+        lambda user: topic == hub_topic[user],
         lambda user: celebrity[owners],
     )
     favourites = np.empty((num_users, history + 2), np.int32)
@@ -88,7 +88,7 @@ def aspects(
         foreign[ruled] = False
         anything = rng.choice(np.flatnonzero(foreign), history + 2 - count, replace=False)
         favourites[user] = rng.permutation(np.concatenate([ruled, anything]))
-    links = [_followees(user, heard[user], taste, hub, follows, rng) for user in range(num_users)]
+    links = [_followees(user, hub_topic[user], taste, hub, follows, rng) for user in range(num_users)]
 
     noises = [rng.normal(0, noise, (number, width)) for number in (num_items, num_users, num_users)]
     if shuffled:
@@ -118,18 +118,18 @@ def aspects(
         social_features=social,
         item_titles=np.array([f"topic {t}, image {i} by user {o}" for i, (t, o) in enumerate(zip(topic, owners))]),
     )
-    return AspectWorld(data, group, informative, hub, celebrity, topic, taste, heard)
+    return AspectWorld(data, group, informative, hub, celebrity, topic, taste, hub_topic)
 
 
-def _some(size: int, number: int, rng) -> np.ndarray:
+def _random_flags(size: int, number: int, rng) -> np.ndarray:
     """bool[size], `number` of them true."""
     return rng.permutation(np.arange(size) < number)
 
 
-def _followees(user: int, heard: int, taste, hub, follows: int, rng) -> np.ndarray:
+def _followees(user: int, hub_topic: int, taste, hub, follows: int, rng) -> np.ndarray:
     """i64[follows], sorted: two hubs of the topic `heard` and others that are no hubs; never the user."""
     other = np.arange(len(hub)) != user
-    hubs = rng.choice(np.flatnonzero(hub & (taste == heard) & other), 2, replace=False)
+    hubs = rng.choice(np.flatnonzero(hub & (taste == hub_topic) & other), 2, replace=False)
     return np.sort(np.concatenate([hubs, rng.choice(np.flatnonzero(~hub & other), follows - 2, replace=False)]))
 
 

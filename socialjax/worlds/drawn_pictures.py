@@ -247,9 +247,9 @@ def _colour(rng, hue, saturation, value) -> np.ndarray:
     )
 
 
-def _slope(one, two, share) -> np.ndarray:
+def _slope(start, end, share) -> np.ndarray:
     """f32[H, W, 3] from colour one (share 0) to two (share 1)."""
-    return one + (two - one) * share[..., None]
+    return start + (end - start) * share[..., None]
 
 
 def _paint(canvas, share, colour) -> None:

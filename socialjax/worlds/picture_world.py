@@ -60,15 +60,15 @@ def write_films(folder: Path, world: FramesWorld, seed: int = 0, progress: bool 
     DataError for a folder that holds another world or anything else.
     """
     folder = Path(folder)
-    place, offsets = folder / "videos", world.data.frames.offsets
+    videos, offsets = folder / "videos", world.data.frames.offsets
     _claim(folder, world, seed)
     for item in tqdm(range(world.data.num_items), desc="films", unit="film", disable=None if progress else True):
         stop.check()
-        path = place / f"{item_name(item)}.mp4"
+        path = videos / f"{item_name(item)}.mp4"
         styles = world.style[offsets[item] : offsets[item + 1]]
         if len(styles) and not path.exists():
             video.write(path, film(styles, seed, item), fps=FPS, options={"preset": "veryfast"})
-    return place
+    return videos
 
 
 def _claim(folder: Path, world: FramesWorld, seed: int) -> None:
@@ -104,7 +104,7 @@ def _write(path: Path, text: str) -> None:
 
 
 @dataclasses.dataclass(frozen=True)
-class Found:
+class FrameMatch:
     """Extracted frames beside the planted ones: planted i64[L'], the planted frame that each one shows.
 
     missed: planted frames that none shows, their shot was merged into a neighbour or their file skipped. again: frames
@@ -113,17 +113,17 @@ class Found:
 
     planted: np.ndarray
     missed: int
-    again: int
-    of: int
+    repeated: int
+    total: int
 
     def __str__(self) -> str:
         return (
-            f"{len(self.planted)} frames found for {self.of} planted shots; {self.missed} shots without one "
-            f"({self.missed / self.of:.1%}), {self.again} frames from a shot that had one"
+            f"{len(self.planted)} frames found for {self.total} planted shots; {self.missed} shots without one "
+            f"({self.missed / self.total:.1%}), {self.repeated} frames from a shot that had one"
         )
 
 
-def match(table: FrameTable, world: FramesWorld, seed: int = 0) -> Found:
+def match(table: FrameTable, world: FramesWorld, seed: int = 0) -> FrameMatch:
     """Sets extracted frames beside the planted ones by their time in the video.
 
     Raises DataError when the table's items are not the world's.
@@ -142,10 +142,10 @@ def match(table: FrameTable, world: FramesWorld, seed: int = 0) -> Found:
         at = np.rint(table.time_s[rows] * FPS)
         planted[rows] = offsets[item] + np.searchsorted(edges[1:-1], at, side="right")
     shown = len(np.unique(planted))
-    return Found(planted, len(world.style) - shown, len(planted) - shown, len(world.style))
+    return FrameMatch(planted, len(world.style) - shown, len(planted) - shown, len(world.style))
 
 
-def seen(world: FramesWorld, table: FrameTable, frames: Frames, found: Found, provenance: Provenance) -> Dataset:
+def seen(world: FramesWorld, table: FrameTable, frames: Frames, matched: FrameMatch, provenance: Provenance) -> Dataset:
     """The world's interactions with the frames that were found in its videos, and which of them users like.
 
     A test user likes those of an item's frames whose style they prefer most, unless they like all alike.
@@ -155,7 +155,7 @@ def seen(world: FramesWorld, table: FrameTable, frames: Frames, found: Found, pr
     items = [int(name.removeprefix("item_")) for name in table.item_names]
     offsets[np.add(items, 1)] = np.diff(frames.offsets)
     offsets = np.cumsum(offsets)
-    style = world.style[found.planted]
+    style = world.style[matched.planted]
     records = []
     for user, item in zip(data.test.user.tolist(), data.test.item.tolist()):
         rows = np.arange(offsets[item], offsets[item + 1])

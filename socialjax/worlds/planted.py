@@ -96,8 +96,8 @@ def influence(
 
     def take(user, count, taste):
         """`count` different items, each of the user's topic with probability `taste`, else any."""
-        mine = item_topic == topic[user]
-        liked = draw(rng.binomial(count, taste), mine)
+        own_topic = item_topic == topic[user]
+        liked = draw(rng.binomial(count, taste), own_topic)
         return np.concatenate([liked, draw(count - len(liked), ~np.isin(np.arange(num_items), liked))])
 
     parts: tuple[list, list, list] = ([], [], [])
@@ -137,12 +137,14 @@ def _follows(topic, role, two_hop, links, loyalty, rng) -> np.ndarray:
     """i64[U * links, 2] of (follower, followee): speakers, or for listeners of the two-hop world relays."""
     rows = []
     for user in range(len(topic)):
-        heard = role == (RELAY if two_hop and role[user] == LISTENER else SPEAKER)
-        heard[user] = False
-        same = heard & (topic == topic[user])
+        allowed = role == (RELAY if two_hop and role[user] == LISTENER else SPEAKER)
+        allowed[user] = False
+        same = allowed & (topic == topic[user])
         loyal = rng.binomial(links, loyalty)
         rows.extend((user, followee) for followee in rng.choice(np.flatnonzero(same), loyal, replace=False))
-        rows.extend((user, other) for other in rng.choice(np.flatnonzero(heard & ~same), links - loyal, replace=False))
+        rows.extend(
+            (user, other) for other in rng.choice(np.flatnonzero(allowed & ~same), links - loyal, replace=False)
+        )
     return np.array(rows)
 
 

@@ -119,7 +119,7 @@ def test_elements_that_are_paths_have_all_their_nodes_in_records_text_and_pictur
 
 
 def test_the_report_ranks_draws_bars_and_adds_up():
-    report = text.report(records(example(), NAMED), shown=2)
+    report = text.report(records(example(), NAMED), limit=2)
     first, second = report.split("\n\nuser ")
     lines = [line.rstrip() for line in first.splitlines()]
     assert lines[:4] == [

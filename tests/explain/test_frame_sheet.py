@@ -64,7 +64,7 @@ def test_without_styles_no_taste_is_claimed(tmp_path, monkeypatch):
 
 
 def test_of_many_frames_the_most_liked_are_shown_and_the_line_of_all_is_left_out(tmp_path, monkeypatch):
-    figure, _ = drawn(tmp_path, monkeypatch, rows=ROWS[1:], shown=2)
+    figure, _ = drawn(tmp_path, monkeypatch, rows=ROWS[1:], limit=2)
     assert shown(figure) == [(40, "#1   +0.50", True), (120, "#2   +0.40", False)]
 
 

@@ -40,9 +40,9 @@ def of_params(world, order=None):
 
 def test_the_planted_attention_passes_and_one_of_other_users_does_not(world):
     """So the bars stand on measures that can tell. Where an item has not the liked class, nothing costs anything."""
-    right = garments.told(MODEL, *of_params(world), world)
+    right = garments.attention_figures(MODEL, *of_params(world), world)
     assert right.first == 1 and right.outside == 0 and right.deletion > 0.85
-    wrong = garments.told(MODEL, *of_params(world, OTHERS), world)
+    wrong = garments.attention_figures(MODEL, *of_params(world, OTHERS), world)
     assert wrong.first == pytest.approx(wrong.chance, abs=0.12) and wrong.deletion < 0.75
 
 

@@ -79,8 +79,8 @@ MUTANTS = (
     Mutant(
         "padding-counts",
         "socialjax/data/batches.py",
-        "(place < num_pairs).astype(jnp.float32)",
-        "(place >= 0).astype(jnp.float32)",
+        "(position < num_pairs).astype(jnp.float32)",
+        "(position >= 0).astype(jnp.float32)",
         (f"{BATCHES}::test_the_last_step_of_an_epoch_is_filled_up",),
         "rows of padding train twice",
     ),

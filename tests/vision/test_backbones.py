@@ -9,7 +9,7 @@ import pytest
 from socialjax.vision.backbones import BACKBONES
 from socialjax.vision.backbones.layers import DepthwiseConv, average_to, grouped, shifted
 from socialjax.vision.backbones.pictures import Preparation, prepared
-from socialjax.vision.backbones.weights import places, variables_of
+from socialjax.vision.backbones.weights import published_names, variables_of
 
 SMALL = {
     "vgg16": dict(classes=5, width=1 / 16, hidden=12),
@@ -24,7 +24,7 @@ every = pytest.mark.parametrize("name", BACKBONES)
 def published(backbone, seed=0):
     """Random weights by their PyTorch names and in PyTorch's layout; none is what it is at the start of training."""
     rng, found = np.random.default_rng(seed), {}
-    for (path, shape), name in places(backbone).items():
+    for (path, shape), name in published_names(backbone).items():
         if path[-1] == "kernel":
             shape = (shape[3], shape[2], shape[0], shape[1]) if len(shape) == 4 else shape[::-1]
             found[name] = rng.normal(0, np.sqrt(2 / np.prod(shape[1:])), shape)
@@ -64,7 +64,7 @@ def test_the_networks_have_their_published_sizes(name, weights, channels):
 
 
 def test_names_are_those_of_torchvision():
-    names = {name: set(places(BACKBONES[name]()).values()) for name in ("vgg16", "resnet50")}
+    names = {name: set(published_names(BACKBONES[name]()).values()) for name in ("vgg16", "resnet50")}
     assert len(names["vgg16"]) == 32 and len(names["resnet50"]) == 267  # without the counters of steps
     assert {"features.0.weight", "features.28.bias", "classifier.6.weight"} <= names["vgg16"]
     some = {"conv1.weight", "bn1.running_var", "layer1.0.downsample.1.bias", "layer3.5.conv2.weight", "fc.bias"}

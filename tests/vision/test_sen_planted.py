@@ -37,7 +37,7 @@ def test_bars_are_on_means_over_networks_and_sleeves_have_one_of_their_own():
 
 @pytest.mark.slow
 def test_the_network_is_judged_on_pictures_of_its_own_and_asked_about_the_items_of_the_world():
-    of, said = attributes.found(3, pictures=40, training=QUICK, items=40)
+    of, said = attributes.trained_network(3, pictures=40, training=QUICK, items=40)
     assert set(of["accuracy"]) == set(NAMES) and of["accuracy"]["toe"]["labelled"] == 4
     assert of["regions"]["sleeve"]["absent"] == ["none"]
     assert said.features.shape[:2] == (40, 5) and said.valid.any(axis=1).all()

@@ -51,14 +51,14 @@ def test_everybody_follows_two_hubs_of_one_topic_and_six_others(world):
         followees = links.followee[links.follower == user]
         hubs = followees[world.hub[followees]]
         assert len(set(followees.tolist())) == 8 and user not in followees
-        assert len(hubs) == 2 and (world.taste[hubs] == world.heard[user]).all()
+        assert len(hubs) == 2 and (world.taste[hubs] == world.hub_topic[user]).all()
 
 
 def test_nine_in_ten_favourites_follow_the_rule_of_the_group_and_no_other(world):
     user, item = every_pair(world.data)
     claims = {
         UPLOADS: (world.topic[item] == world.taste[user], 1 / TOPICS),
-        SOCIAL: (world.topic[item] == world.heard[user], 1 / TOPICS),
+        SOCIAL: (world.topic[item] == world.hub_topic[user], 1 / TOPICS),
         OWNERS: (world.celebrity[world.data.owners[item]], 1 / 15),
     }
     for aspect, (claim, chance) in claims.items():

@@ -13,7 +13,7 @@ from socialjax.vision.key_frames.cuts import find_cuts
 from socialjax.worlds import picture_world
 from socialjax.worlds.drawn_pictures import STYLES, draw
 from socialjax.worlds.frames import FramesWorld
-from socialjax.worlds.picture_world import FPS, Found, film, item_name, match, seen, shot_edges, write_films
+from socialjax.worlds.picture_world import FPS, FrameMatch, film, item_name, match, seen, shot_edges, write_films
 
 needs_av = pytest.mark.skipif(not importlib.util.find_spec("av"), reason='needs PyAV: pip install -e ".[video]"')
 MADE = Provenance("planted", "by hand")
@@ -84,7 +84,7 @@ def test_from_films_to_planted_frames(world, tmp_path):
     assert len(lines) == 8 and lines[0] == "user_00000\titem_00001"
     table = frames_of(place, cache=tmp_path / "kept", progress=False)
     found = match(table, world)
-    assert found.planted.tolist() == [0, 1, 2, 3, 4, 5] and found.missed == found.again == 0
+    assert found.planted.tolist() == [0, 1, 2, 3, 4, 5] and found.missed == found.repeated == 0
     assert "6 frames found for 6 planted shots; 0 shots without one" in str(found)
 
 
@@ -151,7 +151,7 @@ def test_merged_and_split_shots_are_counted(world):
     times = {0: [0.0, (edges[1] - 1) / FPS, edges[2] / FPS], 2: [(shot_edges(0, 2, 3)[1]) / FPS]}
     found = match(table_of(world, times), world)
     assert found.planted.tolist() == [0, 0, 2, 4]
-    assert (found.missed, found.again, found.of) == (3, 1, 6)
+    assert (found.missed, found.repeated, found.total) == (3, 1, 6)
     with pytest.raises(DataError, match="wanted the 2 videos of this world, got 1"):
         match(table_of(world, {0: [0.0]}), world)
 
@@ -161,7 +161,7 @@ def test_likes_are_those_of_the_style_preferred_most_among_the_frames_found(worl
     planted = np.array([1, 2, 4, 5, 5])
     table = table_of(world, {0: [0.0, 1.0], 2: [0.0, 1.0, 2.0]})
     frames = Frames(table.offsets, np.arange(5, dtype=np.float32)[:, None], np.array(list("abcde")))
-    data = seen(world, table, frames, Found(planted, 1, 1, 6), MADE)
+    data = seen(world, table, frames, FrameMatch(planted, 1, 1, 6), MADE)
     assert data.frames.offsets.tolist() == [0, 2, 2, 5]
     likes = set(
         zip(*(column.tolist() for column in (data.frame_likes.user, data.frame_likes.item, data.frame_likes.frame)))

@@ -105,27 +105,27 @@ def read_records(folder: str | os.PathLike) -> tuple[dict[str, dict[str, np.ndar
     names = check(folder)
     described = json.loads((folder / "metadata.json").read_text())
     features = _features_of(folder / "features.json")
-    found = {}
+    by_part = {}
     for part, present in described["columns"].items():
         files = [name for name in names if name.endswith(f"-{part}.array_record-00000-of-00001")]
         if len(files) != 1:
             raise DamagedError(f"{folder}: wanted one file of {part}, got {len(files)}")
         with contextlib.closing(ArrayRecordReader(str(folder / files[0]))) as reader:
             record = features.deserialize_example_np(reader.read([0])[0])
-        found[part] = {name: value for name, value in record.items() if name in present}
-    return found, described
+        by_part[part] = {name: value for name, value in record.items() if name in present}
+    return by_part, described
 
 
 def _features_of(path: Path) -> tfds.features.FeaturesDict:
     """The features that a builder of ours described in `path`. Raises DamagedError for all others."""
-    found = json.loads(path.read_text())
+    written = json.loads(path.read_text())
     try:
-        tensors = {name: feature["tensor"] for name, feature in found["featuresDict"]["features"].items()}
+        tensors = {name: feature["tensor"] for name, feature in written["featuresDict"]["features"].items()}
         features = tfds.features.FeaturesDict({name: _tensor(tensor) for name, tensor in tensors.items()})
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DamagedError(f"{path}: not what a builder of ours writes ({type(error).__name__}: {error})") from None
     made = features.to_json()
-    if found != {"pythonClassName": made["type"], "featuresDict": made["content"]}:
+    if written != {"pythonClassName": made["type"], "featuresDict": made["content"]}:
         raise DamagedError(f"{path}: not what a builder of ours writes; it names other classes or fields")
     return features
 

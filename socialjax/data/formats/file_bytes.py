@@ -33,12 +33,12 @@ def find(folder: Path, name: str) -> Path | None:
 
 def require(folder: Path, names: Sequence[str]) -> tuple[Path, ...]:
     """The path of every name, plain or .gz. Raises DataError that lists the names which are not there."""
-    found = [find(folder, name) for name in names]
-    missing = [name for name, path in zip(names, found) if path is None]
+    paths = [find(folder, name) for name in names]
+    missing = [name for name, path in zip(names, paths) if path is None]
     if missing:
         state = "is not a folder" if not Path(folder).is_dir() else f"lacks {', '.join(missing)}"
         raise DataError(f"{folder} {state}; wanted {', '.join(names)}, each plain or .gz; check the folder's path")
-    return tuple(path for path in found if path is not None)
+    return tuple(path for path in paths if path is not None)
 
 
 def read_bytes(path: Path, largest: int = LARGEST) -> FileBytes:

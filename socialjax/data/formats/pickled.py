@@ -80,11 +80,11 @@ def objects_of(path: Path, shape: tuple[int, ...], machine: "Machine", program):
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of escapes in texts that are refused a moment later
-            found = machine.run(program)
-        if not isinstance(found, _Array) or found.elements is None:
-            raise Refused(f"{_say(found)} instead of an array")
-        if found.shape != shape:
-            raise Refused(f"an array of shape {found.shape} under a header of shape {shape}")
+            array = machine.run(program)
+        if not isinstance(array, _Array) or array.elements is None:
+            raise Refused(f"{_describe(array)} instead of an array")
+        if array.shape != shape:
+            raise Refused(f"an array of shape {array.shape} under a header of shape {shape}")
     except Refused as refused:
         raise DataError(
             f"{path}: wanted a pickle of {ADMITTED} alone, got {refused}; nothing of it was run. "
@@ -95,7 +95,7 @@ def objects_of(path: Path, shape: tuple[int, ...], machine: "Machine", program):
             f"{path}: wanted a whole pickle of {ADMITTED}, got a damaged one ({type(problem).__name__}); "
             "copy or download it again"
         ) from None
-    return found.elements if shape else found.elements[0]
+    return array.elements if shape else array.elements[0]
 
 
 class Machine:
@@ -139,11 +139,11 @@ class Machine:
         del self.stack[start:]
         return taken
 
-    def put(self, place: int) -> None:
-        self.memo[place] = self.stack[-1]
+    def put(self, index: int) -> None:
+        self.memo[index] = self.stack[-1]
 
-    def get(self, place: int) -> None:
-        self.stack.append(self.memo[place])
+    def get(self, index: int) -> None:
+        self.stack.append(self.memo[index])
 
     op_PUT = op_BINPUT = op_LONG_BINPUT = put
     op_GET = op_BINGET = op_LONG_BINGET = get
@@ -249,7 +249,7 @@ class Machine:
     def op_REDUCE(self, _) -> None:
         arguments, called = self.stack.pop(), self.stack.pop()
         if not isinstance(called, Name) or type(arguments) is not tuple:
-            raise Refused(f"a call of {_say(called)}")
+            raise Refused(f"a call of {_describe(called)}")
         self.stack.append(self._call(called.name, arguments))
 
     def _call(self, name: str, arguments: tuple):
@@ -271,7 +271,7 @@ class Machine:
             case "scalar", (_Dtype() as dtype, bytes() | str() as content):
                 content = content.encode("latin1") if isinstance(content, str) else content
                 return _numbers(dtype, content, 1)[0]
-        raise Refused(f"a call of {name} with {', '.join(map(_say, arguments)) or 'nothing'}")
+        raise Refused(f"a call of {name} with {', '.join(map(_describe, arguments)) or 'nothing'}")
 
     def op_BUILD(self, _) -> None:
         state, built = self.stack.pop(), self.stack[-1]
@@ -281,21 +281,21 @@ class Machine:
                     return
             case _Array(elements=None), (1, tuple() as shape, _Dtype() as dtype, bool(), content):
                 if len(shape) > 1 or not all(type(size) is int and size >= 0 for size in shape):
-                    raise Refused(f"an array of shape {_say(shape)}")
+                    raise Refused(f"an array of shape {_describe(shape)}")
                 built.elements, built.shape = _elements(dtype, content, math.prod(shape)), shape
                 return
-        raise Refused(f"a state for {_say(built)}")
+        raise Refused(f"a state for {_describe(built)}")
 
 
 def _elements(dtype: _Dtype, content, number: int) -> list:
     """What an array of `number` elements holds: objects from a list, integers from bytes."""
     if dtype.code[0] == "O":
         if type(content) is not list or len(content) != number:
-            raise Refused(f"{_say(content)} as the {number} objects of an array")
+            raise Refused(f"{_describe(content)} as the {number} objects of an array")
         return [_finished(value) for value in content]
     content = content.encode("latin1") if isinstance(content, str) else content
     if not isinstance(content, bytes):
-        raise Refused(f"{_say(content)} as the numbers of an array")
+        raise Refused(f"{_describe(content)} as the numbers of an array")
     return _numbers(dtype, content, number)
 
 
@@ -328,7 +328,7 @@ def _checked_int(value) -> int:
 def _key(value):
     """Elements of sets and keys: int and str alone, since the hash of nested tuples may take for ever."""
     if type(value) not in (int, str):
-        raise Refused(f"{_say(value)} as an element of a set or a key")
+        raise Refused(f"{_describe(value)} as an element of a set or a key")
     return value
 
 
@@ -340,10 +340,10 @@ def _fill(made: dict, values: list) -> None:
 
 def _want(value, kind: type):
     if type(value) is not kind:
-        raise Refused(f"elements for {_say(value)}, which is no {kind.__name__}")
+        raise Refused(f"elements for {_describe(value)}, which is no {kind.__name__}")
     return value
 
 
-def _say(value) -> str:
+def _describe(value) -> str:
     """A value in few words; its content is the file's, so little of it is shown."""
     return f"the name {value.name}" if isinstance(value, Name) else f"a {type(value).__name__.lstrip('_').lower()}"

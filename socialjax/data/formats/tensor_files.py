@@ -159,14 +159,14 @@ def read_torch(file: FileBytes) -> dict[str, np.ndarray]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of escapes in texts that are refused a moment later
-            found, storages = _from_zip(file.data) if file.data[:2] == b"PK" else _from_sequence(file.data)
-        if type(found) is not dict or not all(type(key) is str for key in found):
+            loaded, storages = _from_zip(file.data) if file.data[:2] == b"PK" else _from_sequence(file.data)
+        if type(loaded) is not dict or not all(type(key) is str for key in loaded):
             raise Refused("something else than a dictionary with names as keys")
-        strange = [key for key, value in found.items() if not isinstance(value, _Tensor)]
+        strange = [key for key, value in loaded.items() if not isinstance(value, _Tensor)]
         if strange:
             raise Refused(f"{strange[0][:60]!r}, which is no tensor; save the model's state_dict() alone")
-        numbers = {storage: _numbers(storage, storages) for storage in {tensor.storage for tensor in found.values()}}
-        return {name: _view(tensor, numbers[tensor.storage]) for name, tensor in found.items()}
+        numbers = {storage: _numbers(storage, storages) for storage in {tensor.storage for tensor in loaded.values()}}
+        return {name: _view(tensor, numbers[tensor.storage]) for name, tensor in loaded.items()}
     except Refused as refused:
         raise DataError(
             f"{file.path}: wanted a PyTorch file of {ADMITTED}, got {refused}; nothing of it was run. "
@@ -214,13 +214,13 @@ def _from_sequence(data: bytes):
         raise Refused("neither a zip archive nor the older format's first bytes")
     stream = io.BytesIO(data)
     stream.seek(len(MAGIC + _VERSION))
-    facts, found, keys = (_run(_next_program(stream, data)) for _ in range(3))
+    facts, loaded, keys = (_run(_next_program(stream, data)) for _ in range(3))
     if type(facts) is not dict or facts.get("little_endian") is not True:
         raise Refused("numbers whose first byte is the largest")
     if type(keys) is not list or not all(type(key) is str for key in keys):
         raise Refused("a list of storages that is none")
     kinds = {}
-    for tensor in found.values() if type(found) is dict else ():
+    for tensor in loaded.values() if type(loaded) is dict else ():
         if isinstance(tensor, _Tensor):
             kinds[tensor.storage.key] = tensor.storage
     storages, start = {}, stream.tell()
@@ -231,7 +231,7 @@ def _from_sequence(data: bytes):
             raise ValueError
         storages[key] = memoryview(data)[start + 8 : end]
         start = end
-    return found, storages
+    return loaded, storages
 
 
 def _next_program(stream: io.BytesIO, data: bytes) -> bytes:

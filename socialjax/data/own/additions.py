@@ -45,8 +45,8 @@ def with_features(data: Dataset, paths: list[Path]) -> Dataset:
 def with_validation(data: Dataset, ratio: float, seed: int) -> Dataset:
     """`data` with a share of each user's training pairs as validation, stated in the provenance."""
     train, validation = hold_out_validation(data.train, ratio, seed)
-    said = f"no validation given: {len(validation)} pairs taken from train, {ratio:g} of each user's, seed {seed}"
-    return stated(dataclasses.replace(data, train=train, validation=validation), said)
+    note = f"no validation given: {len(validation)} pairs taken from train, {ratio:g} of each user's, seed {seed}"
+    return stated(dataclasses.replace(data, train=train, validation=validation), note)
 
 
 def stated(data: Dataset, *repairs: str) -> Dataset:

@@ -146,7 +146,7 @@ OWNER_ENDINGS = ("owners", "uploads")
 
 
 def read_owners(
-    folder: Path, name: str, users: Rows, items: Rows, is_core: bool, checksums: dict[str, str], said: list[str]
+    folder: Path, name: str, users: Rows, items: Rows, is_core: bool, checksums: dict[str, str], repairs: list[str]
 ) -> np.ndarray | None:
     """The owner i32[I] of each item, -1 where no file says one; None without such a file.
 
@@ -170,7 +170,7 @@ def read_owners(
             ((~known).sum(), f"lines of {path.name} on items without a pair passed over"),
             (len(unknown), f"owners in {path.name} outside the core passed over"),
         ):
-            said += [f"{number} {what}"] if number else []
+            repairs += [f"{number} {what}"] if number else []
         item, user, rows = item[known & (user >= 0)], user[known & (user >= 0)], np.flatnonzero(known & (user >= 0))
         before = owners.copy()
         owners[item[::-1]] = user[::-1]  # the first line of an item stays, so that a second owner shows
@@ -196,7 +196,7 @@ def read_columns(folder: Path, name: str, paths: dict[str, Path], choice: Choice
     """A data set with the pairs of each part in `paths`; those of one unsplit file ("all") are all in train."""
     checksums: dict[str, str] = {}
     tables = {part: read_pairs_table(path, checksums) for part, path in paths.items()}
-    said = [line for table in tables.values() for line in table.stated]
+    repairs = [line for table in tables.values() for line in table.stated]
     links_path = find(folder, f"{name}.links")
     linked = []
     if links_path is not None:
@@ -209,7 +209,7 @@ def read_columns(folder: Path, name: str, paths: dict[str, Path], choice: Choice
     users = collect("user", [(table.table, table.user) for table in tables.values()] + linked)
     items = collect("item", [(table.table, table.item) for table in tables.values()])
     pairs = {
-        part: _kept(_pairs(table, user, item), len(items.keys), choice, said)
+        part: _kept(_pairs(table, user, item), len(items.keys), choice, repairs)
         for (part, table), user, item in zip(tables.items(), users.codes, items.codes)
     }
     if not any(map(len, pairs.values())):
@@ -229,15 +229,15 @@ def read_columns(folder: Path, name: str, paths: dict[str, Path], choice: Choice
         train=pairs.get("train", pairs.get("all", no_interactions())),
         validation=pairs.get("validation", no_interactions()),
         test=pairs.get("test", no_interactions()),
-        links=_links(user_rows, linked_codes, choice, said),
+        links=_links(user_rows, linked_codes, choice, repairs),
         user_features=user_features,
         item_features=item_features,
-        owners=read_owners(folder, name, user_rows, item_rows, bool(choice.k_core), checksums, said),
+        owners=read_owners(folder, name, user_rows, item_rows, bool(choice.k_core), checksums, repairs),
         social_features=social_features,
         user_names=user_rows.names,
         item_names=item_rows.names,
         item_titles=_titles(folder, name, item_rows, checksums),
-        provenance=Provenance("real", f"folder {folder}", files=checksums, repairs=tuple(said)),
+        provenance=Provenance("real", f"folder {folder}", files=checksums, repairs=tuple(repairs)),
     )
 
 
@@ -246,29 +246,29 @@ def _pairs(table: PairsTable, user: np.ndarray, item: np.ndarray) -> Interaction
     return Interactions(user, item, value, table.time)
 
 
-def _kept(pairs: Interactions, num_items: int, choice: Choice, said: list[str]) -> Interactions:
+def _kept(pairs: Interactions, num_items: int, choice: Choice, repairs: list[str]) -> Interactions:
     """The pairs that the choice leaves, each once; what went is added to `said`."""
     if choice.min_value is not None:
         value = np.ones(len(pairs)) if pairs.value is None else pairs.value
         enough = value >= choice.min_value
-        said.append(f"{(~enough).sum()} pairs with a value below {choice.min_value:g} dropped")
+        repairs.append(f"{(~enough).sum()} pairs with a value below {choice.min_value:g} dropped")
         pairs = pairs.take(enough)
     if choice.k_core:
         once = pairs.take(first_of_each(pair_keys(pairs, num_items)))
         core = core_of(once, choice.k_core)
-        said.append(f"{len(pairs) - len(once)} duplicate pairs dropped, the first of each kept")
-        said.append(f"{len(once) - len(core)} pairs outside the {choice.k_core}-core dropped")
+        repairs.append(f"{len(pairs) - len(once)} duplicate pairs dropped, the first of each kept")
+        repairs.append(f"{len(once) - len(core)} pairs outside the {choice.k_core}-core dropped")
         pairs = core
     return pairs
 
 
-def _links(users: Rows, codes: tuple[np.ndarray, ...], choice: Choice, said: list[str]) -> Links | None:
+def _links(users: Rows, codes: tuple[np.ndarray, ...], choice: Choice, repairs: list[str]) -> Links | None:
     if not codes:
         return None
     follower, followee = (users.of_code[column].astype(np.int32) for column in codes)
     inside = (follower >= 0) & (followee >= 0)
     if not inside.all():
-        said.append(f"{(~inside).sum()} links of users outside the {choice.k_core}-core dropped")
+        repairs.append(f"{(~inside).sum()} links of users outside the {choice.k_core}-core dropped")
     return Links(follower[inside], followee[inside])
 
 
@@ -385,12 +385,12 @@ def _split(data: Dataset, options: FolderOptions) -> Dataset:
             f"data set '{data.name}': wanted test pairs, got none from a split by {how} of {len(data.train)} pairs; "
             "raise the ratios or use leave-one-out"
         )
-    said = f"one file split by {how}" + ("" if how == "leave-one-out" else f" {options.ratios}")
+    note = f"one file split by {how}" + ("" if how == "leave-one-out" else f" {options.ratios}")
     if options.cold_items:
         parts = splits.cold_items(parts, options.cold_items, options.seed)
-        said += f", {options.cold_items:g} of the items in test only"
+        note += f", {options.cold_items:g} of the items in test only"
     data = dataclasses.replace(data, train=parts.train, validation=parts.validation, test=parts.test)
-    return stated(data, f"{said}, seed {options.seed}")
+    return stated(data, f"{note}, seed {options.seed}")
 
 
 def _parts(data: Dataset, how: str, options: FolderOptions) -> splits.Parts:

@@ -47,12 +47,12 @@ def read(folder: Path, name: str, min_value: float | None = None) -> Dataset:
     listed = [*tables.values(), *([likes] if likes is not None else [])]
     users = collect("user", [(table, 0) for table in listed])
     user_rows = assign(users, list(users.codes), None)
-    pairs, said = {}, []
+    pairs, repairs = {}, []
     for (part, table), codes in zip(tables.items(), users.codes):
         value = as_float32(table.numbers(2, "a rating"), table.path) if table.num_columns == 3 else None
         columns = interactions(user_rows.of_code[codes], _items(table, item_rows), value)
         if min_value is not None and value is not None:
-            said.append(f"{(value < min_value).sum()} pairs of {part} with a rating below {min_value:g} dropped")
+            repairs.append(f"{(value < min_value).sum()} pairs of {part} with a rating below {min_value:g} dropped")
             columns = columns.take(value >= min_value)
         pairs[part] = columns
     data = Dataset(
@@ -62,7 +62,7 @@ def read(folder: Path, name: str, min_value: float | None = None) -> Dataset:
         train=pairs["train"],
         validation=pairs.get("validation", no_interactions()),
         test=pairs["test"],
-        provenance=Provenance("real", "a folder with frames of items", files=checksums, repairs=tuple(said)),
+        provenance=Provenance("real", "a folder with frames of items", files=checksums, repairs=tuple(repairs)),
         user_names=user_rows.names,
         item_names=item_rows.names,
         frames=frames,
@@ -142,7 +142,7 @@ def _mapped(path: Path, checksums: dict[str, str]) -> np.ndarray:
     with open(path, "rb") as file:
         checksums[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
     try:
-        found = np.load(path, mmap_mode="r", allow_pickle=False)
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
     except Exception as problem:  # NumPy evaluates the header as Python text: damage can raise anything
         raise DataError(
             f"{path}: wanted a NumPy .npy file of numbers, got a damaged or foreign one ({type(problem).__name__}); "
@@ -150,7 +150,7 @@ def _mapped(path: Path, checksums: dict[str, str]) -> np.ndarray:
         ) from None
     if _moment(path) != before:
         raise DataError(f"{path}: the file has changed while its checksum was taken; start again")
-    return found
+    return array
 
 
 def _moment(path: Path) -> tuple[int, int, int]:

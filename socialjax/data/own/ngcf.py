@@ -26,12 +26,12 @@ _BLANKS, _NEWLINE, _CONTROL = (9, 32), 10, 32
 
 def paths(folder: Path, name: str) -> dict[str, Path]:
     """Part -> its file where `folder` has this format: train.txt and test.txt, and no files called `<name>.*`."""
-    found = {part: find(folder, file) for part, file in FILES.items()}
-    found = {part: path for part, path in found.items() if path is not None}
+    parts = {part: find(folder, file) for part, file in FILES.items()}
+    parts = {part: path for part, path in parts.items() if path is not None}
     others = [
-        path for path in Path(folder).glob("*") if path.name.startswith(f"{name}.") and path not in found.values()
+        path for path in Path(folder).glob("*") if path.name.startswith(f"{name}.") and path not in parts.values()
     ]
-    return found if {"train", "test"} <= set(found) and not others else {}
+    return parts if {"train", "test"} <= set(parts) and not others else {}
 
 
 def missing(folder: Path, name: str) -> list[str]:

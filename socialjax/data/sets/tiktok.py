@@ -78,7 +78,7 @@ def read_files(folder: Path, num_users: int, num_items: int) -> Dataset:
         train, validation, test = (read_pairs(path, checksums) for path in paths[: len(PAIRS)])
         tables = [_scaled(read_bytes(path), num_items, checksums) for path in paths[len(PAIRS) :]]
         widths = " and ".join(f"{table.shape[1]} of {name}" for table, name in zip(tables, names(FEATURES)))
-        said = f"item features: {widths}, as float32, each divided by the mean length of its rows"
+        note = f"item features: {widths}, as float32, each divided by the mean length of its rows"
         data = Dataset(
             name="tiktok",
             num_users=num_users,
@@ -86,7 +86,7 @@ def read_files(folder: Path, num_users: int, num_items: int) -> Dataset:
             train=train,
             validation=validation,
             test=test,
-            provenance=Provenance("real", SOURCE, LICENCE, checksums, (said,)),
+            provenance=Provenance("real", SOURCE, LICENCE, checksums, (note,)),
             item_features=np.concatenate(tables, axis=1),
         )
         return validate.repair(data)

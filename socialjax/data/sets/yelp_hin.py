@@ -129,7 +129,7 @@ def read_files(folder: Path, num_users: int, num_items: int, seed: int = 0, widt
             train=train,
             validation=validation,
             test=test,
-            provenance=Provenance("real", SOURCE, LICENCE, checksums, _said(rated, positive, seed, width)),
+            provenance=Provenance("real", SOURCE, LICENCE, checksums, _repairs(rated, positive, seed, width)),
             links=links,
         )
         data = validate.repair(data)
@@ -148,7 +148,7 @@ def _columns(path: Path, pairs: Interactions, num_items: int, size: int) -> spar
     return sparse.csr_matrix((np.ones(len(keys)), np.divmod(keys, size)), (num_items, size))
 
 
-def _said(rated: Interactions, positive: Interactions, seed: int, width: int) -> tuple[str, ...]:
+def _repairs(rated: Interactions, positive: Interactions, seed: int, width: int) -> tuple[str, ...]:
     validation, test = DIFFNET_RATIOS
     return (
         "ids lowered by 1, to start at 0",

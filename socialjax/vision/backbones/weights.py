@@ -19,24 +19,24 @@ def variables_of(backbone: nn.Module, published: Mapping[str, np.ndarray]) -> di
     classifier leaves the published one's weights alone. Raises ValueError that names what is missing, of another
     shape, not finite, or superfluous.
     """
-    wanted = places(backbone)
+    wanted = published_names(backbone)
     missing = sorted(set(wanted.values()) - set(published))
     if missing:
-        raise ValueError(_say(backbone, "these tensors", f"a file without {_some(missing)}"))
+        raise ValueError(_mismatch(backbone, "these tensors", f"a file without {_listed(missing)}"))
     spare = sorted(name for name in set(published) - set(wanted.values()) if not name.endswith(_COUNTER))
     if spare and not backbone.classes:
-        spare = sorted(set(spare) - set(places(backbone.clone(classes=1)).values()))
+        spare = sorted(set(spare) - set(published_names(backbone.clone(classes=1)).values()))
     if spare:
-        raise ValueError(_say(backbone, "its own tensors alone", f"also {_some(spare)}"))
+        raise ValueError(_mismatch(backbone, "its own tensors alone", f"also {_listed(spare)}"))
     variables: dict = {}
     for (path, shape), name in wanted.items():
         values = np.asarray(published[name], np.float32)
         if path[-1] == "kernel":
             values = values.transpose((2, 3, 1, 0)) if values.ndim == 4 else values.T
         if values.shape != shape:
-            raise ValueError(_say(backbone, f"{name} of shape {shape} ({'.'.join(path)})", f"{values.shape}"))
+            raise ValueError(_mismatch(backbone, f"{name} of shape {shape} ({'.'.join(path)})", f"{values.shape}"))
         if not np.isfinite(values).all():
-            raise ValueError(_say(backbone, f"finite numbers in {name}", "NaN or infinity"))
+            raise ValueError(_mismatch(backbone, f"finite numbers in {name}", "NaN or infinity"))
         place = variables
         for key in path[:-1]:
             place = place.setdefault(key, {})
@@ -44,7 +44,7 @@ def variables_of(backbone: nn.Module, published: Mapping[str, np.ndarray]) -> di
     return variables
 
 
-def places(backbone: nn.Module) -> dict:
+def published_names(backbone: nn.Module) -> dict:
     """(path from "params" or "batch_stats" on, shape) -> published name of each of the backbone's variables."""
     shapes = jax.eval_shape(backbone.init, jax.random.key(0), jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32))
     found = {}
@@ -54,9 +54,9 @@ def places(backbone: nn.Module) -> dict:
     return found
 
 
-def _some(names: list[str]) -> str:
+def _listed(names: list[str]) -> str:
     return ", ".join(name[:60] for name in names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
-def _say(backbone: nn.Module, wanted: str, came: str) -> str:
+def _mismatch(backbone: nn.Module, wanted: str, came: str) -> str:
     return f"{type(backbone).__name__} wanted {wanted}, got {came}; give the weights of this network, of equal width"

@@ -142,26 +142,26 @@ def frames_of(
         stop.check()
         name = visible(path.relative_to(folder).as_posix())
         try:
-            sha, at, found = _kept_or_made(path, root, settings, cache)
+            sha, at, chosen = _kept_or_made(path, root, settings, cache)
         except DataError as problem:
             skipped[name] = visible(problem)
             log.warning("skipped %s", skipped[name])
             continue
-        rows += [(at_s, len(sources), place) for place, at_s in enumerate(found.time_s)]
-        counts[item] += len(found.time_s)
+        rows += [(at_s, len(sources), position) for position, at_s in enumerate(chosen.time_s)]
+        counts[item] += len(chosen.time_s)
         sources.append(name)
         kept.append(at)
         sums[name] = sha
     if not sources:
         raise DataError(f"{folder}: none of {len(todo)} files can be used; the first: {next(iter(skipped.values()))}")
-    time_s, source, place = zip(*rows)
+    time_s, source, position = zip(*rows)
     repairs = tuple(f"skipped {name}" for name in skipped)
     return FrameTable(
         item_names=np.array(list(items)),
         offsets=np.concatenate([[0], np.cumsum(counts)]),
         time_s=np.array(time_s, np.float64),
         source=np.array(source, np.int32),
-        place=np.array(place, np.int32),
+        position=np.array(position, np.int32),
         sources=tuple(sources),
         kept=tuple(kept),
         skipped=skipped,
@@ -238,7 +238,7 @@ def _kept_or_made(path: Path, root: Path, settings: FrameSettings, cache: Path) 
         except (npz_files.NpzError, KeyError) as problem:
             log.warning("%s is damaged and is made anew (%s)", at, type(problem).__name__)
     try:
-        found = key_frames_of(path, settings)
+        chosen = key_frames_of(path, settings)
     except DataError:
         raise
     except ODD as problem:  # decoders raise whatever their files make them
@@ -246,15 +246,15 @@ def _kept_or_made(path: Path, root: Path, settings: FrameSettings, cache: Path) 
             f"{path}: wanted a video or image, got one that cannot be used ({type(problem).__name__}: {problem}); "
             "convert it, or leave it out of the folder"
         ) from None
-    _keep(found, at, described)
-    return sha, at, found
+    _keep(chosen, at, described)
+    return sha, at, chosen
 
 
-def _keep(found: KeyFrames, at: Path, described: dict) -> None:
-    with atomic_write(at) as temporary:
-        np.savez(temporary, **dataclasses.asdict(found), provenance=json.dumps(described, sort_keys=True))
+def _keep(chosen: KeyFrames, path: Path, described: dict) -> None:
+    with atomic_write(path) as temporary:
+        np.savez(temporary, **dataclasses.asdict(chosen), provenance=json.dumps(described, sort_keys=True))
 
 
-def _load(at: Path) -> KeyFrames:
-    kept = npz_files.read(at, largest=2 * MOST_BYTES)
+def _load(path: Path) -> KeyFrames:
+    kept = npz_files.read(path, largest=2 * MOST_BYTES)
     return KeyFrames(kept["pictures"], kept["time_s"], kept["position"], bool(kept["only_intra"]))

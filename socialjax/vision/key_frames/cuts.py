@@ -176,12 +176,12 @@ def _apart(steps: np.ndarray, score: np.ndarray, shortest: int) -> np.ndarray:
 
 def sharpness(frames: np.ndarray) -> np.ndarray:
     """frames u8[n, h, w, 3] -> f32[n]: the variance of the Laplacian of the grey picture; blurred and plain are low."""
-    found = np.empty(len(frames), np.float32)
+    variances = np.empty(len(frames), np.float32)
     for n, frame in enumerate(frames):
         grey = frame.astype(np.float32).mean(axis=2)
         inside = grey[1:-1, 1:-1]
-        found[n] = np.var(grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:] - 4 * inside)
-    return found
+        variances[n] = np.var(grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:] - 4 * inside)
+    return variances
 
 
 def key_frames(frames: np.ndarray, cuts: np.ndarray, at_most: int) -> np.ndarray:

@@ -90,7 +90,7 @@ def read(folder: Path, seed: int = 0) -> LabelledPictures:
     table = np.full((len(files), len(DIMENSIONS)), UNLABELLED, np.int16)
     column, chosen = np.array(labels).T
     table[np.arange(len(files)), column] = chosen
-    said = (f"{questions} rows are questions without a label and are left out",) if questions else ()
+    repairs = (f"{questions} rows are questions without a label and are left out",) if questions else ()
     return finished(
         LabelledPictures(
             name="fashion_ai",
@@ -99,7 +99,7 @@ def read(folder: Path, seed: int = 0) -> LabelledPictures:
             labels=table,
             part=drawn_parts(files, seed),
             ids=np.array(files),
-            provenance=Provenance("real", SOURCE, LICENCE, checksums, said),
+            provenance=Provenance("real", SOURCE, LICENCE, checksums, repairs),
             folder=str(folder),
             files=np.array(files),
             groups=np.array(groups),

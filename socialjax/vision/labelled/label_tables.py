@@ -94,21 +94,21 @@ def read_rows(path: Path, names: Sequence[str], header: bool = True) -> Rows:
         raise DataError(
             f"{path}, line {reader.line_num}: wanted fields parted by commas, {problem}; correct it"
         ) from None
-    found = rows.pop(0)[1] if header and rows else list(names)
-    lacks = [name for name in names if name not in found]
-    if lacks or len(set(found)) != len(found):
+    column_names = rows.pop(0)[1] if header and rows else list(names)
+    lacks = [name for name in names if name not in column_names]
+    if lacks or len(set(column_names)) != len(column_names):
         raise DataError(
             f"{path}, line 1: wanted a header with the columns {', '.join(names)}, each once, got "
-            f"{', '.join(found)[:200]}; name the columns so"
+            f"{', '.join(column_names)[:200]}; name the columns so"
         )
     if not rows:
         raise DataError(f"{path}: wanted rows, got none; copy or download it again")
     for line, row in rows:
-        if len(row) != len(found):
+        if len(row) != len(column_names):
             raise DataError(
-                f"{path}, line {line}: wanted {len(found)} fields, got {len(row)}; quote fields with commas"
+                f"{path}, line {line}: wanted {len(column_names)} fields, got {len(row)}; quote fields with commas"
             )
-    columns = {name: [row[place] for _, row in rows] for place, name in enumerate(found)}
+    columns = {name: [row[place] for _, row in rows] for place, name in enumerate(column_names)}
     return Rows(Path(path), columns, [line for line, _ in rows], file.sha256)
 
 
@@ -143,13 +143,13 @@ def finished(pictures: LabelledPictures) -> LabelledPictures:
             f"{pictures.folder}: wanted the pictures of {pictures.name}, such as {pictures.files[0]}, got none "
             f"of {len(kept)}; unpack them there, or correct the path"
         )
-    said = []
+    repairs = []
     if missing:
-        said.append(f"{(~kept).sum()} rows without a picture are left out, such as {pictures.files[~kept][0]!s}")
+        repairs.append(f"{(~kept).sum()} rows without a picture are left out, such as {pictures.files[~kept][0]!s}")
         pictures = pictures.take(np.flatnonzero(kept))
     if pictures.groups is not None:
         labelled = (pictures.labels != UNLABELLED).any(axis=1)
         for group in sorted(set(pictures.groups.tolist()) - set(pictures.groups[labelled].tolist())):
-            said.append(f"group {group!r} has no labelled attribute: {(pictures.groups == group).sum()} pictures")
-    provenance = dataclasses.replace(pictures.provenance, repairs=(*pictures.provenance.repairs, *said))
+            repairs.append(f"group {group!r} has no labelled attribute: {(pictures.groups == group).sum()} pictures")
+    provenance = dataclasses.replace(pictures.provenance, repairs=(*pictures.provenance.repairs, *repairs))
     return dataclasses.replace(pictures, provenance=provenance)

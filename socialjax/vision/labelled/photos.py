@@ -60,19 +60,19 @@ def on_product(photos: Photos, rows: np.ndarray, maps: np.ndarray, names: Sequen
     empty    maps that are empty
     """
     masks = np.stack([product(photos[row]) for row in rows])
-    found = {}
+    result = {}
     for k, name in enumerate(names):
         mass, even = mass_inside(maps[:, k], masks)
         others, _ = mass_inside(np.roll(maps[:, k], 1, axis=0), masks)
-        there = ~np.isnan(mass)
-        found[name] = {"empty": int((~there).sum())}
-        if there.any():
-            found[name] |= {
-                "mass": float(mass[there].mean()),
-                "even": float(even[there].mean()),
+        has_mass = ~np.isnan(mass)
+        result[name] = {"empty": int((~has_mass).sum())}
+        if has_mass.any():
+            result[name] |= {
+                "mass": float(mass[has_mass].mean()),
+                "even": float(even[has_mass].mean()),
                 "others": float(np.nanmean(others)),
             }
-    return found
+    return result
 
 
 def product(photo: np.ndarray) -> np.ndarray:

@@ -21,11 +21,11 @@ def labelled(name: str, folder: str | os.PathLike | None = None) -> LabelledPict
     except BadName as error:
         raise DataError(str(error)) from None
     parent = os.environ.get("SOCIALJAX_DATA")
-    place = Path(folder) if folder is not None else Path(parent) / name if parent else None
-    if place is None or not place.is_dir():
+    path = Path(folder) if folder is not None else Path(parent) / name if parent else None
+    if path is None or not path.is_dir():
         raise DataError(
-            f"wanted a folder with {name}, got {place or 'none, and SOCIALJAX_DATA is not set'}; name the folder, or "
+            f"wanted a folder with {name}, got {path or 'none, and SOCIALJAX_DATA is not set'}; name the folder, or "
             f"put the files into $SOCIALJAX_DATA/{name}; known are {', '.join(READERS)} and any folder with "
             f"{picture_table.TABLE} (docs/data.md)"
         )
-    return READERS.get(name, lambda place: picture_table.read(place, name))(place)
+    return READERS.get(name, lambda path: picture_table.read(path, name))(path)

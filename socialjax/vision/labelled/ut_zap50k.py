@@ -35,8 +35,8 @@ def read(folder: Path, several: Several = "unlabelled", seed: int = 0) -> Labell
         raise ValueError(f"wanted several to be unlabelled or first, got {several!r}")
     folder = Path(folder)
     table = next((folder / name for name in TABLES if (folder / name).is_file()), None)
-    place = next((folder / name for name in FOLDERS if (folder / name).is_dir()), None)
-    if table is None or place is None:
+    pictures = next((folder / name for name in FOLDERS if (folder / name).is_dir()), None)
+    if table is None or pictures is None:
         raise DataError(
             f"{folder}: wanted one of {', '.join(TABLES)} and one of the folders {', '.join(FOLDERS)}, got no "
             f"{'table' if table is None else 'folder of pictures'}; unpack the published archives there"
@@ -52,8 +52,8 @@ def read(folder: Path, several: Several = "unlabelled", seed: int = 0) -> Labell
     labels, classes = zip(*(coded([_one(text, several) for text in column]) for column in columns))
     multiple = [sum(len(_values(text)) > 1 for text in column) for column in columns]
     what = "are unlabelled" if several == "unlabelled" else "count as their first"
-    said = tuple(f"{n} fields of {name} with several values {what}" for n, name in zip(multiple, ATTRIBUTES) if n)
-    files = _files(place)
+    repairs = tuple(f"{n} fields of {name} with several values {what}" for n, name in zip(multiple, ATTRIBUTES) if n)
+    files = _files(pictures)
     ids = rows.columns["CID"]
     return finished(
         LabelledPictures(
@@ -63,8 +63,8 @@ def read(folder: Path, several: Several = "unlabelled", seed: int = 0) -> Labell
             labels=np.stack(labels, axis=1),
             part=drawn_parts(ids, seed),
             ids=np.array(ids),
-            provenance=Provenance("real", SOURCE, LICENCE, {table.name: rows.sha256}, said),
-            folder=str(place),
+            provenance=Provenance("real", SOURCE, LICENCE, {table.name: rows.sha256}, repairs),
+            folder=str(pictures),
             # A name that no file has stands for a picture that is missing.
             files=np.array([files.get(name, f"{name}.jpg") for name in ids]),
             groups=np.array(["boot" if boot else "shoe" for boot in boots]),
@@ -81,9 +81,9 @@ def _one(text: str, several: Several) -> str:
     return "" if not values or (len(values) > 1 and several == "unlabelled") else values[0]
 
 
-def _files(place: Path) -> dict[str, str]:
+def _files(folder: Path) -> dict[str, str]:
     """CID -> file below `place`; of files that have the same name the first in order."""
     files: dict[str, str] = {}
-    for path in sorted(place.rglob("*.jpg")):
-        files.setdefault(path.stem.replace(".", "-"), path.relative_to(place).as_posix())
+    for path in sorted(folder.rglob("*.jpg")):
+        files.setdefault(path.stem.replace(".", "-"), path.relative_to(folder).as_posix())
     return files

@@ -37,7 +37,7 @@ GROUPS = "USC"
 
 
 @dataclasses.dataclass(frozen=True)
-class Found:
+class AspectFigures:
     """What one trained attention model says about a world, by section 14 of its specification.
 
     alpha, beta: mass on informative uploads in group U, on followed hubs in group S. gamma f64[3, 3]: mean weights,
@@ -65,7 +65,7 @@ def ndcg(model: HASC, state: HASCState, world: AspectWorld, users=None) -> float
     return ranking.evaluate_state(model, state, lists).mean()["NDCG@10"]
 
 
-def examine(model: HASC, side, state: HASCState, world: AspectWorld) -> Found:
+def examine(model: HASC, side, state: HASCState, world: AspectWorld) -> AspectFigures:
     """Measures masses, gamma and masks of a trained attention model."""
     data, group = world.data, world.group
     mean_gamma = gamma_of(model, state, world)
@@ -75,7 +75,7 @@ def examine(model: HASC, side, state: HASCState, world: AspectWorld) -> Found:
         members = np.flatnonzero(group == g)
         whole = ndcg(model, state, world, members)
         lost[g] = [whole - ndcg(model, masked(state, aspect), world, members) for aspect in range(3)]
-    return Found(
+    return AspectFigures(
         ndcg=ndcg(model, state, world),
         alpha=mass(side.uploads, state.alpha, world.informative, group == 0),
         beta=mass(side.follows, state.beta, world.hub, group == 1),
@@ -100,10 +100,10 @@ def masked(state: HASCState, aspect: int) -> HASCState:
     return state.replace(**{name: jnp.zeros_like(getattr(state, name))})
 
 
-def mass(edges, weight, told: np.ndarray, users: np.ndarray) -> float:
+def mass(edges, weight, marked: np.ndarray, users: np.ndarray) -> float:
     """Mean over the chosen users, bool[U], of the weight on senders that are told, bool[N]."""
     receivers, weight = np.asarray(edges.receivers), np.asarray(weight, np.float64)
-    total = np.bincount(receivers, weight * told[np.asarray(edges.senders)], len(users))
+    total = np.bincount(receivers, weight * marked[np.asarray(edges.senders)], len(users))
     return float(total[users].mean())
 
 
@@ -113,18 +113,18 @@ def auc(positives: np.ndarray, negatives: np.ndarray) -> float:
     return float(above + 0.5 * (positives[:, None] == negatives[None, :]).mean())
 
 
-def uniform_mass(edges, told: np.ndarray, users: np.ndarray) -> float:
+def uniform_mass(edges, marked: np.ndarray, users: np.ndarray) -> float:
     """The same mass under equal weights."""
-    return mass(edges, edges.weight, told, users)
+    return mass(edges, edges.weight, marked, users)
 
 
 def bars(seeds: list[int], name: str = "hasc") -> list[Bar]:
     """Every row of the threshold table of section 14, means over seeds, and the shuffled control."""
-    found, control, other = [], [], []
+    figures, control, other = [], [], []
     for seed in seeds:
         world, shuffled = aspects(seed), aspects(seed, shuffled=True)
         run = fitted(ATTENTION, world, seed)
-        found.append(examine(ATTENTION, run.side, run.state, world))
+        figures.append(examine(ATTENTION, run.side, run.state, world))
         other.append([ndcg(rival, fitted(rival, world, seed).state, world) for rival in (CONTENT_BPR, MEANS)])
         run = fitted(ATTENTION, shuffled, seed)
         side, of_shuffled = run.side, examine(ATTENTION, run.side, run.state, shuffled)
@@ -133,35 +133,35 @@ def bars(seeds: list[int], name: str = "hasc") -> list[Bar]:
             uniform_mass(side.follows, shuffled.hub, shuffled.group == 1),
         ]
         control.append([of_shuffled.alpha - even[0], of_shuffled.beta - even[1], *of_shuffled.auc])
-    mine, (of_bpr, of_means) = np.mean([f.ndcg for f in found]), np.mean(other, axis=0)
-    gamma, areas = np.mean([f.gamma for f in found], axis=0), np.mean([f.auc for f in found], axis=0)
-    lost, off = np.mean([f.lost for f in found], axis=0), np.mean(control, axis=0)
+    own_ndcg, (of_bpr, of_means) = np.mean([f.ndcg for f in figures]), np.mean(other, axis=0)
+    gamma, areas = np.mean([f.gamma for f in figures], axis=0), np.mean([f.auc for f in figures], axis=0)
+    lost, off = np.mean([f.lost for f in figures], axis=0), np.mean(control, axis=0)
     lines = [
-        Bar(name, f"aspects, NDCG@10 ({mine:.3f}) over bpr with image features", 1.10, float(mine / of_bpr)),
-        Bar(name, "aspects, NDCG@10 over means instead of attention", 1.03, float(mine / of_means)),
-        Bar(name, "alpha mass on informative uploads, group U", 0.70, float(np.mean([f.alpha for f in found]))),
-        Bar(name, "beta mass on followed hubs, group S", 0.55, float(np.mean([f.beta for f in found]))),
+        Bar(name, f"aspects, NDCG@10 ({own_ndcg:.3f}) over bpr with image features", 1.10, float(own_ndcg / of_bpr)),
+        Bar(name, "aspects, NDCG@10 over means instead of attention", 1.03, float(own_ndcg / of_means)),
+        Bar(name, "alpha mass on informative uploads, group U", 0.70, float(np.mean([f.alpha for f in figures]))),
+        Bar(name, "beta mass on followed hubs, group S", 0.55, float(np.mean([f.beta for f in figures]))),
     ]
-    for place, code in enumerate(GROUPS):
-        rest = np.delete(gamma[:, place], place).max()
+    for column, code in enumerate(GROUPS):
+        rest = np.delete(gamma[:, column], column).max()
         lines.append(
-            Bar(name, f"gamma of {code}: group {code} above the others", 0.0, float(gamma[place, place] - rest))
+            Bar(name, f"gamma of {code}: group {code} above the others", 0.0, float(gamma[column, column] - rest))
         )
-        lines.append(Bar(name, f"AUC of gamma of {code} for group {code}", 0.80, float(areas[place])))
-        rest = np.delete(lost[place], place).max()
-        lines.append(Bar(name, f"group {code} loses most without {code}", 0.0, float(lost[place, place] - rest)))
+        lines.append(Bar(name, f"AUC of gamma of {code} for group {code}", 0.80, float(areas[column])))
+        rest = np.delete(lost[column], column).max()
+        lines.append(Bar(name, f"group {code} loses most without {code}", 0.0, float(lost[column, column] - rest)))
     lines += [
-        Bar(name, f"shuffled: {what}, away from uniform", 0.1, float(abs(off[place])), at_most=True)
-        for place, what in enumerate(("alpha mass", "beta mass"))
+        Bar(name, f"shuffled: {what}, away from uniform", 0.1, float(abs(off[column])), at_most=True)
+        for column, what in enumerate(("alpha mass", "beta mass"))
     ]
     lines += [
         Bar(
             name,
             f"shuffled: AUC of gamma of {code}, away from 0.5",
             0.1,
-            abs(float(off[2 + place]) - 0.5),
+            abs(float(off[2 + column]) - 0.5),
             at_most=True,
         )
-        for place, code in enumerate(GROUPS)
+        for column, code in enumerate(GROUPS)
     ]
     return lines

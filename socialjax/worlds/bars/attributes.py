@@ -26,7 +26,7 @@ ACCURACY, POINTING = 0.95, {"sleeve": 0.9}  # of the other attributes twice the 
 
 
 @functools.cache
-def found(
+def trained_network(
     seed: int,
     pictures: int = PICTURES,
     training: AttributeTraining = SMALL_TRAINING,
@@ -44,16 +44,18 @@ def seeing_bars(judged: list[dict], name: str = "sen") -> list[Bar]:
     """Accuracy and pointing of each attribute, means over the networks; pointing of each class goes to the log."""
     result = []
     for attribute in judged[0]["accuracy"]:
-        accuracy = float(np.mean([each["accuracy"][attribute]["accuracy"] for each in judged]))
+        accuracy = float(np.mean([network["accuracy"][attribute]["accuracy"] for network in judged]))
         result.append(Bar(name, f"garments, accuracy of {attribute}", ACCURACY, accuracy))
     for attribute in judged[0]["regions"]:
-        pooled = [each["regions"][attribute]["pooled"] for each in judged]
-        pointing, chance = (float(np.mean([each[figure] for each in pooled])) for figure in ("pointing", "chance"))
+        pooled = [network["regions"][attribute]["pooled"] for network in judged]
+        pointing, chance = (
+            float(np.mean([figures[measure] for figures in pooled])) for measure in ("pointing", "chance")
+        )
         bar = max(2 * chance, POINTING.get(attribute, 0))
         result.append(Bar(name, f"garments, pointing at {attribute} (chance {chance:.3f})", bar, pointing))
-        for of in judged[0]["regions"][attribute]["classes"]:
-            each = [run["regions"][attribute]["classes"][of]["pointing"] for run in judged]
-            log.info("pointing at %s %s: %.3f over %d seeds", attribute, of, np.mean(each), len(each))
+        for label in judged[0]["regions"][attribute]["classes"]:
+            values = [run["regions"][attribute]["classes"][label]["pointing"] for run in judged]
+            log.info("pointing at %s %s: %.3f over %d seeds", attribute, label, np.mean(values), len(values))
     return result
 
 
@@ -61,7 +63,7 @@ def bars(seeds: list[int], name: str = "sen") -> list[Bar]:
     """Every row of section 11.3 that the network decides, alone and below SAERS; means over seeds."""
 
     def seen_by_network(world: GarmentWorld, seed: int) -> Attributes:
-        return found(seed)[1]
+        return trained_network(seed)[1]
 
-    seeing = seeing_bars([found(seed)[0] for seed in seeds], name)
+    seeing = seeing_bars([trained_network(seed)[0] for seed in seeds], name)
     return seeing + garments.ranking_bars(seeds, name, seen_by_network)

@@ -35,7 +35,7 @@ METRIC = "NDCG@3"
 
 
 @dataclasses.dataclass(frozen=True)
-class Found:
+class FrameFigures:
     """What a trained model says about a world: `NDCG@3` and `HR@1` of key frames and NDCG@10 of items."""
 
     frames: float
@@ -49,12 +49,12 @@ def fitted(model: JIFR, world: FramesWorld, seed: int) -> Run:
     return fit(model, data, TRAINING, seed=seed, progress=False)
 
 
-def measured(run: Run, world: FramesWorld) -> Found:
+def measured(run: Run, world: FramesWorld) -> FrameFigures:
     """Key frames by the likes that were planted, items among 100 others."""
     model, side, state = run.model, run.side, run.state
-    found = of_frames(keyframes.record_scores(model, state, side, keyframes.records(world.data)), world)
+    frames = of_frames(keyframes.record_scores(model, state, side, keyframes.records(world.data)), world)
     items = ranking.evaluate_state(model, state, protocol.candidates(world.data, LISTS, "test")).mean()["NDCG@10"]
-    return Found(found[METRIC], found["HR@1"], items)
+    return FrameFigures(frames[METRIC], frames["HR@1"], items)
 
 
 def of_frames(scores: np.ndarray, world: FramesWorld) -> dict[str, float]:
@@ -88,8 +88,8 @@ def attention_mass(model: JIFR, state, world: FramesWorld, count: int = 200) -> 
     items = np.broadcast_to(np.arange(world.data.num_items), (len(users), world.data.num_items))
     share, places = [], []
     for start in range(0, len(users), 50):
-        some = slice(start, start + 50)
-        parts, group = jifr_scores.pair_parts(model, state, users[some], items[some])
+        chunk = slice(start, start + 50)
+        parts, group = jifr_scores.pair_parts(model, state, users[chunk], items[chunk])
         share.append(np.asarray(parts.share))
         places.append(np.asarray(group.rows))
     share, places = np.concatenate(share), np.concatenate(places)
@@ -105,14 +105,14 @@ def style_agreement(state, world: FramesWorld) -> float:
 
     y = np.stack([np.asarray(state.frames)[world.style == style].mean(axis=0) for style in range(world.taste.shape[1])])
     scores = np.asarray(state.visual_users) @ y.T
-    found = [stats.spearmanr(mine, theirs).statistic for mine, theirs in zip(scores, world.taste)]
-    return float(np.mean(found))
+    correlations = [stats.spearmanr(predicted, planted).statistic for predicted, planted in zip(scores, world.taste)]
+    return float(np.mean(correlations))
 
 
 def bars(seeds: list[int], name: str = "jifr") -> list[Bar]:
     """Every row of the threshold table of section 13 that training decides, means over seeds; both directions."""
     worlds = {pooling: [frames_world(seed, pooling) for seed in seeds] for pooling in ("max", "mean")}
-    in_max: dict[str, list[Found]] = {"attention": [], "mean": [], "visual": [], "off": []}
+    in_max: dict[str, list[FrameFigures]] = {"attention": [], "mean": [], "visual": [], "off": []}
     masses, agreement, gain_in_mean, moved = [], [], [], []
     for seed, world, other in zip(seeds, worlds["max"], worlds["mean"]):
         for line, model in zip(in_max, (ATTENTION, MEAN, VISUAL, OFF)):

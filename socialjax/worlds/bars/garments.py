@@ -37,7 +37,7 @@ LARGE = {"items": 1500, "purchases": 60}  # about 46 for training a user: attent
 
 
 @dataclasses.dataclass(frozen=True)
-class Told:
+class AttentionFigures:
     """What attention says of the test pairs. first, chance: how often the attribute with the largest share is the one
     the user looks at, and how often one drawn from those of the item is. outside: the largest share of an attribute
     that an item does not have. deletion: how often the first attribute costs more than another one."""
@@ -71,7 +71,7 @@ def pixel_components(pixels: np.ndarray) -> np.ndarray:
     return (centred @ np.linalg.svd(centred, full_matrices=False)[2][:COMPONENTS].T).astype(np.float32)
 
 
-def told(model: SAERS, side, state, world: GarmentWorld) -> Told:
+def attention_figures(model: SAERS, side, state, world: GarmentWorld) -> AttentionFigures:
     """Of the warm test pairs, whose items stand beside others that the user took."""
     pairs = world.data.test
     share = np.asarray(saers_scores.attended(model, state, pairs.user, pairs.item[:, None]).share)[:, 0]
@@ -80,7 +80,7 @@ def told(model: SAERS, side, state, world: GarmentWorld) -> Told:
     deletion = deletion_test(model.explain(state, side, pairs.user, pairs.item))
     everything = saers_scores.attended(model, state, np.arange(world.data.num_users), _all_items(world.data))
     outside = np.where(np.asarray(state.attribute_vectors.valid), 0.0, np.asarray(everything.share)).max()
-    return Told(float(first.mean()), float((1 / valid.sum(axis=1)).mean()), float(outside), deletion.share)
+    return AttentionFigures(float(first.mean()), float((1 / valid.sum(axis=1)).mean()), float(outside), deletion.share)
 
 
 def auc(model: Model, state, world: GarmentWorld) -> tuple[float, float]:
@@ -93,19 +93,19 @@ def auc(model: Model, state, world: GarmentWorld) -> tuple[float, float]:
 
 def attention_bars(seeds: list[int], name: str = "saers") -> list[Bar]:
     """Whether attention finds what users look at, by the true labels."""
-    found = []
+    figures = []
     for seed in seeds:
         world = garment_world(seed, **LARGE)
         run = fitted(ATTENTION, seen(world), seed)
-        found.append(told(ATTENTION, run.side, run.state, world))
-    mean = lambda field: float(np.mean([getattr(each, field) for each in found]))  # noqa: E731
+        figures.append(attention_figures(ATTENTION, run.side, run.state, world))
+    mean = lambda field: float(np.mean([getattr(figure, field) for figure in figures]))  # noqa: E731
     chance = mean("chance")
     return [
         Bar(
             name, f"garments, attribute the user looks at first, over chance {chance:.3f}", 0.15, mean("first") - chance
         ),
         Bar(name, "garments, deletion, first costs more than another", 0.60, mean("deletion")),
-        Bar(name, "garments, share of what is not there", 0.0, max(each.outside for each in found), at_most=True),
+        Bar(name, "garments, share of what is not there", 0.0, max(figure.outside for figure in figures), at_most=True),
     ]
 
 
@@ -113,13 +113,13 @@ def ranking_bars(
     seeds: list[int], name: str = "saers", attributes: Callable[[GarmentWorld, int], Attributes] | None = None
 ) -> list[Bar]:
     """AUC of warm and cold items, by the true labels or what `attributes` makes of a world's pictures and the seed."""
-    found: dict[str, list] = {"saers": [], **{rival: [] for rival in RIVALS}}
+    areas: dict[str, list] = {"saers": [], **{rival: [] for rival in RIVALS}}
     for seed in seeds:
         world = garment_world(seed)
         data = seen(world, attributes and attributes(world, seed))
         for line, model in {"saers": ATTENTION, **RIVALS}.items():
-            found[line].append(auc(model, fitted(model, data, seed).state, world))
-    warm, cold = ({line: float(np.mean([pair[n] for pair in each])) for line, each in found.items()} for n in (0, 1))
+            areas[line].append(auc(model, fitted(model, data, seed).state, world))
+    warm, cold = ({line: float(np.mean([pair[n] for pair in each])) for line, each in areas.items()} for n in (0, 1))
     return [
         Bar(name, f"garments, AUC warm, over VBPR on pixels {warm['vbpr']:.3f}", 0.03, warm["saers"] - warm["vbpr"]),
         Bar(name, f"garments, AUC cold (VBPR on pixels {cold['vbpr']:.3f})", 0.60, cold["saers"]),

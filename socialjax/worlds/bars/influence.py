@@ -67,13 +67,13 @@ def silent_ndcg(model: Model, world: planted.World, seed: int) -> float:
 
 def checkerboard(name: str, model: Model, seeds: list[int]) -> list[Bar]:
     """Every held-out even item above every odd one for even users, and the other way round."""
-    found = []
+    values = []
     for seed in seeds:
         data = planted.checkerboard(seed=seed, links=4)
         state = fit(model, data, TRAINING, seed=seed, protocol="full", progress=False).state
         lists = protocol.candidates(data, dataclasses.replace(FULL, mask=("train", "validation")), "test")
-        found.append(ranking.evaluate_state(model, state, lists).mean()["NDCG@10"])
-    return [Bar(name, "checkerboard, NDCG@10 (worst seed)", 0.999, min(found))]
+        values.append(ranking.evaluate_state(model, state, lists).mean()["NDCG@10"])
+    return [Bar(name, "checkerboard, NDCG@10 (worst seed)", 0.999, min(values))]
 
 
 def influence(name: str, model: Model, seeds: list[int]) -> list[Bar]:
