@@ -9,22 +9,24 @@ from socialjax.data.schema import Dataset
 from socialjax.drawing import BLUE, GREEN, INK, ORANGE, blank, save
 from socialjax.explain.record import label
 
-PAIRS, BLOCK = 4096, 256  # whose weights are looked at, and how many at a time
+PAIRS, BLOCK = 4096, 256  # pairs that are explained at most, and at a time
 COLOURS = (BLUE, ORANGE, GREEN)
 
 
 def weights_over_users(model, state, side, data: Dataset) -> tuple[np.ndarray, dict[str, str]]:
-    """Each user's mean weights of the aspects that a model weighs against each other.
+    """Each user's mean attention over aspects.
 
     Args:
-        model: with its state and side, one such as HASC.
-        data: its test pairs, or its training pairs where there are none, are looked at; at most 4,096, evenly spread.
+        model: one with attention over aspects, such as HASC.
+        state: of the model.
+        side: of the model.
+        data: its test pairs are explained, or its training pairs if it has none; at most 4,096, evenly spread.
 
     Returns:
         f64[U, A] of the users who have such pairs; and name -> label of the aspects.
 
     Raises:
-        ValueError: the model weighs no aspects.
+        ValueError: the model has no attention over aspects.
     """
     pairs = data.test if len(data.test) else data.train
     chosen = np.linspace(0, len(pairs) - 1, min(PAIRS, len(pairs))).astype(int)
@@ -49,7 +51,7 @@ def population(gamma: np.ndarray, labels: Mapping[str, str]) -> dict:
 
     Args:
         gamma: f[U, A], each user's mean weights of the aspects.
-        labels: name of each aspect, in their order -> what people read for it.
+        labels: name of each aspect, in their order -> its label for people.
 
     Returns:
         {"users", "aspects": [{"name", "label", "mean", "deviation", "quartiles": [3 numbers], "largest": share of
@@ -82,9 +84,16 @@ def population(gamma: np.ndarray, labels: Mapping[str, str]) -> dict:
 
 
 def draw_population(path: Path, gamma: np.ndarray, labels: Mapping[str, str], title: str) -> None:
-    """Writes the distribution of each aspect's weight over users, with mean and deviation, as PNG, whole or not at all.
+    """Draws the distribution of each aspect's weight over users, with mean and deviation, as PNG, written atomically.
 
-    title: which model on which data, and `stand-in` where the data are generated. Raises as `population`.
+    Args:
+        path: of the file.
+        gamma: f[U, A], each user's mean weights of the aspects.
+        labels: name of each aspect, in their order -> its label for people.
+        title: which model on which data, and `stand-in` where the data are generated.
+
+    Raises:
+        ValueError: as `population`.
     """
     summary = population(gamma, labels)
     figure = blank(7.5, 3.4)

@@ -17,8 +17,8 @@ from socialjax.explain.gallery import write_gallery
 from socialjax.explain.record import records
 
 log = logging.getLogger(__name__)
-SIDE = 320  # pixels; boxes are parts of the square that the attribute network was shown, and so it is here
-USERS = 6  # on a page for which nobody was named
+SIDE = 320  # pixels; boxes are fractions of the padded square that the attribute network read, so it is drawn here too
+USERS = 6  # on a page for which no user was named
 
 
 def some_users(run, count: int = USERS) -> list[int | str]:
@@ -30,8 +30,17 @@ def some_users(run, count: int = USERS) -> list[int | str]:
 
 
 def explained(run, users, items, k: int) -> tuple[list[dict], list[tuple[int, int]]]:
-    """Records of each user with the items, or with the k best ones where none are named, and their row numbers: ids may
-    hold what the name of a file may not."""
+    """Explains pairs of users and items.
+
+    Args:
+        run: a finished run.
+        users: as people type them.
+        items: as people type them; the k best of each user where it is empty.
+        k: how many.
+
+    Returns:
+        The records, and (user, item) row numbers of each: ids may hold what a file name may not.
+    """
     explanations, pairs = [], []
     best = [items] * len(users) if items else [[one.item for one in ranked] for ranked in run.recommend(users, k)]
     for user, asked in zip(users, best):
@@ -42,8 +51,10 @@ def explained(run, users, items, k: int) -> tuple[list[dict], list[tuple[int, in
 
 
 class ItemPictures:
-    """Pictures of items by number, from the folder or tar archive `place`, or else from inside the data's folder;
-    none, said once, where one is missing or cannot be read."""
+    """Pictures of items by number, from the folder or tar archive `source`, or else from inside the data's folder.
+
+    A picture that is missing or cannot be read is None, with one warning.
+    """
 
     def __init__(self, run, source: Path | None, data_dir: Path | None):
         self.names = run.data.item_pictures
@@ -56,16 +67,16 @@ class ItemPictures:
             self.files = PictureFiles(source)
 
     def shown(self, item: int) -> np.ndarray | None:
-        """u8[S, S, 3]: the square that boxes are parts of."""
+        """u8[S, S, 3], the padded square that boxes are fractions of; None without a picture."""
         picture = self.original(item)
         if picture is None:
             return None
-        # A small square is shown as it is: scaled up it would look like a photo out of focus.
+        # A small square is kept as it is: scaled up it would look like a photo out of focus.
         is_small = picture.shape[0] == picture.shape[1] <= SIDE
         return picture if is_small else np.asarray(fitted(Image.fromarray(picture), SIDE))
 
     def original(self, item: int) -> np.ndarray | None:
-        """u8[H, W, 3]: the picture as its file has it."""
+        """u8[H, W, 3], the picture as in its file; None without one."""
         if self.files is not None and item not in self.whole:
             try:
                 if not (name := str(self.names[item])):
@@ -78,8 +89,13 @@ class ItemPictures:
 
 
 def boxes_in_pixels(record: dict, item: int, pictures: ItemPictures) -> dict:
-    """The record for people's own programs: boxes in pixels of the item's file, whose size it says; as it is, in parts
-    of the square, without a picture."""
+    """The record for other programs: boxes in pixels of the item's file, with its size; unchanged without a picture.
+
+    Args:
+        record: of `explain.record`.
+        item: row number.
+        pictures: of the items.
+    """
     if not record.get("attributes") or (picture := pictures.original(item)) is None:
         return record
     height, width = picture.shape[:2]
@@ -88,7 +104,18 @@ def boxes_in_pixels(record: dict, item: int, pictures: ItemPictures) -> dict:
 
 
 def box_pictures(out: Path, run, explanations: Sequence[dict], pairs: Sequence[tuple[int, int]], pictures) -> list[str]:
-    """One picture for each record that has attributes, named by the row numbers of its pair; the names of the files."""
+    """Draws one picture for each record that has attributes, named by the row numbers of its pair.
+
+    Args:
+        out: folder of the pictures.
+        run: a finished run.
+        explanations: records.
+        pairs: (user, item) row numbers of each.
+        pictures: of the items, `ItemPictures`.
+
+    Returns:
+        Names of the files.
+    """
     profiles, files = {}, []
     for record, (user, item) in zip(explanations, pairs):
         if not record.get("attributes") or (picture := pictures.shown(item)) is None:
@@ -103,8 +130,22 @@ def box_pictures(out: Path, run, explanations: Sequence[dict], pairs: Sequence[t
 def gallery_page(
     path: Path, run, explanations: Sequence[dict], pairs, pictures, more: Sequence[str] = ()
 ) -> list[Section]:
-    """Writes the page of all records that have attributes and a picture; what it shows. pairs: (user, item) of each.
-    more: lines that are said below the title. Raises ValueError when none has."""
+    """Writes the page of all records that have attributes and a picture.
+
+    Args:
+        path: of the page.
+        run: a finished run.
+        explanations: records.
+        pairs: (user, item) row numbers of each.
+        pictures: of the items, `ItemPictures`.
+        more: further lines below the title.
+
+    Returns:
+        The sections of the page.
+
+    Raises:
+        ValueError: no record has attributes and a picture.
+    """
     sections: dict[int, list[Card]] = {}
     for record, (user, item) in zip(explanations, pairs):
         if record.get("attributes") and (picture := pictures.shown(item)) is not None:
@@ -134,7 +175,7 @@ def gallery_page(
 
 
 def _known_as(data, user: int, item: int) -> str:
-    """How the user knows the item, as far as the data tell."""
+    """How the user knows the item, according to the data."""
     took = lambda pairs: bool(((pairs.user == user) & (pairs.item == item)).any())  # noqa: E731
     if took(data.train):
         return "taken in training"

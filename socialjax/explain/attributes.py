@@ -1,4 +1,4 @@
-"""What a model that attends to attributes says of a pair: which of them the user looks at, their class and region."""
+"""Explanations by a model that attends to attributes: which of them the user looks at, their class and region."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -8,8 +8,8 @@ import numpy as np
 from socialjax.data.schema import Attributes, Dataset
 from socialjax.models.protocol import Explanation, Ragged
 
-ATTRIBUTE = "attribute"  # the kind of their numbers
-ALIKE = 32  # items of a user that are explained at a time, and what lacks is filled up
+ATTRIBUTE = "attribute"  # the kind of node that attributes are
+ALIKE = 32  # items of a user are explained in multiples of this, padded, so that few programs are compiled
 
 
 def of_attributes(why: Explanation) -> Ragged | None:
@@ -18,13 +18,19 @@ def of_attributes(why: Explanation) -> Ragged | None:
 
 
 def attribute_list(ragged: Ragged, data: Dataset, pair: int, item: int) -> list[dict]:
-    """The attributes of pair number `pair`, whose item is `item`, the one with most attention first:
+    """The attributes of a pair, most attention first.
 
-        {"name", "class_name", "class_probability", "box", "box_fallback", "like", "affinity"}
+    Args:
+        ragged: the elements of an explanation that are attributes.
+        data: with attributes.
+        pair: number of the pair in the explanation.
+        item: row number of its item.
 
-    like: a_uik, attention; it sums to 1 over the attributes of the item. affinity: sigmoid(t_u^T h_i^k), None where the
-    model has none. box: [x0, y0, x1, y1], half-open, in parts of the picture (`in_pixels` gives pixels); the whole
-    picture when box_fallback says that nothing stood out.
+    Returns:
+        A list of {"name", "class_name", "class_probability", "box", "box_fallback", "like", "affinity"}. like: a_uik,
+        attention; it sums to 1 over the attributes of the item. affinity: sigmoid(t_u^T h_i^k), None where the model
+        has none. box: [x0, y0, x1, y1], half-open, in fractions of the picture (`in_pixels` gives pixels); the whole
+        picture with box_fallback, where no region stood out.
     """
     table, row = data.attributes, ragged.row(pair)
     affinity = ragged.columns.get("affinity")
@@ -44,14 +50,16 @@ def attribute_list(ragged: Ragged, data: Dataset, pair: int, item: int) -> list[
 
 
 def in_pixels(attributes: list[dict], width: int, height: int) -> list[dict]:
-    """The same with boxes in pixels of a picture of that size, rounded to a tenth."""
+    """The attributes with boxes in pixels of a picture of that size, rounded to a tenth."""
     size = (width, height, width, height)
     return [each | {"box": [round(edge * s, 1) for edge, s in zip(each["box"], size)]} for each in attributes]
 
 
 def unpadded(attributes: list[dict], width: int, height: int) -> list[dict]:
-    """The same with boxes in pixels of a picture of that size, where the attribute network was shown the square into
-    the middle of which it was put; what reaches beyond the picture is cut off."""
+    """The attributes with boxes in pixels of a picture that was padded to a square for the attribute network.
+
+    Boxes are clipped to the picture.
+    """
     side = max(width, height)
     near = np.array([side - width, side - height] * 2) / 2
     found = []
@@ -67,16 +75,24 @@ def describe_class(table: Attributes, item: int, attribute: int) -> str:
 
 
 def caption(attribute: dict) -> str:
-    """Such as `neckline: V - 0.62`, the number being the attention; says so where there is no box."""
+    """Such as `neckline: V - 0.62`, the number being the attention, with a note where there is no box."""
     said = f"{attribute['name']}: {attribute['class_name']} - {attribute['like']:.2f}"
     return f"{said} (no region stood out)" if attribute["box_fallback"] else said
 
 
 @dataclasses.dataclass(frozen=True)
 class Profile:
-    """What a user looks at: for each attribute, in the order of the data, the mean of a_uik over the user's P training
-    items, 0 on items without it, like f64[K] (sums to 1), and what even attention would give, even f64[K]. present
-    i64[K]: items that have it. classes: the class that most of these are, "" where there is none."""
+    """What a user looks at; attributes in the order of the data.
+
+    Attributes:
+        user: row number.
+        items: training items of the user, P.
+        names: of the attributes.
+        like: f64[K], the mean of a_uik over the P items, 0 on items without the attribute; sums to 1.
+        even: f64[K], the same under uniform attention.
+        present: i64[K], items that have the attribute.
+        classes: the most frequent class of each on these items, "" where there is none.
+    """
 
     user: int
     items: int
@@ -123,13 +139,24 @@ class Section:
 def profile(model, state, side, data: Dataset, user: int) -> Profile:
     """The user's attribute profile; all zero for a user without training items, or whose items have no attributes.
 
-    Raises ValueError for a model that does not weigh attributes.
+    Args:
+        model: one with attention over attributes.
+        state: of the model.
+        side: of the model.
+        data: with attributes.
+        user: row number.
+
+    Returns:
+        The profile.
+
+    Raises:
+        ValueError: the model has no attention over attributes, or the data have none.
     """
     table = data.attributes
     items = np.unique(data.train.item[data.train.user == user]).astype(np.int32)
     items = items if table is None else items[table.valid[items].any(axis=1)]
-    # Somebody without items has no attention to average, but the model must still be one that has any. Numbers of items
-    # that are alike make few programs for many users.
+    # A user without items has no attention to average, but the model must still be one that has any. Padding to
+    # multiples of ALIKE compiles few programs for many users.
     asked = np.zeros(max(1, -(-len(items) // ALIKE)) * ALIKE, np.int32)
     asked[: len(items)] = items
     why = model.explain(state, side, np.full(len(asked), user, np.int32), asked)

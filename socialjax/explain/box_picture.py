@@ -1,6 +1,6 @@
 """An item as a user looks at it: its picture with the regions of its attributes, and what the user mostly looks at.
 
-One pair a picture, or users in rows and their items in columns: the gallery's beginning as PNG.
+One picture for each pair, or a sheet of users in rows and their items in columns.
 """
 
 from collections.abc import Sequence
@@ -15,17 +15,23 @@ from socialjax.explain.text import heading, shorten, stand_in
 BOXES = 3  # attributes whose region is drawn, the first with a thick line
 LINES = (3.0, 1.4, 1.4)
 BOX_COLOURS = (BLUE, ORANGE, GREEN)  # yellow is too much like orange to tell two boxes apart
-ROOM = 2.1  # times the longest bar: the words beside it need as much again
+ROOM = 2.1  # times the longest bar: the text beside it needs as much again
 LONGEST = 46  # characters beside a bar
 SIDE, LEFT, HEAD = 1.6, 1.9, 0.55  # inches of a sheet: of an item, of the profile, of the title
 TITLE = 30  # characters of an item's title on a sheet
 
 
 def draw_boxes(path: Path, record: dict, picture: np.ndarray, profile: Profile | None = None) -> None:
-    """Writes a record of `explain.record` that has attributes as PNG, whole or not at all.
+    """Draws a record of `explain.record` that has attributes as PNG, written atomically.
 
-    picture u8[H, W, 3]: the item's, over the whole of which boxes are measured. profile: the user's, drawn below.
-    Raises ValueError for a record without attributes.
+    Args:
+        path: of the file.
+        record: with attributes.
+        picture: u8[H, W, 3], the item's, which boxes are fractions of.
+        profile: the user's, drawn below.
+
+    Raises:
+        ValueError: the record has no attributes.
     """
     listed = record.get("attributes")
     if not listed:
@@ -50,10 +56,17 @@ def draw_boxes(path: Path, record: dict, picture: np.ndarray, profile: Profile |
 
 
 def draw_sheet(path: Path, title: str, sections: Sequence[Section]) -> None:
-    """Writes the users in their order with their items in theirs, whole or not at all.
+    """Draws users in rows and their items in columns as PNG, written atomically.
 
-    Left of a user's items: mean attention over what they took, the line is what even attention gives. Raises
-    ValueError without a user who has an item.
+    Left of a user's items: mean attention over the items they took, with a line for uniform attention.
+
+    Args:
+        path: of the file.
+        title: of the sheet.
+        sections: users with their items, at least one each.
+
+    Raises:
+        ValueError: no users, or one without an item.
     """
     if not sections or not all(section.cards for section in sections):
         raise ValueError("wanted users with at least one item each, got one without; leave them out")
@@ -79,7 +92,7 @@ def draw_sheet(path: Path, title: str, sections: Sequence[Section]) -> None:
 
 
 def colour(rank: int) -> str:
-    """Of the attribute with that rank; those whose region is not drawn are grey."""
+    """The colour of the attribute with that rank; those whose region is not drawn are grey."""
     return BOX_COLOURS[rank] if rank < BOXES else GREY
 
 
@@ -122,7 +135,7 @@ def _attention(axis, listed: list[dict]) -> None:
 
 
 def _profile(axis, profile: Profile, colours: dict[str, str], letters: float = 9, with_words: bool = False) -> None:
-    """Mean attention to each attribute, most first, and a line at what even attention gives. colours: of attributes."""
+    """Mean attention to each attribute, most first, with a line for uniform attention. colours: of attributes."""
     order = np.argsort(-profile.like, kind="stable")
     names = [profile.names[k] for k in order]
     for row, k in enumerate(order):

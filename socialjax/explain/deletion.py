@@ -1,7 +1,7 @@
 """The deletion test: attention is a hint, not a proof (docs/saers.md).
 
-What an attribute is worth is what the score loses without it: its term is taken out of the semantic sum and the shares
-of the others grow to 1 again. The attribute with the largest share must cost more than another one.
+The value of an attribute is what the score loses without it: its term is removed from the semantic sum and the shares
+of the others are normalised to 1 again. Deleting the attribute with the largest share must cost more than another one.
 """
 
 import dataclasses
@@ -13,9 +13,15 @@ from socialjax.models.protocol import Explanation
 
 @dataclasses.dataclass(frozen=True)
 class Deletion:
-    """Of pairs with at least two attributes, numbers pair i64[Q] in the explanation: the attribute with the largest
-    share, top i32[Q], what the score loses without it, lost f32[Q], and without another one, the mean of all others,
-    other f32[Q]. wins f32[Q]: the share of the others that cost less, a tie is half."""
+    """The deletion test of all pairs with at least two attributes.
+
+    Attributes:
+        pair: i64[Q], numbers of the pairs in the explanation.
+        top: i32[Q], the attribute with the largest share.
+        lost: f32[Q], what the score loses without it.
+        other: f32[Q], what the score loses without another one, mean over all others.
+        wins: f32[Q], the share of the others that cost less; a tie counts half.
+    """
 
     pair: np.ndarray
     top: np.ndarray
@@ -30,10 +36,18 @@ class Deletion:
 
 
 def deletion_test(why: Explanation, name: str = "attributes") -> Deletion:
-    """why: an explanation whose elements `name` have shares `weight`, which add up to 1 for a pair, and a column
-    `product`, what each adds to the score before it is weighed.
+    """Runs the deletion test on an explanation.
 
-    Raises ValueError for an explanation without such elements.
+    Args:
+        why: an explanation whose elements `name` have shares `weight`, which add up to 1 for a pair, and a column
+            `product`, each element's unweighted contribution to the score.
+        name: of the elements.
+
+    Returns:
+        The figures of each pair with at least two elements.
+
+    Raises:
+        ValueError: the explanation has no such elements.
     """
     rows = why.elements.get(name)
     if rows is None or "product" not in rows.columns:
@@ -55,9 +69,16 @@ def deletion_test(why: Explanation, name: str = "attributes") -> Deletion:
 
 
 def drops(share: np.ndarray, product: np.ndarray) -> np.ndarray:
-    """share f32[n], adding up to 1, and product f32[n] -> f64[n]: what sum of share * product loses without each.
+    """What the sum of share * product loses without each element.
 
-    Where one has all of it, so that nothing says how the others would share, they share alike.
+    Where one element has all of the weight, the others get equal shares in its absence.
+
+    Args:
+        share: f32[n], adding up to 1.
+        product: f32[n].
+
+    Returns:
+        f64[n].
     """
     share, product = np.asarray(share, np.float64), np.asarray(product, np.float64)
     lost = np.empty(len(share))

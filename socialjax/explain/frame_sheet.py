@@ -12,8 +12,8 @@ from socialjax.explain.text import shorten
 
 SHOWN = 8  # frames of a row
 HEIGHT, NAME, GAP = 0.74, 0.8, 0.25  # inches: of a row, of a user's name, between the past and the item's frames
-WORDS = 0.66  # inches: of what is written below a frame
-NARROWEST = 7.0  # inches: what is written above and below needs them
+WORDS = 0.66  # inches: width of the text below a frame
+NARROWEST = 7.0  # inches: width of the title and legend
 LETTERS = 14  # of a user's name
 
 
@@ -27,21 +27,21 @@ def draw_frames(
     style: np.ndarray | None = None,
     limit: int = SHOWN,
 ) -> None:
-    """Writes the sheet as PNG, whole or not at all.
+    """Draws the sheet as PNG, written atomically.
 
-    A frame of a user's row has its number in the item and how much they like it below; the first is their key frame.
-    Left of these, where it is known: the user's taste, and the frames that they like most of what they took. An item
-    whose frames all fit has a line above with all of them as they follow in it.
+    Below a frame of a user's row are its number in the item and how much they like it; the first is their key frame.
+    Left of these, where known: the user's taste, and the frames that they like most in the items they took. An item
+    whose frames all fit has a line above with all of them in their order in the item.
 
     Args:
         path: of the file.
-        title: item, model and data, and that they are made where they are.
+        title: item, model and data, and that they are synthetic where they are.
         frames: of the data.
         rows: of `case_study`, one item's.
         face: the picture of a frame by its row in `frames`.
         styles: names of the columns of `taste`.
         style: i[L], the style of each frame, a bar of its colour below the picture.
-        shown: frames of a user's row, at most.
+        limit: frames of a user's row, at most.
     """
     item = np.sort(rows[0].frames)
     columns = min(limit, len(item))
@@ -103,7 +103,7 @@ class _Sheet:
         return axes
 
     def show(self, line: int, column: int, frame: int, below: str = "", is_key: bool = False, with_style: bool = True):
-        """The picture of a frame, in its own shape, with words below."""
+        """The picture of a frame, in its own shape, with text below."""
         from matplotlib.patches import Rectangle
 
         axes = self.place(line, column)
@@ -140,8 +140,8 @@ def _words(figure, title: str, styles: Sequence[str]) -> None:
 
     size = figure.get_figheight()
     figure.text(0.005, 1 - 0.08 / size, title, size=10, va="top", weight="bold")
-    told = "Rows: users. Columns: the item's frames, liked most first; below, number in the item and predicted liking."
-    figure.text(0.005, 1 - (0.28 + 0.16 * title.count("\n")) / size, told, size=8, va="top")
+    note = "Rows: users. Columns: the item's frames, liked most first; below, number in the item and predicted liking."
+    figure.text(0.005, 1 - (0.28 + 0.16 * title.count("\n")) / size, note, size=8, va="top")
     legend = [Patch(color=COLOURS[number % len(COLOURS)], label=name) for number, name in enumerate(styles)]
     legend.append(Line2D([], [], color=PINK, linewidth=2.5, label="key frame of this user"))
     figure.legend(handles=legend, loc="lower left", ncols=len(legend), fontsize=8, frameon=False, borderaxespad=0.1)

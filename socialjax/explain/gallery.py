@@ -1,4 +1,4 @@
-"""What some users look at, as one HTML page that needs nothing else: no script, no link, pictures inside."""
+"""What some users look at, as one self-contained HTML page: no script, no link, pictures inside."""
 
 import base64
 import io
@@ -15,7 +15,7 @@ from socialjax.explain.text import stand_in
 
 LARGEST = 384  # pixels of a picture's longer side
 DOT = "\u00a0· "  # lines break after it
-SMALL = 128  # up to this width pictures are kept as they are, and shown with hard pixels
+SMALL = 128  # up to this width pictures are kept as they are, and scaled without interpolation
 
 LEGEND = (
     ("attention", "how much of this user's look at this item goes to the attribute, 0 to 1. It sums to 1 over the "
@@ -32,7 +32,7 @@ LEGEND = (
 
 
 def write_gallery(path: Path, title: str, sections: Sequence[Section], lines: Sequence[str] = ()) -> None:
-    """Writes the page of `gallery`, whole or not at all."""
+    """Writes the page of `gallery` atomically."""
     pages.write(path, gallery(title, sections, lines))
 
 
@@ -42,7 +42,10 @@ def gallery(title: str, sections: Sequence[Section], lines: Sequence[str] = ()) 
     Args:
         title: of the page.
         sections: of users, at least one with an item.
-        told: lines on model and data below the title.
+        lines: on model and data, below the title.
+
+    Returns:
+        HTML.
 
     Raises:
         ValueError: no section has a card, or a record has no attributes.
@@ -58,7 +61,7 @@ def gallery(title: str, sections: Sequence[Section], lines: Sequence[str] = ()) 
         title=title,
         lines=lines,
         legend=LEGEND,
-        # What is generated says so wherever one looks: people crop pages.
+        # Generated data are marked in several places: people crop pages.
         kind=records[0]["data"].upper() if warning else "",
         banner=warning or f"Real data: {records[0]['data_set']}",
         sections=[_section(section) for section in sections],
@@ -110,7 +113,7 @@ def _card(card: Card) -> dict:
 
 
 def _row(name: str, number: float, more: str, share: float, mark=None, colour: str = "", swatch: str = "") -> dict:
-    """A line of the page: number in words, its bar of that share of the width, with a mark."""
+    """A line of the page: a number and its bar of that share of the width, with a mark."""
     look = {"share": float(share), "mark": mark, "colour": colour, "swatch": swatch}
     return {"name": name, "number": float(number), "more": more, **look}
 

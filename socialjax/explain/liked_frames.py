@@ -1,4 +1,4 @@
-"""The frames of one item as several users like them, and what their past looked like: a case study of key frames."""
+"""The frames of one item as several users like them, beside frames of their past: a case study of key frames."""
 
 import dataclasses
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from socialjax.names import BadName, below
 
 PAST = 3  # frames of a user's training items that are shown
 SIDE = 160  # pixels of a picture's longer side
-Face = Callable[[int], np.ndarray]  # row of the frames -> the picture that stands for it, u8[H, W, 3] or f32 in 0..1
+Face = Callable[[int], np.ndarray]  # row of the frames -> its picture or a patch for it, u8[H, W, 3] or f32 in 0..1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,10 +22,10 @@ class UserRow:
 
     Attributes:
         user: row number.
-        label: what the user is called.
+        label: name of the user.
         frames: i32[K], rows of the item's frames, liked most first; the first is the user's key frame.
         liked: f32[K], how much the user likes each of them (l_ak).
-        past: i32[P], of the training items whose best frame they like most, that frame.
+        past: i32[P], the frames that the user likes most, the best one of each of their training items.
         taste: f[T], the user's shares of styles, where they are known.
     """
 
@@ -38,10 +38,12 @@ class UserRow:
 
 
 def case_study(model, state, side, data: Dataset, users, item: int, past: int = PAST) -> list[UserRow]:
-    """Orders the frames of an item for each of some users.
+    """Ranks the frames of an item for several users.
 
     Args:
-        model: one that ranks frames, with its state and side.
+        model: one that ranks frames.
+        state: of the model.
+        side: of the model.
         data: with frames.
         users: row numbers.
         item: row number.
@@ -68,13 +70,24 @@ def case_study(model, state, side, data: Dataset, users, item: int, past: int = 
 
 
 def likings(model, state, side, users, frames) -> np.ndarray:
-    """How much users [U] like frames [K], rows of the data's frames: f32[U, K]."""
+    """How much users like frames.
+
+    Args:
+        model: one that ranks frames.
+        state: of the model.
+        side: of the model.
+        users: i[U], row numbers.
+        frames: i[K], rows of the data's frames.
+
+    Returns:
+        f32[U, K].
+    """
     rows = np.broadcast_to(np.asarray(frames, np.int32), (len(users), len(frames)))
     return np.asarray(model.frame_scores(state, side, np.asarray(users, np.int32), rows))
 
 
 def favourites(model, state, side, data: Dataset, user: int, count: int) -> np.ndarray:
-    """Of each training item the frame that the user likes most; the best `count` of these, i32[P]."""
+    """The best frame of each training item of a user; the `count` that they like most of these, i32[P]."""
     items = np.unique(data.train.item[data.train.user == user])
     offsets = data.frames.offsets
     items = items[offsets[items] < offsets[items + 1]]
@@ -96,8 +109,17 @@ def describe_frame(frames: Frames, row: int) -> str:
 
 
 def faces(frames: Frames, folder: Path | None = None, styles: np.ndarray | None = None) -> Face:
-    """What stands for a frame: its picture where `folder` has the file of its name, else a patch in the colour of its
-    style i32[L] or, without styles, in one made of its features, so that frames that look alike are coloured alike."""
+    """Pictures for frames.
+
+    Args:
+        frames: of the data.
+        folder: of picture files by the frames' names.
+        styles: i32[L], the style of each frame.
+
+    Returns:
+        A function from a frame to its picture where the folder has its file, else to a patch in the colour of its style
+        or, without styles, in a colour computed from its features, so that similar frames have similar colours.
+    """
     colours = _style_colours(styles) if styles is not None else _feature_colours(frames.features)
 
     def face(frame: int) -> np.ndarray:

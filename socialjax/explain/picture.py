@@ -11,7 +11,13 @@ LONGEST = 32  # characters of a name beside a bar
 
 
 def draw(path: Path, record: dict, limit: int = SHOWN) -> None:
-    """Writes a record of `explain.record` as PNG, whole or not at all."""
+    """Draws a record of `explain.record` as PNG, written atomically.
+
+    Args:
+        path: of the file.
+        record: of one pair.
+        limit: elements that are drawn, at most.
+    """
     colours = _colours(record)
     strongest, others = _strongest(record, limit)
     rows = max(len(record["parts"]) + 1, len(strongest))
@@ -61,20 +67,20 @@ def _waterfall(axis, record: dict, colours: dict[str, str]) -> None:
 
 
 def _labels(record: dict) -> list[str]:
-    """What the parts are called, with the weight of those that are weighted against each other."""
+    """The names of the parts, with the attention weight of those that have one."""
     weights = {element["id"]: element["weight"] for group in _weighing(record) for element in group["ranked"]}
     names = [(part["label"], weights.get(part["name"])) for part in record["parts"]]
     return [label if weight is None else f"{label}, weight {weight:.2f}" for label, weight in names]
 
 
 def _weighing(record: dict) -> list[dict]:
-    """Elements that belong to no part: they are parts themselves, weighed against each other."""
+    """Elements that belong to no part: they are parts themselves, with attention weights."""
     parts = {part["name"] for part in record["parts"]}
     return [group for group in record["elements"] if group["part"] not in parts]
 
 
 def _strongest(record: dict, limit: int) -> tuple[list[tuple[str, str, float]], tuple[int, float] | None]:
-    """The elements that add most, of all parts: (name, part, contribution), and (count, sum) of all others."""
+    """The elements of all parts that add most: (name, part, contribution), and (count, sum) of all others."""
     groups = [g for g in record["elements"] if g not in _weighing(record)]  # they would be counted twice
     every = [(g, e) for g in groups for e in g["ranked"]]
     every.sort(key=lambda pair: -abs(pair[1]["contribution"]))

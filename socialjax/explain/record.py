@@ -1,6 +1,6 @@
 """An explanation as plain records: names instead of numbers, elements ranked, ready for JSON, text and picture.
 
-Words come from the model that makes the explanation (`models.protocol.Kind`), names from the data.
+Text comes from the model that makes the explanation (`models.protocol.Kind`), names from the data.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ from socialjax.explain.liked_frames import describe_frame
 from socialjax.explain.text import STEP
 from socialjax.models.protocol import Explanation, Kind, Ragged
 
-KEPT = 100  # elements of one part in a record: whoever follows thousands has thousands at distance 2
+KEPT = 100  # elements of one part in a record: a user who follows thousands has thousands at distance 2
 
 
 def records(explanation: Explanation, data: Dataset, kept: int | None = KEPT) -> list[dict]:
@@ -23,21 +23,24 @@ def records(explanation: Explanation, data: Dataset, kept: int | None = KEPT) ->
                    "ranked": [{"id", "title", "is_user", "weight", "contribution", and the columns of the model}],
                    "rest": {"count", "contribution"}}]}
 
-    Elements are ranked as their kind says, by default by the size of the contribution. "kind" is that of an element's
-    node, `path` where it has several; then its "id" is the list of theirs, "steps" are what they are called, and
-    "nodes" says of what kind they are.
-    Where there are attributes the record has "attributes" too, in the form of `attributes.attribute_list`.
+    Elements are ranked as their kind specifies, by default by the size of the contribution. "kind" is that of an
+    element's node, `path` where it has several; then its "id" is the list of theirs, "steps" are their names, and
+    "nodes" their kinds. If the data have attributes the record has "attributes" too, in the form of
+    `attributes.attribute_list`.
 
     Args:
         explanation: of P pairs.
-        data: what they are of.
+        data: the data set of the pairs.
         kept: elements of a part at most; all where it is None.
+
+    Returns:
+        The records.
     """
     return [_record(explanation, data, pair, kept) for pair in range(len(explanation.users))]
 
 
 def label(name: str, explanation: Explanation) -> str:
-    """What people read for the name of a part or of elements; its own words where the model has none for it."""
+    """The label, for people, of a part or of elements by name; the name itself where the model has none."""
     given = {_part(of, explanation): rows.kind.label for of, rows in explanation.elements.items()}
     return explanation.labels.get(name) or given.get(name) or name.replace("_", " ")
 
@@ -87,7 +90,7 @@ def _elements(rows: Ragged, data: Dataset, pair: int, user_item: tuple[int, int]
 
 
 def _element(ids: np.ndarray, kind: Kind, data: Dataset, user_item: tuple[int, int]) -> dict:
-    """Of the node or, with ids i32[K + 1], of the path: what it is called."""
+    """Id and title of a node or, with ids i32[K + 1], of a path."""
     user, item = user_item
     names = [_names(node, kind, data) for node in kind.nodes]
     nodes = list(zip(np.atleast_1d(ids).tolist(), kind.nodes, names, strict=True))
@@ -106,7 +109,7 @@ def _part(name: str, why: Explanation) -> str:
 
 
 def _names(node: str, kind: Kind, data: Dataset) -> np.ndarray | None:
-    """What the numbers of such nodes are called; None where nothing."""
+    """The names of nodes of that kind; None without."""
     if kind.names and node not in ("user", "item"):
         return np.array(kind.names)
     if node == ATTRIBUTE and data.attributes is not None:

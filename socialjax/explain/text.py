@@ -9,7 +9,12 @@ SHOWN = 8
 
 
 def report(records: list[dict], limit: int = SHOWN) -> str:
-    """Records of `explain.record` as text; what is generated says so in the first and in the last line."""
+    """Records of `explain.record` as text; generated data are marked in the first and in the last line.
+
+    Args:
+        records: of the pairs.
+        limit: elements of each part that are listed, at most.
+    """
     warning = stand_in(records[0]) if records else ""
     blocks = ["\n".join(_lines(record, limit)) for record in records]
     notes = (group["note"] for record in records for group in record["elements"])
@@ -18,7 +23,7 @@ def report(records: list[dict], limit: int = SHOWN) -> str:
 
 
 def stand_in(record: dict) -> str:
-    """The warning that belongs to data that was generated, empty for real data."""
+    """The warning for generated data, empty for real data."""
     if record["data"] == "real":
         return ""
     what = f"{record['data'].upper()}: {visible(record['data_set'])} was generated"
@@ -39,9 +44,9 @@ def shorten(name, longest: int = LONGEST) -> str:
 
 
 def name_of(element: dict, kind: str) -> str:
-    """Such as `user 12`, `user 5, whom friends hear`, the title of an item, or the nodes of a path."""
+    """Such as `user 12`, `user 5, through friends`, the title of an item, or the nodes of a path."""
     if element["is_user"]:
-        return f"user {visible(element['id'])}, whom friends hear"
+        return f"user {visible(element['id'])}, through friends"
     if kind == "path":
         return STEP.join(shorten(step, LONGEST_STEP) for step in element["steps"])
     if kind in ("frame", "attribute"):
@@ -51,7 +56,7 @@ def name_of(element: dict, kind: str) -> str:
 
 
 def rest_of(group: dict, limit: int) -> tuple[int, float]:
-    """(how many elements follow the first `shown`, what they add)."""
+    """(how many elements follow the first `limit`, what they add)."""
     later = group["ranked"][limit:]
     rest = group["rest"]
     return len(later) + rest["count"], sum(e["contribution"] for e in later) + rest["contribution"]
@@ -86,17 +91,17 @@ def _lines(record: dict, limit: int):
 
 
 def _numbers(element: dict, words: dict[str, str]) -> str:
-    """The weight of an element and what else its model has words for."""
+    """The weight of an element and its other numbers that the model has labels for."""
     return "  ".join(f"{word} {_number(word, element[name])}" for name, word in words.items())
 
 
 def _number(word: str, value: float) -> str:
-    # Weights of graphs may be tiny; what has a word of its own is of the size of 1.
+    # Weights of graphs may be tiny; numbers with a label of their own are of the order of 1.
     return f"{value:<8.3g}" if word == "weight" else f"{value:.3f}"
 
 
 def _seen(attribute: dict | None) -> str:
-    """How sure the attribute network is of the class; nothing of what is no attribute."""
+    """How sure the attribute network is of the class; empty for what is no attribute."""
     if attribute is None:
         return ""
     return f"  class {attribute['class_probability']:4.0%}" + ("  no region" if attribute["box_fallback"] else "")

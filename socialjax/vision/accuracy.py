@@ -1,13 +1,12 @@
-"""How well attributes of pictures are classified: accuracy, balanced accuracy and what the most frequent class gets.
+"""How well attributes of pictures are classified and located, beside baselines that ignore the picture.
 
-Labels are partial (-1: nobody looked) and classes are uneven, so that each attribute is judged on its own labelled
-pictures, each class on its own pictures, and the most frequent class stands beside as the line to beat.
+Classification: accuracy and balanced accuracy. Labels are partial (-1: not annotated) and classes are uneven, so each
+attribute is evaluated on its own labelled pictures, each class on its own pictures, and the baseline is the most
+frequent class.
 
-Whether maps and boxes of attributes lie where the attribute is: pointing game, overlap, mass inside the object.
-
-Every figure stands beside what knows nothing of the picture gets. Boxes are (x0, y0, x1, y1), half-open, in parts of
-the picture's width and height; a picture may have several true boxes of one attribute (two sleeves), filled up with
-NaN, and the best one counts. Maps of any size cover the whole picture.
+Location: pointing game, overlap of boxes, mass of maps inside the object. Boxes are (x0, y0, x1, y1), half-open, in
+fractions of the picture's width and height; a picture may have several true boxes of one attribute (two sleeves),
+padded with NaN, and the best one counts. Maps of any size cover the whole picture.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,17 +23,29 @@ def accuracies(
     classes: Sequence[Sequence[str]],
     train_labels: np.ndarray | None = None,
 ) -> dict[str, dict]:
-    """labels i[N, K], -1 where unlabelled, predicted i[N, K] -> ready for JSON, for each attribute by name:
+    """Accuracy of the classes of each attribute.
 
-        labelled            pictures with a label
-        accuracy            right of these
-        balanced_accuracy   mean over the classes that occur of the share of their pictures that are right
-        majority            accuracy of the class most frequent in train_labels i[M, K]; without those, in labels
-        majority_class      its name
-        classes             name -> {"labelled", "accuracy"}, accuracy None where no picture has the class
+    Args:
+        labels: i[N, K], -1 where unlabelled.
+        predicted: i[N, K].
+        names: of the attributes.
+        classes: names of the classes of each.
+        train_labels: i[M, K], for the most frequent class; that of `labels` without.
 
-    An attribute without labelled pictures has `labelled` 0 and no figures. Raises ValueError for shapes that do not
-    fit and for classes out of range.
+    Returns:
+        Ready for JSON, for each attribute by name:
+
+            labelled            pictures with a label
+            accuracy            share of these that is right
+            balanced_accuracy   mean over the classes that occur of the share of their pictures that is right
+            majority            accuracy of the most frequent class
+            majority_class      its name
+            classes             name -> {"labelled", "accuracy"}, accuracy None where no picture has the class
+
+        An attribute without labelled pictures has `labelled` 0 and no figures.
+
+    Raises:
+        ValueError: shapes that do not fit, or classes out of range.
     """
     labels, predicted = np.asarray(labels), np.asarray(predicted)
     _check(labels, predicted, names, classes)
@@ -54,7 +65,7 @@ def _of_attribute(true: np.ndarray, predicted: np.ndarray, classes: Sequence[str
     count = np.bincount(true, minlength=len(classes))
     hits = np.bincount(true, right, minlength=len(classes))
     share = hits / np.maximum(count, 1)
-    # Without a training label every class is as frequent; the first then stands for the line.
+    # Without a training label all classes are equally frequent; the first is then the baseline.
     often = int(np.argmax(np.bincount(source, minlength=len(classes))))
     return {
         "accuracy": float(right.mean()),
@@ -85,12 +96,20 @@ def _check(labels, predicted, names, classes) -> None:
                 )
 
 
-PLACES = 16  # of a box along each side, where it is put anywhere
+PLACES = 16  # positions of a box along each side of the picture, for its expected overlap
 
 
 def points_inside(maps: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    """The pointing game: maps f[N, h, w], true boxes f[N, B, 4] -> f64[N], 1 where the centre of the map's largest
-    cell lies in a true box, the share of cells that do where several are as large. An empty map points nowhere: 0."""
+    """The pointing game (Zhang et al., Top-down Neural Attention by Excitation Backprop, ECCV 2016).
+
+    Args:
+        maps: f[N, h, w].
+        boxes: f[N, B, 4], true boxes.
+
+    Returns:
+        f64[N], 1 where the centre of the map's largest cell lies in a true box; where several cells are equally large,
+        the share of them that does. An empty map points nowhere: 0.
+    """
     height, width = maps.shape[1:]
     x, y = (np.arange(width) + 0.5) / width, (np.arange(height) + 0.5) / height
     x0, y0, x1, y1 = np.moveaxis(boxes[..., None, None], 2, 0)  # f[N, B, 1, 1] each; nothing compares with NaN
@@ -101,14 +120,20 @@ def points_inside(maps: np.ndarray, boxes: np.ndarray) -> np.ndarray:
 
 
 def covered(boxes: np.ndarray) -> np.ndarray:
-    """The share of the picture inside the boxes f[N, B, 4], what overlaps counted once: f64[N]. It is the chance of
-    the pointing game."""
+    """The share of the picture inside the union of the boxes, which is the chance level of the pointing game.
+
+    Args:
+        boxes: f[N, B, 4].
+
+    Returns:
+        f64[N].
+    """
     boxes = np.clip(boxes, 0, 1)
     there = ~np.isnan(boxes).any(axis=2)
     boxes = np.where(there[..., None], boxes, 0.0)
     size = len(boxes), 2 * boxes.shape[1]
     x, y = np.sort(boxes[..., [0, 2]].reshape(size)), np.sort(boxes[..., [1, 3]].reshape(size))
-    # Between two neighbouring edges a box is everywhere or nowhere, so that the middle speaks for the whole cell.
+    # Between two neighbouring edges a box is everywhere or nowhere, so that the middle represents the whole cell.
     middle_x, middle_y = (x[:, 1:] + x[:, :-1]) / 2, (y[:, 1:] + y[:, :-1]) / 2
     x0, y0, x1, y1 = np.moveaxis(boxes[..., None], 2, 0)
     across = (x0 <= middle_x[:, None]) & (middle_x[:, None] < x1)
@@ -118,7 +143,7 @@ def covered(boxes: np.ndarray) -> np.ndarray:
 
 
 def best_overlap(predicted: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    """Intersection over union of found f[N, 4] with the true box of f[N, B, 4] that it fits best: f64[N]."""
+    """Intersection over union of predicted boxes f[N, 4] with the best fitting of the true ones f[N, B, 4]: f64[N]."""
     low, high = np.maximum(predicted[:, None, :2], boxes[..., :2]), np.minimum(predicted[:, None, 2:], boxes[..., 2:])
     both = np.prod(np.maximum(high - low, 0), axis=2)
     area = lambda corners: np.prod(corners[..., 2:] - corners[..., :2], axis=-1)  # noqa: E731
@@ -126,7 +151,7 @@ def best_overlap(predicted: np.ndarray, boxes: np.ndarray) -> np.ndarray:
 
 
 def overlap_anywhere(predicted: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    """What `best_overlap` is in the mean when each box keeps its size and is put anywhere in the picture: f64[N]."""
+    """The mean of `best_overlap` over all positions of each predicted box in the picture, its size kept: f64[N]."""
     free = np.maximum(1 - (predicted[:, 2:] - predicted[:, :2]), 0)
     total = np.zeros(len(predicted))
     steps = np.linspace(0, 1, PLACES)
@@ -139,8 +164,16 @@ def overlap_anywhere(predicted: np.ndarray, boxes: np.ndarray) -> np.ndarray:
 
 
 def mass_inside(maps: np.ndarray, masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Share of each map f[N, h, w] inside the mask bool[N, H, W], and the share of the picture that the mask is, which
-    is what an even map gets: f64[N] each. NaN for empty maps."""
+    """The share of each map's mass inside a mask.
+
+    Args:
+        maps: f[N, h, w].
+        masks: bool[N, H, W].
+
+    Returns:
+        The share, f64[N], NaN for empty maps; and the share of the picture inside the mask, f64[N], which is what a
+        uniform map gets.
+    """
     rows, columns = (_shares(size, of) for size, of in zip(maps.shape[1:], masks.shape[1:]))
     part = np.einsum("hH,nHW,wW->nhw", rows, masks.astype(np.float64), columns, optimize=True)
     total = maps.sum(axis=(1, 2), dtype=np.float64)
@@ -157,14 +190,26 @@ def regions(
     classes: Sequence[Sequence[str]],
     absent: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, dict]:
-    """labels i[N, K], -1 where there are none, maps f[N, K, h, w], found f[N, K, 4], boxes f[N, K, B, 4] -> ready for
-    JSON, for each attribute by name {"pooled": figures, "classes": {class: figures}, "absent": classes}.
+    """How well maps and boxes locate each attribute. Pictures without a true box are left out.
 
-    figures: {"pictures", "empty" (maps), "pointing", "chance", "iou", "iou_half" (share of overlaps of at least 0.5),
-    "iou_whole" (of the whole picture), "iou_anywhere" (of the box put anywhere)}; only the counts where there is no
-    picture. Pictures without a true box are left out. absent: classes that are the absence of a feature ("no
-    sleeves"), for which a map may light up anything: they are not pooled. Raises ValueError for a name among them
-    that is no class.
+    Args:
+        labels: i[N, K], -1 where unlabelled.
+        maps: f[N, K, h, w].
+        predicted: f[N, K, 4], boxes.
+        boxes: f[N, K, B, 4], true boxes.
+        names: of the attributes.
+        classes: names of the classes of each.
+        absent: attribute -> classes that are the absence of a feature ("no sleeves"), for which a map may highlight
+            anything: they are not pooled.
+
+    Returns:
+        Ready for JSON, for each attribute by name {"pooled": figures, "classes": {class: figures}, "absent": classes}.
+        figures: {"pictures", "empty" (maps), "pointing", "chance", "iou", "iou_half" (share of overlaps of at least
+        0.5), "iou_whole" (of the whole picture), "iou_anywhere" (mean over all positions of the box)}; only the counts
+        where there is no picture.
+
+    Raises:
+        ValueError: a name in `absent` is no class.
     """
     result = {}
     for k, name in enumerate(names):

@@ -1,4 +1,4 @@
-"""A catalogue to learn attributes of: who bought what, a picture of each item, and other pictures with labels."""
+"""Catalogues for learning attributes: purchases, a picture of each item, and other pictures with labels."""
 
 import dataclasses
 import logging
@@ -21,9 +21,18 @@ Squares = Callable[[np.ndarray], np.ndarray]  # rows i[n] -> u8[n, S, S, 3]
 
 @dataclasses.dataclass(frozen=True)
 class Material:
-    """data: without attributes. cold_test: pairs of items that are cold, bool[I]. items, learned: pictures of the items
-    and of `labelled`, as squares of one size. absent: attribute -> classes that are the absence of a feature. shown:
-    folder or archive of the items' pictures, for explanations; None: inside the folder of the data."""
+    """A catalogue.
+
+    Attributes:
+        data: without attributes.
+        cold_test: test pairs on cold items.
+        cold: bool[I].
+        items: pictures of the items, as squares of one size.
+        labelled: other pictures with labels.
+        learned: their pixels, as squares of the same size.
+        absent: attribute -> classes that are the absence of a feature.
+        picture_source: folder or archive of the items' pictures, for explanations; None: inside the folder of the data.
+    """
 
     data: Dataset
     cold_test: Interactions
@@ -38,7 +47,18 @@ class Material:
 def real(source: Path, folder: Path, labels: str, labels_dir: Path | None, size: int = 224) -> Material:
     """DVBPR's Amazon Fashion and a set of labelled pictures. An item without a picture has no valid attribute.
 
-    Raises DataError for what is missing, and where no item has a picture.
+    Args:
+        source: folder of the release.
+        folder: gets the archive of the items' pictures.
+        labels: name of the labelled set.
+        labels_dir: its folder.
+        size: pixels along a side of a square.
+
+    Returns:
+        The catalogue.
+
+    Raises:
+        DataError: files are missing, or no item has a picture.
     """
     release = amazon_fashion.read(source)
     data = release.data
@@ -61,15 +81,26 @@ def real(source: Path, folder: Path, labels: str, labels_dir: Path | None, size:
 
 
 def own(source: Path, size: int = 224) -> Material:
-    """Anyone's own table of pictures, whose labels are what attributes are learned from, with who took which of them
-    (`picture_table`). Raises DataError."""
+    """A user's own table of labelled pictures with interactions (`picture_table`): attributes are learned from its
+    labels.
+
+    Args:
+        source: folder of the table.
+        size: pixels along a side of a square.
+
+    Returns:
+        The catalogue.
+
+    Raises:
+        DataError: as the readers do.
+    """
     labelled = picture_table.read(source)
     data = taken.of_pictures(source, labelled)
     return _by_files(data, PictureFiles(labelled.folder), Path(labelled.folder), labelled, size)
 
 
 def _by_files(data: Dataset, files: PictureFiles, source: Path, labelled: LabelledPictures, size: int) -> Material:
-    """Pictures are read when they are asked for; that of an item without one is white."""
+    """Pictures are read lazily; that of an item without one is white."""
     learned = PictureFiles(labelled.folder)
     white = np.full((size, size, 3), 255, np.uint8)
     cold = cold_start_items(data)

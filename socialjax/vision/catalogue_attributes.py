@@ -1,5 +1,5 @@
-"""Attributes of a catalogue's items: an attribute network trained on labelled pictures, judged on those it has
-not seen, and asked about each item."""
+"""Attributes of a catalogue's items: an attribute network trained on labelled pictures, evaluated on held-out ones,
+and applied to each item."""
 
 import dataclasses
 import hashlib
@@ -27,17 +27,24 @@ log = logging.getLogger(__name__)
 BATCH, SMALL_BATCH = 64, 32
 PIXEL_DIRECTIONS = 32
 
-# For pictures of 64 pixels, learned from nothing: what experiments.planted_all holds to the bars on drawn garments.
-# With plain logits maps point beside hems and toes, and with fewer layers, that see less than a part, more of them do.
+# For pictures of 64 pixels, trained from scratch: experiments.planted_all holds it to the bars on drawn garments. With
+# plain logits maps point beside hems and toes; with fewer layers, whose receptive field is less than a part, more do.
 SMALL = {"hidden": 32, "dropout": 0.2, "region_dim": 32, "bins": 3, "centred": True}
 SMALL_BACKBONE = SmallCNN(channels=(16, 24, 32, 48, 48), strides=(2, 2, 1, 1, 1))
-SMALL_CHANGES = {"shift": 3, "hidden": 2}  # to pictures that are learned from
+SMALL_CHANGES = {"shift": 3, "hidden": 2}  # augmentation of training pictures
 SMALL_TRAINING = AttributeTraining(epochs=8, region_epochs=4, learning_rate=2e-3, patience=100)
 
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-    """network: that takes pictures, with its variables. judged: on held-out pictures, ready for JSON."""
+    """A trained attribute network.
+
+    Attributes:
+        network: takes pictures.
+        variables: of the network.
+        judged: figures on held-out pictures, ready for JSON.
+        key: hash of everything that the variables depend on.
+    """
 
     network: SEN
     variables: dict
@@ -46,7 +53,18 @@ class Network:
 
 
 def trained(material: Material, settings: AttributeTraining, backbone: str, folder: Path, seed: int) -> Network:
-    """backbone: `small`, learned from nothing, or one with published weights, held as it is."""
+    """Trains an attribute network on the labelled pictures of a catalogue.
+
+    Args:
+        material: the catalogue.
+        settings: of the training.
+        backbone: `small`, trained from scratch, or one with published weights, which stay frozen.
+        folder: for checkpoints.
+        seed: of initial values, order and dropout.
+
+    Returns:
+        The network, with its figures on the test part.
+    """
     labelled = material.labelled
     parts = {part: labelled.rows(part) for part in ("train", "validation", "test")}
     classes = tuple(map(len, labelled.classes))
@@ -82,7 +100,7 @@ def trained(material: Material, settings: AttributeTraining, backbone: str, fold
 
 
 def _judged(material: Material, network: SEN, variables, inputs: np.ndarray, parts) -> dict:
-    """Accuracy on the test part, and where its regions are known, whether maps and boxes lie there."""
+    """Accuracy on the test part and, where its true boxes are known, the quality of maps and boxes."""
     labelled, rows = material.labelled, parts["test"]
     labels = labelled.labels[rows]
     found = predicted(network, variables, inputs)
@@ -96,7 +114,16 @@ def _judged(material: Material, network: SEN, variables, inputs: np.ndarray, par
 
 
 def attributes_of(material: Material, network: Network, folder: Path) -> Attributes:
-    """What the network says of each item's picture, kept in shards. See `valid_on` for where attributes are valid."""
+    """The attributes of all items by the network, kept in shards; `valid_on` decides where they are valid.
+
+    Args:
+        material: the catalogue.
+        network: trained.
+        folder: for the shards.
+
+    Returns:
+        Attributes of all items.
+    """
     data, labelled = material.data, material.labelled
     pictures = hashlib.sha256(json.dumps([data.num_items, data.provenance.as_dict()]).encode()).hexdigest()
     described = {"network": network.key, "pictures": pictures}
@@ -121,10 +148,20 @@ def attributes_of(material: Material, network: Network, folder: Path) -> Attribu
 
 
 def valid_on(data: Dataset, labelled: LabelledPictures, label: np.ndarray) -> np.ndarray:
-    """bool[I, K]: an attribute is valid on items of the groups in whose labelled pictures it occurs, or on all where
-    nobody said groups, and where its class label[i, k] is not "Invisible"; on an item on which it is all of them, all
-    of its group are. Items without a picture have none, nor have groups none of whose labelled pictures has a label,
-    which is said once."""
+    """Which attributes are valid on which items.
+
+    An attribute is valid on items of the groups in whose labelled pictures it occurs (on all items without groups)
+    where its class is not "Invisible"; on an item where that would leave none, all of its group are valid. Items
+    without a picture have none; nor have groups whose labelled pictures have no labels, with a warning.
+
+    Args:
+        data: with groups and pictures of items, where known.
+        labelled: the pictures that the attributes were learned from.
+        label: i[I, K], the class of each attribute.
+
+    Returns:
+        bool[I, K].
+    """
     of_group = np.ones(label.shape, bool)
     if data.item_groups is not None and labelled.groups is not None:
         known = {group: (labelled.labels[labelled.groups == group] >= 0).any(axis=0) for group in set(labelled.groups)}
@@ -142,8 +179,16 @@ def valid_on(data: Dataset, labelled: LabelledPictures, label: np.ndarray) -> np
 
 
 def look_of_items(material: Material, backbone: str) -> np.ndarray:
-    """What a network that knows no attributes sees, f32[I, F]: published activations, pooled, or the leading directions
-    of the pixels of drawn pictures."""
+    """Global features of the items' pictures, which know no attributes.
+
+    Args:
+        material: the catalogue.
+        backbone: one with published weights, whose pooled activations are taken, or `small`: the leading principal
+            components of the pixels of drawn pictures.
+
+    Returns:
+        f32[I, F].
+    """
     everything = np.arange(material.data.num_items)
     if backbone != "small":
         published = pretrained(backbone, classes=0)
@@ -152,14 +197,24 @@ def look_of_items(material: Material, backbone: str) -> np.ndarray:
         return feature_maps(pictures, published, key, tap="pooled").astype(np.float32)
     flat = material.items(everything).reshape(len(everything), -1).astype(np.float32) / 255
     flat -= flat.mean(axis=0)
-    # The pictures are fewer than their numbers: the directions come from products of pictures.
+    # There are fewer pictures than pixels: the components come from inner products of pictures.
     values, vectors = np.linalg.eigh(flat @ flat.T)
     top = np.argsort(-values)[: min(PIXEL_DIRECTIONS, len(everything) - 1)]
     return (vectors[:, top] * np.sqrt(np.maximum(values[top], 0))).astype(np.float32)
 
 
 def extract(network: SEN, variables, inputs: np.ndarray) -> dict[str, np.ndarray]:
-    """Classes, regions and vectors of pictures or feature maps, in batches of one shape."""
+    """Classes, regions and features of pictures, in batches of one shape.
+
+    Args:
+        network: an attribute network.
+        variables: of the network.
+        inputs: pictures u8[N, H, W, 3] or feature maps float[N, h, w, D].
+
+    Returns:
+        label i16[N, K], probability f32[N, K], boxes f32[N, K, 4] in fractions of the picture, fallback bool[N, K],
+        features f32[N, K, F], maps f32[N, K, h, w].
+    """
     rows = []
     for start in range(0, len(inputs), BATCH):
         chunk = inputs[start : start + BATCH]
@@ -184,7 +239,7 @@ _locate = jax.jit(locate, static_argnums=0)
 
 
 class _Lazily:
-    """Pictures that are read when they are asked for."""
+    """Pictures that are read lazily."""
 
     def __init__(self, squares, count: int):
         self.squares, self.count = squares, count

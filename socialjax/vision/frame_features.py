@@ -1,4 +1,4 @@
-"""Frames of items as vectors: pictures through a backbone with published weights, in batches, each file kept."""
+"""Features of items' frames: pictures through a backbone with published weights, in batches, each file cached."""
 
 import hashlib
 import json
@@ -98,7 +98,7 @@ def frame_features(
 def _made(
     network: Pretrained, table: FrameTable, sources: list[int], tap: str, batch: int, bar: tqdm
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """(source, its f32[k, F]) of each source, in order; batches reach over files, since most have few pictures."""
+    """(source, its f32[k, F]) of each source, in order; batches span files, since most have few pictures."""
     run = jax.jit(lambda variables, images: network.network.apply(variables, images)[1].get(tap))
     waiting: list[tuple[int, np.ndarray]] = []
     collected: dict[int, list[np.ndarray]] = {source: [] for source in sources}
@@ -129,7 +129,7 @@ def _made(
 
 
 def _load(path: Path, count: int) -> np.ndarray | None:
-    """f32[count, F] that was kept; None, with a warning where it is damaged, when it is to be made."""
+    """f32[count, F] from the cache; None if it does not exist or, with a warning, if it is damaged."""
     if not path.is_file():
         return None
     try:
@@ -143,7 +143,7 @@ def _load(path: Path, count: int) -> np.ndarray | None:
 
 
 def _keep(vectors: np.ndarray, at: Path, sha256: str, described: dict) -> None:
-    """Vectors, and beside them a note of what they are made of; each whole or absent."""
+    """Writes features, and a note of what they were made from, each atomically."""
     note = json.dumps({**described, "file": sha256}, sort_keys=True).encode()
     for path, write in (
         (at.with_suffix(".json"), lambda file: file.write(note)),

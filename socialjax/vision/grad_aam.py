@@ -1,7 +1,7 @@
-"""Grad-AAM: where a picture speaks for a class of each attribute.
+"""Grad-AAM, gradient-weighted attribute activation maps: where the evidence for a class of each attribute is.
 
-Grad-CAM (Selvaraju et al., ICCV 2017, Eq. 1-2) with the logit of an attribute's branch as target, as the SAERS authors'
-name for it, gradient-weighted attribute activation map, says.
+Grad-CAM (Selvaraju et al., ICCV 2017, Eq. 1-2) with the logit of an attribute's branch as target; the name is that of
+the SAERS authors (docs/saers.md).
 """
 
 from typing import NamedTuple
@@ -14,8 +14,14 @@ from socialjax.vision.sen import SEN
 
 
 class Activation(NamedTuple):
-    """maps f32[B, K, h, w]: in 0..1, the largest 1; 0 where `empty` bool[B, K], nothing speaks for the class. label
-    i32[B, K]: the class that was asked for. logits f32[B, K, C]."""
+    """Maps of a batch.
+
+    Attributes:
+        maps: f32[B, K, h, w], in 0..1 with maximum 1, or 0 everywhere.
+        empty: bool[B, K], no evidence for the class: the map is 0.
+        label: i32[B, K], the class of each map.
+        logits: f32[B, K, C].
+    """
 
     maps: jax.Array
     empty: jax.Array
@@ -24,8 +30,15 @@ class Activation(NamedTuple):
 
 
 class Located(NamedTuple):
-    """What SEN says of pictures. boxes i32[B, K, 4] in cells of the map; fallback bool[B, K]: the map was empty and
-    the box is all of it. vectors f32[B, K, F]. feature_maps f32[B, h, w, D]."""
+    """The output of SEN for a batch of pictures.
+
+    Attributes:
+        activation: maps, classes and logits.
+        boxes: i32[B, K, 4], in cells of the map.
+        fallback: bool[B, K], the map was empty and the box is all of it.
+        vectors: f32[B, K, F], features of the regions.
+        feature_maps: f32[B, h, w, D].
+    """
 
     activation: Activation
     boxes: jax.Array
@@ -35,13 +48,20 @@ class Located(NamedTuple):
 
 
 def grad_aam(classify, branches, num_attributes: int, label=None) -> Activation:
-    """Maps of all attributes from one pass forwards and one backwards.
+    """Maps of all attributes from one forward and one backward pass.
 
-    classify: branches f32[B, K, h, w, E] -> logits f32[B, K, C], where logits k depend on branch k alone and no picture
-    on another. branches f32[B, K or 1, h, w, E]. label i[B, K]: the classes to ask for; the likeliest if not given.
+    The sum of all chosen logits of a batch is differentiated. It must be logits: with probabilities the gradients
+    vanish, and the maps with them, as soon as the classifier is confident.
 
-    Of a batch the sum of all chosen logits is differentiated. It must be logits: with probabilities the gradients
-    vanish, and the maps with them, as soon as the classifier is sure.
+    Args:
+        classify: branches f32[B, K, h, w, E] -> logits f32[B, K, C], where logits k depend on branch k alone and no
+            picture depends on another.
+        branches: f32[B, K or 1, h, w, E].
+        num_attributes: K.
+        label: i[B, K], the classes whose maps are wanted; the predicted ones by default.
+
+    Returns:
+        The maps.
     """
     own = jnp.broadcast_to(branches, (len(branches), num_attributes, *branches.shape[2:]))
     logits, back = jax.vjp(classify, own)
@@ -57,10 +77,17 @@ def grad_aam(classify, branches, num_attributes: int, label=None) -> Activation:
 
 
 def locate(network: SEN, variables, pictures, label=None) -> Located:
-    """Classes, maps, boxes and vectors of all attributes of pictures; no gradient goes through it to the boxes.
+    """Classes, maps, boxes and features of all attributes of pictures; boxes have no gradient.
 
-    pictures: as in `SEN.see`. label i[B, K]: classes to look for, as where they are known in training; the likeliest
-    where it is not given or -1.
+    Args:
+        network: the attribute network.
+        variables: of the network.
+        pictures: as in `SEN.see`.
+        label: i[B, K], classes to locate, such as the known ones in training; the predicted class where it is -1, and
+            everywhere by default.
+
+    Returns:
+        The output of the network.
     """
     maps = network.apply(variables, pictures, method="see")
     branches = network.apply(variables, maps, method="branches")

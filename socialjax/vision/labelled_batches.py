@@ -1,4 +1,4 @@
-"""Batches of pictures, or of their feature maps, with partial labels: every epoch in an order of its own."""
+"""Batches of pictures, or of their feature maps, with partial labels, shuffled in each epoch."""
 
 from collections.abc import Iterator
 from typing import Protocol
@@ -7,9 +7,11 @@ import numpy as np
 
 
 class LabelledBatches(Protocol):
-    """What an attribute network is trained from. `steps` batches an epoch, all of one size; `epoch(number)` gives the
-    same ones whenever it is asked: (inputs, labels i16[B, K]), where -1 is a label that nobody gave. Inputs are
-    pictures u8[B, H, W, 3] or feature maps float[B, h, w, D]. Rows that fill up a batch have no labels at all."""
+    """Training data of an attribute network: `steps` batches of one size in each epoch.
+
+    `epoch(number)` is deterministic and gives (inputs, labels i16[B, K]), where -1 is a missing label. Inputs are
+    pictures u8[B, H, W, 3] or feature maps float[B, h, w, D]. Padding rows have no labels at all.
+    """
 
     steps: int
 
@@ -19,10 +21,18 @@ class LabelledBatches(Protocol):
 class Resident:
     """Batches from arrays in memory, or mapped from files.
 
-    mirror: half of the pictures are mirrored, left to right; for pictures only. shift: all are moved by up to so many
-    pixels each way, their edges drawn out. hidden: up to so many patches of one colour each, 10 to 23 pixels wide and
-    tall, lie over each picture: no single place may then be all that speaks for a class. Raises ValueError for lengths
-    that differ and changes to feature maps.
+    Args:
+        inputs: pictures u8[N, H, W, 3] or feature maps float[N, h, w, D].
+        labels: i[N, K], -1 where unlabelled.
+        batch_size: rows of a batch.
+        seed: of order and augmentation.
+        mirror: half of the pictures are mirrored, left to right.
+        shift: pictures are moved by up to so many pixels each way, their edges repeated.
+        hidden: up to so many patches of one colour each, 10 to 23 pixels wide and tall, cover each picture, so that no
+            single place is the only evidence for a class.
+
+    Raises:
+        ValueError: lengths that differ, or augmentation of feature maps.
     """
 
     def __init__(

@@ -1,13 +1,12 @@
-"""What a feature map holds inside boxes, in bins of fixed number: largest values, or means of interpolated ones.
+"""Boxes from maps, and pooling of feature maps inside boxes, both compiled.
 
-Girshick, "Fast R-CNN" (ICCV 2015), section 2.1 (the maximum); He et al., "Mask R-CNN" (ICCV 2017), section 3
-(ROIAlign). All shapes are known when compiling: which cells belong to which bin is a table made from the box. No
-gradient goes to the boxes.
+Boxes: the rectangle around the largest connected component of the cells above a threshold (Zhou et al., "Learning Deep
+Features for Discriminative Localization", CVPR 2016, section 3.2). For maps of 7 x 7 to 16 x 16 cells, on which a few
+rounds of propagation between neighbouring cells are cheap.
 
-Boxes from maps, compiled: what stands out, its largest connected component, the rectangle around it.
-
-Zhou et al., "Learning Deep Features for Discriminative Localization" (CVPR 2016), section 3.2, applied to the maps of
-SAERS (section 6 of its description). For maps of 7 x 7 to 16 x 16 cells, on which a few rounds of neighbours are cheap.
+Pooling, in a fixed number of bins: the maximum (Girshick, "Fast R-CNN", ICCV 2015, section 2.1) or means of
+interpolated values (ROIAlign; He et al., "Mask R-CNN", ICCV 2017, section 3). All shapes are static: a table made from
+the box maps cells to bins. Boxes have no gradient.
 """
 
 from typing import NamedTuple
@@ -19,18 +18,28 @@ from jax import lax
 
 
 class Boxes(NamedTuple):
-    """cells i32[..., 4]: (x0, y0, x1, y1), half-open, in cells of the map. fallback bool[...]: nothing stood out, and
-    the box is the whole map."""
+    """Boxes of maps.
+
+    Attributes:
+        cells: i32[..., 4], (x0, y0, x1, y1), half-open, in cells of the map.
+        fallback: bool[...], the map is empty and the box is all of it.
+    """
 
     cells: jax.Array
     fallback: jax.Array
 
 
 def boxes_of(maps, threshold: float) -> Boxes:
-    """The box of each map: cells of at least `threshold` times its maximum, of them the largest component.
+    """The box of each map, around the largest component of cells of at least `threshold` times its maximum.
 
-    maps f32[..., h, w], of which only what is above 0 counts; threshold in (0, 1]. Of components of equal size the one
-    with the higher peak is taken, then the one that comes first, row by row.
+    Of components of equal size the one with the higher peak is taken, then the first one, row by row.
+
+    Args:
+        maps: f32[..., h, w], of which only positive values count.
+        threshold: in (0, 1].
+
+    Returns:
+        The boxes.
     """
     maps = jnp.asarray(maps)
     height, width = maps.shape[-2:]
@@ -48,9 +57,14 @@ def boxes_of(maps, threshold: float) -> Boxes:
 
 
 def largest_component(mask, values):
-    """bool[..., h, w]: of each mask the component with most cells; neighbours are the 8 around a cell.
+    """The component with most cells of each mask, by 8-connectivity.
 
-    mask bool[..., h, w]; values f32[..., h, w] decide between components of equal size, by their maximum.
+    Args:
+        mask: bool[..., h, w].
+        values: f32[..., h, w], whose maximum decides between components of equal size.
+
+    Returns:
+        bool[..., h, w].
     """
     shape, cells = mask.shape, mask.shape[-2] * mask.shape[-1]
     label = labels(mask).reshape(-1, cells)
@@ -64,9 +78,14 @@ def largest_component(mask, values):
 
 
 def labels(mask):
-    """i32[..., h, w]: the same positive number in all cells of a component, another in each; 0 outside the mask.
+    """Numbers of connected components: each cell starts with its own number and takes the largest of its neighbours'
+    until nothing changes.
 
-    Each cell starts with its own number and takes the largest around it until nothing changes.
+    Args:
+        mask: bool[..., h, w].
+
+    Returns:
+        i32[..., h, w], a positive number for each component, 0 outside the mask.
     """
     height, width = mask.shape[-2:]
     flat = mask.reshape(-1, height, width)
@@ -83,7 +102,7 @@ def labels(mask):
 
 
 def _ends(line):
-    """First and last + 1 place that is true. line bool[..., n] -> i32[...], i32[...]."""
+    """First and last + 1 position that is true. line bool[..., n] -> i32[...], i32[...]."""
     length = line.shape[-1]
     return jnp.argmax(line, axis=-1).astype(jnp.int32), (length - jnp.argmax(line[..., ::-1], axis=-1)).astype(
         jnp.int32
@@ -93,9 +112,16 @@ def _ends(line):
 def roi_max(maps, boxes, bins: int):
     """The largest value of each channel in each of bins x bins parts of each box.
 
-    maps f32[B, h, w, D]; boxes i32[B, K, 4] (x0, y0, x1, y1), half-open, in cells, inside the map and not empty ->
-    f32[B, K, bins, bins, D]. Of a box with n rows, bin i has the rows floor(i n / bins) to ceil((i + 1) n / bins):
-    at least one, and neighbours may share one.
+    Of a box with n rows, bin i has the rows floor(i n / bins) to ceil((i + 1) n / bins): at least one, and neighbours
+    may share one.
+
+    Args:
+        maps: f32[B, h, w, D].
+        boxes: i32[B, K, 4], (x0, y0, x1, y1), half-open, in cells, inside the map and not empty.
+        bins: along each side.
+
+    Returns:
+        f32[B, K, bins, bins, D].
     """
     x0, y0, x1, y1 = jnp.moveaxis(jnp.asarray(boxes, jnp.int32), -1, 0)
     rows = _members(y0, y1, bins, maps.shape[1])  # [B, K, bins, h]
@@ -108,8 +134,16 @@ def roi_max(maps, boxes, bins: int):
 def roi_align(maps, boxes, bins: int, samples: int = 2):
     """Means of samples x samples interpolated values in each of bins x bins parts of each box.
 
-    maps f32[B, h, w, D]; boxes f32[B, K, 4] in cells, need not lie on their edges -> f32[B, K, bins, bins, D]. The
-    centre of cell i is at i + 0.5; between centres values are interpolated, beyond the outer ones they are theirs.
+    The centre of cell i is at i + 0.5; between centres values are interpolated, beyond the outer ones repeated.
+
+    Args:
+        maps: f32[B, h, w, D].
+        boxes: f32[B, K, 4], in cells, not necessarily on their edges.
+        bins: along each side.
+        samples: along each side of a bin.
+
+    Returns:
+        f32[B, K, bins, bins, D].
     """
     x0, y0, x1, y1 = jnp.moveaxis(jax.lax.stop_gradient(jnp.asarray(boxes, jnp.float32)), -1, 0)
     rows = _interpolation(y0, y1, bins, samples, maps.shape[1])

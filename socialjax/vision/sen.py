@@ -1,9 +1,9 @@
-"""The Semantic Extraction Network: which class of each attribute a picture shows, and a vector of the region for each.
+"""The Semantic Extraction Network: the class of each attribute in a picture, and features of the region of each.
 
 Hou et al., "Explainable Fashion Recommendation: A Semantic Attribute Region Guided Approach" (IJCAI 2019). The paper
-says that there is one sub-network for each attribute over a shared convolutional network, and that an ROI pooling
-layer gives a vector for each attribute from where it was located. Sizes and forms are reconstruction, each one a field.
-Where an attribute is located: `grad_aam`.
+has one sub-network for each attribute over a shared convolutional network, and an ROI pooling layer that gives a vector
+for each attribute from its region. Sizes and forms are a reconstruction, each one a field (docs/saers.md). Attributes
+are located by `grad_aam`.
 """
 
 from typing import Literal
@@ -20,15 +20,22 @@ NO_CLASS = -1e9  # the logit of classes that an attribute does not have, where o
 
 
 class SEN(nn.Module):
-    """Branches of one shape, stacked: K attributes cost one product of matrices each layer.
+    """Branches of one shape, stacked: K attributes cost one matrix product in each layer.
 
-    backbone: gives (logits, taps) of prepared images; None where feature maps are given. classes: how many each
-    attribute has. tap: of the backbone, the feature map. pooling: "mean" over the map; "mean_max" puts the maximum
-    beside it, without which small parts are hard to learn. hidden: 0 makes a branch one Dense layer. branch_channels:
-    channels of a 3 x 3 convolution of each branch before it pools, 0 for none. region_dim: of an attribute's vector.
-    bins, roi: of the pooling inside boxes. threshold: part of a map's maximum that its box must hold. centred: of the
-    logits of an attribute's classes their mean is taken off. Probabilities and loss stay as they are; the maps then
-    show what speaks for a class more than for the others, where a plain logit also has what all classes share.
+    Attributes:
+        classes: number of classes of each attribute.
+        backbone: gives (logits, taps) of prepared images; None where inputs are feature maps.
+        tap: the backbone's feature map.
+        hidden: units of a branch's hidden layer; 0 makes a branch one Dense layer.
+        dropout: rate.
+        pooling: "mean" over the map; "mean_max" also takes the maximum, without which small parts are hard to learn.
+        branch_channels: channels of a 3 x 3 convolution of each branch before it pools, 0 for none.
+        region_dim: numbers of an attribute's features.
+        bins: of the pooling inside boxes, along each side.
+        roi: kind of that pooling.
+        threshold: fraction of a map's maximum above which cells belong to its box.
+        centred: subtracts the mean of the logits of an attribute's classes. Probabilities and loss are unchanged; maps
+            then show evidence for a class relative to the others, while a plain logit also has what all classes share.
     """
 
     classes: tuple[int, ...]
@@ -74,8 +81,7 @@ class SEN(nn.Module):
         return self.classify(self.branches(maps)), self.region_logits(self.regions(maps, boxes))
 
     def see(self, pictures):
-        """u8[B, H, W, 3], pictures of the size the backbone shall see, or feature maps already, float[B, h, w, D] ->
-        feature maps f32[B, h, w, D]."""
+        """Feature maps f32[B, h, w, D] of pictures u8[B, H, W, 3]; feature maps float[B, h, w, D] pass through."""
         if not jnp.issubdtype(pictures.dtype, jnp.integer):
             return pictures.astype(jnp.float32)
         if self.backbone is None:
@@ -86,7 +92,7 @@ class SEN(nn.Module):
         return taps[self.tap]
 
     def branches(self, maps):
-        """f32[B, h, w, D] -> f32[B, K or 1, h, w, E]: what each branch looks at; 1 where all look at the same."""
+        """f32[B, h, w, D] -> f32[B, K or 1, h, w, E]: the input of each branch; 1 where it is the same for all."""
         if not self.branch_channels:
             return maps[:, None]
         found = nn.relu(self.branch_conv(maps))
@@ -135,9 +141,14 @@ class Stacked(nn.Module):
 
 
 def masked_loss(logits, labels):
-    """(sum, weight) of -log softmax(z)[y] over the labels that are there (section 3.2 of the description).
+    """Cross-entropy over the labels that are given (docs/saers.md).
 
-    logits f32[B, K, C], labels i[B, K], -1 where nobody looked: such a pair adds nothing, to the weight neither.
+    Args:
+        logits: f32[B, K, C].
+        labels: i[B, K]; -1, unlabelled, adds neither to the sum nor to the weight.
+
+    Returns:
+        The sum of -log softmax(z)[y] over labels, and their number.
     """
     known = labels >= 0
     chances = jax.nn.log_softmax(logits)

@@ -1,4 +1,4 @@
-"""A small convolutional network for small pictures, trained from nothing: made worlds and tests.
+"""A small convolutional network for small pictures, trained from scratch: synthetic worlds and tests.
 
 As wide and deep as needed for pictures of 64 pixels; larger ones want a backbone with published weights. No layer mixes
 pictures, so gradients of a sum over a batch are those of each picture.
@@ -15,7 +15,7 @@ class SmallCNN(nn.Module):
     """Convolutions with ReLU; `strides[i]` of the i-th, which has `channels[i]` channels.
 
     Kernels are 2 pixels wider than their stride: 3 x 3, and 4 x 4 where the stride is 2. Padding is then the same on
-    both sides, and what a cell sees lies around the cell's own place; with 3 x 3 everywhere maps come out shifted.
+    both sides, and the receptive field of a cell is centred on it; with 3 x 3 everywhere maps would be shifted.
     """
 
     channels: tuple[int, ...] = (16, 32, 48, 64)

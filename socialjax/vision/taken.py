@@ -1,4 +1,4 @@
-"""Who took which of a folder's videos or pictures: anyone's own file of interactions beside what the items show."""
+"""Interactions with a folder's videos or pictures, from a file of one's own."""
 
 import dataclasses
 from pathlib import Path
@@ -16,8 +16,16 @@ from socialjax.vision.labelled.picture_table import PAIRS
 
 @dataclasses.dataclass(frozen=True)
 class _Named:
-    """A file of interactions by names: users str[U] sorted, user i32[N], given str[N], the item of each line, and
-    absent str[A], sorted, the items that nothing is known of."""
+    """A file of interactions by names.
+
+    Attributes:
+        users: str[U], sorted.
+        user: i32[N].
+        given: str[N], the item of each line.
+        absent: str[A], sorted, items of the file without a video or picture.
+        pairs: the table.
+        checksums: of the file.
+    """
 
     users: np.ndarray
     user: np.ndarray
@@ -30,12 +38,24 @@ class _Named:
 def of_videos(
     path: Path, names: np.ndarray, frames: Frames, made: Provenance, ratios=(0.1, 0.2), seed: int = 0
 ) -> Dataset:
-    """Interactions of `path`, a line each: user, item, and perhaps value and time, as in a folder of one's own.
+    """A data set of videos with interactions: a line each, user, item and optionally value and time.
 
-    names str[I']: what the items of frames are called, like their files without the ending. Items are those and all
-    of the file; one that stands in the file alone has no frames, one that nobody took is new. Pairs are split by
-    `ratios` (validation, test) for each user. Raises DataError when no item of the file has frames, and as `split` and
-    the reader do.
+    Items are those of the frames and of the file; one of the file alone has no frames, one of the frames alone has no
+    interactions.
+
+    Args:
+        path: of the interactions.
+        names: str[I'], names of the items of `frames`: their files without extension.
+        frames: of the videos.
+        made: provenance of the frames.
+        ratios: shares of validation and test of each user's pairs.
+        seed: of the split.
+
+    Returns:
+        The data set.
+
+    Raises:
+        DataError: no item of the file has frames, and as `split` and the reader do.
     """
     path = Path(path)
     named = _read(path, names, "named like the videos", "the names of the files without their endings")
@@ -61,9 +81,22 @@ def of_videos(
 
 
 def of_pictures(folder: Path, pictures: LabelledPictures, ratios=split.DIFFNET_RATIOS, seed: int = 0) -> Dataset:
-    """Who took which, split for each user by `ratios` (validation, test). Items are the pictures, in their order: the
-    first len(pictures) items; those that `interactions.csv` alone names follow and have no picture, as the provenance
-    says. Raises DataError when no item of it has a picture, and as `split` and the readers do.
+    """A data set of labelled pictures with interactions.
+
+    The pictures, in their order, are the first len(pictures) items; items that only `interactions.csv` names follow and
+    have no picture, as the provenance states.
+
+    Args:
+        folder: with `interactions.csv`.
+        pictures: of the items.
+        ratios: shares of validation and test of each user's pairs.
+        seed: of the split.
+
+    Returns:
+        The data set.
+
+    Raises:
+        DataError: no item of the file has a picture, and as `split` and the readers do.
     """
     named = _read(Path(folder) / PAIRS, pictures.ids, "called like the pictures", "their ids")
     items = np.concatenate([pictures.ids, named.absent])
@@ -116,7 +149,7 @@ def _split(data: Dataset, ratios, seed: int) -> Dataset:
 
 
 def in_order(frames: Frames, names: np.ndarray, items: np.ndarray) -> Frames:
-    """Frames whose items are called names str[I'] as those of items str[I], sorted, which has all of the names."""
+    """Reorders frames of items names str[I'] to those of items str[I], which is sorted and has all of the names."""
     place = np.searchsorted(items, names)
     counts = np.zeros(len(items), np.int64)
     counts[place] = np.diff(frames.offsets)

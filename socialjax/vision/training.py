@@ -1,8 +1,8 @@
-"""Training an attribute network in two stages (SAERS, section 4 of its description).
+"""Training an attribute network in two stages (docs/saers.md).
 
-First the branches learn the classes, with the backbone where it is not frozen. Then where they look is held fixed,
-boxes are data, and the layers over the regions learn the same classes from inside the boxes. Either stage ends when
-accuracy on validation has not risen for some epochs, and its best parameters are kept.
+First the branches learn the classes, with the backbone where it is not frozen. Then regions are fixed, boxes are data,
+and the layers over the regions learn the same classes from inside the boxes. Each stage stops early on validation
+accuracy, and its best parameters are kept.
 """
 
 import contextlib
@@ -34,9 +34,20 @@ REGION = "region"  # how the names of the second stage's layers begin
 
 @dataclasses.dataclass(frozen=True)
 class AttributeTraining:
-    """How long and how fast. backbone_rate: its learning rate; 0 leaves it as it is. decay: the learning rate falls to
-    0 by a cosine over all epochs of a stage; without, it stays. look_for: the classes whose regions the second stage
-    learns from: those that are labelled, where they are, or the likeliest. quiet: no progress bar.
+    """Settings of the training.
+
+    Attributes:
+        epochs: of the branches.
+        region_epochs: of the layers over the regions.
+        learning_rate: of everything but the backbone.
+        backbone_rate: learning rate of the backbone; 0 freezes it.
+        weight_decay: of AdamW.
+        decay: cosine decay of the learning rate to 0 over all epochs of a stage; constant without.
+        patience: epochs without improvement on validation after which a stage ends.
+        look_for: the classes whose regions the second stage learns from: the labelled ones, where given, or the
+            predicted ones.
+        save_seconds: between checkpoints.
+        quiet: no progress bar.
     """
 
     epochs: int = 30
@@ -64,8 +75,14 @@ class AttributeTraining:
 
 
 class TrainedAttributes(NamedTuple):
-    """variables: of the network, the best of each stage. accuracy: stage -> f64[K] on validation, NaN where nothing is
-    labelled. epoch: stage -> the epoch they are of. seconds: of training, in all starts together."""
+    """A trained network.
+
+    Attributes:
+        variables: of the network, the best of each stage.
+        accuracy: stage -> f64[K] on validation, NaN where nothing is labelled.
+        epoch: stage -> the best epoch.
+        seconds: of training, over all resumed runs.
+    """
 
     variables: dict
     accuracy: dict[str, np.ndarray]
@@ -83,12 +100,26 @@ def train_attributes(
     folder: Path,
     fingerprint: str,
 ) -> TrainedAttributes:
-    """Trains `network` from `variables` (of `network.init`, with published ones of a backbone put in).
+    """Trains an attribute network; the same call resumes a stopped one.
 
-    validation: (inputs, labels) as in LabelledBatches. folder: for checkpoints and metrics.jsonl; the same call goes on
-    where the last one was stopped, if `fingerprint`, a hash of all settings and data, is the same. Raises ValueError
-    for labels that do not fit the network, Diverged for a loss that is not finite, Interrupted after SIGTERM or Ctrl-C,
-    CheckpointError.
+    Args:
+        network: to be trained.
+        variables: initial values, of `network.init`, with a backbone's published ones inserted.
+        batches: training data.
+        validation: (inputs, labels) as in LabelledBatches.
+        settings: of the training.
+        seed: of dropout.
+        folder: for checkpoints and metrics.jsonl.
+        fingerprint: a hash of all settings and data; only a run with the same one is resumed.
+
+    Returns:
+        The best variables of each stage.
+
+    Raises:
+        ValueError: labels that do not fit the network.
+        Diverged: the loss is not finite.
+        Interrupted: after SIGTERM or Ctrl-C.
+        CheckpointError: as `Checkpoints`.
     """
     _check(network, *validation)
     params, accuracy, epoch, seconds = dict(variables["params"]), {}, {}, 0.0
@@ -109,7 +140,7 @@ def train_attributes(
 
 
 def predicted(network: SEN, variables, inputs: np.ndarray, stage: str = "classes", batch: int = 128) -> np.ndarray:
-    """i32[N, K]: the likeliest classes, by the branches or, in stage "regions", from inside their boxes."""
+    """i32[N, K]: the predicted classes, by the branches or, in stage "regions", from inside their boxes."""
     predictions, size = [], min(batch, len(inputs))
     for start in range(0, len(inputs), size):
         chunk = inputs[start : start + size]
@@ -119,7 +150,15 @@ def predicted(network: SEN, variables, inputs: np.ndarray, stage: str = "classes
 
 
 def accuracy_of(predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """f64[K]: the share of the labels that are there which `found` i[N, K] meets; NaN for an attribute without any."""
+    """Accuracy of each attribute over its labels.
+
+    Args:
+        predictions: i[N, K].
+        labels: i[N, K], -1 where unlabelled.
+
+    Returns:
+        f64[K], NaN for an attribute without labels.
+    """
     known = labels >= 0
     count = known.sum(axis=0)
     return np.where(count > 0, ((predictions == labels) & known).sum(axis=0) / np.maximum(count, 1), np.nan)
@@ -127,7 +166,7 @@ def accuracy_of(predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class _Stage:
-    """One of the two; `before` epochs came before it."""
+    """One of the two stages; `before` epochs precede it."""
 
     network: SEN
     stage: str
@@ -151,7 +190,7 @@ class _Stage:
         saved = Checkpoints(folder, fingerprint)
         try:
             if (found := saved.restore(state, best)) is not None:
-                # Anew from the host: arrays that are bound to a device would have every program compiled again.
+                # Through the host: arrays committed to a device would cause every program to be compiled again.
                 state, best = jax.tree.map(jnp.asarray, jax.device_get(found[:2]))
                 notes = found[2]
             if self._goes_on(notes):  # else lines of the next stage may follow
@@ -160,7 +199,7 @@ class _Stage:
             best = self._epochs(params, state, best, notes, optimizer, saved)
             saved.wait()
         finally:
-            with contextlib.suppress(Exception):  # an error on its way out must not be hidden by that of closing
+            with contextlib.suppress(Exception):  # an error of closing must not hide the one that is being raised
                 saved.close()
         return best, {**notes, "accuracy": [np.nan if one is None else one for one in notes["accuracy"]]}
 

@@ -1,4 +1,4 @@
-"""A made world of images, owners and follows, in which it is known why each user favours what they do (HASC)."""
+"""A synthetic world of images, owners and follows, in which it is known why users favour images (docs/hasc.md)."""
 
 import dataclasses
 
@@ -11,13 +11,19 @@ UPLOADS, SOCIAL, OWNERS = 0, 1, 2
 
 @dataclasses.dataclass(frozen=True)
 class AspectWorld:
-    """A data set with what was planted in it.
+    """A data set with the truth that was planted in it.
 
-    group i32[U]: the one aspect that a user follows, UPLOADS, SOCIAL or OWNERS. informative bool[I]: uploads that tell
-    their owner's taste. hub bool[U]: users that others follow for their topic. celebrity bool[U]: users whose images
-    are favoured by the group OWNERS. topic i32[I]: of each image. taste i32[U]: the topic of a user's informative
-    uploads. heard i32[U]: the topic of the two hubs that a user follows.
-    Of a shuffled world, `group`, `informative` and `hub` are what the features say, and that says nothing.
+    In a shuffled world `group`, `informative` and `hub` are what the features encode, and carry no information.
+
+    Attributes:
+        data: the data set.
+        group: i32[U], the one aspect that decides a user's favourites: UPLOADS, SOCIAL or OWNERS.
+        informative: bool[I], uploads that show their owner's taste.
+        hub: bool[U], users that others follow for their topic.
+        celebrity: bool[U], users whose images are favoured by the group OWNERS.
+        topic: i32[I], of each image.
+        taste: i32[U], the topic of a user's informative uploads.
+        hub_topic: i32[U], the topic of the two hubs that a user follows.
     """
 
     data: Dataset
@@ -44,17 +50,33 @@ def aspects(
 ) -> AspectWorld:
     """Each user favours `history` + 2 images, one for validation, one for test; with probability `rule` by their group.
 
-    UPLOADS: images of the topic of the own informative uploads, which are half of all uploads; the others are decoys of
-    random topics. SOCIAL: images of the topic of the two hubs that the user follows; the other followees are no hubs.
-    OWNERS: images made by one of the celebrities, a fifteenth of the users. Otherwise any image; never an own one.
-    A tenth of the users are hubs, whose topic is their taste. Taste, heard topic and group do not hang together.
+    UPLOADS: images of the topic of the user's informative uploads, which are half of all uploads; the others are decoys
+    of random topics. SOCIAL: images of the topic of the two hubs that the user follows; the other followees are no
+    hubs. OWNERS: images made by one of the celebrities, a fifteenth of the users. Otherwise any image; never one of
+    their own. A tenth of the users are hubs, whose topic is their taste. Taste, hub topic and group are independent.
 
     Features f32[., width], Gaussian noise added: of an image, a flag of informative uploads and the topic one-hot; of a
     user, the group one-hot; social, a flag of hubs.
-    shuffled: favourites, owners and follows are the same, but the flag of each user's uploads, the flags of hubs and
-    the groups are permuted, in the features and in what is returned: whoever heeds them learns nothing. Each user keeps
-    as many flagged uploads; of followees, a tenth is flagged instead of 2 of `follows`.
-    Raises ValueError when there are too few users, uploads or columns for these numbers.
+
+    Args:
+        seed: of all random numbers.
+        shuffled: a control: favourites, owners and follows are the same, but the flag of each user's uploads, the flags
+            of hubs and the groups are permuted, in the features and in what is returned, so that they carry no
+            information. Each user keeps as many flagged uploads; of followees, a tenth is flagged, not 2 of `follows`.
+        num_users: how many.
+        uploads: images of each user.
+        num_topics: how many.
+        follows: users that each user follows.
+        history: training favourites of each user.
+        rule: probability that a favourite follows the user's group.
+        width: columns of each feature table.
+        noise: deviation of the noise on features.
+
+    Returns:
+        The world.
+
+    Raises:
+        ValueError: too few users, uploads or columns for these numbers.
     """
     num_hubs, num_celebrities = num_users // 10, max(1, num_users // 15)
     if num_hubs < 3 * num_topics or follows < 3 or uploads < 2 or width < num_topics + 1 or width < 3:
@@ -70,7 +92,7 @@ def aspects(
     hub_topic = rng.permutation(np.arange(num_users, dtype=np.int32) % num_topics)
 
     num_items = num_users * uploads
-    order = rng.permutation(num_items)  # so that an image's number does not tell its owner
+    order = rng.permutation(num_items)  # so that an image's number does not reveal its owner
     owners = np.repeat(np.arange(num_users, dtype=np.int32), uploads)[order]
     informative = (np.arange(num_items) % uploads < uploads // 2)[order]
     topic = np.where(informative, taste[owners], rng.integers(num_topics, size=num_items)).astype(np.int32)
@@ -127,7 +149,7 @@ def _random_flags(size: int, number: int, rng) -> np.ndarray:
 
 
 def _followees(user: int, hub_topic: int, taste, hub, follows: int, rng) -> np.ndarray:
-    """i64[follows], sorted: two hubs of the topic `heard` and others that are no hubs; never the user."""
+    """i64[follows], sorted: two hubs of the topic `hub_topic` and others that are no hubs; never the user."""
     other = np.arange(len(hub)) != user
     hubs = rng.choice(np.flatnonzero(hub & (taste == hub_topic) & other), 2, replace=False)
     return np.sort(np.concatenate([hubs, rng.choice(np.flatnonzero(~hub & other), follows - 2, replace=False)]))

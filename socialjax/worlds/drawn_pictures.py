@@ -1,6 +1,6 @@
-"""Pictures drawn by NumPy in four styles that nobody mixes up: night city, green landscape, warm portrait, blue sea.
+"""Pictures drawn by NumPy in four distinct styles: night city, green landscape, warm portrait, blue sea.
 
-Every picture has a composition, colours and textures of its own; only the kind of thing it shows is its style.
+Every picture has its own composition, colours and textures; only the subject is its style.
 """
 
 import colorsys
@@ -11,7 +11,20 @@ STYLES = ("night city", "green landscape", "warm portrait", "blue sea")
 
 
 def draw(style: int, rng: np.random.Generator, height: int, width: int) -> np.ndarray:
-    """u8[height, width, 3] of the style with that number in STYLES. Drawn twice as large: edges come out smooth."""
+    """Draws a picture, at twice the size and averaged, so that edges are smooth.
+
+    Args:
+        style: index into STYLES.
+        rng: source of randomness.
+        height: pixels.
+        width: pixels.
+
+    Returns:
+        u8[height, width, 3].
+
+    Raises:
+        ValueError: no such style.
+    """
     if not 0 <= style < len(STYLES):
         raise ValueError(f"wanted a style from 0 to {len(STYLES) - 1}, got {style}; the styles are {', '.join(STYLES)}")
     canvas = np.zeros((2 * height, 2 * width, 3), np.float32)

@@ -1,4 +1,4 @@
-"""Made worlds of items with frames, in which it is known how much each user likes each frame (JIFR)."""
+"""Synthetic worlds of items with frames, in which it is known how much each user likes each frame (docs/jifr.md)."""
 
 import dataclasses
 from typing import Literal
@@ -14,10 +14,13 @@ FACTORS = 4  # of the taste that is no matter of looks
 
 @dataclasses.dataclass(frozen=True)
 class FramesWorld:
-    """A data set with what was planted in it.
+    """A data set with the truth that was planted in it. User a's preference for frame k: taste[a, style[k]] - 1 / T.
 
-    style i32[L]: of each frame. taste f32[U, T]: the share of a user's visual taste in each style, theta_a.
-    prototypes f32[T, F]: the mean feature of a style. preference of frame k: taste[a, style[k]] - 1 / T.
+    Attributes:
+        data: the data set, with frames and likes of frames.
+        style: i32[L], the style of each frame.
+        taste: f32[U, T], the share of a user's visual taste in each style, theta_a.
+        prototypes: f32[T, F], the mean feature of a style.
     """
 
     data: Dataset
@@ -40,17 +43,31 @@ def frames_world(
     styles: int = 4,
     shuffled: bool = False,
 ) -> FramesWorld:
-    """Users take items for a taste that has nothing to do with looks and, as much, for the frames they like.
+    """Users take items half for a taste that has nothing to do with looks, half for the frames they like.
 
-    A style is a point of R^features of length about 3, a frame the point of its style with noise of deviation 0.5; an
-    item draws the styles of its frames from a mix of its own, Dirichlet(0.5); a user's taste is Dirichlet(0.3). What an
-    item looks like to a user is the largest (`max`) or the mean preference (`mean`) over its frames. Utility is that
-    and a product of Gaussian factors, both standardised, half and half; a user's 32 items are the best of 4 times the
-    standardised utility plus Gumbel noise, 24 of them train, 2 validation, 6 test. Likes of frames: of each test item
-    the frames the user likes most, but of items whose frames are all alike none.
+    A style is a point of R^features of length about 3, a frame the point of its style plus noise of deviation 0.5; an
+    item draws the styles of its frames from its own mixture, Dirichlet(0.5); a user's taste is Dirichlet(0.3). The
+    visual utility of an item is the largest (`max`) or the mean (`mean`) preference over its frames. Utility is the
+    mean of that and of a product of Gaussian factors, both standardised; a user's 32 items are the best of 4 times the
+    standardised utility plus Gumbel noise, 24 of them train, 2 validation, 6 test. Likes of frames: for each test item
+    the frames that the user likes most, none where all frames of an item are liked equally.
 
-    shuffled: frames are permuted over all items once everything is drawn, so that they say nothing of what was taken;
-    likes, style and taste stay those of the frames' first places. Raises ValueError for too few items.
+    Args:
+        seed: of all random numbers.
+        pooling: how the preferences for an item's frames become its visual utility.
+        users: how many.
+        items: how many, more than 32.
+        frames: of each item.
+        features: numbers of a frame's feature vector.
+        styles: how many, at least 2.
+        shuffled: a control: frames are permuted over all items once everything is drawn, so that they carry no
+            information on interactions; likes, style and taste stay those of the frames' original positions.
+
+    Returns:
+        The world.
+
+    Raises:
+        ValueError: too few items, styles or others, or another pooling.
     """
     taken = TRAIN + VALIDATION + TEST
     if items <= taken or min(users, frames, features) < 1 or styles < 2 or pooling not in ("max", "mean"):
@@ -93,7 +110,7 @@ def frames_world(
 
 
 def _likes(liked: np.ndarray, user: np.ndarray, item: np.ndarray, frames: int) -> FrameLikes:
-    """Of liked f32[U, I, K] the best frames of each pair, where not all are equally good."""
+    """The best frames of each pair by `liked`, f32[U, I, K], where not all are equally good."""
     preference = liked[user, item]
     best = preference == preference.max(axis=1, keepdims=True)
     pair, place = np.nonzero(best & ~best.all(axis=1, keepdims=True))

@@ -1,7 +1,8 @@
-"""Pictures of tops and shoes of which every attribute, and the place where it shows, is known (SAERS, section 11.1).
+"""Drawn pictures of tops and shoes whose attributes, and the regions that show them, are known (docs/saers.md).
 
-Parts are polygons on a canvas of 64 x 64, drawn four times as large as asked for and averaged. What tells the classes
-of an attribute apart lies inside its boxes and nowhere else: the upper of a shoe, for one, is the same on every heel.
+Parts are polygons on a canvas of 64 x 64, drawn four times as large as requested and averaged. What distinguishes the
+classes of an attribute lies inside its boxes and nowhere else: the upper of a shoe, for example, is the same on every
+heel.
 """
 
 import colorsys
@@ -19,7 +20,7 @@ CLASSES = (
     ("round", "pointed", "open"),
 )
 GROUP_OF = np.array([0, 0, 0, 1, 1])  # the group that has the attribute
-# Classes that are something to point at; "no sleeves" and "no heel" are told by what is missing.
+# Classes that have a region to point at; "no sleeves" and "no heel" are recognised by what is missing.
 PRESENT = np.array([[1, 1, 1], [0, 1, 1], [1, 1, 1], [0, 1, 1], [1, 1, 1]], bool)
 
 CANVAS, OVERSAMPLED = 64, 4
@@ -38,11 +39,22 @@ _PLACES = (
 
 
 def draw_garments(labels: np.ndarray, size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """labels i16[N, K], -1 for the attributes of the other group -> pixels u8[N, size, size, 3], boxes f32[N, K, 2, 4].
+    """Draws one picture for each row of labels.
 
-    Boxes follow shift and scale, are cut at the edge of the picture and NaN where there is none. Chance is drawn
-    picture by picture and the same whatever the labels: colours, shift, scale and lines know nothing of them. Raises
-    ValueError for labels that fit no group.
+    Random numbers are drawn picture by picture and do not depend on the labels: colours, shift, scale and lines are
+    independent of them.
+
+    Args:
+        labels: i16[N, K], -1 for the attributes of the other group.
+        size: pixels along a side.
+        rng: source of randomness.
+
+    Returns:
+        Pixels u8[N, size, size, 3] and boxes f32[N, K, 2, 4], which follow shift and scale, are clipped at the edge of
+        the picture, and are NaN where there is none.
+
+    Raises:
+        ValueError: labels that fit no group, or too small a size.
     """
     group = GROUP_OF[np.argmax(labels >= 0, axis=1)]
     fits = np.where(GROUP_OF == group[:, None], (labels >= 0) & (labels < 3), labels == -1).all(axis=1)

@@ -1,6 +1,6 @@
-"""Drawn garments with labels and true boxes, and a made world of users who look at one attribute (SAERS, 11).
+"""Drawn garments with labels and true boxes, and a synthetic world of users who look at one attribute (docs/saers.md).
 
-The drawn world of garments as a catalogue: its items' pictures, and others to learn attributes from.
+As a catalogue it has the pictures of its items, and others to learn attributes from.
 """
 
 import dataclasses
@@ -23,12 +23,17 @@ TEST, VALIDATION = 2, 1  # warm pairs of each user
 
 @dataclasses.dataclass(frozen=True)
 class GarmentWorld:
-    """A data set with what was planted in it. Groups are numbered as in GROUPS, attributes as in NAMES.
+    """A data set with the truth that was planted in it. Groups are numbered as in GROUPS, attributes as in NAMES.
 
-    data: all three parts hold warm items only. cold_test: who took which item that is in nobody's training part; cold
-    bool[I]. pictures: one an item, in the order of the items, with true labels and boxes. group u8[I]. salient
-    i8[U, 2]: the attribute that a user looks at in each group; liked i8[U, 2]: its class that they like. utility
-    f32[U, I]: the best score there is, popularity and liking without the chance in what was taken.
+    Attributes:
+        data: all three parts hold warm items only.
+        cold_test: test pairs on cold items.
+        cold: bool[I], items in nobody's training part.
+        pictures: one for each item, in the order of the items, with true labels and boxes.
+        group: u8[I].
+        salient: i8[U, 2], the attribute that a user looks at in each group.
+        liked: i8[U, 2], the class of that attribute which the user likes.
+        utility: f32[U, I], the best possible score: popularity and liking, without the noise of the draws.
     """
 
     data: Dataset
@@ -45,11 +50,18 @@ class GarmentWorld:
         return self.salient[user, self.group[item]]
 
     def label_attributes(self, code: Literal["own", "shared"] = "own") -> Attributes:
-        """The true labels as attribute vectors: what a perfect attribute network would say.
+        """The true labels as attributes: the output of a perfect attribute network. Boxes are the first true ones.
 
-        own: one-hot over all classes of all attributes, F = 15, so that each attribute has its own directions; their
-        sum over attributes describes the item. shared: one-hot over the three classes, F = 3, the same for every
-        attribute, so that only attention can tell which attribute counts. Boxes are the first true one.
+        Args:
+            code: `own`: one-hot over all classes of all attributes, F = 15, so that each attribute has its own
+                directions; their sum over attributes describes the item. `shared`: one-hot over the three classes,
+                F = 3, the same for every attribute, so that only attention can single one out.
+
+        Returns:
+            Attributes of all items.
+
+        Raises:
+            ValueError: another code.
         """
         labels = self.pictures.labels
         valid = labels >= 0
@@ -64,10 +76,20 @@ class GarmentWorld:
 
 
 def garments(seed: int = 0, count: int = 2000, size: int = 64) -> LabelledPictures:
-    """Tops and shoes, half of each, with independent uniform classes: u8[count, size, size, 3].
+    """Tops and shoes, half of each, with independent uniform classes, to learn attributes from.
 
-    The last fifth of a random order is the test part, a tenth of the rest validation. Raises ValueError for fewer
-    than 10 pictures.
+    The last fifth of a random order is the test part, a tenth of the rest validation.
+
+    Args:
+        seed: of all random numbers.
+        count: how many pictures, at least 10.
+        size: pixels along a side.
+
+    Returns:
+        Labelled pictures with pixels u8[count, size, size, 3].
+
+    Raises:
+        ValueError: fewer than 10 pictures.
     """
     if count < 10:
         raise ValueError(f"wanted at least 10 pictures, so that every part has some, got {count}")
@@ -85,8 +107,21 @@ def garment_world(
     Utility is the item's popularity, N(0, 0.3), and 3 if the item has the liked class of the salient attribute of its
     group. A user's purchases are drawn without replacement with chances exp(utility). A fifth of the items is cold. Of
     the purchases of warm items two are test, one is validation, the others train; those of cold items are the cold
-    test. 18 of 700 items leave about 11 for training; `items=1500, purchases=60` about 45, with which attention can be
-    found. Raises ValueError where there are too few warm items.
+    test. 18 of 700 items leave about 11 for training; `items=1500, purchases=60` about 45, from which attention can be
+    learned.
+
+    Args:
+        seed: of all random numbers.
+        users: how many.
+        items: how many, at least 10.
+        purchases: of each user, at most half of the items.
+        size: pixels along a side of a picture.
+
+    Returns:
+        The world.
+
+    Raises:
+        ValueError: too few items for so many purchases.
     """
     if min(users, purchases) < 1 or items < 10 or purchases > items // 2:
         raise ValueError(
@@ -164,7 +199,19 @@ def _title(labels: np.ndarray) -> str:
 
 
 def made(folder: Path, users: int, items: int, purchases: int, pictures: int, seed: int = 0) -> Material:
-    """The drawn world of garments. Its items' pictures are written into the folder, for explanations."""
+    """The drawn world of garments as a catalogue; the pictures of its items are written to `folder`, for explanations.
+
+    Args:
+        folder: gets the subfolder of pictures.
+        users: how many.
+        items: how many.
+        purchases: of each user.
+        pictures: how many others to learn attributes from.
+        seed: of all random numbers.
+
+    Returns:
+        The catalogue.
+    """
     world = garment_world(seed, users, items, purchases)
     (folder / PICTURES).mkdir(parents=True, exist_ok=True)
     for name, picture in zip(world.data.item_pictures, world.pictures.pixels):
@@ -173,10 +220,10 @@ def made(folder: Path, users: int, items: int, purchases: int, pictures: int, se
 
 
 def drawn(world: GarmentWorld, labelled: LabelledPictures) -> Material:
-    """A world of garments, and others to learn attributes from."""
+    """A world of garments and other labelled pictures to learn attributes from, as a catalogue."""
     absent = {
-        name: tuple(each for each, there in zip(of, present) if not there)
-        for name, of, present in zip(NAMES, CLASSES, PRESENT)
+        name: tuple(label for label, is_present in zip(classes, present) if not is_present)
+        for name, classes, present in zip(NAMES, CLASSES, PRESENT)
     }
     return Material(
         data=world.data,

@@ -1,8 +1,8 @@
-"""A made world whose frames are pictures in video files: users like a style of picture, and shots show styles.
+"""A synthetic world whose frames are pictures in video files: users like a style of picture, and shots show styles.
 
-Who takes what, users' tastes and the styles of frames come from `planted_frames`; here every frame becomes a drawn
-picture and every item a video in which each of its frames is a shot. Nothing but the files is handed on: cuts, key
-frames and features have to be found in them, and are set beside the truth by their time.
+Interactions, users' tastes and the styles of frames come from `worlds.frames`; here every frame becomes a drawn picture
+and every item a video in which each of its frames is a shot. Only the files are passed on: cuts, key frames and
+features have to be extracted from them, and are matched with the truth by their time.
 """
 
 import dataclasses
@@ -35,29 +35,49 @@ def shot_edges(seed: int, item: int, num_shots: int) -> np.ndarray:
 
 
 def film(styles: np.ndarray, seed: int, item: int) -> np.ndarray:
-    """u8[n, HEIGHT, WIDTH, 3]: a shot for each of styles i32[k], its picture seen by a camera that drifts slowly."""
+    """The frames of an item's video: a shot for each style, its picture filmed by a slowly drifting camera.
+
+    Args:
+        styles: i32[k], indices into `drawn_pictures.STYLES`.
+        seed: of the world.
+        item: number of the item.
+
+    Returns:
+        u8[n, HEIGHT, WIDTH, 3].
+    """
     edges, shots = shot_edges(seed, item, len(styles)), []
     for number, style in enumerate(styles):
         rng, length = np.random.default_rng([seed, 43, item, number]), int(edges[number + 1] - edges[number])
         picture = draw(int(style), rng, HEIGHT + _DRIFT, WIDTH + _DRIFT).astype(np.float32)
         path = np.rint(np.linspace(*rng.uniform(0, _DRIFT, (2, 2)), length)).astype(int)
         shot = np.stack([picture[y : y + HEIGHT, x : x + WIDTH] for y, x in path])
-        grain = rng.normal(0, _GRAIN, (2 * HEIGHT, 2 * WIDTH, 1)).astype(np.float32)  # another part of it in each frame
+        grain = rng.normal(0, _GRAIN, (2 * HEIGHT, 2 * WIDTH, 1)).astype(np.float32)  # a different crop in each frame
         corners = rng.integers(0, (HEIGHT, WIDTH), (length, 2))
         shots.append(shot + np.stack([grain[y : y + HEIGHT, x : x + WIDTH] for y, x in corners]))
     return np.clip(np.rint(np.concatenate(shots)), 0, 255).astype(np.uint8)
 
 
 def item_name(item: int) -> str:
-    """What an item's file is called, without its ending; in the order of the numbers."""
+    """The name of an item's file without its extension; names sort in the order of the numbers."""
     return f"item_{item:05d}"
 
 
 def write_films(folder: Path, world: FramesWorld, seed: int = 0, progress: bool = True) -> Path:
-    """A video for each item in `folder`/videos, which is returned; `folder`/interactions.tsv names who took what.
+    """Writes a video for each item to `folder`/videos, and the interactions to `folder`/interactions.tsv.
 
-    What is there is kept, so that a stopped call goes on where it was: a file of an item's name is whole. Raises
-    DataError for a folder that holds another world or anything else.
+    Existing files are kept, so that a stopped call resumes: a file with an item's name is complete.
+
+    Args:
+        folder: new, or of the same world.
+        world: whose items have frames.
+        seed: of the pictures.
+        progress: whether to show a progress bar.
+
+    Returns:
+        The folder of the videos.
+
+    Raises:
+        DataError: the folder holds another world or anything else.
     """
     folder = Path(folder)
     videos, offsets = folder / "videos", world.data.frames.offsets
@@ -105,10 +125,13 @@ def _write(path: Path, text: str) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class FrameMatch:
-    """Extracted frames beside the planted ones: planted i64[L'], the planted frame that each one shows.
+    """Extracted frames matched with the planted ones.
 
-    missed: planted frames that none shows, their shot was merged into a neighbour or their file skipped. again: frames
-    whose planted frame an earlier one already shows, their shot was split. of: planted frames.
+    Attributes:
+        planted: i64[L'], the planted frame that each extracted one shows.
+        missed: planted frames that none shows: their shot was merged into a neighbour or their file skipped.
+        repeated: extracted frames whose planted frame an earlier one already shows: their shot was split.
+        total: planted frames.
     """
 
     planted: np.ndarray
@@ -124,9 +147,18 @@ class FrameMatch:
 
 
 def match(table: FrameTable, world: FramesWorld, seed: int = 0) -> FrameMatch:
-    """Sets extracted frames beside the planted ones by their time in the video.
+    """Matches extracted frames with the planted ones by their time in the video.
 
-    Raises DataError when the table's items are not the world's.
+    Args:
+        table: of the frames extracted from the world's videos.
+        world: whose videos they are.
+        seed: with which the videos were written.
+
+    Returns:
+        The match.
+
+    Raises:
+        DataError: the table's items are not the world's.
     """
     offsets = world.data.frames.offsets
     names = [item_name(item) for item in range(world.data.num_items) if offsets[item + 1] > offsets[item]]
@@ -146,9 +178,19 @@ def match(table: FrameTable, world: FramesWorld, seed: int = 0) -> FrameMatch:
 
 
 def seen(world: FramesWorld, table: FrameTable, frames: Frames, matched: FrameMatch, provenance: Provenance) -> Dataset:
-    """The world's interactions with the frames that were found in its videos, and which of them users like.
+    """The world's interactions with the frames extracted from its videos, and which of them users like.
 
-    A test user likes those of an item's frames whose style they prefer most, unless they like all alike.
+    A test user likes those of an item's frames whose style they prefer most, unless all are preferred equally.
+
+    Args:
+        world: with the true styles and tastes.
+        table: of the extracted frames.
+        frames: their features, one row for each row of the table.
+        matched: as `match` gives it.
+        provenance: of the result.
+
+    Returns:
+        The data set that a model is trained and tested on.
     """
     data = world.data
     offsets = np.zeros(data.num_items + 1, np.int64)

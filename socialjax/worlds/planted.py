@@ -1,4 +1,4 @@
-"""Made worlds whose right answer is known: a model that works must find it, one that is broken cannot."""
+"""Synthetic worlds with a known answer: a correct model must find it, a broken one cannot."""
 
 import dataclasses
 
@@ -6,16 +6,21 @@ import numpy as np
 
 from socialjax.data.schema import Dataset, Interactions, Links, Provenance, interactions
 
-SPEAKER, RELAY, LISTENER = 0, 1, 2
+SPEAKER, RELAY, LISTENER = 0, 1, 2  # roles: users with a history; silent users between them and others; silent users
 
 
 @dataclasses.dataclass(frozen=True)
 class World:
-    """A data set with what was planted in it.
+    """A data set with the truth that was planted in it.
 
-    silent bool[U]: at most two training interactions. topic i32[U]: what the user likes. item_topic i32[I]: what the
-    item is about. Relays (silent users who stand between other silent users and the speakers) have no held-out pairs:
-    what is measured on `silent` in the two-hop world is measured on users who are two steps from anyone who speaks.
+    Relays (silent users between other silent users and the speakers) have no held-out pairs: metrics on `silent` in the
+    two-hop world are over users who are two links away from anyone with a history.
+
+    Attributes:
+        data: the data set.
+        silent: bool[U], users with at most two training interactions.
+        topic: i32[U], the topic that a user likes.
+        item_topic: i32[I], the topic of each item.
     """
 
     data: Dataset
@@ -25,10 +30,19 @@ class World:
 
 
 def checkerboard(num_users: int = 60, num_items: int = 40, seed: int = 0, links: int = 0) -> Dataset:
-    """Even users like even items, odd users odd items; a tenth of each user's pairs is held out for each of two parts.
+    """Even users like even items, odd users odd items; of each user's pairs a tenth is validation, a tenth test.
 
-    links: users of the same parity that each user follows; 0 leaves the data set without links.
-    Raises ValueError when a user would be left without a pair in one of the parts.
+    Args:
+        num_users: how many.
+        num_items: how many, at least 6.
+        seed: of all random numbers.
+        links: users of the same parity that each user follows; 0 leaves the data set without links.
+
+    Returns:
+        The data set.
+
+    Raises:
+        ValueError: a user would be left without a pair in one of the parts, or without enough users to follow.
     """
     if num_users < 2 * (links + 1) or num_items < 6:
         raise ValueError(
@@ -63,15 +77,31 @@ def influence(
     loyalty: float = 0.9,
     own_taste: float = 0.2,
 ) -> World:
-    """Two thirds of the users are silent: what they like can be read from the users they follow, not from themselves.
+    """Two thirds of the users are silent: their taste can be inferred from those they follow, not from their history.
 
     Speakers take `history` items, nine in ten of their own topic. Silent users take none to two, of their topic with
     probability `own_taste`, else whatever is popular; their held-out items (two for validation, four for test) are
-    all of their topic. Every user follows `links` others, of the own topic with probability `loyalty`.
-    one hop: everyone follows speakers. two_hop: a quarter of the silent users are relays, who take nothing and follow
-    speakers; the other silent users follow relays only, so that speakers are exactly two steps away.
-    rewired: followees are shuffled over all links; every user keeps both degrees, and links say nothing any more.
-    Raises ValueError when there are too few users or items for these numbers.
+    all of their topic. Every user follows `links` others, of the same topic with probability `loyalty`.
+
+    Args:
+        seed: of all random numbers.
+        two_hop: a quarter of the silent users are relays, who take nothing and follow speakers; the other silent users
+            follow relays only, so that speakers are exactly two links away. Otherwise everyone follows speakers.
+        rewired: a control: followees are shuffled over all links; every user keeps both degrees, and links carry no
+            information any more.
+        num_users: how many.
+        num_items: how many.
+        num_topics: how many.
+        history: items of a speaker, validation and test included.
+        links: users that each user follows.
+        loyalty: probability that a followee has the follower's topic.
+        own_taste: probability that a silent user's training item is of their topic.
+
+    Returns:
+        The world.
+
+    Raises:
+        ValueError: too few users or items for these numbers.
     """
     rng = np.random.default_rng(seed)
     speakers_a_topic = num_users // num_topics // 3
@@ -125,7 +155,7 @@ def influence(
 
 
 def _appeal(item_topic, rng) -> np.ndarray:
-    """f64[I]: skewed alike inside every topic, so that popularity is a line worth beating."""
+    """f64[I]: equally skewed inside every topic, so that popularity is a baseline worth beating."""
     appeal = np.empty(len(item_topic))
     for t in range(item_topic.max() + 1):
         members = np.flatnonzero(item_topic == t)
@@ -149,14 +179,25 @@ def _follows(topic, role, two_hop, links, loyalty, rng) -> np.ndarray:
 
 
 def rewire(follows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """follows [E, 2] (follower, followee) with followees shuffled: same degrees, no self links, no link twice."""
+    """Shuffles followees over links: same degrees, no self links, no duplicate links.
+
+    Args:
+        follows: i[E, 2], (follower, followee).
+        rng: source of randomness.
+
+    Returns:
+        i[E, 2], the rewired links.
+
+    Raises:
+        ValueError: the graph is too dense.
+    """
     follower, followee = follows[:, 0], rng.permutation(follows[:, 1])
     for _ in range(1000):
         _, first = np.unique(follower.astype(np.int64) * (follows.max() + 1) + followee, return_index=True)
         wrong = np.union1d(np.setdiff1d(np.arange(len(follower)), first), np.flatnonzero(follower == followee))
         if not len(wrong):
             return np.stack([follower, followee], axis=1)
-        # A swap of followees between two links keeps every degree; the next round looks whether it helped.
+        # A swap of followees between two links keeps every degree; the next round checks whether it helped.
         for row, other in zip(wrong, rng.integers(len(follower), size=len(wrong))):
             followee[[row, other]] = followee[[other, row]]
     raise ValueError(f"{len(follows)} links cannot be rewired without repeats; the graph is too dense")

@@ -129,7 +129,7 @@ def test_the_report_ranks_draws_bars_and_adds_up():
         "  sum                      +0.750",
     ]
     assert "  friends at distance 2 (+1.000): 3 users" in lines
-    assert f"    user bob, whom friends hear  weight 0.25        +1.000  {'#' * 32}" in lines
+    assert f"    user bob, through friends  weight 0.25        +1.000  {'#' * 32}" in lines
     assert any(line.startswith("    and 1 more") and line.endswith("-0.125") for line in lines)
     assert "  own history (-0.250): 1 item" in lines and any("茶館" in line for line in lines)
     assert "friends at distance 2 (" not in second  # nobody there

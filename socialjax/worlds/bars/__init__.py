@@ -1,1 +1,1 @@
-"""What planted_all asks of models: their bars, one module for each kind of made world."""
+"""The bars that models must reach in `planted_all`, one module for each kind of synthetic world."""

@@ -1,4 +1,4 @@
-"""HASC on a world where it is known why each user favours what they do: attention against the planted reasons.
+"""HASC on a world in which it is known why users favour images: attention against the planted reasons (docs/hasc.md).
 
     python -m experiments.planted_all --only hasc
 
@@ -27,9 +27,9 @@ TRAINING = TrainSettings(
     plateau=0,
     save_seconds=1e9,
 )
-# Chosen by validation NDCG@10, mean of seeds 0 1 2: attention among l2 0.01 to 0.04 and both activations, the rivals
-# among l2 0.005 to 0.04. Without `normalise_aspects` what users upload, known by its content from the start, took
-# nearly all of gamma before any q_b was learned (seed 0, learning rate 5e-3: AUC of the social aspect 0.54 to 0.73).
+# Chosen by validation NDCG@10, mean of seeds 0 1 2: attention among l2 0.01 to 0.04 and both activations, the baselines
+# among l2 0.005 to 0.04. Without `normalise_aspects` uploads, whose content is informative from the start, took nearly
+# all of gamma before any q_b was learned (seed 0, learning rate 5e-3: AUC of the social aspect 0.54 to 0.73).
 ATTENTION = HASC(dim=10, l2=2e-2, activation="elu", per_aspect_head=True, content_map=True, normalise_aspects=True)
 MEANS = dataclasses.replace(ATTENTION, bottom="avg", top="avg", l2=5e-3, normalise_aspects=False)
 CONTENT_BPR = dataclasses.replace(ATTENTION, aspects="none", l2=1e-2)
@@ -38,11 +38,16 @@ GROUPS = "USC"
 
 @dataclasses.dataclass(frozen=True)
 class AspectFigures:
-    """What one trained attention model says about a world, by section 14 of its specification.
+    """What a trained attention model has learned of a world.
 
-    alpha, beta: mass on informative uploads in group U, on followed hubs in group S. gamma f64[3, 3]: mean weights,
-    rows are planted groups, columns aspects. auc f64[3]: of gamma_l for group l against all others. argmax: share of
-    users whose largest gamma is their group. lost f64[3, 3]: what users of a group lose in NDCG@10 without an aspect.
+    Attributes:
+        ndcg: test NDCG@10.
+        alpha: mass on informative uploads, users of the group of uploads.
+        beta: mass on followed hubs, users of the social group.
+        gamma: f64[3, 3], mean weights; rows are planted groups, columns aspects.
+        auc: f64[3], of gamma_l for group l against all others.
+        argmax: share of users whose largest gamma is that of their group.
+        lost: f64[3, 3], what users of a group lose in NDCG@10 without an aspect.
     """
 
     ndcg: float
@@ -101,7 +106,14 @@ def masked(state: HASCState, aspect: int) -> HASCState:
 
 
 def mass(edges, weight, marked: np.ndarray, users: np.ndarray) -> float:
-    """Mean over the chosen users, bool[U], of the weight on senders that are told, bool[N]."""
+    """Mean over the chosen users of the weight on marked senders.
+
+    Args:
+        edges: with senders and receivers i[E].
+        weight: f[E], attention over each receiver's edges.
+        marked: bool[N], the senders whose weight counts.
+        users: bool[U], the receivers to average over.
+    """
     receivers, weight = np.asarray(edges.receivers), np.asarray(weight, np.float64)
     total = np.bincount(receivers, weight * marked[np.asarray(edges.senders)], len(users))
     return float(total[users].mean())
@@ -114,12 +126,12 @@ def auc(positives: np.ndarray, negatives: np.ndarray) -> float:
 
 
 def uniform_mass(edges, marked: np.ndarray, users: np.ndarray) -> float:
-    """The same mass under equal weights."""
+    """As `mass`, under equal weights."""
     return mass(edges, edges.weight, marked, users)
 
 
 def bars(seeds: list[int], name: str = "hasc") -> list[Bar]:
-    """Every row of the threshold table of section 14, means over seeds, and the shuffled control."""
+    """All bars of HASC, means over seeds, and the shuffled control."""
     figures, control, other = [], [], []
     for seed in seeds:
         world, shuffled = aspects(seed), aspects(seed, shuffled=True)

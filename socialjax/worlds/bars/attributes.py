@@ -1,8 +1,8 @@
-"""SEN on drawn garments: does it tell every attribute, look where it is, and say enough of items to recommend by.
+"""SEN on drawn garments: does it classify every attribute, locate it, and describe items well enough to recommend them.
 
-The network learns from 4,000 pictures of their own and is asked about a fifth of them that it has not seen, and about
-the items of a world (SAERS, section 11.3 of its description). The pointing game counts the classes that are something
-to point at, all of an attribute together; for "no sleeves" and "no heel" a map may light up anything.
+The network learns from 4,000 other pictures and is evaluated on a fifth of them, held out, and on the items of a world
+(docs/saers.md). The pointing game is over the classes that have a region to point at, all of an attribute together; for
+"no sleeves" and "no heel" a map may highlight anything.
 """
 
 import functools
@@ -22,7 +22,7 @@ from socialjax.worlds.garments import garments as labelled_garments
 
 log = logging.getLogger(__name__)
 PICTURES = 4000
-ACCURACY, POINTING = 0.95, {"sleeve": 0.9}  # of the other attributes twice the chance is asked for
+ACCURACY, POINTING = 0.95, {"sleeve": 0.9}  # for the other attributes the bar is twice the chance
 
 
 @functools.cache
@@ -33,7 +33,11 @@ def trained_network(
     items: int = 700,
     size: int = 64,
 ) -> tuple[dict, Attributes]:
-    """(what the network trained with that seed is worth, what it says of the items of the seed's world)."""
+    """Trains a network with that seed.
+
+    Returns:
+        Its figures on held-out pictures, and its attributes of the items of the seed's world.
+    """
     of = drawn(garment_world(seed, items=items, size=size), labelled_garments(seed, pictures, size))
     with tempfile.TemporaryDirectory() as folder:
         network = trained(of, training, "small", Path(folder), seed)
@@ -60,7 +64,7 @@ def seeing_bars(judged: list[dict], name: str = "sen") -> list[Bar]:
 
 
 def bars(seeds: list[int], name: str = "sen") -> list[Bar]:
-    """Every row of section 11.3 that the network decides, alone and below SAERS; means over seeds."""
+    """The bars of the attribute network, alone and under SAERS; means over seeds."""
 
     def seen_by_network(world: GarmentWorld, seed: int) -> Attributes:
         return trained_network(seed)[1]

@@ -1,4 +1,4 @@
-"""A bar that a model must reach on a made world."""
+"""A bar that a model must reach on a synthetic world."""
 
 import dataclasses
 
@@ -7,7 +7,15 @@ from socialjax.eval.tables import text_table
 
 @dataclasses.dataclass(frozen=True)
 class Bar:
-    """One line of the report: `figure` must be at least (or at most) `bar`."""
+    """One line of the report.
+
+    Attributes:
+        model: name of the model.
+        what: what is measured, and where.
+        bar: the threshold.
+        figure: what was reached: at least `bar`, or at most.
+        at_most: whether the bar is an upper bound.
+    """
 
     model: str
     what: str
@@ -16,7 +24,7 @@ class Bar:
     at_most: bool = False
 
     def __post_init__(self):
-        object.__setattr__(self, "figure", float(self.figure))  # NumPy's numbers are none of JSON's
+        object.__setattr__(self, "figure", float(self.figure))  # JSON cannot hold NumPy's numbers
 
     @property
     def met(self) -> bool:

@@ -1,11 +1,12 @@
-"""JIFR on worlds where it is known how much each user likes each frame, and no like of a frame is trained on.
+"""JIFR on worlds in which it is known how much each user likes each frame; no like of a frame is used in training.
 
     python -m experiments.planted_all --only jifr
 
 Expect 8 minutes on 2 cores.
 
-In the world MAX an item looks to a user like its best frame, in MEAN like all of them. Attention must help to find the
-frames that users like in the first and not in the second: a model that wins in both has seen what it should not.
+In the world MAX the visual utility of an item is that of its best frame, in MEAN the mean over all. Attention must help
+to find the frames that users like in the first and not in the second: a model that wins in both has seen what it should
+not (docs/jifr.md).
 """
 
 import dataclasses
@@ -22,10 +23,10 @@ from socialjax.worlds.bars.bars import Bar
 from socialjax.worlds.frames import FramesWorld, frames_world
 
 LISTS = protocol.parse("sampled100-strict", ks=(10,))
-# All 60 epochs are trained: chosen by validation of items, a model without <u_a, v_i> stops before what it cannot
-# explain has leaked into w_a, and the claim that the item's own term helps the frames is not put to the test. Nor is
-# it with l2 on E, which keeps that out as well (1e-4: NDCG@3 of 0.92, 0.90 and 0.90 in MAX where there are 0.91, 0.84
-# and 0.72 without, of attention, mean and mean alone).
+# All 60 epochs are trained: with early stopping on items, a model without <u_a, v_i> stops before what it cannot
+# explain has leaked into w_a, and the claim that the item's own term helps the frames is not tested. Nor is it with l2
+# on E, which prevents the leak as well (1e-4: NDCG@3 of 0.92, 0.90 and 0.90 in MAX where there are 0.91, 0.84 and 0.72
+# without, for attention, mean and mean alone).
 TRAINING = TrainSettings(epochs=60, batch_size=512, learning_rate=1e-2, save_seconds=1e9)
 ATTENTION = JIFR(dim=8, visual_dim=8, l2=1e-3, visual_l2=1e-3, feature_l2=0.0, init_std=0.035)
 MEAN = dataclasses.replace(ATTENTION, pool="mean")
@@ -36,7 +37,13 @@ METRIC = "NDCG@3"
 
 @dataclasses.dataclass(frozen=True)
 class FrameFigures:
-    """What a trained model says about a world: `NDCG@3` and `HR@1` of key frames and NDCG@10 of items."""
+    """Figures of a trained model on a world.
+
+    Attributes:
+        frames: NDCG@3 of key frames.
+        first: HR@1 of key frames.
+        items: NDCG@10 of items.
+    """
 
     frames: float
     first: float
@@ -44,13 +51,13 @@ class FrameFigures:
 
 
 def fitted(model: JIFR, world: FramesWorld, seed: int) -> Run:
-    """After all epochs."""
+    """Trained for all epochs, without early stopping."""
     data = dataclasses.replace(world.data, validation=no_interactions())
     return fit(model, data, TRAINING, seed=seed, progress=False)
 
 
 def measured(run: Run, world: FramesWorld) -> FrameFigures:
-    """Key frames by the likes that were planted, items among 100 others."""
+    """Key frames by the planted likes, items among 100 others."""
     model, side, state = run.model, run.side, run.state
     frames = of_frames(keyframes.record_scores(model, state, side, keyframes.records(world.data)), world)
     items = ranking.evaluate_state(model, state, protocol.candidates(world.data, LISTS, "test")).mean()["NDCG@10"]
@@ -69,9 +76,9 @@ def random_frames(world: FramesWorld) -> float:
 
 
 def popular_style(world: FramesWorld) -> float:
-    """The control POPSTYLE: frames ranked, for all users alike, by how often their style is taken in training.
+    """NDCG@3 of a control: frames ranked, the same for all users, by how often their style is taken in training.
 
-    A style counts once for each training pair and frame of the item; chance is all that tastes in balance leave it.
+    A style counts once for each training pair and frame of the item; as tastes are balanced, it should be at chance.
     """
     per_item = np.zeros((world.data.num_items, world.taste.shape[1]))
     np.add.at(per_item, (world.data.frames.item, world.style), 1.0)
@@ -82,7 +89,7 @@ def popular_style(world: FramesWorld) -> float:
 def attention_mass(model: JIFR, state, world: FramesWorld, count: int = 200) -> tuple[float, float]:
     """(alpha on the frames that a user likes most, their share), mean over all items of the first `count` users.
 
-    Items whose frames are all alike are left out.
+    Items whose frames are all liked equally are left out.
     """
     users = np.arange(min(count, world.data.num_users))
     items = np.broadcast_to(np.arange(world.data.num_items), (len(users), world.data.num_items))
@@ -110,7 +117,7 @@ def style_agreement(state, world: FramesWorld) -> float:
 
 
 def bars(seeds: list[int], name: str = "jifr") -> list[Bar]:
-    """Every row of the threshold table of section 13 that training decides, means over seeds; both directions."""
+    """All bars of JIFR, means over seeds."""
     worlds = {pooling: [frames_world(seed, pooling) for seed in seeds] for pooling in ("max", "mean")}
     in_max: dict[str, list[FrameFigures]] = {"attention": [], "mean": [], "visual": [], "off": []}
     masses, agreement, gain_in_mean, moved = [], [], [], []

@@ -1,8 +1,8 @@
 """SAERS on drawn garments: users look at one attribute of tops and at one of shoes, and it is known which.
 
-Attributes come from the true labels, which sets the recommender apart from the network that finds attributes; those of
-such a network can be put in their place. What an item looks like as a whole, 32 principal components of its pixels,
-says little of the small parts that users look at.
+Attributes come from the true labels, which separates the recommender from the network that finds attributes; those of
+such a network can replace them. The global features of an item, 32 principal components of its pixels, carry little
+information on the small parts that users look at.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ from socialjax.train.settings import TrainSettings
 from socialjax.worlds.bars.bars import Bar
 from socialjax.worlds.garments import GarmentWorld, garment_world
 
-# All epochs are trained: one validation item a user is too few to choose one by.
+# All epochs are trained: one validation item a user is too few to choose an epoch by.
 TRAINING = TrainSettings(epochs=60, batch_size=512, learning_rate=1e-2, save_seconds=1e9)
 COMPONENTS = 32  # of the pixels
 ATTENTION = SAERS(dim=16, l2=1e-2)
@@ -38,9 +38,14 @@ LARGE = {"items": 1500, "purchases": 60}  # about 46 for training a user: attent
 
 @dataclasses.dataclass(frozen=True)
 class AttentionFigures:
-    """What attention says of the test pairs. first, chance: how often the attribute with the largest share is the one
-    the user looks at, and how often one drawn from those of the item is. outside: the largest share of an attribute
-    that an item does not have. deletion: how often the first attribute costs more than another one."""
+    """Figures of attention on the test pairs.
+
+    Attributes:
+        first: how often the attribute with the largest share is the one that the user looks at.
+        chance: how often an attribute drawn from those of the item is.
+        outside: the largest share of an attribute that an item does not have.
+        deletion: how often deleting the first attribute costs more than deleting another one.
+    """
 
     first: float
     chance: float
@@ -72,7 +77,7 @@ def pixel_components(pixels: np.ndarray) -> np.ndarray:
 
 
 def attention_figures(model: SAERS, side, state, world: GarmentWorld) -> AttentionFigures:
-    """Of the warm test pairs, whose items stand beside others that the user took."""
+    """Measured on the warm test pairs, whose items have training interactions."""
     pairs = world.data.test
     share = np.asarray(saers_scores.attended(model, state, pairs.user, pairs.item[:, None]).share)[:, 0]
     valid = np.asarray(state.attribute_vectors.valid)[pairs.item]
@@ -84,7 +89,7 @@ def attention_figures(model: SAERS, side, state, world: GarmentWorld) -> Attenti
 
 
 def auc(model: Model, state, world: GarmentWorld) -> tuple[float, float]:
-    """Of warm test pairs against all items, and of cold ones against cold items."""
+    """AUC of warm test pairs against all items, and of cold ones against cold items."""
     data = world.data
     warm = cold_start.evaluate(model, state, data, data.test, taken=[world.cold_test])
     cold = cold_start.evaluate(model, state, data, world.cold_test, among=world.cold)
@@ -112,7 +117,16 @@ def attention_bars(seeds: list[int], name: str = "saers") -> list[Bar]:
 def ranking_bars(
     seeds: list[int], name: str = "saers", attributes: Callable[[GarmentWorld, int], Attributes] | None = None
 ) -> list[Bar]:
-    """AUC of warm and cold items, by the true labels or what `attributes` makes of a world's pictures and the seed."""
+    """AUC of warm and cold items.
+
+    Args:
+        seeds: of the worlds and trainings.
+        name: of the model in the report.
+        attributes: (world, seed) -> attributes of its items; the true labels without.
+
+    Returns:
+        The bars, means over seeds.
+    """
     areas: dict[str, list] = {"saers": [], **{rival: [] for rival in RIVALS}}
     for seed in seeds:
         world = garment_world(seed)
@@ -128,7 +142,7 @@ def ranking_bars(
 
 
 def bars(seeds: list[int], name: str = "saers") -> list[Bar]:
-    """Every row of section 11.3 that the recommender decides, means over seeds."""
+    """All bars of the recommender, means over seeds."""
     return attention_bars(seeds, name) + ranking_bars(seeds, name)
 
 

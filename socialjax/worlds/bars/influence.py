@@ -1,4 +1,4 @@
-"""Models on two made worlds: a checkerboard of taste, and users who are known only by what their friends take."""
+"""Models on two synthetic worlds: a checkerboard of taste, and users who are known only by what their friends take."""
 
 import dataclasses
 
@@ -49,17 +49,17 @@ MODELS: dict[str, Model] = {
     "lightgcn": LightGCN(**SHARED),
     "lr_gccf": LRGCCF(**SHARED),
     "diffnet": DiffNet(**SHARED, layers="all", exclude_target=True),
-    # With links in both directions depth 1 hears two hops already: relays learn from the speakers who hear them.
+    # With links in both directions depth 1 reaches two hops already: relays aggregate the speakers, who aggregate them.
     "diffnet_pp": DiffNetPP(**SHARED, symmetric=False),
     "social_lightgcn": SocialLightGCN(**SHARED),
 }
 GAIN, NO_GAIN = 1.3, 1.05  # over the base on silent users, with links and with links rewired at random
-BASE = {"trust_svd": "svdpp"}  # what the model is without its links; BPR unless said otherwise
-HEARS_FRIENDS_ONLY = ("context_mf",)  # its score counts what friends took, and in the two-hop world they take nothing
+BASE = {"trust_svd": "svdpp"}  # what the model is without its links; BPR unless listed
+DIRECT_FRIENDS_ONLY = ("context_mf",)  # its score counts what friends took, and in the two-hop world they take nothing
 
 
 def silent_ndcg(model: Model, world: planted.World, seed: int) -> float:
-    """Test NDCG@10 over all items of the users who say nothing themselves."""
+    """Test NDCG@10, full ranking, over the users with almost no history of their own."""
     state = fit(model, world.data, TRAINING, seed=seed, protocol="full", progress=False).state
     lists = protocol.candidates(world.data, FULL, "test", users=np.flatnonzero(world.silent))
     return ranking.evaluate_state(model, state, lists).mean()["NDCG@10"]
@@ -77,23 +77,23 @@ def checkerboard(name: str, model: Model, seeds: list[int]) -> list[Bar]:
 
 
 def influence(name: str, model: Model, seeds: list[int]) -> list[Bar]:
-    """Silent users: what friends say must help, and only friends.
+    """Silent users: friends must help, and only true friends.
 
-    The bar of rewired links lies close to 1: it is measured on twice as many worlds.
+    The bar for rewired links lies close to 1, so that it is measured on twice as many worlds.
     """
     base = MODELS[BASE.get(name, "bpr")]
 
     def gain(over: Model, seeds: list[int], **world) -> float:
         worlds = [planted.influence(seed=seed, **world) for seed in seeds]
-        mine, theirs = ([silent_ndcg(m, world, s) for world, s in zip(worlds, seeds)] for m in (model, over))
-        return float(np.mean(mine) / np.mean(theirs))
+        own, base_ndcg = ([silent_ndcg(m, world, s) for world, s in zip(worlds, seeds)] for m in (model, over))
+        return float(np.mean(own) / np.mean(base_ndcg))
 
     more, over = [*seeds, *(seed + max(seeds) + 1 for seed in seeds)], BASE.get(name, "bpr")
     bars = [
         Bar(name, "influence, silent users, NDCG@10 over bpr", GAIN, gain(MODELS["bpr"], seeds)),
         Bar(name, f"influence, links rewired, over {over}", NO_GAIN, gain(base, more, rewired=True), at_most=True),
     ]
-    if name in HEARS_FRIENDS_ONLY:
+    if name in DIRECT_FRIENDS_ONLY:
         return bars
     rewired = gain(base, more, two_hop=True, rewired=True)
     bars += [
