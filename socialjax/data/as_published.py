@@ -1,4 +1,4 @@
-"""Whether the files of a published set are those that were published: compared with the registry at every load."""
+"""Whether the files of a published set are as published: compared with the registry at every load."""
 
 import logging
 
@@ -10,7 +10,15 @@ AS_PUBLISHED, ALTERED = "as published", "altered: "
 
 
 def compare(entry: Published, files: list[FileBytes]) -> str:
-    """`as published`, or `altered: FILE, FILE` with a warning; line ends and gzip do not count."""
+    """Compares files with those that were published; line ends and gzip do not count.
+
+    Args:
+        entry: the published set.
+        files: its files as read.
+
+    Returns:
+        `as published`, or `altered: FILE, FILE`, with a warning.
+    """
     known = {file.name: file for file in entry.files + entry.optional}
     altered = []
     for file in files:
@@ -26,5 +34,5 @@ def compare(entry: Published, files: list[FileBytes]) -> str:
 
 
 def note(published: str) -> str:
-    """What titles and tables add for `Provenance.published`: `, ALTERED: FILE, FILE`, else nothing."""
+    """The suffix of titles and tables for `Provenance.published`: `, ALTERED: FILE, FILE`, else nothing."""
     return f", ALTERED: {published.removeprefix(ALTERED)}" if published.startswith(ALTERED) else ""

@@ -1,4 +1,4 @@
-"""The resident path: training pairs live on the device, and any row of any step is computed there from its number."""
+"""Training batches made on the device: pairs reside there, and any row of any step is computed from its number."""
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,13 @@ from socialjax.ops import sample
 
 @struct.dataclass
 class Resident:
-    """Training pairs users i32[N], items i32[N] and what negatives are drawn with."""
+    """Training pairs on the device.
+
+    Attributes:
+        users: i32[N].
+        items: i32[N].
+        known: each user's positives, which negatives avoid.
+    """
 
     users: jax.Array
     items: jax.Array
@@ -20,7 +26,7 @@ class Resident:
 
 
 def resident(data: Dataset) -> Resident:
-    """NumPy, once. Raises ValueError when there is nothing to train on."""
+    """The training pairs of a data set, as NumPy arrays. Raises ValueError when there are none."""
     if not len(data.train):
         raise ValueError(f"data set '{data.name}' has no training pairs; check its files and its split")
     known = sample.positives(data.train.user, data.train.item, data.num_users, data.num_items)
@@ -33,9 +39,18 @@ def steps_per_epoch(num_pairs: int, batch_size: int) -> int:
 
 
 def make_batch(data: Resident, seed, step, rows: jax.Array, batch_size: int, negatives: int) -> Batch:
-    """Rows u32[R] (numbers within the global batch of `batch_size`) of training step `step`.
+    """Some rows of the batch of a training step: a pure function of (seed, step, rows). Pairs are shuffled every epoch.
 
-    Pairs are shuffled anew in each epoch. Pure: a function of (seed, step, rows) alone.
+    Args:
+        data: training pairs.
+        seed: u32, of shuffling and negatives.
+        step: number of the step.
+        rows: u32[R], numbers within the global batch.
+        batch_size: of the global batch.
+        negatives: of each row.
+
+    Returns:
+        The rows as a batch; padding at the end of an epoch has weight 0.
     """
     num_pairs = data.users.shape[0]
     per_epoch = steps_per_epoch(num_pairs, batch_size)

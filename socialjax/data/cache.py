@@ -1,4 +1,4 @@
-"""The prepared form of a data set on disk: written once, read in milliseconds, made anew when the raw files change."""
+"""The prepared form of a data set on disk: written once, read in milliseconds, made again when the raw files change."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ FORMAT = 3  # raise when the columns of a prepared set change
 
 
 class ChangedError(DataError):
-    """Files whose content is another one than when their checksums were taken."""
+    """Files whose content has changed since their checksums were taken."""
 
 
 def cache_folder() -> Path:
@@ -38,7 +38,12 @@ def file_checksums(files: list[Path]) -> dict[str, str]:
 
 
 def key_of(name: str, **what) -> str:
-    """A short name for everything a prepared set depends on (JSON values), the format among it."""
+    """A hash of everything that a prepared set depends on, the format included.
+
+    Args:
+        name: of the set.
+        **what: JSON values.
+    """
     described = json.dumps({"format": FORMAT, "name": name, **what}, sort_keys=True, default=str)
     return hashlib.sha256(described.encode()).hexdigest()[:20]
 
@@ -51,11 +56,21 @@ def prepared_key(name: str, **what) -> str:
 def prepared(name: str, key: str, make: Callable[[], Dataset], files: Mapping[str, str] | None = None) -> Dataset:
     """The set prepared under `key`; made by `make`, and kept, when there is none.
 
-    The cache is a convenience: without TFDS, or with a folder that cannot be written or read, `make` alone feeds the
-    same columns, and a warning is logged for all but the first. What is damaged is put aside and made again.
-    files: the checksums that are part of the key, by name; what was made of other contents is not taken for it.
-    Raises ChangedError when `make` reads other contents, and BadName when name and key would lead elsewhere than below
-    the cache: what lies there is believed.
+    The cache is a convenience: without TFDS, or with a folder that cannot be written or read, `make` alone gives the
+    same columns, and a warning is logged for all but the first. Damaged sets are moved aside and made again.
+
+    Args:
+        name: of the set.
+        key: hash of everything that it depends on.
+        make: reads the raw files.
+        files: the checksums that are part of the key, by name; a set made from other contents is not accepted.
+
+    Returns:
+        The data set.
+
+    Raises:
+        ChangedError: `make` reads other contents.
+        BadName: name and key would lead outside the cache, whose contents are trusted.
     """
     folder = below(cache_folder() / "prepared", identifier(name, "a prepared data set"), identifier(key, "a key"))
     try:
@@ -102,7 +117,7 @@ def _is_of(data: Dataset, files: Mapping[str, str] | None) -> bool:
 
 
 def _put_aside(folder: Path, error: Exception) -> None:
-    """Moves a damaged folder to `.damaged-KEY` beside it, in the place of an earlier one, and says so."""
+    """Moves a damaged folder to `.damaged-KEY` beside it, replacing an earlier one, with a warning."""
     aside = folder.with_name(f".damaged-{folder.name}")
     shutil.rmtree(aside, ignore_errors=True)
     try:
@@ -114,7 +129,7 @@ def _put_aside(folder: Path, error: Exception) -> None:
 
 
 def _keep(builder, data: Dataset, folder: Path) -> None:
-    """Prepares in a private folder and renames it; when another process was faster, theirs stays."""
+    """Prepares in a private folder and renames it; when another process was faster, its folder stays."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     for left in folder.parent.glob(".preparing-*"):  # of a process that was killed
         if time.time() - left.stat().st_mtime > 3600:

@@ -1,4 +1,4 @@
-"""Published files over HTTP: recognised by checksum, resumed with Range, put in place by one rename, never for long."""
+"""Published files over HTTP: verified by checksum, resumed with Range, renamed into place, with time limits."""
 
 import contextlib
 import dataclasses
@@ -28,10 +28,13 @@ CHUNK = 1 << 16
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """Seconds of silence that end a request, seconds for one file in all, requests for one file, and its largest size.
+    """Limits of a download. The largest published file has some 25 MB.
 
-    The largest published file has some 25 MB; a server that sends without end is cut off at `largest` bytes, or at half
-    of the room that the disk has.
+    Attributes:
+        silence: seconds without data that end a request.
+        total: seconds for one file.
+        tries: requests for one file.
+        largest: bytes of a file; half of the free disk space is a further limit.
     """
 
     silence: float = 4.0
@@ -44,7 +47,7 @@ LIMITS = Limits()
 
 
 class DownloadError(DataError):
-    """A published file that could not be had: the address, what happened, what to do."""
+    """A published file could not be downloaded: the address, what happened, what to do."""
 
 
 class Unreachable(DownloadError):
@@ -54,10 +57,19 @@ class Unreachable(DownloadError):
 def fetch(
     entry: Published, folder: Path, limits: Limits = LIMITS, files: tuple[RemoteFile, ...] | None = None
 ) -> list[Path]:
-    """Downloads those of `files` that `folder` lacks; by default all that `entry` requires, and no optional one.
+    """Downloads missing files of a published set, logging which they are and how large.
 
-    Says what is taken, and of each file how large it is before it comes. Raises DownloadError; what came so far is kept
-    for the next try as `<name>.part`.
+    Args:
+        entry: the published set.
+        folder: of the files.
+        limits: of the download.
+        files: those that are wanted; by default all that `entry` requires, and no optional one.
+
+    Returns:
+        The paths of the downloaded files.
+
+    Raises:
+        DownloadError: a file could not be downloaded; what was received is kept for the next try as `<name>.part`.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -70,7 +82,7 @@ def fetch(
 
 
 def fetch_file(file: RemoteFile, addresses: tuple[str, ...], folder: Path, limits: Limits = LIMITS) -> Path:
-    """One file from the first of `addresses` that has it with the right content -> its path in `folder`."""
+    """Downloads one file from the first of `addresses` that has the right content -> its path in `folder`."""
     target, failures = folder / file.name, []
     try:
         with _partial(folder, file.name) as part:
@@ -96,7 +108,7 @@ def content_id(path: Path, file: RemoteFile) -> str:
 
 @contextlib.contextmanager
 def _partial(folder: Path, name: str):
-    """The open and locked `<name>.part`; a private one when another process is at work on that."""
+    """The open and locked `<name>.part`; a private one when another process has locked that."""
     shared, private = folder / f"{name}.part", folder / f"{name}.{os.getpid()}.part"
     part = open(shared, "ab+")
     try:
@@ -191,7 +203,7 @@ def _receive(url: str, part, limits: Limits, deadline: float) -> tuple[bool, int
 
 
 def _too_large(part, url: str, what: str, room: int, limits: Limits) -> DownloadError:
-    """The error for a file beyond its budget; what came of it is given back to the disk."""
+    """The error for a file beyond its size limit; what was received is deleted."""
     part.truncate(0)
     why = "a published file may have" if room == limits.largest else "is half of the free room of the disk"
     return DownloadError(
@@ -200,14 +212,14 @@ def _too_large(part, url: str, what: str, room: int, limits: Limits) -> Download
 
 
 def _size_text(size: int | None) -> str:
-    """A size for people, in the units of 1,000 that disks are sold in."""
+    """A size for people, in decimal units."""
     if size is None:
         return "the server does not say how large"
     return f"{size / 1e6:,.1f} MB" if size >= 1e6 else f"{size:,} bytes"
 
 
 def _read(answer, url: str) -> bytes:
-    """The next bytes; none when the connection broke or fell silent, which the caller sees by the count."""
+    """The next bytes; none when the connection broke or timed out, which the caller notices by the count."""
     try:
         return answer.read1(CHUNK)
     except (OSError, http.client.HTTPException) as error:

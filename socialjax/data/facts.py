@@ -1,7 +1,7 @@
-"""Facts of a social data set that say whether it is the one the papers used: `facts(data)` beside those of a set.
+"""Figures that identify a social data set as the one the papers used.
 
-The latter were computed once from the released files and stand with each set in `data/sets`;
-`python -m socialjax data check yelp flickr yelp_hin` compares.
+Those of the released files were computed once and are kept with each set in `data/sets`;
+`python -m socialjax data check yelp flickr yelp_hin` compares them with `facts(data)`.
 """
 
 import numpy as np
@@ -17,7 +17,7 @@ SOCIAL_BOUNDS = (0, 4, 8, 16, 32, 64)
 
 
 def facts(data: Dataset) -> dict[str, object]:
-    """Every figure; triples are median, mean and maximum over all ids (over test users for test)."""
+    """All figures by name; triples are median, mean and maximum over all ids (over test users for test)."""
     keys = {part: pair_keys(pairs, data.num_items) for part, pairs in data.parts().items()}
     every = np.concatenate(list(keys.values()))
     distinct = sum(len(sorted_ints.unique(part)) for part in keys.values())
@@ -65,7 +65,7 @@ def _link_facts(data: Dataset, is_tested: np.ndarray) -> dict[str, object]:
         "undirected links": len(both) // 2,
         "symmetrised entries": len(both),
         "users without links": _number(degree == 0),
-        "users without outgoing": _number(in_degree(links) == 0),  # to follow is to hear: the follower receives
+        "users without outgoing": _number(in_degree(links) == 0),  # messages go from followee to follower
         "users without incoming": _number(out_degree(links) == 0),
         "social degree": _summary(degree, 1),
         "users of social degree 1": _number(degree == 1),

@@ -1,6 +1,6 @@
-"""What of a held-out part shows where a model may look: pairs, features, evaluation negatives, ids, times.
+"""Leaks of held-out pairs into what a model may read: pairs, features, evaluation negatives, ids, times.
 
-Each test has a null under which nothing leaks, and a threshold far from it: a clean set is not to be accused.
+Each test has a null hypothesis under which nothing leaks, and a threshold far from it, to avoid false alarms.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ from socialjax.data.schema import PARTS, Dataset, Interactions, pair_keys
 SHOWN = 5
 ORDERED = 0.7  # of the largest association of ids with test counts; clean published sets reach 0.42
 SURE_OF_ORDER = 6.0  # standard deviations
-ALIKE = 0.7  # Jaccard index from which a column and an item are taken to mark the same users
+ALIKE = 0.7  # Jaccard index from which a column and an item are considered to mark the same users
 FEWEST = 3  # columns, and users of one: fewer agree by chance
 CLOSE = 0.5  # error over the least that a user's taste allows: 1 or more in a clean set
 SURE_OF_COLUMNS = 5.0  # standard deviations
@@ -27,7 +27,15 @@ Split = Literal["auto", "ratio", "leave-one-out", "time"]
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """kind: which leak; what: in words; number: how many; rows: a few examples; advice: what to do."""
+    """A leak.
+
+    Attributes:
+        kind: which leak.
+        what: a description.
+        number: how many pairs, columns or users.
+        rows: a few examples.
+        advice: what to do.
+    """
 
     kind: str
     what: str
@@ -41,17 +49,22 @@ class Finding:
 
 
 def find(data: Dataset, split: Split = "auto") -> list[Finding]:
-    """All findings in the columns of `data`, which may hold pairs that `validate.check` refuses.
+    """Looks for all leaks in the columns of a data set. Evaluation negatives have their own test, `negatives`.
 
-    split: what the order of times has to be. `time`: no training pair after a test pair; `leave-one-out`: none of the
-    same user; `ratio`: any; `auto`: what most of the pairs keep to. Negatives have their own test, `negatives`.
+    Args:
+        data: may hold pairs that `validate.check` refuses.
+        split: the order of times to expect. `time`: no training pair after a test pair; `leave-one-out`: none of the
+            same user; `ratio`: any; `auto`: the order that most pairs follow.
+
+    Returns:
+        The findings.
     """
     findings = [*overlaps(data), ids_by_popularity(data), *features(data), order_in_time(data, split)]
     return [finding for finding in findings if finding is not None]
 
 
 def overlaps(data: Dataset) -> list[Finding]:
-    """Pairs of validation and test that stand in an earlier part too."""
+    """Pairs of validation and test that are in an earlier part too."""
     findings, parts = [], data.parts()
     for earlier, later in ((PARTS[a], PARTS[b]) for a in range(3) for b in range(a + 1, 3)):
         shared = sorted_ints.isin(pair_keys(parts[later], data.num_items), pair_keys(parts[earlier], data.num_items))
@@ -69,7 +82,17 @@ def overlaps(data: Dataset) -> list[Finding]:
 
 
 def negatives(data: Dataset, user: np.ndarray, item: np.ndarray, source: str) -> Finding | None:
-    """Evaluation negatives user[N], item[N] that the user took in any part; `source` says where they come from."""
+    """Evaluation negatives that the user took in any part.
+
+    Args:
+        data: the data set.
+        user: i[N].
+        item: i[N], a negative of each user.
+        source: of the negatives, for the finding.
+
+    Returns:
+        The finding; None without one.
+    """
     given = Interactions(np.asarray(user, np.int32), np.asarray(item, np.int32))
     keys = pair_keys(given, data.num_items)
     holds = {part: sorted_ints.isin(keys, pair_keys(pairs, data.num_items)) for part, pairs in data.parts().items()}
@@ -87,12 +110,12 @@ def negatives(data: Dataset, user: np.ndarray, item: np.ndarray, source: str) ->
 
 
 def ids_by_popularity(data: Dataset) -> Finding | None:
-    """Item ids that tell test counts beyond what training counts tell.
+    """Item ids that reveal test counts beyond what training counts reveal.
 
     Among items with as many training pairs (or training and validation pairs), the order of ids is compared with the
-    test counts: sum of (place of id)(test count), centred, over the same sum when the ids are sorted. Under the null,
+    test counts: sum of (rank of id)(test count), centred, over the same sum when the ids are sorted. Under the null,
     ids are exchangeable within such a group, which gives mean 0 and the exact variance of a permutation. Ids in order
-    of first appearance lean a little that way without being sorted, hence the threshold on the share, not on its
+    of first appearance are slightly correlated without being sorted, hence the threshold on the share, not on its
     significance alone.
     """
     counts = {part: np.bincount(pairs.item, minlength=data.num_items) for part, pairs in data.parts().items()}
@@ -126,7 +149,7 @@ def _order_of_ids(group: np.ndarray, test: np.ndarray) -> tuple[float, float]:
 
 
 def features(data: Dataset) -> list[Finding]:
-    """User features that hold test items as columns, or are explained by test items better than can be."""
+    """User features that hold test items as columns, or are explained by test items better than chance allows."""
     findings = []
     columns, user, item = item_columns(data)
     if len(columns):
@@ -155,13 +178,13 @@ def features(data: Dataset) -> list[Finding]:
 
 
 def order_in_time(data: Dataset, split: Split = "auto") -> Finding | None:
-    """Training pairs later than what they are tested on, where both parts have times."""
+    """Training pairs later than the test pairs, where both parts have times."""
     if data.train.time is None or data.test.time is None or not len(data.test) or not len(data.train):
         return None
     train, test = data.train, data.test
     if split in ("auto", "time"):
         late, cut = _beyond_the_cut(train.time, test.time)
-        # Parted at random, the best cut is at one end and puts every test pair on the wrong side; where users are
+        # Split at random, the best cut is at one end and puts every test pair on the wrong side; where users are
         # tested on their latest pairs, it still puts about half of them there.
         if split == "time" or len(late[0]) + len(late[1]) < len(test) / 10:
             if split == "time":
@@ -221,11 +244,14 @@ def choose(n: np.ndarray, k: np.ndarray) -> np.ndarray:
 
 
 def item_columns(data: Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Columns that mark who took an item, test pairs among them -> (columns i64[c], user i32[N], item i32[N] of test).
+    """Columns of user features that mark who took an item, test pairs included.
 
-    A column and an item belong together when the users with a value and those who took the item in train and test (or
-    all parts, or test alone) are almost the same; at least half of the item's test users must be among them. An
-    attribute of users, or a column made from train alone, does not do that, but by chance for the rarest items.
+    A column and an item match when the users with a value and those who took the item in train and test (or all parts,
+    or test alone) are almost the same; at least half of the item's test users must be among them. An attribute of
+    users, or a column made from train alone, matches only by chance, for the rarest items.
+
+    Returns:
+        Columns i64[c], and the test pairs in them: user i32[N], item i32[N].
     """
     if data.user_features is None or not len(data.test):
         return np.zeros(0, np.int64), _NONE, _NONE
@@ -257,15 +283,16 @@ def item_columns(data: Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def explained_columns(data: Dataset) -> tuple[np.ndarray, np.ndarray, str, float]:
-    """Columns made from the item features of what users took, test items among it.
+    """Columns of user features computed from the item features of what users took, test items included.
 
-    -> (columns i64[c], users i64[n] whose features show it, the parts, error over the bound).
-
-    Suppose x = C m + error with m the mean (or sum, or unit vector) of the item features y over some parts, C fitted to
-    half of the users and judged on the other. Whatever taste stands behind x, the user's k test items are chosen from
-    it without a look at x, so that C m carries their chance: the squared error of x is at least w^2 k var(C y), with w
+    Suppose x = C m + error with m the mean (or sum, or unit vector) of the item features y over some parts, C fitted on
+    half of the users and evaluated on the other. Whatever taste determines x, the user's k test items are drawn from it
+    independently of x, so that C m carries their randomness: the squared error of x is at least w^2 k var(C y), with w
     the weight of an item in m and var the variance over the user's items. Features from train alone, attributes and
-    noise lie above that bound for every C; only x that saw the very items of the test part can lie below it.
+    noise lie above that bound for every C; only x computed from the test items themselves can lie below it.
+
+    Returns:
+        Columns i64[c], users i64[n] whose features show it, the parts, and the error over the bound.
     """
     none = np.zeros(0, np.int64), np.zeros(0, np.int64), "", 0.0
     if data.user_features is None or data.item_features is None or not len(data.test):

@@ -1,4 +1,4 @@
-"""Features that are published beside a set: taken when `--data.published-features` asks for them, else left alone."""
+"""Features that are published with a set: used with `--data.published-features` only."""
 
 import logging
 from pathlib import Path
@@ -15,7 +15,7 @@ OPTION = "--data.published-features"
 
 
 def require(name: str) -> Published:
-    """The set `name`, of which features are published. Raises DataError when there are none."""
+    """The published set `name`. Raises DataError when no features are published with it."""
     entry = PUBLISHED.get(name)
     if entry is not None and entry.optional:
         return entry
@@ -32,9 +32,20 @@ def require(name: str) -> Published:
 
 
 def find(entry: Published, folder: Path, cached: Path, offline: bool, limits: download.Limits) -> list[Path]:
-    """The files of the features, plain or .gz: those in `folder`, else those in `cached`, where they are downloaded to.
+    """The files of the features, plain or .gz.
 
-    Raises DataError when they cannot be had.
+    Args:
+        entry: the published set.
+        folder: searched first.
+        cached: searched next; downloads go there.
+        offline: forbids downloads.
+        limits: of downloads.
+
+    Returns:
+        The paths.
+
+    Raises:
+        DataError: they are neither there nor can be downloaded.
     """
     paths = {
         file.name: file_bytes.find(folder, file.name) or file_bytes.find(cached, file.name) for file in entry.optional
@@ -57,7 +68,7 @@ def find(entry: Published, folder: Path, cached: Path, offline: bool, limits: do
 
 
 def log_unused(entry: Published, folder: Path) -> None:
-    """Says that features lie in `folder` which are not used, and what takes them; also where none are published."""
+    """Logs which features in `folder` are not used, and the option that uses them."""
     there = [path.name for name in FEATURE_FILES if (path := file_bytes.find(folder, name)) is not None]
     takes = f"{OPTION} takes them" if entry.optional else "--data.features FILE.npy takes a table of items"
     if there:

@@ -3,7 +3,7 @@
     columns.npz     arrays PART/COLUMN; a column of texts is their UTF-8 bytes, and where each ends
     described.json  what is not a column: name, sizes, provenance, and which columns each part has
 
-What was kept so is read in milliseconds, without TFDS.
+These files are read in milliseconds, without TFDS.
 """
 
 import json
@@ -67,7 +67,7 @@ def _column(arrays: dict[str, np.ndarray], name: str) -> np.ndarray:
 
 
 def to_records(data: Dataset) -> dict[str, dict[str, np.ndarray]]:
-    """{part: {column: array}} with the columns that are there; texts as object arrays of str."""
+    """{part: {column: array}} of the columns that are present; texts as object arrays of str."""
     records = {part: _present(PAIR_COLUMNS, pairs.columns()) for part, pairs in data.parts().items()}
     if data.links is not None:
         records["links"] = _present(LINK_COLUMNS, (data.links.follower, data.links.followee))
@@ -99,7 +99,7 @@ def describe(data: Dataset, records: dict[str, dict[str, np.ndarray]]) -> dict:
 
 
 def from_records(records: dict[str, dict[str, np.ndarray]], described: dict) -> Dataset:
-    """The data set of which `to_records` and `describe` made these."""
+    """The data set from the output of `to_records` and `describe`."""
     provenance, texts = described["provenance"], described["texts"]
     tables, frames = (
         {name: _texts(column, texts[name]) if name in texts else column for name, column in records.get(of, {}).items()}

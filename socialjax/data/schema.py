@@ -1,4 +1,4 @@
-"""What every data set is, whatever file it came from: columns, a split, and where they come from."""
+"""The schema of all data sets, whatever their files: columns, a split, and their provenance."""
 
 import dataclasses
 from typing import Literal
@@ -10,12 +10,19 @@ PARTS = ("train", "validation", "test")
 
 
 class DataError(ValueError):
-    """A file that cannot be used. The message names file and line, what was wanted, what came and what to do."""
+    """A file that cannot be used. The message names file and line, what was wanted, what was found and what to do."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Interactions:
-    """Who took what: user i32[N], item i32[N], and, where the file has them, value f32[N] and time i64[N] (seconds)."""
+    """Interactions of users with items, as columns.
+
+    Attributes:
+        user: i32[N].
+        item: i32[N].
+        value: f32[N], where the file has it.
+        time: i64[N], seconds, where the file has it.
+    """
 
     user: np.ndarray
     item: np.ndarray
@@ -35,7 +42,12 @@ class Interactions:
 
 @dataclasses.dataclass(frozen=True)
 class Links:
-    """Who follows whom, as in the file: follower i32[E] hears followee i32[E]; undirected files list both ways."""
+    """Who follows whom, as in the file; undirected files list both directions.
+
+    Attributes:
+        follower: i32[E], receivers of messages.
+        followee: i32[E], senders of messages.
+    """
 
     follower: np.ndarray
     followee: np.ndarray
@@ -46,10 +58,12 @@ class Links:
 
 @dataclasses.dataclass(frozen=True)
 class Frames:
-    """Images of items, ragged: those of item i are rows offsets[i]..offsets[i + 1] - 1 of features. An item may have
-    none.
+    """Images of items, ragged: those of item i are rows offsets[i]..offsets[i + 1] - 1. An item may have none.
 
-    offsets i64[I + 1]; features f16 or f32 [L, F]; names str[L], the picture's file, for people to look at.
+    Attributes:
+        offsets: i64[I + 1].
+        features: f16 or f32 [L, F].
+        names: str[L], the picture's file, for people.
     """
 
     offsets: np.ndarray
@@ -67,8 +81,12 @@ class Frames:
 
 @dataclasses.dataclass(frozen=True)
 class FrameLikes:
-    """Frames that users are known to like: user i32[N] likes row frame i32[N] of `Frames.features`, a frame of item
-    i32[N]. They are the truth of the test of key frames; nothing reads them in training or in choosing an epoch.
+    """Frames that users are known to like: the ground truth of key frames, never read in training or early stopping.
+
+    Attributes:
+        user: i32[N].
+        item: i32[N], to which the frame belongs.
+        frame: i32[N], row of `Frames.features`.
     """
 
     user: np.ndarray
@@ -81,13 +99,18 @@ class FrameLikes:
 
 @dataclasses.dataclass(frozen=True)
 class Attributes:
-    """Named attributes of what items look like (neckline, heel height), as an attribute network found them on each
-    item's picture: SAERS's semantic space.
+    """Named visual attributes of items (neckline, heel height), as an attribute network located them on each picture:
+    SAERS's semantic space (docs/saers.md).
 
-    names: K attributes; classes: the names of each one's classes. features f32[I, K, F]: the region's vector. valid
-    bool[I, K]: the attribute is there on this item. label i16[I, K]: its class, -1 where there is none, with
-    probability f32[I, K]. boxes f32[I, K, 4]: (x0, y0, x1, y1), half-open, in parts of the picture's width and height;
-    fallback bool[I, K]: nothing stood out, the box is the whole picture.
+    Attributes:
+        names: K attributes.
+        classes: the names of each one's classes.
+        features: f32[I, K, F], of the region.
+        valid: bool[I, K], whether the item has the attribute.
+        label: i16[I, K], its class, -1 where there is none.
+        probability: f32[I, K], of that class.
+        boxes: f32[I, K, 4], (x0, y0, x1, y1), half-open, in fractions of the picture's width and height.
+        fallback: bool[I, K], no region stood out and the box is the whole picture.
     """
 
     names: tuple[str, ...]
@@ -105,8 +128,15 @@ class Attributes:
 
 @dataclasses.dataclass(frozen=True)
 class Provenance:
-    """Where the columns come from. `kind` says whether they are real; `repairs` what was mended on the way in;
-    `published`, of a published set, `as published` or `altered: FILE, FILE`.
+    """Where the columns come from.
+
+    Attributes:
+        kind: whether they are real.
+        source: address, folder or generator.
+        licence: of the data.
+        files: name -> sha256.
+        repairs: what was changed while reading.
+        published: of a published set, `as published` or `altered: FILE, FILE`.
     """
 
     kind: Kind
@@ -124,12 +154,27 @@ class Provenance:
 class Dataset:
     """Columns of one data set. Optional parts are None when absent (absent is not zero).
 
-    links: directed, as published. user_features f32[U, Fu], item_features f32[I, Fi]. owners i32[I]: the user who made
-    each item, -1 where nobody knows. social_features f32[U, Fs]: users by their place in the social graph.
-    user_names, item_names: the ids of the file (str), position = our id; item_titles for people to read. frames: images
-    of items; frame_likes: which of them users like, for tests only. attributes: what their pictures show, by name.
-    item_groups str[I]: the product group of each (tops, shoes), "" where it is not known; item_pictures str[I]: the
-    file of each one's picture, "" without one.
+    Attributes:
+        name: of the set.
+        num_users: U.
+        num_items: I.
+        train: training interactions.
+        validation: for choosing the epoch and settings.
+        test: for the final figures.
+        provenance: where the columns come from.
+        links: directed, as published.
+        user_features: f32[U, Fu].
+        item_features: f32[I, Fi].
+        owners: i32[I], the user who made each item, -1 where unknown.
+        social_features: f32[U, Fs], users by their position in the social graph.
+        user_names: str[U], the ids of the file, position = row number.
+        item_names: str[I], the same for items.
+        item_titles: str[I], for people.
+        frames: images of items.
+        frame_likes: which frames users like, for tests only.
+        attributes: what the items' pictures show.
+        item_groups: str[I], the product group (tops, shoes), "" where unknown.
+        item_pictures: str[I], the file of each item's picture, "" without one.
     """
 
     name: str
@@ -160,7 +205,7 @@ class Dataset:
         return str(user) if self.user_names is None else str(self.user_names[user])
 
     def describe_item(self, item: int) -> str:
-        """Title if there is one, else the file's own id, else our number."""
+        """The title if there is one, else the id of the file, else the row number."""
         for names in (self.item_titles, self.item_names):
             if names is not None and str(names[item]):
                 return str(names[item])
@@ -200,5 +245,5 @@ def no_interactions() -> Interactions:
 
 
 def pair_keys(pairs: Interactions, num_items: int) -> np.ndarray:
-    """One i64 per pair, equal exactly for equal (user, item)."""
+    """i64[N], a key of each pair, equal exactly for equal (user, item)."""
     return pairs.user.astype(np.int64) * num_items + pairs.item

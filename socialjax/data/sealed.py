@@ -1,4 +1,4 @@
-"""Folders of which every file is known by its checksum: SHA256SUMS, in the form that `sha256sum -c` reads."""
+"""Folders with the checksums of all their files in SHA256SUMS, in the form that `sha256sum -c` reads."""
 
 import hashlib
 from pathlib import Path
@@ -9,7 +9,7 @@ SUMS = "SHA256SUMS"
 
 
 class DamagedError(ValueError):
-    """A folder that is not as it was written, or was not written by us: the file, and what is wrong with it."""
+    """A folder that has changed since it was written, or was not written by this library."""
 
 
 def seal(folder: Path) -> None:
@@ -19,7 +19,7 @@ def seal(folder: Path) -> None:
 
 
 def check(folder: Path) -> list[str]:
-    """The names of the files of a sealed folder, sorted. Raises DamagedError that names the files which are others."""
+    """The names of the files of a sealed folder, sorted. Raises DamagedError that names the files that differ."""
     path = folder / SUMS
     if not path.is_file():
         raise DamagedError(f"{path} is missing")

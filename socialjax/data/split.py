@@ -1,7 +1,7 @@
 """Splits of interactions: pure functions of (pairs, seed) that do not depend on the order of the rows.
 
-Chance comes from a hash of (seed, user, item), so adding or moving a row changes no other row's part as long as
-its user has the same number of pairs. Pairs must be distinct; `validate.repair` sees to it.
+Randomness comes from a hash of (seed, user, item), so adding or moving a row changes no other row's part as long as
+its user has the same number of pairs. Pairs must be distinct; `validate.repair` ensures it.
 """
 
 from fractions import Fraction
@@ -12,7 +12,7 @@ import numpy as np
 from socialjax import sorted_ints
 from socialjax.data.schema import DataError, Interactions
 
-DIFFNET_RATIOS = (0.05, 0.10)  # validation, test: what the released Yelp and Flickr follow for every user
+DIFFNET_RATIOS = (0.05, 0.10)  # validation, test: those of the released Yelp and Flickr, for every user
 
 
 class Parts(NamedTuple):

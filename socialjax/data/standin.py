@@ -1,11 +1,12 @@
-"""A generated twin of a published set: its counts and degrees, with planted taste and influence. Never real data.
+"""A generated stand-in for a published set: its counts and degrees, with planted taste and influence. Never real data.
 
 Taste: users and items lie on a line that is cut into topics; a user's pairs come mostly from one topic, some from a
-second, some from anywhere. Influence: links join mostly users of one main topic, and some of a user's pairs stand
-where a friend's pair stands, so that both often hold the same item. Degrees of users and items are met exactly:
-sorted by place, the ends of users and the ends of items are joined one to one (a configuration model on a line).
+second, some from anywhere. Influence: links join mostly users of one main topic, and some of a user's pairs have the
+position of a friend's pair, so that both often hold the same item. Degrees of users and items are exact: sorted by
+position, the half-edges of users and those of items are joined one to one (a configuration model on a line).
 
-Owners for the items of a stand-in: uploads as the shape says, made for followers, and nobody takes an own item.
+Owners: numbers of uploads as the shape specifies, many of them by users whom those who took the item follow; no user
+takes an item of their own.
 """
 
 import dataclasses
@@ -18,13 +19,26 @@ from socialjax.data.sets import SHAPES
 from socialjax.data.split import by_ratio, leave_one_out
 from socialjax.data.standin_shapes import Shape, degrees, fit_split
 
-ROUNDS = 12  # of proposals; items that are still without an owner then get any that is left
-DRAWS = 64  # draws of a taker and a user whom that taker follows; who comes up most often is proposed
+ROUNDS = 12  # of proposals; items that are still without an owner then get any user with uploads left
+DRAWS = 64  # draws of a user who took the item and of one of their followees; the most frequent one is proposed
 
 
 def owners(shape: Shape, pairs: Interactions, links: Links, rng: np.random.Generator) -> np.ndarray:
-    """i32[I]: users with many followers made more; the share `shape.admired` of the items is made by whom many of those
-    who took the item follow, among users with uploads left."""
+    """Owners of the items of a stand-in; users with many followers own more.
+
+    Args:
+        shape: counts and degrees. The share `shape.admired` of the items goes to users, with uploads left, whom many of
+            those who took the item follow.
+        pairs: all interactions.
+        links: of the users.
+        rng: source of randomness.
+
+    Returns:
+        i32[I].
+
+    Raises:
+        DataError: the degrees leave too little room.
+    """
     left = _uploads(shape, np.bincount(links.followee, minlength=shape.users), rng)
     owner = np.full(shape.items, -1, np.int32)
     takers, follows = _Rows(pairs.item, pairs.user, shape.items), _Rows(links.follower, links.followee, shape.users)
@@ -79,7 +93,7 @@ def _uploads(shape: Shape, followers: np.ndarray, rng) -> np.ndarray:
 
 
 def _foreign(owner: np.ndarray, pairs: Interactions, rng) -> np.ndarray:
-    """The owners with some exchanged between items, until no user took an own item."""
+    """Exchanges owners between items until no user took an item of their own."""
     taken = sorted_ints.unique(pairs.user.astype(np.int64) * len(owner) + pairs.item)
     items = np.arange(len(owner))
     for _ in range(100):
@@ -97,7 +111,15 @@ VERSION = 1  # raise when the same seed gives other columns
 
 @dataclasses.dataclass(frozen=True)
 class Taste:
-    """Shares of a user's pairs from the main and the second topic; copied from friends; of links within a topic."""
+    """The planted taste and influence.
+
+    Attributes:
+        main: share of a user's pairs from the main topic.
+        second: share from the second topic.
+        copied: share of pairs copied from followees.
+        homophily: share of links within a topic.
+        users_per_topic: number of users for each topic.
+    """
 
     main: float = 0.7
     second: float = 0.15
@@ -196,14 +218,14 @@ def _ends(degree, number: int, rng) -> np.ndarray:
 
 
 def _places(active, main, topics: int, follower, followee, taste: Taste, rng) -> np.ndarray:
-    """f64[N]: where on the line of topics each pair of each user stands."""
+    """f64[N]: the position of each pair of each user on the line of topics."""
     owner = np.repeat(np.arange(len(active)), active)
     second = rng.integers(topics, size=len(active))
     draw = rng.random(len(owner))
     topic = np.where(draw < taste.main, main[owner], rng.integers(topics, size=len(owner)))
     topic = np.where((draw >= taste.main) & (draw < taste.main + taste.second), second[owner], topic)
     position = topic + rng.random(len(owner))
-    # A copied pair stands where a random pair of a random followee stands; the item there is mostly the same.
+    # A copied pair has the position of a random pair of a random followee; the item there is mostly the same.
     graph = follower[np.argsort(follower, kind="stable")], followee[np.argsort(follower, kind="stable")]
     first, number = np.searchsorted(graph[0], np.arange(len(active))), np.bincount(follower, minlength=len(active))
     start = np.cumsum(active) - active
@@ -216,9 +238,9 @@ def _places(active, main, topics: int, follower, followee, taste: Taste, rng) ->
 
 
 def _item_ends(popularity, reach: int, rng) -> np.ndarray:
-    """i64[N]: every item as often as its degree says, at its place on the line; what exceeds `reach` stands anywhere.
+    """i64[N]: every item as often as its degree, at its position on the line; what exceeds `reach` goes anywhere.
 
-    An item that most users take cannot be of one topic.
+    An item that most users take cannot belong to one topic.
     """
     item = np.repeat(np.arange(len(popularity)), popularity)
     place = np.repeat(rng.random(len(popularity)), popularity)
@@ -227,7 +249,7 @@ def _item_ends(popularity, reach: int, rng) -> np.ndarray:
 
 
 def _distinct(a, b, rng, undirected: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """The pairs (a, b) with ends `b` exchanged, near ones first, until no pair stands twice; undirected: nor a self."""
+    """Exchanges ends `b` of pairs (a, b), near ones first, until no pair occurs twice; undirected: nor a self link."""
     b, size = b.copy(), int(max(a.max(), b.max())) + 1
 
     def keys(x, y):
@@ -267,7 +289,7 @@ def _first_use(columns: np.ndarray) -> np.ndarray:
 
 
 def _rank_in_group(group: np.ndarray) -> np.ndarray:
-    """Place of each entry among its equals in a sorted array."""
+    """Rank of each entry among its equals in a sorted array."""
     return np.arange(len(group)) - np.searchsorted(group, group)
 
 

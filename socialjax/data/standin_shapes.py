@@ -1,4 +1,4 @@
-"""How large a set is and how its degrees are spread: what a stand-in copies, and nothing more."""
+"""Counts and degree distributions of a set: all that a stand-in copies of it."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -14,14 +14,30 @@ UP, DOWN = {"validation": (19,), "both": (6, 13)}, {"validation": (0,), "both": 
 
 @dataclasses.dataclass(frozen=True)
 class Shape:
-    """Counts as `schema.counts` gives them, degrees at `SHARES`, and how the degrees of one user go together.
+    """Counts as `schema.counts` gives them, degrees at `SHARES`, and correlations between the degrees of a user.
 
-    idle: numbers of zeros among the degrees user, item, out, into; lonely: users without any link.
-    reciprocated: lines of the link file whose opposite is there too. social: rank correlation of a user's numbers of
-    pairs and links; mutual: of the numbers of links out and in. diffnet_split: the parts follow DiffNet's rule.
-    values: the rating or count that stands with a pair, at equal steps from least to most; () for none.
-    one_held_out: the parts follow leave-one-out instead. uploads: items made by a user, () when nobody owns any;
-    famous: rank correlation of uploads and followers; admired: share of the items whose owner some taker follows.
+    Attributes:
+        users: U.
+        items: I.
+        train: pairs.
+        validation: pairs.
+        test: pairs.
+        links: lines of the link file.
+        reciprocated: lines of the link file whose reverse is there too.
+        user: pairs of a user, at `SHARES`.
+        item: pairs of an item.
+        out: users that a user follows.
+        into: followers of a user.
+        idle: numbers of zeros among the degrees user, item, out, into.
+        lonely: users without any link.
+        social: rank correlation of a user's numbers of pairs and links.
+        mutual: rank correlation of a user's numbers of links out and in.
+        diffnet_split: the parts follow DiffNet's rule.
+        values: the rating or count of a pair, at equal steps from least to most; () for none.
+        one_held_out: the parts follow leave-one-out instead.
+        uploads: items made by a user, at `SHARES`; () without owners.
+        famous: rank correlation of uploads and followers.
+        admired: share of the items whose owner is followed by a user who took the item.
     """
 
     users: int

@@ -1,9 +1,4 @@
-"""What every data set must hold before a model sees it, and what may be mended on the way in, if it is said.
-
-What attributes, groups and pictures of items must hold before a model sees them.
-
-What frames and likes of frames must hold before a model or a test sees them.
-"""
+"""Checks of data sets, their attributes and frames before a model sees them, and stated repairs."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -17,8 +12,11 @@ from socialjax.data.schema import PARTS, Attributes, DataError, Dataset, FrameLi
 
 
 def check_attributes(data: Dataset) -> None:
-    """Raises DataError for tables of attributes that do not fit each other, their classes or the data's items, and for
-    groups or pictures that are not one text an item. Says nothing when there are none."""
+    """Checks tables of attributes against each other, their classes and the data's items; groups and pictures of items.
+
+    Raises:
+        DataError: they do not fit.
+    """
     where = f"data set '{data.name}'"
     if data.attributes is not None:
         _check_names(data.attributes, where)
@@ -34,7 +32,7 @@ def check_attributes(data: Dataset) -> None:
 
 
 def attribute_notes(data: Dataset) -> list[str]:
-    """What people should know of the attributes and no model stumbles over."""
+    """Notes for people on the attributes; none is an error."""
     notes = []
     if data.attributes is not None:
         valid = data.attributes.valid
@@ -77,7 +75,7 @@ def _check_shapes(table: Attributes, num_items: int, where: str) -> None:
 
 
 def _check_values(table: Attributes, where: str) -> None:
-    """Features must be finite where an attribute is not valid as well: 0 times what is no number is none either."""
+    """Features must be finite even where an attribute is not valid: 0 times NaN is NaN."""
     count = np.array([len(each) for each in table.classes])
     near, far = table.boxes[..., :2], table.boxes[..., 2:]
     finite = np.isfinite(table.features).all(axis=2)
@@ -97,13 +95,14 @@ def _check_values(table: Attributes, where: str) -> None:
             )
 
 
-_ROWS = 1 << 12  # of features looked at at once: a table that is mapped from a file is never whole in memory
+_ROWS = 1 << 12  # of features read at a time: a table that is mapped from a file is never whole in memory
 
 
 def check_frames(data: Dataset) -> None:
-    """Raises DataError for offsets, features, names or likes that do not fit each other or the data's items and users.
+    """Checks frames and likes of frames, if any, against each other and the data's items and users.
 
-    Says nothing when there are neither frames nor likes.
+    Raises:
+        DataError: offsets, features, names or likes do not fit.
     """
     if data.frames is not None:
         _check_table(data.frames, data.num_items, f"data set '{data.name}'")
@@ -117,7 +116,7 @@ def check_frames(data: Dataset) -> None:
 
 
 def frame_notes(data: Dataset) -> list[str]:
-    """What people should know of the frames and no model stumbles over."""
+    """Notes for people on the frames; none is an error."""
     if data.frames is None:
         return []
     none = int((np.diff(data.frames.offsets) == 0).sum())
@@ -180,7 +179,7 @@ def _check_likes(likes: FrameLikes, frames: Frames, num_users: int, where: str) 
 
 
 def rows_not_finite(features: np.ndarray) -> np.ndarray:
-    """Numbers i64[n] of the rows of features f16 or f32 [L, F] that hold NaN or infinity, some rows at a time."""
+    """i64[n], the rows of features f16 or f32 [L, F] that hold NaN or infinity, read in blocks."""
     bits, mask = (np.uint16, 0x7C00) if features.dtype == np.float16 else (np.uint32, 0x7F800000)
     rows = []
     for start in range(0, len(features), _ROWS):
@@ -192,7 +191,13 @@ def rows_not_finite(features: np.ndarray) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """A data set that passed: counts as `schema.counts` gives them, stated repairs, notes for people."""
+    """The result of a check that passed.
+
+    Attributes:
+        counts: as `schema.counts` gives them.
+        repairs: as the provenance states them.
+        notes: for people.
+    """
 
     counts: dict[str, int]
     repairs: tuple[str, ...]
@@ -200,7 +205,7 @@ class Report:
 
 
 class OverlapError(DataError):
-    """Pairs of one part stand in an earlier part too; `data` is the set as it is, to be looked into."""
+    """Pairs of one part are in an earlier part too; `data` is the set as it is, for inspection."""
 
     def __init__(self, message: str, data: Dataset):
         super().__init__(message)
@@ -208,10 +213,18 @@ class OverlapError(DataError):
 
 
 def repair(data: Dataset, overlap: Literal["error", "keep earlier"] = "error") -> Dataset:
-    """Drops duplicate pairs (the first is kept), duplicate links and self links, and says so in the provenance.
+    """Drops duplicate pairs (the first is kept), duplicate links and self links, and states it in the provenance.
 
-    overlap: what becomes of pairs that stand in two parts. `keep earlier` keeps the one in train, or validation
-    before test; only for files known for it. `error` leaves them for `check`. Ids must be in range.
+    Args:
+        data: with ids in range.
+        overlap: what to do with pairs in two parts. `keep earlier` keeps the one in train, or validation before test;
+            only for files known for it. `error` leaves them for `check`.
+
+    Returns:
+        The repaired data set.
+
+    Raises:
+        DataError: ids out of range.
     """
     require_ids(data)
     parts, links, repairs = data.parts(), data.links, []
@@ -235,9 +248,18 @@ def repair(data: Dataset, overlap: Literal["error", "keep earlier"] = "error") -
 
 
 def check(data: Dataset, published: Mapping[str, int] | None = None) -> Report:
-    """Raises DataError unless the columns can be trained on and tested with; `published` counts are compared.
+    """Checks that the columns can be used for training and testing.
 
-    OverlapError, which holds the data, for pairs that stand in two parts.
+    Args:
+        data: the data set.
+        published: counts to compare with.
+
+    Returns:
+        Counts, repairs and notes.
+
+    Raises:
+        OverlapError: pairs are in two parts; it holds the data.
+        DataError: any other check fails.
     """
     require_ids(data)
     if not len(data.train):
@@ -323,7 +345,7 @@ def _counted(number: int, what: str) -> list[str]:
 
 
 def first_of_each(keys: np.ndarray) -> np.ndarray:
-    """The rows, in order, that hold a key for the first time."""
+    """The rows, in order, of the first occurrence of each key."""
     return np.sort(np.unique(keys, return_index=True)[1])
 
 
@@ -332,7 +354,7 @@ def _link_keys(links: Links, num_users: int) -> np.ndarray:
 
 
 def _notes(data: Dataset) -> tuple[str, ...]:
-    """What people should know and no model stumbles over."""
+    """Notes for people; none is an error."""
     unseen = lambda part, column: int((~np.isin(getattr(part, column), getattr(data.train, column))).sum())  # noqa: E731
     notes = [f"no {part} pairs" for part in PARTS[1:] if not len(data.parts()[part])]
     notes += _counted(unseen(data.test, "user"), "test pairs of users without training pairs")
