@@ -1,4 +1,4 @@
-"""Convolutional networks that turn images into vectors, with the weights that others published."""
+"""Convolutional networks that turn images into features, with published weights."""
 
 from socialjax.vision.backbones.efficientnet import EfficientNetLite0
 from socialjax.vision.backbones.resnet import ResNet50

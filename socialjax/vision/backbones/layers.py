@@ -1,10 +1,9 @@
-"""What the backbones share: convolutions and norms as published weights mean them, and pooling.
+"""Layers that the backbones share: convolutions and norms as published weights need them, and pooling.
 
-Depthwise convolution: each channel by a kernel of its own, in two forms that give the same numbers.
-
-XLA on a CPU carries out a convolution with as many groups as channels one group at a time. The sum over the kernel's
-k x k places of the image shifted there is elementwise, so it becomes one loop over the image. On accelerators the
-grouped convolution has kernels of its own. The form is chosen when a program is compiled for its platform.
+Depthwise convolution, with a kernel for each channel, has two forms that give the same numbers. XLA on a CPU executes a
+convolution with as many groups as channels one group at a time; the sum of images shifted to the kernel's k x k
+positions is elementwise, so it becomes one loop over the image. On accelerators the grouped convolution has dedicated
+kernels. The form is chosen when a program is compiled for its platform.
 """
 
 from typing import Literal
@@ -16,7 +15,7 @@ import numpy as np
 
 
 class ConvNorm(nn.Module):
-    """Convolution without bias, then batch norm with stored statistics: what training met, never this batch's."""
+    """Convolution without bias, then batch norm with the stored statistics of training, never those of the batch."""
 
     features: int
     kernel: int
@@ -58,17 +57,22 @@ class StoredNorm(nn.Module):
 
 
 def classified(images, taps: dict, classes: int):
-    """The end of a network that averages over the picture: `features` and `pooled` are put into taps, and one layer,
-    called classifier in the network that calls this, makes logits f32[B, classes] of them; None for 0 classes.
+    """The head of a network: global average pooling and a dense layer, named classifier in the calling network.
 
-    images f32[B, H, W, C].
+    Args:
+        images: f32[B, H, W, C].
+        taps: gets `features` and `pooled`.
+        classes: 0 for no classifier.
+
+    Returns:
+        Logits f32[B, classes]; None without a classifier.
     """
     taps["features"], taps["pooled"] = images, images.mean((1, 2))
     return nn.Dense(classes, name="classifier")(taps["pooled"]) if classes else None
 
 
 def max_pool(images, size: int, stride: int, padding: int = 0):
-    """The largest of each window; what is padded never wins. images f32[B, H, W, C] -> f32[B, H', W', C]."""
+    """The largest of each window, padding excluded. images f32[B, H, W, C] -> f32[B, H', W', C]."""
     return nn.max_pool(images, (size, size), (stride, stride), ((padding, padding),) * 2)
 
 
@@ -131,7 +135,7 @@ def grouped(images, kernel, stride: int):
 
 
 def shifted(images, kernel, stride: int):
-    """As a sum over the kernel's places. images f32[B, H, W, C], kernel f32[k, k, 1, C]."""
+    """As a sum over the kernel's positions. images f32[B, H, W, C], kernel f32[k, k, 1, C]."""
     size = kernel.shape[0]
     height, width = (-(-length // stride) for length in images.shape[1:3])
     padding = [max((out - 1) * stride + size - length, 0) for out, length in zip((height, width), images.shape[1:3])]

@@ -1,4 +1,4 @@
-"""Pictures made ready for a backbone: the middle of the shorter side, resized, colours centred and scaled."""
+"""Preprocessing of pictures for a backbone: centre crop, resizing, colours centred and scaled."""
 
 import dataclasses
 from typing import Literal
@@ -12,7 +12,7 @@ RESAMPLING = {"linear": Image.Resampling.BILINEAR, "cubic": Image.Resampling.BIC
 
 @dataclasses.dataclass(frozen=True)
 class Preparation:
-    """What a backbone's weights were trained to see. Colours are in 0..1 before mean and deviation."""
+    """The preprocessing that a backbone's weights were trained with. Colours are in 0..1 before mean and deviation."""
 
     size: int
     part: float  # of the shorter side, that the square crop keeps
@@ -33,13 +33,13 @@ def prepared(picture: np.ndarray, preparation: Preparation) -> np.ndarray:
         raise ValueError(f"wanted a picture u8[H, W, 3], got {picture.dtype} {picture.shape}; convert it to RGB bytes")
     square = _middle(picture, preparation.part)
     size = (preparation.size, preparation.size)
-    # Pillow's filters, rounding to bytes included: so were the pictures that the weights met.
+    # Pillow's filters, rounding to bytes included, as for the pictures that the weights were trained on.
     small = np.asarray(Image.fromarray(square).resize(size, RESAMPLING[preparation.filter]))
     return centred(small, preparation)
 
 
 def centred(pictures, preparation: Preparation):
-    """Pictures that have their size already, with the backbone's colours: u8[..., 3] -> f32[..., 3]; also compiled."""
+    """Centres and scales colours of pictures of the right size: u8[..., 3] -> f32[..., 3]; also inside jit."""
     mean, deviation = (
         np.float32(values).reshape((1,) * (pictures.ndim - 1) + (3,))
         for values in (preparation.mean, preparation.deviation)

@@ -1,4 +1,4 @@
-"""ResNet-50: bottlenecks to which their input is added.
+"""ResNet-50: bottlenecks with residual connections.
 
 He, Zhang, Ren and Sun, "Deep Residual Learning for Image Recognition" (CVPR 2016), table 1. As in torchvision, whose
 weights are the published ones, a stage's stride is in the 3 x 3 convolution, not in the first 1 x 1.
@@ -44,7 +44,7 @@ class ResNet50(nn.Module):
 
     @staticmethod
     def published_name(path: tuple[str, ...]) -> str:
-        """What torchvision calls the layer at this path."""
+        """The name of the layer at this path in torchvision."""
         if path == ("classifier",):
             return "fc"
         if path[0] == "stem":
@@ -58,7 +58,7 @@ class ResNet50(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """Narrow, look around, widen; the input is added, through a 1 x 1 convolution where its shape differs."""
+    """Reduce, convolve, expand; the input is added, through a 1 x 1 convolution where its shape differs."""
 
     features: int
     stride: int

@@ -52,6 +52,6 @@ class VGG16(nn.Module):
 
     @staticmethod
     def published_name(path: tuple[str, ...]) -> str:
-        """What torchvision calls the layer at this path."""
+        """The name of the layer at this path in torchvision."""
         dense = {"fc1": "classifier.0", "fc2": "classifier.3", "classifier": "classifier.6"}
         return dense.get(path[0]) or f"features.{_IN_TORCHVISION[path[0]]}"

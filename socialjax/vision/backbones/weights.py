@@ -1,4 +1,4 @@
-"""Published weights put where the backbones have theirs."""
+"""Published weights as variables of the backbones."""
 
 from collections.abc import Mapping
 
@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-# What PyTorch calls a variable of a layer; kernels lie there with their output channels first.
+# PyTorch's names of a layer's variables; its kernels have the output channels first.
 _LEAVES = {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
 _COUNTER = "num_batches_tracked"  # of training steps; inference has no use for it
 
@@ -15,9 +15,17 @@ _COUNTER = "num_batches_tracked"  # of training steps; inference has no use for 
 def variables_of(backbone: nn.Module, published: Mapping[str, np.ndarray]) -> dict:
     """The backbone's variables ("params" and, where it has norms, "batch_stats") from tensors by PyTorch's names.
 
-    Kernels come as [out, in, h, w] or [out, in] and are stored as [h, w, in, out] or [in, out]. A backbone without
-    classifier leaves the published one's weights alone. Raises ValueError that names what is missing, of another
-    shape, not finite, or superfluous.
+    Kernels [out, in, h, w] or [out, in] are transposed to [h, w, in, out] or [in, out].
+
+    Args:
+        backbone: without a classifier, the published one's weights are ignored.
+        published: tensors by name.
+
+    Returns:
+        The variables.
+
+    Raises:
+        ValueError: names the tensors that are missing, of another shape, not finite, or superfluous.
     """
     wanted = published_names(backbone)
     missing = sorted(set(wanted.values()) - set(published))

@@ -1,6 +1,6 @@
-"""The frames of every item from a folder of videos and images: each file worked once, kept, and taken up again.
+"""The frames of every item from a folder of videos and images, cached file by file, so that a stopped call resumes.
 
-The key frames of one file, chosen on small pictures and then read again at the size that is kept.
+The key frames of a file are chosen on small pictures and then read again at the size that is kept.
 """
 
 import dataclasses
@@ -27,10 +27,16 @@ VIDEOS = frozenset(video.DEMUXERS) - IMAGES
 
 @dataclasses.dataclass(frozen=True)
 class FrameSettings:
-    """at_most: key frames of a video. width: points across of the kept pictures, small_width: of those compared.
+    """Settings of key frames.
 
-    enough_intra: a video with this many intra frames a key frame is judged by them alone and never decoded whole; a
-    long film has thousands, a short clip one or two. unlike: difference from which two of them are different shots.
+    Attributes:
+        at_most: key frames of a video.
+        width: pixels across of the kept pictures.
+        small_width: pixels across of the pictures that are compared.
+        enough_intra: a video with this many intra frames per key frame is never decoded whole, only these frames are
+            compared; a long film has thousands, a short clip one or two.
+        unlike: difference from which two intra frames are of different shots.
+        cuts: settings of shot cuts.
     """
 
     at_most: int = 8
@@ -52,7 +58,14 @@ DEFAULT = FrameSettings()
 
 @dataclasses.dataclass(frozen=True)
 class KeyFrames:
-    """pictures u8[k, h, w, 3] at time_s f64[k]; position i64[k] among the frames read: all, or only_intra."""
+    """The key frames of a file.
+
+    Attributes:
+        pictures: u8[k, h, w, 3].
+        time_s: f64[k], seconds.
+        position: i64[k], among the frames read.
+        only_intra: whether these were the intra frames only.
+    """
 
     pictures: np.ndarray
     time_s: np.ndarray
@@ -79,18 +92,26 @@ def key_frames_of(path: Path, settings: FrameSettings = DEFAULT) -> KeyFrames:
 
 
 log = logging.getLogger(__name__)
-# What one odd file may raise on its way: no signal, no MemoryError, no full disk.
+# Exceptions that one odd file may cause: no signal, no MemoryError, no full disk.
 ODD = (ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, RuntimeError, TypeError, ValueError)
 FORMAT = 1  # raise when the same file and settings would give other frames
 
 
 @dataclasses.dataclass(frozen=True)
 class FrameTable:
-    """Frames of items as columns; those of item i are the rows offsets[i] to offsets[i + 1].
+    """Frames of items as columns; those of item i are the rows offsets[i] to offsets[i + 1] - 1, perhaps none.
 
-    item_names str[I]; offsets i64[I + 1]; time_s f64[L], in the source; source i32[L], into `sources`, the files
-    relative to the folder; place i32[L], the row in the file `kept[source]`. An item may have no frames.
-    skipped: {file: why} of what could not be used. settings: how the frames were chosen.
+    Attributes:
+        item_names: str[I].
+        offsets: i64[I + 1].
+        time_s: f64[L], seconds in the source.
+        source: i32[L], index into `sources`.
+        place: i32[L], row in the file `kept[source]`.
+        sources: files, relative to the folder.
+        kept: cached key frames of each.
+        skipped: {file: why} of files that could not be used.
+        settings: how the frames were chosen.
+        provenance: of the folder.
     """
 
     item_names: np.ndarray
@@ -119,13 +140,24 @@ class FrameTable:
 def frames_of(
     folder: Path, settings: FrameSettings = DEFAULT, cache: Path | None = None, progress: bool = True
 ) -> FrameTable:
-    """Items are the videos of `folder` and its subfolders; a subfolder's item has the frames of all files in it.
+    """Key frames of all items of a folder: its videos are items, and so are its subfolders, with all files in them.
 
-    An item is named like its video without the ending, or like its subfolder. Files are worked in the order of their
-    names, and each result is kept in `cache` ($SOCIALJAX_CACHE/frames) under the file's sha256 and the settings, so
-    that a run which was stopped goes on with the file it was at. A file that cannot be used is skipped, with a warning
-    and a line in the table; its item stays. Items may have fewer or more than `at_most` frames: the limit is a file's.
-    Raises DataError for a folder without such files, for one where all are damaged, and for two items of one name.
+    An item is named like its video without the extension, or like its subfolder. Each result is cached under the file's
+    sha256 and the settings, so that a stopped call resumes at the file it was at. A file that cannot be used is
+    skipped, with a warning and a line in the table; its item stays. The limit of frames is for each file, not each
+    item.
+
+    Args:
+        folder: of videos, or of subfolders of images and videos.
+        settings: of key frames.
+        cache: folder; $SOCIALJAX_CACHE/frames by default.
+        progress: whether to show a progress bar.
+
+    Returns:
+        The frames.
+
+    Raises:
+        DataError: no such files, all of them damaged, or two items of one name.
     """
     require_av()  # before the first file: without it every one would be called damaged
     folder = Path(folder)
@@ -241,7 +273,7 @@ def _kept_or_made(path: Path, root: Path, settings: FrameSettings, cache: Path) 
         chosen = key_frames_of(path, settings)
     except DataError:
         raise
-    except ODD as problem:  # decoders raise whatever their files make them
+    except ODD as problem:  # decoders raise anything on damaged files
         raise DataError(
             f"{path}: wanted a video or image, got one that cannot be used ({type(problem).__name__}: {problem}); "
             "convert it, or leave it out of the folder"

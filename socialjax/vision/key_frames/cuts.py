@@ -1,8 +1,7 @@
-"""Where one shot ends and the next begins: hard cuts among the small frames of a clip, without a decoder.
+"""Hard cuts between shots, found on the small frames of a clip, and one key frame for each shot.
 
-How unlike two frames are, in ways that fail differently: shift-tolerant grey difference and colour histograms.
-
-One picture for each shot, at most K in all: the sharp ones near the middle of the longest shots.
+Two measures of difference between frames complement each other: shift-tolerant grey difference and colour histograms.
+Key frames are the sharpest pictures near the middle of the longest shots.
 """
 
 import dataclasses
@@ -14,7 +13,12 @@ _COLOURS = 6  # levels of each channel in the histogram
 
 @dataclasses.dataclass(frozen=True)
 class Signature:
-    """What is compared of n frames. grey f32[n, h, w] in 0..1, small; colour f32[n, 216] sums to 1 in each row."""
+    """Features of n frames for comparison.
+
+    Attributes:
+        grey: f32[n, h, w], in 0..1, small.
+        colour: f32[n, 216], histograms that sum to 1.
+    """
 
     grey: np.ndarray
     colour: np.ndarray
@@ -47,11 +51,18 @@ def _cells(picture: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def moved_difference(before: np.ndarray, after: np.ndarray, reach: int = 3, block: int = 6) -> np.ndarray:
-    """Grey difference that motion does not raise: each block of `after` is compared where it fits best in `before`.
+    """Motion-tolerant grey difference: each block of `after` is compared with `before` where it matches best.
 
-    before, after f32[m, h, w], pair by pair -> f32[m]: the mean over blocks of `block` cells a side (the last ones may
-    be smaller) of the least mean absolute difference over all shifts up to `reach` cells along both axes. Cells that a
-    shift brings in from outside repeat the border.
+    Cells that a shift brings in from outside repeat the border.
+
+    Args:
+        before: f32[m, h, w].
+        after: f32[m, h, w], pair by pair.
+        reach: largest shift in cells, along both axes.
+        block: cells along a side of a block; the last ones may be smaller.
+
+    Returns:
+        f32[m], the mean over blocks of the least mean absolute difference over all shifts.
     """
     _, height, width = after.shape
     padded = np.pad(before, ((0, 0), (reach, reach), (reach, reach)), mode="edge")
@@ -116,7 +127,7 @@ def find_cuts(frames: np.ndarray, settings: CutSettings = CutSettings()) -> np.n
 
 
 def steps(frames: np.ndarray, settings: CutSettings = CutSettings()) -> np.ndarray:
-    """frames u8[n, h, w, 3] -> f32[n - 1]: how unlike each is to the next, whatever lies around."""
+    """frames u8[n, h, w, 3] -> f32[n - 1]: the difference of each frame to the next, without regard to neighbours."""
     return _steps(signature(frames), settings)
 
 
@@ -143,7 +154,7 @@ def _without_flashes(seen: Signature, score: np.ndarray, settings: CutSettings) 
     for step in np.flatnonzero(sudden):
         for lag in range(2, min(2 + settings.flash, len(seen) - step)):
             if first[step + lag - 1] < settings.leaves * first[step]:
-                continue  # nothing ends here; a far search would find some likeness in a long pan too
+                continue  # nothing ends here; a far search would find some similarity in a long pan too
             colours = colour_distance(seen.colour[step : step + 1], seen.colour[step + lag : step + lag + 1])[0]
             if settings.colour * colours > settings.same * score[step]:
                 continue  # too far apart already, and the search below is the costly part

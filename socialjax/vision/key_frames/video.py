@@ -1,4 +1,4 @@
-"""Pictures out of video and image files, and video files out of pictures: the only place that knows PyAV."""
+"""Reads pictures from video and image files, and writes videos: the only user of PyAV."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping
@@ -23,7 +23,7 @@ DEMUXERS = {
     ".avi": "avi", ".ts": "mpegts", ".wmv": "asf", ".flv": "flv", ".ogv": "ogg",
     ".png": "png_pipe", ".bmp": "bmp_pipe", ".webp": "webp_pipe",
 }  # fmt: skip
-# Format, place and bytes at the start of a file, which many an ending does not fit.
+# Format, offset and bytes at the start of a file; extensions are often wrong.
 MARKS = (
     ("mov", 4, b"ftyp"), ("matroska", 0, b"\x1a\x45\xdf\xa3"), ("avi", 8, b"AVI "), ("mpeg", 0, b"\x00\x00\x01\xba"),
     ("mpegvideo", 0, b"\x00\x00\x01\xb3"), ("asf", 0, b"\x30\x26\xb2\x75"), ("flv", 0, b"FLV\x01"), ("ogg", 0, b"OggS"),
@@ -52,12 +52,21 @@ def require_av():
 
 
 def read(path: Path, width: int, only_intra: bool = False, wanted: np.ndarray | None = None) -> Pictures:
-    """The pictures of a video or image file, scaled to `width` points across, the height in proportion.
+    """The pictures of a video or image file, scaled to `width` pixels across, the height in proportion.
 
-    only_intra: those that stand alone in the file (every few seconds), which costs a small part of decoding all.
-    wanted i64[k]: only these positions, counted among what would have come without it; reading stops after the last.
-    Raises DataError for a file that is no video, is empty, or is cut or damaged on the way, and for one whose pictures
-    would take more than MOST_BYTES.
+    Args:
+        path: of the file.
+        width: pixels across.
+        only_intra: only frames that are coded independently (every few seconds), a small part of the cost of all.
+        wanted: i64[k], only these positions among the frames that would be read without it; reading stops after the
+            last.
+
+    Returns:
+        The pictures.
+
+    Raises:
+        DataError: the file is no video, is empty, truncated or damaged, or its pictures would take more than
+            MOST_BYTES.
     """
     wanted_set = None if wanted is None else set(np.asarray(wanted).tolist())
     frames, times, left = [], [], MOST_BYTES
@@ -131,7 +140,7 @@ def _demuxer(path: Path) -> str:
 
 
 def _check_size(path: Path, stream, width: int, only_intra: bool, wanted: set[int] | None) -> None:
-    """Raises DataError for sides, a shape or a number of pictures that nobody has, before one is decoded."""
+    """Raises DataError for implausible sides, shapes or numbers of pictures, before one is decoded."""
     if not (0 < stream.width <= _LARGEST and 0 < stream.height <= _LARGEST):
         raise DataError(f"{path}: wanted sides of 1 to {_LARGEST}, got {stream.width} x {stream.height}")
     if stream.width * stream.height > _MOST_PIXELS:
@@ -165,10 +174,18 @@ def write(
     intra_every: int = 250,
     options: Mapping[str, str] | None = None,
 ) -> None:
-    """Writes frames u8[n, h, w, 3], sides even, as a video; to a temporary name first, then renamed.
+    """Writes frames as a video, atomically.
 
-    options: of the codec, by FFmpeg's names: {"preset": "veryfast"} makes libx264 four times as fast.
-    Raises ValueError for other shapes and types.
+    Args:
+        path: of the file.
+        frames: u8[n, h, w, 3], sides even.
+        fps: frames per second.
+        codec: FFmpeg's name.
+        intra_every: frames between intra frames, at most.
+        options: of the codec, by FFmpeg's names: {"preset": "veryfast"} makes libx264 four times as fast.
+
+    Raises:
+        ValueError: other shapes and types.
     """
     if (
         frames.ndim != 4

@@ -56,9 +56,19 @@ LICENCE = "by agreement with the Tianchi platform; research use"
 def read(folder: Path, seed: int = 0) -> LabelledPictures:
     """Eight attributes, one label a picture. Rows whose code is `?` (the competition's questions) are left out.
 
-    A picture that several dimensions label is one row of each. The parts are drawn by `seed` from the path, a tenth
-    each for validation and test, so that a picture is in one part alone. Raises DataError with file and line for an
-    unknown dimension, a code of another length, with other letters, or without exactly one y.
+    A picture labelled in several dimensions has a row for each. Parts depend on the path, a tenth each for validation
+    and test, so that a picture is in one part only.
+
+    Args:
+        folder: of the csv files and pictures.
+        seed: of the parts.
+
+    Returns:
+        The labelled pictures.
+
+    Raises:
+        DataError: with file and line: an unknown dimension, or a code of another length, with other letters, or without
+            exactly one y.
     """
     folder = Path(folder)
     tables = sorted([*folder.glob("*.csv"), *folder.glob("Annotations/*.csv")])

@@ -1,6 +1,6 @@
-"""What tables of labelled pictures have in common: rows of a csv file, classes out of texts, parts by chance.
+"""Pictures with labelled attributes, on which attribute networks are trained, and what readers of them share.
 
-Pictures with labelled attributes: what an attribute network learns from (SAERS, section 3).
+The readers share rows of a csv file, classes from texts, and random parts.
 """
 
 import csv
@@ -21,13 +21,24 @@ UNLABELLED = -1
 
 @dataclasses.dataclass(frozen=True)
 class LabelledPictures:
-    """N pictures with up to one class for each of K attributes. Labels are partial: -1 says that nobody looked, which
-    is neither "absent" nor class 0.
+    """N pictures with up to one class for each of K attributes.
 
-    names: the attributes, with the names of their classes. labels i16[N, K]. part u8[N]: 0 train, 1 validation, 2 test.
-    files str[N], below `folder` or inside the tar archive `folder`; or pixels u8[N, H, W, 3] of pictures that are made
-    or small. groups str[N]: product groups, "" where not known. boxes f32[N, K, B, 4]: true boxes (x0, y0, x1, y1),
-    half-open, in parts of width and height, NaN where there is none; None where nobody drew them. ids str[N].
+    Labels are partial: -1 means not annotated, which is neither "absent" nor class 0.
+
+    Attributes:
+        name: of the set.
+        names: of the attributes.
+        classes: names of the classes of each.
+        labels: i16[N, K].
+        part: u8[N], 0 train, 1 validation, 2 test.
+        ids: str[N].
+        provenance: of the set.
+        folder: folder or tar archive of the files.
+        files: str[N], below `folder`.
+        pixels: u8[N, H, W, 3], in place of files, of synthetic or small pictures.
+        groups: str[N], product groups, "" where unknown.
+        boxes: f32[N, K, B, 4], true boxes (x0, y0, x1, y1), half-open, in fractions of width and height, NaN where
+            there is none; None without annotated boxes.
     """
 
     name: str
@@ -130,10 +141,19 @@ def drawn_parts(ids: Sequence[str], seed: int = 0, ratios: tuple[float, float] =
 
 
 def finished(pictures: LabelledPictures) -> LabelledPictures:
-    """Without the rows whose picture is missing, as the provenance then says; it also names the groups that have no
-    labelled attribute at all: nothing can be learned from their pictures, which stay.
+    """Drops the rows whose picture is missing, and states it in the provenance.
 
-    Raises DataError when no picture is there, and when a class has no name.
+    The provenance also names the groups without any label, whose pictures stay, though nothing can be learned from
+    them.
+
+    Args:
+        pictures: as read.
+
+    Returns:
+        The pictures that exist.
+
+    Raises:
+        DataError: no picture exists.
     """
     files = PictureFiles(pictures.folder)
     missing = set(files.missing(pictures.files.tolist()))

@@ -1,4 +1,4 @@
-"""Labelled photos as squares, their feature maps by a backbone with published weights, and what on them is product."""
+"""Labelled photos as squares, their feature maps by a backbone with published weights, and masks of the product."""
 
 import dataclasses
 import functools
@@ -18,8 +18,13 @@ WHITE = 240  # a shop's white, with what JPEG makes of it: a pixel with a colour
 
 @dataclasses.dataclass(frozen=True)
 class Photos:
-    """Photos of a labelled set, read when they are asked for: `photos[row]` is u8[size, size, 3], the whole photo on
-    white, mirrored left to right where `mirror`."""
+    """Photos of a labelled set, read lazily: `photos[row]` is u8[size, size, 3], the whole photo on white.
+
+    Attributes:
+        labelled: the set.
+        size: pixels along a side.
+        mirror: whether they are mirrored left to right.
+    """
 
     labelled: LabelledPictures
     size: int
@@ -38,7 +43,7 @@ class Photos:
 
     @functools.cached_property
     def key(self) -> str:
-        """sha256 of the files and of what is made of them."""
+        """sha256 of the files and of the preprocessing."""
         digest = hashlib.sha256(f"{self.size} pad{' mirror' * self.mirror}".encode())
         for name in self.labelled.files:
             digest.update(str(name).encode() + hashlib.sha256(self.files.bytes(str(name))).digest())
@@ -46,18 +51,27 @@ class Photos:
 
 
 def maps_of(photos: Photos, network: Pretrained) -> tuple[np.ndarray, float]:
-    """(feature maps f16[N, h, w, D], seconds they took): kept in the cache, from where a second call reads them."""
+    """(feature maps f16[N, h, w, D], seconds they took); cached, so that a second call reads them."""
     started = time.monotonic()
     return feature_maps(photos, network, photos.key), time.monotonic() - started
 
 
 def on_product(photos: Photos, rows: np.ndarray, maps: np.ndarray, names: Sequence[str]) -> dict[str, dict]:
-    """Share of the maps' mass on the product: maps f32[n, K, h, w] of the photos `rows` -> for each attribute by name
+    """The share of the maps' mass on the product.
 
-    mass     share of a map inside the product, mean over photos whose map is not empty
-    even     what an even map gets: the product's share of the square
-    others   what the maps of other photos get on this one: products stand in the middle, and so may any map
-    empty    maps that are empty
+    Args:
+        photos: of a labelled set.
+        rows: i[n], the photos of the maps.
+        maps: f32[n, K, h, w].
+        names: of the attributes.
+
+    Returns:
+        For each attribute by name:
+
+            mass     share of a map inside the product, mean over photos whose map is not empty
+            even     that of a uniform map: the product's share of the square
+            others   that of the maps of other photos: products are in the middle, and so may be any map
+            empty    number of empty maps
     """
     masks = np.stack([product(photos[row]) for row in rows])
     result = {}
@@ -76,5 +90,5 @@ def on_product(photos: Photos, rows: np.ndarray, maps: np.ndarray, names: Sequen
 
 
 def product(photo: np.ndarray) -> np.ndarray:
-    """u8[H, W, 3] -> bool[H, W]: what is not white."""
+    """u8[H, W, 3] -> bool[H, W]: the pixels that are not white."""
     return (photo < WHITE).any(axis=-1)

@@ -1,9 +1,9 @@
-"""Anyone's own pictures with labels: `pictures.csv`, the pictures, and perhaps who took which of them.
+"""A user's own labelled pictures: `pictures.csv`, the pictures, and optionally interactions with them.
 
 `pictures.csv` has a header. Column `image` is the file, below the folder or in `images.tar`; `id`, `title`, `group` and
-`split` (train, val, test) are optional; every other column is an attribute, blank where nobody looked.
-`interactions.csv`, optional, has a line `user, item` and perhaps value and time, as in a folder of one's own; items are
-called by their `id`, or by their file where there is none.
+`split` (train, val, test) are optional; every other column is an attribute, blank where not annotated.
+`interactions.csv`, optional, has a line `user, item` and optionally value and time, as in a folder of one's own; items
+are referred to by their `id`, or by their file without one.
 """
 
 from pathlib import Path
@@ -26,8 +26,16 @@ def is_here(folder: Path) -> bool:
 def read(folder: Path, name: str | None = None, seed: int = 0) -> LabelledPictures:
     """The labelled pictures, in the order of the table. Without a column `split` a tenth is validation, a tenth test.
 
-    Raises DataError for a table without attributes, an id or image that stands twice, another part than these, and as
-    `label_tables` does.
+    Args:
+        folder: of the table and pictures.
+        name: of the set; by default that of the folder.
+        seed: of the parts.
+
+    Returns:
+        The labelled pictures.
+
+    Raises:
+        DataError: a table without attributes, a duplicate id or image, an unknown part, and as `label_tables` does.
     """
     folder = Path(folder)
     rows = read_rows(folder / TABLE, ("image",))

@@ -12,9 +12,17 @@ READERS = {"fashion_products": fashion_products.read, "ut_zap50k": ut_zap50k.rea
 
 
 def labelled(name: str, folder: str | os.PathLike | None = None) -> LabelledPictures:
-    """The set `name`; any other name than those of READERS is a `picture_table` of one's own.
+    """A set of labelled pictures; none is downloaded.
 
-    None of them may be downloaded from here. Raises DataError when no folder has it, and for what is no name.
+    Args:
+        name: one of READERS, or any other name for a `picture_table` of one's own.
+        folder: of the files; $SOCIALJAX_DATA/NAME by default.
+
+    Returns:
+        The labelled pictures.
+
+    Raises:
+        DataError: no folder has it, or the name is invalid.
     """
     try:
         identifier(name, "a labelled set")

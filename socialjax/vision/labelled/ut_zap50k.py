@@ -27,9 +27,17 @@ Several = Literal["unlabelled", "first"]
 def read(folder: Path, several: Several = "unlabelled", seed: int = 0) -> LabelledPictures:
     """Four attributes; classes are read from the table. Groups are `boot` and `shoe`; only boots have a boot height.
 
-    several: what becomes of fields such as `Buckle;Zipper`. `unlabelled` since the order of the values is no ranking;
-    `first` keeps more labels. Either way the provenance counts them. The parts are drawn by `seed`, a tenth each for
-    validation and test. Raises DataError for a folder without table or pictures, and as `label_tables` does.
+    Args:
+        folder: of the table and pictures.
+        several: how fields such as `Buckle;Zipper` are read. `unlabelled`, since the order of the values is no ranking;
+            `first` keeps more labels. Either way the provenance counts them.
+        seed: of the parts, a tenth each for validation and test.
+
+    Returns:
+        The labelled pictures.
+
+    Raises:
+        DataError: a folder without table or pictures, and as `label_tables` does.
     """
     if several not in ("unlabelled", "first"):
         raise ValueError(f"wanted several to be unlabelled or first, got {several!r}")
@@ -65,7 +73,7 @@ def read(folder: Path, several: Several = "unlabelled", seed: int = 0) -> Labell
             ids=np.array(ids),
             provenance=Provenance("real", SOURCE, LICENCE, {table.name: rows.sha256}, repairs),
             folder=str(pictures),
-            # A name that no file has stands for a picture that is missing.
+            # A name without a file marks a missing picture.
             files=np.array([files.get(name, f"{name}.jpg") for name in ids]),
             groups=np.array(["boot" if boot else "shoe" for boot in boots]),
         )
