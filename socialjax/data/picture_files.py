@@ -1,6 +1,6 @@
-"""Picture files by name, from a folder or from inside a tar archive that is never unpacked.
+"""Picture files by name, from a folder or from inside a tar archive that is never unpacked, as RGB bytes.
 
-Pictures from files of any kind as RGB bytes: the one place where foreign image files are decoded (Pillow).
+This is the only module that decodes foreign image files (Pillow).
 """
 
 import errno
@@ -29,13 +29,23 @@ WHITE = (255, 255, 255)
 def read_picture(
     source: str | os.PathLike | bytes, size: int | None = None, fit: Fit = "pad", name: str | None = None
 ) -> np.ndarray:
-    """A picture file, or its bytes -> u8[size, size, 3]; without a size u8[H, W, 3] as it is.
+    """Decodes a picture as RGB.
 
-    Grey, palette, CMYK, YCbCr and 16-bit pictures become RGB; what is transparent becomes white; a picture that the
-    camera held sideways is turned; of an animation the first frame is taken. fit: `pad` keeps the whole picture, on
-    white, as catalogues do; `crop` takes the middle of the longer side; `stretch` changes the shape of things. name:
-    what errors call the bytes. Raises DataError for files that are missing, empty, damaged, cut off, too large or no
-    picture.
+    Grey, palette, CMYK, YCbCr and 16-bit pictures are converted; transparency becomes white; EXIF rotation is applied;
+    of an animation the first frame is taken.
+
+    Args:
+        source: a file or its bytes.
+        size: pixels along a side of the square; without, the picture keeps its shape.
+        fit: `pad` keeps the whole picture, on white, as catalogues do; `crop` takes the middle of the longer side;
+            `stretch` changes proportions.
+        name: of the bytes, for errors.
+
+    Returns:
+        u8[size, size, 3], or u8[H, W, 3] without a size.
+
+    Raises:
+        DataError: the file is missing, empty, damaged, truncated, too large or no picture.
     """
     data, name = (source, name or "picture") if isinstance(source, bytes) else (_bytes(Path(source)), str(source))
     if not data:
@@ -71,8 +81,8 @@ def fitted(picture: Image.Image, size: int, fit: Fit = "pad") -> Image.Image:
 
 
 def plain_bytes(path: Path) -> bytes:
-    """The content of a plain file that is no larger than a picture's may be. Raises OSError for everything else: a pipe
-    would be waited for, and a device has no end."""
+    """The content of a plain file no larger than a picture may be. Raises OSError for others: a pipe would block, and a
+    device has no end."""
     about = os.stat(path)
     if not stat.S_ISREG(about.st_mode):
         raise OSError(errno.EINVAL, "no plain file")
@@ -127,7 +137,7 @@ class PictureFiles:
         return sorted(path.relative_to(self.place).as_posix() for path in inside)
 
     def missing(self, names: Iterable[str]) -> list[str]:
-        """Those of the names that no file has, in their order."""
+        """The names without a file, in their order."""
         if self._contents is not None:
             return [name for name in names if name not in self._contents]
         return [name for name in names if not self._inside(name).is_file()]
@@ -147,7 +157,7 @@ class PictureFiles:
             return archive.read(length)
 
     def read(self, name: str, size: int | None = None, fit: Fit = "pad") -> np.ndarray:
-        """As `pictures.read_picture`, u8[size, size, 3]."""
+        """As `read_picture`, u8[size, size, 3]."""
         return read_picture(self.bytes(name), size, fit, name=f"{self.place}: {name}")
 
     def _inside(self, name: str) -> Path:

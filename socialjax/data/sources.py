@@ -58,17 +58,25 @@ class DataSettings(FolderOptions):
 
 @dataclasses.dataclass(frozen=True)
 class DataFolder:
-    """The folder that has the files, and what named it."""
+    """The folder that has the files, and where it was specified."""
 
     place: Place
     folder: Path
 
 
 def load(settings: DataSettings, limits: download.Limits = download.LIMITS) -> Dataset:
-    """The columns of `settings.name` from the first place that has them; the stand-in when none has.
+    """The data set `settings.name` from the first place that has it; the stand-in when none has.
 
-    Raises DataError for a named folder that lacks files, files that cannot be used, settings that do not apply, a
-    name that is not known, and, with `require_real` or for a set without a stand-in, when nothing is found.
+    Args:
+        settings: what to load and from where.
+        limits: of downloads.
+
+    Returns:
+        The data set.
+
+    Raises:
+        DataError: a named folder lacks files, files cannot be used, settings do not apply, the name is unknown, or
+            nothing is found and a stand-in is forbidden or does not exist.
     """
     entry = PUBLISHED.get(settings.name)
     if entry is not None:
@@ -135,7 +143,7 @@ def raw_files(name: str, folder: Path) -> list[Path]:
 
 
 def _read(settings: DataSettings, source: DataFolder, limits: download.Limits) -> Dataset:
-    """Reads again, once, when files change between the moments at which they are looked at. Raises ChangedError."""
+    """Reads again, once, when files change while they are read. Raises ChangedError."""
     try:
         return _read_once(settings, source, limits)
     except cache.ChangedError:
@@ -256,7 +264,7 @@ def _instructions(settings: DataSettings, failure: str) -> str:
 
 
 def _without_validation(data: Dataset) -> Dataset:
-    """The validation part moved into train, as the provenance then says."""
+    """Moves the validation part into train, and states it in the provenance."""
     if not len(data.validation):
         return data
     note = f"{len(data.validation)} validation pairs moved into train (--data.validation none)"

@@ -1,6 +1,6 @@
 """The TFDS form of a data set: `array_record` files without TensorFlow, one record of columns for each part.
 
-Whether the threads that array_record starts find room: it waits for ever for those that could not start.
+Before reading, it checks that there is room for the threads of array_record, which hangs if they cannot start.
 """
 
 import contextlib

@@ -11,10 +11,18 @@ from socialjax.data.schema import DataError
 
 
 def parse_features(file: FileBytes, rows: int | None = None) -> np.ndarray:
-    """The table f32[rows, F]. Raises DataError for a damaged file, other shapes or types, NaN and infinity.
+    """Reads a table of features. The header is compared with the size of the body, so that a damaged one cannot
+    allocate memory.
 
-    The header is read before the body and compared with the bytes that are there, so that a damaged header
-    cannot ask for memory.
+    Args:
+        file: a .npy file as read.
+        rows: the number of rows that is expected.
+
+    Returns:
+        f32[rows, F].
+
+    Raises:
+        DataError: a damaged file, other shapes or types, NaN or infinity.
     """
     shape, fortran, dtype, body = read_header(file)
     if dtype.kind not in "fiu" or dtype.itemsize > 8:
@@ -39,7 +47,7 @@ def parse_features(file: FileBytes, rows: int | None = None) -> np.ndarray:
 
 
 def require_finite(table: np.ndarray, where: str) -> None:
-    """Raises DataError that names the first rows which hold NaN or infinity. table f32[rows, F]."""
+    """Raises DataError that names the first rows with NaN or infinity. table f32[rows, F]."""
     bad = np.flatnonzero(~np.isfinite(table).all(axis=1))
     if len(bad):
         shown = ", ".join(map(str, bad[:5])) + (", ..." if len(bad) > 5 else "")

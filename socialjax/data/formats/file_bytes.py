@@ -16,7 +16,7 @@ _CHUNK = 1 << 20
 
 @dataclasses.dataclass(frozen=True)
 class FileBytes:
-    """A file as read: `data` decompressed, `sha256` of the file as it lies there."""
+    """A file as read: `data` decompressed, `sha256` of the file as it is on disk."""
 
     path: Path
     data: bytes
@@ -32,7 +32,7 @@ def find(folder: Path, name: str) -> Path | None:
 
 
 def require(folder: Path, names: Sequence[str]) -> tuple[Path, ...]:
-    """The path of every name, plain or .gz. Raises DataError that lists the names which are not there."""
+    """The path of every name, plain or .gz. Raises DataError that lists the missing names."""
     paths = [find(folder, name) for name in names]
     missing = [name for name, path in zip(names, paths) if path is None]
     if missing:

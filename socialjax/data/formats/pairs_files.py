@@ -1,6 +1,6 @@
-"""Pairs and links out of text files whose ids are whole numbers, as published sets have them.
+"""Pairs and links from text files of published sets, and row numbers for the ids of any files.
 
-From the ids of files to row numbers: kept when they are row numbers already, else compacted with names.
+Ids are kept when they are row numbers already, else compacted with names.
 """
 
 import contextlib
@@ -17,9 +17,13 @@ from socialjax.data.schema import DataError, Interactions, Links, interactions
 
 @dataclasses.dataclass(frozen=True)
 class Ids:
-    """The distinct ids of one kind, sorted: keys i64[n] when all are plain integers, else UTF-8 bytes S[n].
+    """The distinct ids of one kind.
 
-    codes: for each column that was read, the place of its fields in `keys`, i64[N].
+    Attributes:
+        kind: user or item.
+        keys: sorted; i64[n] when all are plain integers, else UTF-8 bytes S[n].
+        codes: for each column that was read, the index of its fields in `keys`, i64[N].
+        columns: the tables and columns.
     """
 
     kind: str
@@ -34,7 +38,13 @@ class Ids:
 
 @dataclasses.dataclass(frozen=True)
 class Rows:
-    """Where ids went: code -> row number i64[n] (-1 is dropped), the number of rows, names U[size] or None if kept."""
+    """Row numbers of ids.
+
+    Attributes:
+        of_code: i64[n], the row number of each code, -1 for dropped ones.
+        size: the number of rows.
+        names: U[size], the ids of the file; None where they are the row numbers.
+    """
 
     of_code: np.ndarray
     size: int
@@ -63,11 +73,22 @@ def collect(kind: str, columns: list[tuple[Table, int]]) -> Ids:
 
 
 def assign(ids: Ids, codes: list[np.ndarray], feature_rows: int | None) -> Rows:
-    """Row numbers for the ids whose `codes` are given.
+    """Assigns row numbers to the ids that are used.
 
-    Integers are kept as row numbers when there is a feature table (feature_rows), or when they are dense: the
-    smallest is 0 and at least half of the numbers up to the largest occur. All others are compacted in sorted order,
-    and the file's ids become names. Raises DataError for ids that a feature table has no row for.
+    Integers are kept as row numbers when there is a feature table, or when they are dense: the smallest is 0 and at
+    least half of the numbers up to the largest occur. All others are compacted in sorted order, and the file's ids
+    become names.
+
+    Args:
+        ids: of one kind.
+        codes: i64[.] each, of the ids that are used.
+        feature_rows: rows of the feature table, if any.
+
+    Returns:
+        The row numbers.
+
+    Raises:
+        DataError: an id without a row in the feature table.
     """
     used = np.zeros(len(ids.keys), bool)
     used[np.concatenate(codes)] = True
@@ -95,9 +116,18 @@ def _without_features(ids: Ids, feature_rows: int) -> DataError:
 
 
 def read_pairs(path: Path, checksums: dict[str, str], lowest: int = 0) -> Interactions:
-    """`user item [value]` with ids from `lowest`, which become ids from 0. A value column of ones is left out.
+    """Reads `user item [value]`. A value column of ones is left out.
 
-    The file's sha256 is added to `checksums`.
+    Args:
+        path: of the file.
+        checksums: gets the file's sha256.
+        lowest: the smallest id, which becomes 0.
+
+    Returns:
+        The pairs.
+
+    Raises:
+        DataError: names file and line.
     """
     file = read_bytes(path)
     checksums[file.path.name] = file.sha256

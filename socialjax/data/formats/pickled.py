@@ -1,10 +1,10 @@
 """Object arrays in `.npy` files, whose body is a pickle, read without unpickling anything.
 
-A pickle is a program: whoever loads it runs what its writer chose. Even NumPy's own reconstruction functions are not
-safe to call with foreign arguments (the flags of a dtype decide whether bytes are taken for pointers). So the opcodes,
-which `pickletools` decodes, are carried out here, on nothing but dict, defaultdict, set, list, tuple, int, text and
-NumPy arrays of them; no function that the file names is ever looked up, far less called. Whatever else it asks for is
-refused. What a file may cost is bounded by its size.
+A pickle is a program: loading it runs what its writer chose. Even NumPy's own reconstruction functions are not safe to
+call with foreign arguments (the flags of a dtype decide whether bytes are taken for pointers). So the opcodes, which
+`pickletools` decodes, are interpreted here, on nothing but dict, defaultdict, set, list, tuple, int, text and NumPy
+arrays of them; no function that the file names is ever looked up, far less called. Everything else is refused. Memory
+and time are bounded by the size of the file.
 """
 
 import math
@@ -25,7 +25,7 @@ _INTEGERS = {"BININT", "BININT1", "BININT2", "INT", "LONG", "LONG1"}
 _TEXTS = {"SHORT_BINSTRING", "BINSTRING", "BINUNICODE", "SHORT_BINUNICODE", "SHORT_BINBYTES", "BINBYTES"}
 _BUILTINS = ("__builtin__", "builtins")
 _MULTIARRAY = ("numpy.core.multiarray", "numpy._core.multiarray")
-# What a file may name -> what is made of it here. Both spellings are those of Python 2 and 3, NumPy 1 and 2.
+# Names that a file may contain -> what they become here. Both spellings are those of Python 2 and 3, NumPy 1 and 2.
 NAMES = {
     **{(module, kind): kind for module in _BUILTINS for kind in ("set", "list", "dict", "int")},
     ("collections", "defaultdict"): "defaultdict",
@@ -48,14 +48,14 @@ class _Dtype(NamedTuple):
 
 
 class _Array:
-    """An array to be: its elements come by BUILD."""
+    """An array under construction: BUILD gives its elements."""
 
     elements: list | None = None
     shape: tuple[int, ...] = ()
 
 
 class Refused(Exception):
-    """What the file asks for and does not get."""
+    """A request of the file that is refused."""
 
 
 def read_objects(file: FileBytes):
@@ -99,7 +99,7 @@ def objects_of(path: Path, shape: tuple[int, ...], machine: "Machine", program):
 
 
 class Machine:
-    """The stack machine of pickle, as far as it is admitted. Readers of other kinds of pickle extend it."""
+    """The stack machine of pickle, restricted to admitted operations. Readers of other kinds of pickle extend it."""
 
     names = NAMES
     floats = False  # whether floating numbers and arrays of them are admitted
@@ -111,8 +111,11 @@ class Machine:
         self.memo: dict[int, object] = {}
 
     def run(self, program):
-        """The object that the program leaves; what follows its end must be nothing. program: bytes, or a mapped file
-        at the place where the program begins."""
+        """Runs a program and returns the object that it leaves. Nothing may follow its end.
+
+        Args:
+            program: bytes, or a mapped file at the position where the program begins.
+        """
         stack = self.stack
         for opcode, argument, position in pickletools.genops(program):
             name = opcode.name
@@ -345,5 +348,5 @@ def _want(value, kind: type):
 
 
 def _describe(value) -> str:
-    """A value in few words; its content is the file's, so little of it is shown."""
+    """A short description of a value; its content is foreign, so little of it is shown."""
     return f"the name {value.name}" if isinstance(value, Name) else f"a {type(value).__name__.lstrip('_').lower()}"

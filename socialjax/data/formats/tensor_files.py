@@ -1,12 +1,12 @@
 """Published weights: tensors by name from PyTorch's files and from `.safetensors`, without PyTorch, nothing unpickled.
 
 Both formats of PyTorch (`.pth`, `.pt`) are read: a zip archive with one pickle and a file for each storage (PyTorch 1.6
-and later), and the older sequence of pickles after which the storages follow. The pickles are carried out by
-`formats.pickled.Machine` on inert records: a storage is its key and type, a tensor says which numbers of which storage
-it is. No function that a file names is looked up. Formats: torch/serialization.py of PyTorch, as of 2.0.
+and later), and the older sequence of pickles followed by the storages. The pickles are interpreted by
+`formats.pickled.Machine` on inert records: a storage is its key and type, a tensor is a view of a storage. No function
+that a file names is looked up. Formats: torch/serialization.py of PyTorch, as of 2.0.
 
-`.safetensors` (https://huggingface.co/docs/safetensors): a header in JSON that says where each tensor lies, then their
-numbers. The header is compared with the bytes that are there before any number is read.
+`.safetensors` (https://huggingface.co/docs/safetensors): a header in JSON with the position of each tensor, then their
+numbers. The header is checked against the size of the file before any number is read.
 """
 
 import dataclasses

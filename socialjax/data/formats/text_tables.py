@@ -1,6 +1,6 @@
-"""Text tables as columns: ids, numbers and words out of the fields of a file, every error with file and line.
+"""Text tables as columns: ids, numbers and words from the fields of a file, every error with file and line.
 
-Cuts the bytes of a text table into fields with vector operations; a field is a pair of positions.
+The bytes of a text table are split into fields with vector operations; a field is a pair of positions.
 """
 
 import csv
@@ -270,11 +270,22 @@ class Table(NamedTuple):
 def read_table(
     file: FileBytes, columns: tuple[int, int], names: Sequence[frozenset[str]] = (), header: bool = False
 ) -> Table:
-    """Cuts a file into a table of at least columns[0] and, without a header, at most columns[1] columns.
+    """Splits a file into a table.
 
-    header: whether the first line may name the columns; `names` are the names known for each. A first line is a
-    header when no field looks like a number and two fields are known names, or when a column holds numbers in the
-    next rows and none in the first. Raises DataError for files that are no table of this form or hold no row.
+    A first line is a header when no field looks like a number and two fields are known names, or when a column holds
+    numbers in the next rows and none in the first.
+
+    Args:
+        file: as read.
+        columns: the least number of columns and, without a header, the largest.
+        names: known names of each column.
+        header: whether the first line may name the columns.
+
+    Returns:
+        The table.
+
+    Raises:
+        DataError: the file is no table of this form or has no rows.
     """
     table = Table(file.path, cut(file))
     if header and _has_header(table, names):

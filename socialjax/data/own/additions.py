@@ -1,8 +1,7 @@
-"""What loaders add to the pairs: feature tables, and validation made from train when no file gives it.
+"""What loaders add to the pairs: feature tables, validation from train, titles of items, given evaluation negatives.
 
-`<name>.items`: what an item is called, one `item id <tab, comma or blank> title` a line.
-
-Evaluation negatives that come as a file: `<name>.test.negative`, as the NCF code writes it, or plain ids.
+`<name>.items` has titles, one `item id <tab, comma or blank> title` a line; `<name>.test.negative` has evaluation
+negatives, as the NCF code writes them, or plain ids.
 """
 
 import dataclasses

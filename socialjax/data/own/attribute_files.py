@@ -1,10 +1,10 @@
-"""A data set whose items have attributes found on their pictures, as a folder that an experiment writes once.
+"""A data set whose items have attributes located on their pictures, as a folder that an experiment writes once.
 
     columns.npz   pairs of each part, tables of attributes, features, names, groups and pictures of items
     data.json     name, counts, names of attributes and classes, what kind of data it is and where it comes from
     pictures/     the items' pictures, where they were drawn; else item_pictures say where they are
 
-What a run was trained on can so be read back, explained and shown, as `--data.dir FOLDER`.
+With `--data.dir FOLDER` the data of a run can be read back, explained and displayed.
 """
 
 import dataclasses
@@ -43,7 +43,7 @@ def is_here(folder: Path) -> bool:
 
 
 def write(folder: Path, data: Dataset) -> None:
-    """Writes a data set with attributes; each file whole or not at all. Raises ValueError without attributes."""
+    """Writes a data set with attributes, each file atomically. Raises ValueError without attributes."""
     if data.attributes is None:
         raise ValueError(f"data set '{data.name}' has no attributes; write it as tables (docs/data.md)")
     columns = {f"attribute_{name}": getattr(data.attributes, name) for name in CELLS}
@@ -68,8 +68,7 @@ def write(folder: Path, data: Dataset) -> None:
 
 
 def read(folder: Path, name: str) -> Dataset:
-    """What `write` wrote, checked; its kind is what it was. Raises DataError for a damaged folder or one of another
-    data set."""
+    """Reads and checks what `write` wrote. Raises DataError for a damaged folder or one of another data set."""
     try:
         sums = file_checksums([folder / COLUMNS, folder / DESCRIBED])
         described = json_files.typed(json_files.read(folder / DESCRIBED), Described)

@@ -1,10 +1,7 @@
-"""Anyone's own data: a folder of text tables; `read` says what may be in it.
+"""A user's own data: a folder of text tables; `read` documents its files.
 
-Which files of anyone's own folder are read, and which of their columns mean what.
-
-Who made which item of anyone's own folder: `<name>.owners`, `<name>.uploads` or both.
-
-The columns of anyone's own folder before any split: fields to ids, rows kept and dropped, links, titles.
+The module finds the files, interprets their columns, reads owners of items (`<name>.owners`, `<name>.uploads` or both),
+and turns fields into ids, rows, links and titles before any split.
 """
 
 import dataclasses
@@ -49,7 +46,16 @@ FOLLOWEE = frozenset("followee followee_id followed friend friend_id friendid ta
 
 
 class PairsTable(NamedTuple):
-    """One file of pairs: the table, where its ids stand, value f32[N] and time i64[N] if there, what to state."""
+    """One file of pairs.
+
+    Attributes:
+        table: its fields.
+        user: column of the users.
+        item: column of the items.
+        value: f32[N], if there.
+        time: i64[N], if there.
+        stated: notes for the provenance.
+    """
 
     table: Table
     user: int
@@ -101,7 +107,7 @@ def read_pairs_table(path: Path, checksums: dict[str, str]) -> PairsTable:
 
 
 def read_links_table(path: Path, checksums: dict[str, str]) -> tuple[Table, int, int]:
-    """`follower followee [anything]`: the table and where the two stand, which a header may swap."""
+    """`follower followee [anything]`: the table and the columns of the two, which a header may swap."""
     file = read_bytes(path)
     checksums[path.name] = file.sha256
     table = read_table(file, (2, 4), (FOLLOWER | USER, FOLLOWEE | USER), header=True)
@@ -148,11 +154,25 @@ OWNER_ENDINGS = ("owners", "uploads")
 def read_owners(
     folder: Path, name: str, users: Rows, items: Rows, is_core: bool, checksums: dict[str, str], repairs: list[str]
 ) -> np.ndarray | None:
-    """The owner i32[I] of each item, -1 where no file says one; None without such a file.
+    """Reads the owners of items.
 
-    Owners bring no users: one that occurs in no pair and no link is an error, unless a k-core was asked for (is_core),
-    which drops users; then the item has no owner. Items that occur in no pair are passed over. Both go into `said`.
-    Raises DataError for an owner that is no known user and for an item of two owners.
+    Owners add no users: one that occurs in no pair and no link is an error, unless there is a k-core, which drops
+    users; then the item has no owner. Items that occur in no pair are skipped.
+
+    Args:
+        folder: of the files.
+        name: of the set.
+        users: row numbers of users.
+        items: row numbers of items.
+        is_core: whether the pairs are a k-core.
+        checksums: gets the sha256 of the files.
+        repairs: gets notes on what was skipped.
+
+    Returns:
+        i32[I], -1 for items without an owner; None without such files.
+
+    Raises:
+        DataError: an owner is no known user, or an item has two owners.
     """
     paths = [path for ending in OWNER_ENDINGS if (path := find(folder, f"{name}.{ending}")) is not None]
     if not paths:
@@ -186,7 +206,7 @@ def read_owners(
 
 
 class Choice(NamedTuple):
-    """Which pairs are kept: those of at least min_value, then those of the k-core."""
+    """The filter of pairs: those of at least min_value, then those of the k-core."""
 
     min_value: float | None
     k_core: int
@@ -247,7 +267,7 @@ def _pairs(table: PairsTable, user: np.ndarray, item: np.ndarray) -> Interaction
 
 
 def _kept(pairs: Interactions, num_items: int, choice: Choice, repairs: list[str]) -> Interactions:
-    """The pairs that the choice leaves, each once; what went is added to `said`."""
+    """The pairs that pass the filter, each once; notes on what was dropped are added to `repairs`."""
     if choice.min_value is not None:
         value = np.ones(len(pairs)) if pairs.value is None else pairs.value
         enough = value >= choice.min_value
@@ -333,10 +353,10 @@ def read(folder: Path, name: str, options: FolderOptions | None = None) -> Datas
     - `user_vector.npy`, `item_vector.npy`, `social_vector.npy`, optional: row r holds the features of id r, the last
       those of a user's place in the social graph.
 
-    Or, where nothing is called `<name>.*`, `train.txt`, `test.txt` and perhaps `val.txt` as `raw.ngcf` reads them.
+    Or, where nothing is called `<name>.*`, `train.txt`, `test.txt` and perhaps `val.txt` as `own.ngcf` reads them.
 
     Ids may be any words. Integer ids are kept as row numbers when there is a feature table for them or when they are
-    dense (`ids.assign`); all others are numbered in sorted order and kept as user_names and item_names.
+    dense (`formats.pairs_files.assign`); all others are numbered in sorted order and kept as user_names and item_names.
     """
     folder, options = Path(folder), options or FolderOptions()
     with memory_named(folder):
@@ -351,7 +371,7 @@ def read(folder: Path, name: str, options: FolderOptions | None = None) -> Datas
 
 
 def _tables(folder: Path, name: str, options: FolderOptions) -> Dataset:
-    """Tables of pairs, in parts or split here."""
+    """Reads tables of pairs, in parts or split here."""
     paths = pairs_paths(folder, name, wants_split=options.split != "auto")
     is_split = "all" not in paths
     if is_split and (options.k_core or options.cold_items):
@@ -374,7 +394,7 @@ def _lists(folder: Path, name: str, options: FolderOptions) -> Dataset:
 
 
 def _split(data: Dataset, options: FolderOptions) -> Dataset:
-    """Train, which holds all pairs, parted as the options say; what was done is stated."""
+    """Splits train, which holds all pairs, by the options, and states it in the provenance."""
     how = "ratio" if options.split == "auto" else options.split
     parts = _parts(data, how, options)
     if not len(parts.test) and options.split == "auto":

@@ -1,4 +1,4 @@
-"""Items with frames: the format in which JIFR's data would lie (Wu et al., IJCAI 2019), whose crawl is not distributed.
+"""Items with frames: a format for data such as JIFR's (Wu et al., IJCAI 2019), whose crawl is not distributed.
 
     items.tsv         item id <tab> number of frames, one line for each item; its place is the item's number
     frames.npy        float16 or float32 [L, F], the frames of the first item, then of the second, and so on
@@ -28,7 +28,7 @@ REQUIRED = (ITEMS, PAIRS["train"], PAIRS["test"])
 
 
 def is_here(folder: Path) -> bool:
-    """Whether a folder is meant to be of this format."""
+    """Whether a folder is of this format."""
     return (folder / FRAMES).is_file() and find(folder, ITEMS) is not None
 
 
@@ -154,7 +154,7 @@ def _mapped(path: Path, checksums: dict[str, str]) -> np.ndarray:
 
 
 def _moment(path: Path) -> tuple[int, int, int]:
-    """What differs once a file has been written to or replaced."""
+    """A stamp that changes when a file is written to or replaced."""
     now = path.stat()
     return now.st_ino, now.st_size, now.st_mtime_ns
 

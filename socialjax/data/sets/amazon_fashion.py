@@ -2,8 +2,9 @@
 
 `AmazonFashion6ImgPartitioned.npy` (3.3 GB) is one pickled array of six objects: for train, validation and test a dict
 from user to a list of records with `productid`; a dict from item to a record with the bytes of its picture (`imgs`) and
-a one-hot category (`c`); the numbers of users and items. It is read by `raw.pickled` without unpickling, mapped and
-never whole in memory: of a picture only its place in the file is kept, until `write_pictures` copies it to an archive.
+a one-hot category (`c`); the numbers of users and items. It is read by `formats.pickled` without unpickling, mapped and
+never whole in memory: of a picture only its position in the file is kept, until `write_pictures` copies it to an
+archive.
 
 SAERS's set (45,184 users, 166,270 items, 358,003 records) is plausibly a part of this one; how it was chosen is not
 known, so nothing is filtered here and the counts are the file's own.

@@ -2,7 +2,7 @@
 
 `mymodel_train.npy`: user -> set of images favoured; `mymodel_val.npy`, `mymodel_test.npy`: user -> one image;
 `ups_user.npy`: the owner of each image; `user_ups.npy`: the images of each user, which must say the same;
-`user_follow.npy`: the users that each user follows. All but the owners are pickled and read by `raw.pickled`.
+`user_follow.npy`: the users that each user follows. All but the owners are pickled and read by `formats.pickled`.
 
 Image features and social embeddings were not released.
 """
@@ -106,7 +106,7 @@ def read_files(folder: Path) -> Dataset:
     """As `read`, of files of this format and any size: as many users as follow lists, as many images as owners.
 
     Raises DataError for an image without an owner, an owner or a followee that is no user, uploads that contradict
-    the owners, and whatever `raw.pickled` refuses.
+    the owners, and whatever `formats.pickled` refuses.
     """
     files = dict(zip(FILES, map(read_bytes, require(folder, names(FILES)))))
     with memory_named(folder):

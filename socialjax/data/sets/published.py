@@ -1,4 +1,4 @@
-"""What is known of a published set: its files, where they are, how they are read, and what must be in them."""
+"""Published sets: their files, where they are, how they are read, and what must be in them."""
 
 import dataclasses
 import hashlib
@@ -15,9 +15,12 @@ GITHUB = "https://raw.githubusercontent.com"
 
 @dataclasses.dataclass(frozen=True)
 class RemoteFile:
-    """One published file and how it is recognised: `text` (sha256 after CRLF becomes LF) or `blob` (git blob id).
+    """One published file with its checksum. Mirrors of a text differ in line ends, so that of a text ignores them.
 
-    Mirrors of the same text differ in line ends, so the checksum of a text is that of its lines.
+    Attributes:
+        name: of the file.
+        text: sha256 after CRLF becomes LF.
+        blob: git blob id, in place of `text`.
     """
 
     name: str
@@ -30,7 +33,7 @@ class RemoteFile:
         return self.blob or self.text or ""
 
     def id_of(self, content: bytes) -> str:
-        """The checksum by which this file is known, of another content."""
+        """The checksum, of the kind by which this file is identified, of some content."""
         if self.blob is not None:
             blob = hashlib.sha1(b"blob %d\0" % len(content), usedforsecurity=False)
             blob.update(content)
@@ -38,17 +41,26 @@ class RemoteFile:
         return hashlib.sha256(content.replace(b"\r\n", b"\n")).hexdigest()
 
     def is_content_of(self, file: FileBytes) -> bool:
-        """Whether the file holds the published content; its own checksum tells that in most cases without another."""
+        """Whether the file holds the published content; its own sha256 mostly suffices."""
         return file.sha256 == self.text or self.id_of(file.data) == self.wanted
 
 
 @dataclasses.dataclass(frozen=True)
 class Published:
-    """A published set. `addresses` are folders, tried in turn; the checksums decide, not the address.
+    """A published set.
 
-    optional: features that are published beside the set and are taken only when they are asked for; optional_at: where
-    a person finds them. `read` never reads them. source: where it is from and who published it. facts: figures of the
-    real files by the names of `facts.facts`, the counts of `schema.counts` among them. shape: what a stand-in copies.
+    Attributes:
+        name: of the set.
+        about: one line for people.
+        addresses: folders, tried in turn; the checksums decide, not the address.
+        files: required files.
+        read: folder, seed -> data set; never reads optional files.
+        source: where it is from and who published it.
+        licence: of the data.
+        facts: figures of the real files by the names of `facts.facts`, the counts of `schema.counts` among them.
+        shape: what a stand-in copies.
+        optional: features that are published with the set and used only on request.
+        optional_at: where people find them.
     """
 
     name: str
@@ -80,7 +92,7 @@ def github(repository: str, folder: str, *commits: str) -> tuple[str, ...]:
 
 
 def names(files: Sequence[RemoteFile]) -> list[str]:
-    """Of files."""
+    """The names of files."""
     return [file.name for file in files]
 
 
