@@ -137,7 +137,7 @@ def bars(seeds: list[int], name: str = "hasc") -> list[Bar]:
         world, shuffled = aspects(seed), aspects(seed, shuffled=True)
         run = fitted(ATTENTION, world, seed)
         figures.append(examine(ATTENTION, run.side, run.state, world))
-        other.append([ndcg(rival, fitted(rival, world, seed).state, world) for rival in (CONTENT_BPR, MEANS)])
+        other.append([ndcg(baseline, fitted(baseline, world, seed).state, world) for baseline in (CONTENT_BPR, MEANS)])
         run = fitted(ATTENTION, shuffled, seed)
         side, of_shuffled = run.side, examine(ATTENTION, run.side, run.state, shuffled)
         even = [

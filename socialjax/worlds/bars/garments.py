@@ -29,7 +29,7 @@ COMPONENTS = 32  # of the pixels
 ATTENTION = SAERS(dim=16, l2=1e-2)
 
 # With the l2, of 0.001, 0.01 and 0.05, that is best for each of them on warm items.
-RIVALS: dict[str, Model] = {
+BASELINES: dict[str, Model] = {
     "bpr": BPR(dim=16, l2=0.05),
     "vbpr": VBPR(dim=16, visual_dim=16, cold="features", l2=0.05, bias_l2=0.025, feature_l2=1e-4),
 }
@@ -127,11 +127,11 @@ def ranking_bars(
     Returns:
         The bars, means over seeds.
     """
-    areas: dict[str, list] = {"saers": [], **{rival: [] for rival in RIVALS}}
+    areas: dict[str, list] = {"saers": [], **{baseline: [] for baseline in BASELINES}}
     for seed in seeds:
         world = garment_world(seed)
         data = seen(world, attributes and attributes(world, seed))
-        for line, model in {"saers": ATTENTION, **RIVALS}.items():
+        for line, model in {"saers": ATTENTION, **BASELINES}.items():
             areas[line].append(auc(model, fitted(model, data, seed).state, world))
     warm, cold = ({line: float(np.mean([pair[n] for pair in each])) for line, each in areas.items()} for n in (0, 1))
     return [
