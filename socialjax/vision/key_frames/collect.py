@@ -193,7 +193,7 @@ def frames_of(
         offsets=np.concatenate([[0], np.cumsum(counts)]),
         time_s=np.array(time_s, np.float64),
         source=np.array(source, np.int32),
-        position=np.array(position, np.int32),
+        place=np.array(position, np.int32),
         sources=tuple(sources),
         kept=tuple(kept),
         skipped=skipped,
