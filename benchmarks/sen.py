@@ -25,7 +25,7 @@ from socialjax.eval.tables import text_table
 from socialjax.run.results import peak_memory_bytes
 from socialjax.vision.backbones import EfficientNetLite0
 from socialjax.vision.grad_aam import locate
-from socialjax.vision.labelled_batches import Resident
+from socialjax.vision.labelled.photos import Resident
 from socialjax.vision.sen import SEN
 from socialjax.vision.training import AttributeTraining, train_attributes
 

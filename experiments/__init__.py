@@ -3,7 +3,8 @@
 import sys
 
 if sys.argv[:1] == ["-m"]:  # `python -m experiments.NAME`: its imports take seconds, and what follows sets its own
-    from socialjax.train import shortage, signals
+    from socialjax import stop
+    from socialjax.train import shortage
 
-    signals.end_at_once()
+    stop.end_at_once()
     shortage.shorten_memory_errors()

@@ -26,13 +26,13 @@ from socialjax.atomic_write import atomic_write
 from socialjax.data.cache import file_checksums, key_of
 from socialjax.data.schema import DataError, Dataset
 from socialjax.data.validate import check
+from socialjax.drawing import attempt
 from socialjax.eval import ranking
 from socialjax.models.cf.bpr import BPR
 from socialjax.models.visual.jifr import JIFR
 from socialjax.report.jifr import contact_sheet, has_frames_to_show, measured, ranked, report, write_key_frames
 from socialjax.run.command import exit_code, say, set_up_logging
 from socialjax.run.lock import only_one
-from socialjax.run.pictures import attempt
 from socialjax.run.results import write_json
 from socialjax.run.settings import EvalSettings
 from socialjax.run.workbench import Workbench
@@ -42,7 +42,7 @@ from socialjax.vision.frame_features import frame_features
 from socialjax.vision.key_frames.collect import FrameSettings, frames_of
 from socialjax.worlds import picture_world
 from socialjax.worlds.bars.bars import Bar, bars_table
-from socialjax.worlds.frames import FramesWorld, frames_world
+from socialjax.worlds.picture_world import FramesWorld, frames_world
 
 log = logging.getLogger(__name__)
 MODELS = {

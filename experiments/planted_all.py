@@ -18,7 +18,7 @@ from socialjax import stop
 from socialjax.run.command import exit_code, set_up_logging
 from socialjax.run.lock import only_writer
 from socialjax.run.results import made_with, write_json
-from socialjax.worlds.bars import aspects, attributes, frames, garments, influence
+from socialjax.worlds.bars import aspects, frames, garments, influence
 from socialjax.worlds.bars.bars import Bar, bars_table
 
 # From seeds to bars. HASC has a world of its own, with owners, JIFR two, with frames, and SAERS one of
@@ -28,7 +28,7 @@ MODELS: dict[str, Callable[[list[int]], list[Bar]]] = {
     "hasc": aspects.bars,
     "jifr": frames.bars,
     "saers": garments.bars,
-    "sen": attributes.bars,
+    "sen": garments.network_bars,
 }
 
 

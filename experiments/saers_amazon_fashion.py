@@ -31,21 +31,28 @@ from socialjax.data import sources
 from socialjax.data.own import attribute_files
 from socialjax.data.schema import Dataset
 from socialjax.data.sources import DataSettings
-from socialjax.explain.attribute_pages import ItemPictures, explained, gallery_page, some_users
+from socialjax.drawing import attempt
 from socialjax.explain.box_picture import draw_sheet
+from socialjax.explain.gallery import ItemPictures, explained, gallery_page, some_users
 from socialjax.report.saers_page import how_sure, measured, report
 from socialjax.run.command import exit_code, say, set_up_logging
 from socialjax.run.execute import work_folder
 from socialjax.run.lock import only_one
-from socialjax.run.pictures import attempt
 from socialjax.run.results import write_json
 from socialjax.run.settings import EvalSettings
 from socialjax.run.study.baselines import compare_on
 from socialjax.run.study.settings import Arguments as Rows
 from socialjax.run.study.settings import Setting, Study
 from socialjax.train.settings import TrainSettings
-from socialjax.vision.catalogue import Material, own, real
-from socialjax.vision.catalogue_attributes import SMALL_TRAINING, attributes_of, look_of_items, trained
+from socialjax.vision.catalogue_attributes import (
+    SMALL_TRAINING,
+    Material,
+    attributes_of,
+    look_of_items,
+    own,
+    real,
+    trained,
+)
 from socialjax.vision.colour_texture import colour_texture, joined
 from socialjax.vision.labelled import picture_table
 from socialjax.vision.training import AttributeTraining

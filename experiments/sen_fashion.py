@@ -26,18 +26,17 @@ import tyro
 from socialjax import stop
 from socialjax.atomic_write import atomic_write
 from socialjax.data.cache import key_of
+from socialjax.drawing import attempt
 from socialjax.report.sen import draw_sheet, missed, report
 from socialjax.run.command import exit_code, say, set_up_logging
 from socialjax.run.lock import only_one
-from socialjax.run.pictures import attempt
 from socialjax.run.results import made_with, write_json
 from socialjax.vision.accuracy import accuracies
 from socialjax.vision.catalogue_attributes import extract
 from socialjax.vision.feature_maps import pretrained
 from socialjax.vision.labelled import readers
 from socialjax.vision.labelled.label_tables import LabelledPictures
-from socialjax.vision.labelled.photos import Photos, maps_of, on_product
-from socialjax.vision.labelled_batches import Resident
+from socialjax.vision.labelled.photos import Photos, Resident, maps_of, on_product
 from socialjax.vision.sen import SEN
 from socialjax.vision.training import AttributeTraining, predicted, train_attributes
 

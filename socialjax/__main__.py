@@ -4,8 +4,8 @@ import importlib
 import sys
 from pathlib import Path
 
-from socialjax import commands
-from socialjax.train import shortage, signals
+from socialjax import commands, stop
+from socialjax.train import shortage
 
 
 def run(words: list[str]) -> int:
@@ -21,7 +21,7 @@ def run(words: list[str]) -> int:
 
 def main() -> int:
     """Exit code of the command line of this process."""
-    signals.end_at_once()  # imports take seconds, and a command sets its own
+    stop.end_at_once()  # imports take seconds, and a command sets its own
     shortage.shorten_memory_errors()
     return run(sys.argv[1:])
 

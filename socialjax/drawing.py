@@ -4,14 +4,16 @@ Not pyplot: no state, no display, a quicker start. Matplotlib takes half a secon
 figure is made.
 """
 
+import contextlib
 import logging
 import textwrap
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from socialjax.atomic_write import atomic_write
-from socialjax.visible import visible
+from socialjax.names import visible
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -119,3 +121,21 @@ def _lacking(letters, file: str) -> list[str]:
 
     font = FT2Font(file)
     return [letter for letter in letters if not font.get_char_index(ord(letter))]
+
+
+def attempt(path: Path, draw: Callable[[Path], object], anew: bool = False) -> bool:
+    """Calls draw(path) unless the file is there, or `anew` -> whether it is there afterwards.
+
+    For what a result is adorned with, once it is written: what goes wrong is a warning with the reason, and the next
+    start of the command tries again.
+    """
+    if path.exists() and not anew:
+        return True
+    try:
+        draw(path)
+    except Exception as error:  # whatever fonts, names and full disks make Matplotlib raise
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)  # one that was there shows something else
+        why = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        log.warning("%s could not be made (%s); the results are kept, and the same command tries again", path, why)
+    return path.exists()

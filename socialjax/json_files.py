@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union
 
-from socialjax.visible import visible
+from socialjax.names import visible
 
 LARGEST = 32 << 20  # bytes
 MOST = 2_000_000  # values, names among them

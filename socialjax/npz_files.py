@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from socialjax.visible import visible
+from socialjax.names import visible
 
 LARGEST = 256 << 20  # bytes of all arrays together
 MOST = 200  # arrays

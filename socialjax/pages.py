@@ -6,7 +6,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from socialjax.atomic_write import atomic_write
-from socialjax.visible import visible
+from socialjax.names import visible
 
 
 def page(template: str, **values) -> str:

@@ -17,11 +17,11 @@ from socialjax.data.sources import DataSettings
 from socialjax.data.validate import check
 from socialjax.eval import ranking
 from socialjax.explain.record import records
+from socialjax.memory import release_programs
 from socialjax.models.protocol import Explanation, Model
 from socialjax.run import own_data
 from socialjax.run.definitions import code_digest
 from socialjax.run.execute import run_in
-from socialjax.run.memory import release_programs
 from socialjax.run.record import SeedRecord
 from socialjax.run.results import peak_memory_bytes
 from socialjax.run.saved import blamed_on, find_seed, read_data, read_parameters, read_settings

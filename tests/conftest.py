@@ -67,7 +67,7 @@ def programs_are_let_go():
     The whole suite in one process needs more than that, a worker of several does not.
     """
     yield
-    from socialjax.run.memory import release_programs  # after the flags above
+    from socialjax.memory import release_programs
 
     release_programs(20_000)
 

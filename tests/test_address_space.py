@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from socialjax import address_space
-from socialjax.data.builders import columns
+from socialjax import memory
+from socialjax.data import builder
 from socialjax.train import shortage
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -20,7 +20,7 @@ RUN = [sys.executable, "-m", "socialjax", "train", "bpr", "--data.name", "own", 
     "room, enough", [(None, True), ((1299 * MB, 2000 * MB), False), ((1300 * MB, 2000 * MB), True)]
 )
 def test_a_run_starts_only_with_room_for_jax(monkeypatch, room, enough):
-    monkeypatch.setattr(address_space, "left", lambda: room)
+    monkeypatch.setattr(memory, "left", lambda: room)
     if enough:
         return shortage.check_address_space()
     with pytest.raises(shortage.NotEnoughMemory, match=r"JAX wants 1300 MB .* 1299 are left of the 2000 MB"):
@@ -29,19 +29,17 @@ def test_a_run_starts_only_with_room_for_jax(monkeypatch, room, enough):
 
 def test_threads_that_find_no_room_are_refused_and_no_damage(monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
-    monkeypatch.setattr(address_space, "stack_bytes", lambda: 8 * MB)
-    monkeypatch.setattr(address_space, "left", lambda: (1664 * MB, 4000 * MB))
-    columns.check_room()
-    monkeypatch.setattr(address_space, "left", lambda: (1664 * MB - 1, 4000 * MB))
+    monkeypatch.setattr(memory, "stack_bytes", lambda: 8 * MB)
+    monkeypatch.setattr(memory, "left", lambda: (1664 * MB, 4000 * MB))
+    builder.check_room()
+    monkeypatch.setattr(memory, "left", lambda: (1664 * MB - 1, 4000 * MB))
     with pytest.raises(OSError, match="64 threads want 1664 MB of address space, and 1663 are left of the 4000 MB"):
-        columns.check_room()
+        builder.check_room()
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the limit is Linux's")
 def test_what_is_left_is_the_limit_less_what_is_used():
-    script = (
-        "import resource; from socialjax import address_space; print(address_space.left(), address_space.stack_bytes())"
-    )
+    script = "import resource; from socialjax import address_space; print(memory.left(), memory.stack_bytes())"
     command = [*limited(3000), sys.executable, "-c", script]
     child = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, check=True)
     left, limit = (int(word.strip("(),")) for word in child.stdout.split()[:2])

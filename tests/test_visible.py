@@ -4,7 +4,7 @@ import unicodedata
 
 import pytest
 
-from socialjax.visible import visible, visible_lines
+from socialjax.names import visible, visible_lines
 
 
 def is_safe(text):

@@ -18,16 +18,16 @@ from typing import Annotated
 import numpy as np
 import tyro
 
-from socialjax.data import as_published, cache, download, leaks, published_features, sources, validate
+from socialjax.data import cache, download, leaks, sources, validate
 from socialjax.data.facts import facts
 from socialjax.data.formats import file_bytes
 from socialjax.data.own.additions import read_negatives
 from socialjax.data.schema import DataError, Dataset, counts
-from socialjax.data.sets import PUBLISHED
+from socialjax.data.sets import PUBLISHED, published
 from socialjax.data.sources import DataSettings
 from socialjax.drawing import blank, save
 from socialjax.eval import protocol
-from socialjax.visible import visible
+from socialjax.names import visible
 
 Name = Annotated[str, tyro.conf.Positional]
 Folder = Annotated[Path | None, tyro.conf.arg(name="data.dir")]
@@ -60,20 +60,20 @@ def fetch(name: Name, features: Features = False) -> int:
     if name not in PUBLISHED:
         raise DataError(f"{name!r} is none of the published sets: {', '.join(PUBLISHED)}")
     entry, folder = PUBLISHED[name], sources.raw_folder(name)
-    also = published_features.require(name).optional if features else ()
+    also = download.require(name).optional if features else ()
     download.fetch(entry, folder, files=entry.files + also)
     files = [
         file_bytes.read_bytes(path)
         for path in file_bytes.require(folder, [file.name for file in (*entry.files, *also)])
     ]
-    published = as_published.compare(entry, files)
+    as_published = published.compare(entry, files)
     for file in files:
         print(f"{file.path.name:<22} {file.path.stat().st_size:>12,} bytes")
-    print(f"{name} is in {folder}, {published}")
+    print(f"{name} is in {folder}, {as_published}")
     absent = [file.name for file in entry.optional if not (folder / file.name).is_file()]
     if absent:
-        print(f"without its features, {' and '.join(absent)}; {published_features.OPTION} takes them")
-    return 1 if as_published.note(published) else 0
+        print(f"without its features, {' and '.join(absent)}; {download.OPTION} takes them")
+    return 1 if published.note(published) else 0
 
 
 def check(names: Names, dir: Folder = None, split: leaks.Split = "auto", features: Features = False) -> int:
@@ -122,7 +122,7 @@ def _check_one(settings: DataSettings, split: leaks.Split) -> bool:
     if data.provenance.published:
         print(f"{name}: files {data.provenance.published}")
     _print_leaks(name, findings)
-    return differ == 0 and not findings and not as_published.note(data.provenance.published)
+    return differ == 0 and not findings and not published.note(data.provenance.published)
 
 
 def _print_leaks(name: str, findings: list[leaks.Finding]) -> None:
@@ -193,7 +193,7 @@ def _title(data: Dataset) -> str:
     kind = "real data" if data.provenance.kind == "real" else f"{data.provenance.kind}: generated, not real data"
     tables = ("user_features", "item_features", "social_features")
     features = [name for name in tables if getattr(data, name) is not None]
-    kind += as_published.note(data.provenance.published)
+    kind += published.note(data.provenance.published)
     return f"{data.name} ({kind}; {' and '.join(features) or 'ids only, no features'})"
 
 

@@ -17,16 +17,8 @@ import tyro
 
 from socialjax import load
 from socialjax.explain.aspects import draw_population, population, weights_over_users
-from socialjax.explain.attribute_pages import (
-    ItemPictures,
-    box_pictures,
-    boxes_in_pixels,
-    explained,
-    gallery_page,
-    some_users,
-)
-from socialjax.explain.frame_sheet import draw_frames
-from socialjax.explain.liked_frames import case_study, faces
+from socialjax.explain.gallery import ItemPictures, box_pictures, boxes_in_pixels, explained, gallery_page, some_users
+from socialjax.explain.liked_frames import case_study, draw_frames, faces
 from socialjax.explain.picture import draw
 from socialjax.explain.text import report, stand_in
 from socialjax.names import file_part

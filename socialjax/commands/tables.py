@@ -16,6 +16,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from socialjax.names import visible
 from socialjax.report import keep as keeping
 from socialjax.report.gather import finished, read
 from socialjax.report.page import update_page, write_tables
@@ -23,7 +24,6 @@ from socialjax.report.papers import PAPERS
 from socialjax.report.searches import keep as kept_search
 from socialjax.run.command import say
 from socialjax.run.lock import only_one
-from socialjax.visible import visible
 
 KEPT = Path("docs/results")
 Runs = Annotated[tuple[Path, ...], tyro.conf.Positional]

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from socialjax.data import records, sealed
+from socialjax.data import records
 from socialjax.data.schema import DataError, Dataset
 from socialjax.names import below, identifier
 
@@ -75,10 +75,10 @@ def prepared(name: str, key: str, make: Callable[[], Dataset], files: Mapping[st
     folder = below(cache_folder() / "prepared", identifier(name, "a prepared data set"), identifier(key, "a key"))
     try:
         if folder.is_dir():
-            sealed.check(folder)
+            records.check(folder)
             data = records.read(folder)
             if not _is_of(data, files):
-                raise sealed.DamagedError("it was made of other files than its name says")
+                raise records.DamagedError("it was made of other files than its name says")
             return data
     except MemoryError:
         raise
@@ -89,12 +89,12 @@ def prepared(name: str, key: str, make: Callable[[], Dataset], files: Mapping[st
         _put_aside(folder, error)
     data = _made(make, files)
     try:
-        from socialjax.data.builders import columns
+        from socialjax.data import builder
     except ImportError as error:
         log.info("tensorflow-datasets is not installed (%s): reading the raw files each time", error)
         return data
     try:
-        _keep(columns.ColumnsBuilder, data, folder)
+        _keep(builder.ColumnsBuilder, data, folder)
     except Exception as error:  # a full disk comes out of array_record as one of several exceptions
         log.warning(
             "cannot keep the prepared %s in %s (%s: %s): the raw files are read each time; "

@@ -16,8 +16,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from socialjax.data.schema import DataError
-from socialjax.names import BadName, below
-from socialjax.visible import visible
+from socialjax.names import BadName, below, visible
 
 Fit = Literal["pad", "crop", "stretch"]
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")  # no format that starts another program

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from socialjax.data import as_published, cache, download, published_features, standin
+from socialjax.data import cache, download, standin
 from socialjax.data.formats import file_bytes
 from socialjax.data.formats.feature_files import parse_features
 from socialjax.data.formats.file_bytes import read_bytes
@@ -16,7 +16,7 @@ from socialjax.data.own import additions, attribute_files, frame_files, ngcf
 from socialjax.data.own import folder as own
 from socialjax.data.own.folder import FolderOptions
 from socialjax.data.schema import DataError, Dataset, no_interactions
-from socialjax.data.sets import PUBLISHED
+from socialjax.data.sets import PUBLISHED, published
 from socialjax.data.sets.published import Published
 from socialjax.data.split import concatenate
 from socialjax.names import BadName, below, identifier
@@ -82,7 +82,7 @@ def load(settings: DataSettings, limits: download.Limits = download.LIMITS) -> D
     if entry is not None:
         _refuse_own_only(settings)
     if settings.published_features:
-        published_features.require(settings.name)
+        download.require(settings.name)
     source, failure = find(settings), "--data.offline forbids the download"
     if source is None and entry is not None and not settings.offline:
         source, failure = _download(entry, limits)
@@ -160,19 +160,19 @@ def _read_once(settings: DataSettings, source: DataFolder, limits: download.Limi
 def _read_published(settings: DataSettings, entry: Published, source: DataFolder, limits: download.Limits) -> Dataset:
     name, folder, features = entry.name, source.folder, []
     if settings.published_features:
-        features = published_features.find(entry, folder, raw_folder(name), settings.offline, limits)
+        features = download.find(entry, folder, raw_folder(name), settings.offline, limits)
     else:
-        published_features.log_unused(entry, folder)
+        download.log_unused(entry, folder)
     files = [read_bytes(path) for path in [*raw_files(name, folder), *features]]
     sums = {file.path.name: file.sha256 for file in files}
-    published = as_published.compare(entry, files)
+    as_published = published.compare(entry, files)
     del files
     key = cache.prepared_key(name, files=sums, seed=settings.seed, published_features=settings.published_features)
     data = cache.prepared(name, key, lambda: additions.with_features(entry.read(folder, settings.seed), features), sums)
     log.info("%s: files of %s (%s)", name, folder, source.place)
     if features:
         log.info("%s: published features %s", name, " and ".join(map(str, features)))
-    return dataclasses.replace(data, provenance=dataclasses.replace(data.provenance, published=published))
+    return dataclasses.replace(data, provenance=dataclasses.replace(data.provenance, published=as_published))
 
 
 def _read_own(settings: DataSettings, source: DataFolder) -> Dataset:
@@ -254,7 +254,7 @@ def _instructions(settings: DataSettings, failure: str) -> str:
     elif settings.require_real:
         without = "--data.require-real forbids the stand-in"
     else:
-        without = f"its stand-in has no features, which {published_features.OPTION} wants"
+        without = f"its stand-in has no features, which {download.OPTION} wants"
     return (
         f"the files of {name} were not found and {without}. "
         f"Download: {failure}. Put {', '.join(file.name for file in entry.files)} "

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from socialjax.data.schema import Dataset, Interactions
-from socialjax.eval import negatives, protocol, ranking
+from socialjax.eval import protocol, ranking
 from socialjax.eval.metrics import Counts, Rows, joined, per_user, rows_of
 from socialjax.models.protocol import Model, State
 
@@ -124,7 +124,7 @@ class _Pool:
     def sampled(self, candidates: protocol.Candidates, count: int, seed: int) -> protocol.Candidates:
         """Candidates with `count` different negatives of each user, or as many as all users have."""
         count = int(min(count, self.left.min()))
-        drawn = negatives.draw(candidates.users, self.rejected, self.size, count, seed, replace=False)
+        drawn = protocol.draw(candidates.users, self.rejected, self.size, count, seed, replace=False)
         named = protocol.parse(f"sampled{count}-strict", ks=(K,))
         return dataclasses.replace(candidates, protocol=named, negatives=self.items[drawn].astype(np.int32))
 

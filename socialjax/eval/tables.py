@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from socialjax.visible import visible
+from socialjax.names import visible
 
 OBEYED = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "\\|", "`": "\\`"})
 

@@ -1,6 +1,6 @@
 """Explanations to read in a terminal: parts and the strongest elements, each with a bar."""
 
-from socialjax.visible import visible
+from socialjax.names import visible
 
 WIDTH = 32  # characters of the longest bar
 LONGEST = 44  # characters of a name

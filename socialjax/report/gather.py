@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 
 from socialjax import models, npz_files
-from socialjax.data import as_published
 from socialjax.data.own.additions import FEATURE_FILES
+from socialjax.data.sets import published
 from socialjax.data.sources import DataSettings
 from socialjax.eval.tables import escaped
-from socialjax.names import KEPT, identifier
+from socialjax.names import KEPT, identifier, visible
 from socialjax.report import searches
 from socialjax.report.keep import check_all_users, per_user, sha256
 from socialjax.report.papers import Paper
@@ -29,7 +29,6 @@ from socialjax.run import results
 from socialjax.run.definitions import code_digest
 from socialjax.run.record import RunRecord, check_users
 from socialjax.run.study.baselines import is_aside
-from socialjax.visible import visible
 
 RESULT = "result.json"
 SEED = "seed_"
@@ -277,7 +276,7 @@ def about(runs: Sequence[Kept], label=lambda run: run.name, protocol: str | None
 
 def altered(record: RunRecord) -> str:
     """`, ALTERED: FILE` for a run on files that are not those of the published set."""
-    return as_published.note(record.provenance.get("published", ""))
+    return published.note(record.provenance.get("published", ""))
 
 
 def span(seeds: Sequence[int]) -> str:

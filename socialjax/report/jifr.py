@@ -13,10 +13,9 @@ from socialjax.atomic_write import atomic_write
 from socialjax.data.schema import Dataset
 from socialjax.eval import keyframes, protocol, ranking
 from socialjax.eval.tables import markdown_table
-from socialjax.explain.frame_sheet import draw_frames
-from socialjax.explain.liked_frames import case_study, likings
+from socialjax.explain.liked_frames import case_study, draw_frames, likings
 from socialjax.worlds.drawn_pictures import STYLES
-from socialjax.worlds.frames import FramesWorld
+from socialjax.worlds.picture_world import FramesWorld
 
 NEGATIVES = 100
 KS = (5, 10)

@@ -11,10 +11,9 @@ import numpy as np
 from socialjax import npz_files
 from socialjax.atomic_write import atomic_write
 from socialjax.names import KEPT as KEPT_NAME
-from socialjax.names import below, identifier
+from socialjax.names import below, identifier, visible
 from socialjax.run import results
 from socialjax.run.record import RunRecord, check_users
-from socialjax.visible import visible
 
 # Of the table's protocol; what paired tests over users need, and all they need.
 KEPT = tuple(f"{name}@{k}" for name in ("HR", "NDCG") for k in (5, 10, 15))

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from socialjax import pages
+from socialjax.drawing import attempt
 from socialjax.eval.tables import markdown_table
 from socialjax.report import comparisons, figures, searches
 from socialjax.report.comparisons import other_differences, variation, varied_runs
@@ -16,7 +17,6 @@ from socialjax.report.figures import TITLES, drawn
 from socialjax.report.gather import Kept, about, as_csv, export_csv, folders, gather, main_rows
 from socialjax.report.overall import cost, label, legend, notes, overall, reported
 from socialjax.report.papers import Paper
-from socialjax.run.pictures import attempt
 
 METRICS = ("HR@10", "NDCG@10")
 HEADS = {

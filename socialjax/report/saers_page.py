@@ -7,7 +7,7 @@ from socialjax.eval.cold_start import evaluate
 from socialjax.eval.significance import mean_interval
 from socialjax.recommender import load
 from socialjax.run.results import read_json
-from socialjax.vision.catalogue import Material
+from socialjax.vision.catalogue_attributes import Material
 
 FIGURES = ("AUC", "NDCG@10", "cold AUC", "cold NDCG@10")
 # A public leaderboard that quotes the paper; its tables could not be read.

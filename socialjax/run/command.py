@@ -9,13 +9,14 @@ from collections.abc import Callable, Sequence
 
 import tyro
 
+from socialjax import stop
 from socialjax.data.schema import DataError
+from socialjax.names import visible, visible_lines
 from socialjax.run.settings import Definition, Experiment
 from socialjax.stop import Interrupted
-from socialjax.train import shortage, signals
+from socialjax.train import shortage
 from socialjax.train.checkpoint import CheckpointError
 from socialjax.train.loop import Diverged
-from socialjax.visible import visible, visible_lines
 
 log = logging.getLogger(__name__)
 EXPECTED = (DataError, CheckpointError, Diverged, ValueError, OSError)  # reported in one line; anything else is a bug
@@ -93,7 +94,7 @@ def exit_code(action: Callable[[], None], saves: bool = True) -> int:
         0 when done, 1 after an error, 128 + n when stopped by signal n.
     """
     try:
-        with signals.heeded(is_program=True) if saves else contextlib.nullcontext():
+        with stop.heeded(is_program=True) if saves else contextlib.nullcontext():
             shortage.check_address_space()
             action()
     except Interrupted as stopped:

@@ -3,12 +3,12 @@
 import dataclasses
 from pathlib import Path
 
-from socialjax.data import as_published
 from socialjax.data.schema import Dataset
+from socialjax.data.sets import published
 from socialjax.eval.tables import metric_rows, text_table
 from socialjax.models.protocol import Model
+from socialjax.names import visible
 from socialjax.run.record import RunRecord
-from socialjax.visible import visible
 
 SHOWN = ("HR@5", "HR@10", "HR@15", "NDCG@5", "NDCG@10", "NDCG@15")
 
@@ -20,7 +20,7 @@ def describe(data: Dataset, model: Model | None = None) -> str:
     features = "with features" if taken else "ids only, features not used" if there else "ids only"
     kind = "STAND-IN (generated, not real data)" if data.provenance.kind == "stand-in" else data.provenance.kind
     published = data.provenance.published
-    kind += as_published.note(published) or (f", {published}" if published else "")
+    kind += published.note(published) or (f", {published}" if published else "")
     links = "no links" if data.links is None else f"{len(data.links):,} links"
     frames = "" if data.frames is None else f", {len(data.frames):,} frames"
     attributes = "" if data.attributes is None else f", {len(data.attributes.names)} attributes"
@@ -54,7 +54,7 @@ def table(record: RunRecord, folder: Path) -> str:
     reported = {name: None for row in record.reported or () for name in row["metrics"]}
     metrics = [name for name in dict.fromkeys((*SHOWN, *reported)) if name in record.metrics]
     features = "ids only" if record.features == "none" else "with features"
-    altered = as_published.note(record.provenance.get("published", ""))
+    altered = published.note(record.provenance.get("published", ""))
     chosen = "chosen on validation" if record.validation else "the last, without validation"
     lines = [
         "",

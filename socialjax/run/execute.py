@@ -11,15 +11,15 @@ import numpy as np
 from socialjax import models
 from socialjax.data import sources
 from socialjax.data.schema import Dataset
+from socialjax.drawing import attempt
 from socialjax.eval import groups, protocol, ranking
 from socialjax.eval.significance import mean_interval
+from socialjax.memory import release_programs
 from socialjax.names import KEPT, below, identifier
-from socialjax.run import curves, display, measure, own_data, results, saved, sweep
+from socialjax.run import curves, display, own_data, results, saved, workbench
 from socialjax.run.command import exit_code, read_arguments, say, set_up_logging, variants
 from socialjax.run.definitions import code_digest
 from socialjax.run.lock import only_one
-from socialjax.run.memory import release_programs
-from socialjax.run.pictures import attempt
 from socialjax.run.record import Metrics, OverSeeds, RunRecord, SeedRecord
 from socialjax.run.results import peak_memory_bytes
 from socialjax.run.settings import Definition, EvalSettings, Experiment
@@ -45,9 +45,11 @@ def main(definition: Definition, arguments=None) -> int:
         }
         if experiment.sweep is not None and is_first():
             folder = work_folder(definition, experiment, data, "")
-            say(sweep.summary(experiment.sweep, done, folder), flush=True)
+            say(curves.summary(experiment.sweep, done, folder), flush=True)
             attempt(
-                folder / f"sweep_{experiment.sweep}.png", lambda path: sweep.draw(path, experiment.sweep, done), True
+                folder / f"sweep_{experiment.sweep}.png",
+                lambda path: curves.draw_sweep(path, experiment.sweep, done),
+                True,
             )
 
     return exit_code(act)
@@ -175,18 +177,18 @@ def _run_seed(definition, experiment, bench: Workbench, folder: Path, seed: int,
     results_by_protocol, estimates = {}, {}
     for name in experiment.eval.protocols():
         check_stop()
-        results_by_protocol[name], estimate = measure.measured(
+        results_by_protocol[name], estimate = workbench.measured(
             model, state, data, bench.candidates(experiment.eval, name)
         )
         estimates |= {name: estimate} if estimate else {}
     main = results_by_protocol[experiment.eval.protocol]
-    frames = measure.key_frames(model, state, side, data)
+    frames = workbench.key_frames(model, state, side, data)
     record = SeedRecord(
         seed=seed,
         metrics=main.mean(),
         also={name: result.mean() for name, result in results_by_protocol.items() if result is not main},
         corrected=estimates,
-        groups=measure.by_sparsity(data, main),
+        groups=workbench.by_sparsity(data, main),
         validation=trained.validation,
         epoch=trained.epoch,
         seconds=trained.seconds | {"test": time.monotonic() - start, "total": time.monotonic() - began},
@@ -215,7 +217,7 @@ def _curves(definition: Definition, data: Dataset, here: Path) -> None:
         record = SeedRecord.read(here / "result.json")
         title = f"{definition.name} on {data.name} ({data.provenance.kind}), seed {record.seed}"
         lines = MetricsLog(here / "metrics.jsonl").read()
-        curves.draw(path, lines, title, record.epoch, record.popularity_validation)
+        curves.draw_curves(path, lines, title, record.epoch, record.popularity_validation)
 
     attempt(here / "curves.png", draw)
 
@@ -246,7 +248,7 @@ def _summarise(
         validation=over_seeds([r.validation for r in records]) if first.validation else {},
         epoch=[r.epoch for r in records],
         chosen_on=first.chosen_on,
-        key_frames=measure.key_frames_over_seeds([r.key_frames for r in records]) if first.key_frames else None,
+        key_frames=workbench.key_frames_over_seeds([r.key_frames for r in records]) if first.key_frames else None,
         references={name: found[experiment.eval.protocol] for name, found in references["metrics"].items()},
         references_also=references["metrics"],
         references_corrected=references["corrected"],

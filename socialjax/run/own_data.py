@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from socialjax.data.schema import DataError, Dataset
-from socialjax.visible import visible
+from socialjax.names import visible
 
 COLUMNS = "columns"  # among the files of a provenance: the sha256 of all columns
 
@@ -47,7 +47,7 @@ def folder_of(run: Path, files: dict[str, str]) -> Path | None:
 
 def keep(data: Dataset, run: Path) -> None:
     """Writes what `named` gave into the folder of the run, if it is not there."""
-    from socialjax.data.builders.columns import ColumnsBuilder  # TensorFlow Datasets takes a second to import
+    from socialjax.data.builder import ColumnsBuilder  # TensorFlow Datasets takes a second to import
 
     folder = folder_of(run, data.provenance.files)
     if folder is None or folder.is_dir():
@@ -61,7 +61,7 @@ def keep(data: Dataset, run: Path) -> None:
 
 def read(folder: Path) -> Dataset:
     """What `keep` wrote. Raises DataError when it is not there, or not as it was written."""
-    from socialjax.data.builders.columns import read as read_columns
+    from socialjax.data.builder import read as read_columns
 
     try:
         return read_columns(folder)

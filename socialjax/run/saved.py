@@ -19,9 +19,9 @@ from socialjax.data import sources
 from socialjax.data.schema import DataError, Dataset, counts
 from socialjax.data.sources import DataSettings
 from socialjax.models.protocol import Model, Params
+from socialjax.names import visible
 from socialjax.run import own_data, results
 from socialjax.train.checkpoint import CheckpointError, read_best
-from socialjax.visible import visible
 
 
 def find_seed(folder: Path, seed: int | None) -> tuple[Path, int]:

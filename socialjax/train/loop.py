@@ -16,12 +16,12 @@ from typing import Any
 
 from socialjax import stop
 from socialjax.data.batches import Resident, steps_per_epoch
+from socialjax.stop import heeded
 from socialjax.train.checkpoint import Checkpoints
 from socialjax.train.log import TrainingLog
 from socialjax.train.parallel import make_runner
 from socialjax.train.processes import check_stop, is_first, largest, of_first, program_start
 from socialjax.train.settings import METRIC, TrainSettings
-from socialjax.train.signals import heeded
 from socialjax.train.step import make_optimizer, new_state
 
 log = logging.getLogger(__name__)

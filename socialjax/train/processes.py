@@ -16,7 +16,7 @@ import jax
 import numpy as np
 
 from socialjax import stop
-from socialjax.train.signals import HANDLED
+from socialjax.stop import HANDLED
 
 
 def join_processes() -> None:

@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Iterator
 
-from socialjax import address_space
+from socialjax import memory
 
 ADVICE = "raise the limit or end other programs, then start the same command again"
 RUN = 1300 << 20  # bytes of address space: JAX on 2 cores, and compiling a small model, measured; more cores want more
@@ -33,7 +33,7 @@ def sentence(error: BaseException) -> str:
 def check_address_space() -> None:
     """Raises NotEnoughMemory before JAX starts, where a limit on the address space leaves it too little: XLA ends the
     process when a thread of its own cannot start."""
-    room = address_space.left()
+    room = memory.left()
     if room is not None and room[0] < RUN:
         raise NotEnoughMemory(
             f"not enough memory: JAX wants {RUN >> 20} MB of address space and more, and {room[0] >> 20} are left of "

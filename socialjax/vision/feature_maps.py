@@ -24,8 +24,7 @@ from socialjax.data.cache import cache_folder, key_of
 from socialjax.data.formats.tensor_files import read_tensors
 from socialjax.data.schema import DataError
 from socialjax.vision.backbones import BACKBONES
-from socialjax.vision.backbones.pictures import centred
-from socialjax.vision.backbones.weights import variables_of
+from socialjax.vision.backbones.weights import centred, variables_of
 
 log = logging.getLogger(__name__)
 Arrays = dict[str, np.ndarray]

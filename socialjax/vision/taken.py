@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from socialjax.data import split
-from socialjax.data.own.folder import PairsTable, read_pairs_table
+from socialjax.data.own.table_columns import PairsTable, read_pairs_table
 from socialjax.data.schema import DataError, Dataset, Frames, Interactions, Provenance, no_interactions
 from socialjax.data.validate import repair
 from socialjax.names import as_identifier

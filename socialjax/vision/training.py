@@ -20,12 +20,12 @@ import numpy as np
 import optax
 
 from socialjax import stop
+from socialjax.stop import heeded
 from socialjax.train.checkpoint import Checkpoints
 from socialjax.train.log import MetricsLog, Progress
 from socialjax.train.loop import Diverged
-from socialjax.train.signals import heeded
 from socialjax.vision.grad_aam import locate
-from socialjax.vision.labelled_batches import LabelledBatches
+from socialjax.vision.labelled.photos import LabelledBatches
 from socialjax.vision.sen import SEN, masked_loss
 
 STAGES = ("classes", "regions")

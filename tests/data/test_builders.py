@@ -13,8 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from socialjax.data import cache, records, sealed
-from socialjax.data.builders import columns
+from socialjax.data import builder, cache, records
 from socialjax.data.schema import (
     Attributes,
     Dataset,
@@ -99,8 +98,8 @@ def assert_same(a, b):
 @pytest.mark.parametrize("make", [full, bare])
 def test_every_column_comes_back_as_it_was(make, tmp_path):
     data = make()
-    folder = Path(columns.ColumnsBuilder(dataset=data, data_dir=tmp_path).prepare())
-    assert_same(data, columns.read(folder))
+    folder = Path(builder.ColumnsBuilder(dataset=data, data_dir=tmp_path).prepare())
+    assert_same(data, builder.read(folder))
     assert_same(data, records.read(folder))
 
 
@@ -135,20 +134,20 @@ def test_columns_that_are_none_are_put_aside_though_their_checksums_are_right(na
 def test_an_empty_column_is_not_an_absent_one(tmp_path):
     data = dataclasses.replace(bare(), links=Links(*np.zeros((2, 0), np.int32)))
     data = dataclasses.replace(data, test=interactions([], [], [], None))
-    assert_same(data, columns.read(columns.ColumnsBuilder(dataset=data, data_dir=tmp_path).prepare()))
+    assert_same(data, builder.read(builder.ColumnsBuilder(dataset=data, data_dir=tmp_path).prepare()))
 
 
 @pytest.mark.parametrize("name", sorted(PUBLISHED))
 def test_published_sets_round_trip(name, real_data, tmp_path):
     data = PUBLISHED[name].read(real_data / name, 0)
-    builder = columns.ColumnsBuilder(dataset=data, data_dir=tmp_path)
-    assert_same(data, columns.read(builder.prepare()))
-    assert builder.name == name
+    made = builder.ColumnsBuilder(dataset=data, data_dir=tmp_path)
+    assert_same(data, builder.read(made.prepare()))
+    assert made.name == name
 
 
 def test_nothing_is_printed_and_nothing_of_the_screen_is_changed(tmp_path, capfd):
     with_log = logging.getLogger("absl").level
-    columns.read(columns.ColumnsBuilder(dataset=full(), data_dir=tmp_path).prepare())
+    builder.read(builder.ColumnsBuilder(dataset=full(), data_dir=tmp_path).prepare())
     assert capfd.readouterr() == ("", "")
     assert logging.getLogger("absl").level == with_log
 
@@ -237,8 +236,8 @@ def test_a_full_disk_is_a_warning_and_leaves_nothing_half_written(tmp_path):
 
 def test_without_tfds_the_raw_loader_feeds_the_same_columns(monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)  # an import then fails as if it were not installed
-    monkeypatch.delitem(sys.modules, "socialjax.data.builders.columns")
-    monkeypatch.delattr("socialjax.data.builders.columns")
+    monkeypatch.delitem(sys.modules, "socialjax.data.builder")
+    monkeypatch.delattr("socialjax.data.builder")
     assert_same(cache.prepared("full", "k", full), full())
     assert not cache.cache_folder().exists()
 
@@ -268,13 +267,13 @@ def test_two_processes_may_prepare_the_same_set():
 
 def sealed_again(folder):
     """As one who knows the form would leave the folder: with right checksums."""
-    (folder / sealed.SUMS).unlink()
-    sealed.seal(folder)
+    (folder / records.SUMS).unlink()
+    records.seal(folder)
 
 
 def test_no_file_can_name_a_class(tmp_path, monkeypatch):
     """TFDS imports the module of any class that features.json names."""
-    folder = Path(columns.ColumnsBuilder(dataset=full(), data_dir=tmp_path).prepare())
+    folder = Path(builder.ColumnsBuilder(dataset=full(), data_dir=tmp_path).prepare())
     (tmp_path / "hostile_notes.py").write_text("raise SystemExit('code of the folder ran')")
     monkeypatch.syspath_prepend(tmp_path)
     path = folder / "features.json"
@@ -292,15 +291,15 @@ def test_no_file_can_name_a_class(tmp_path, monkeypatch):
     ):
         assert old in honest
         path.write_text(honest.replace(old, new, 1))
-        with pytest.raises(sealed.DamagedError, match=r"features\.json"):
-            columns.read(folder)  # the checksum differs
+        with pytest.raises(records.DamagedError, match=r"features\.json"):
+            builder.read(folder)  # the checksum differs
         sealed_again(folder)
         with pytest.raises(ValueError):
-            columns.read(folder)
+            builder.read(folder)
         assert "hostile_notes" not in sys.modules
     path.write_text(honest)
     sealed_again(folder)
-    assert_same(full(), columns.read(folder))
+    assert_same(full(), builder.read(folder))
 
 
 @pytest.mark.parametrize("how", ["swapped", "extra", "link", "unsealed"])
@@ -318,7 +317,7 @@ def test_a_folder_with_other_files_than_were_written_is_put_aside(how, caplog):
         test.unlink()
         test.symlink_to(train)
     else:
-        (folder / sealed.SUMS).unlink()
+        (folder / records.SUMS).unlink()
     assert_same(cache.prepared("full", "k", full), full())
     assert (
         len(caplog.records) == 1 and "is damaged and is prepared anew; what was there is in .damaged-k" in caplog.text

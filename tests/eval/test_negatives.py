@@ -5,7 +5,7 @@ import pytest
 
 from socialjax.data.schema import interactions
 from socialjax.eval.metrics import rows_of
-from socialjax.eval.negatives import draw, hashed_items
+from socialjax.eval.protocol import draw, hashed_items
 
 
 def mix(z):

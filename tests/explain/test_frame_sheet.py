@@ -6,9 +6,8 @@ from matplotlib.image import imread
 from matplotlib.patches import Rectangle
 
 from socialjax.data.schema import Frames
-from socialjax.explain import frame_sheet
-from socialjax.explain.frame_sheet import draw_frames
-from socialjax.explain.liked_frames import UserRow
+from socialjax.explain import liked_frames
+from socialjax.explain.liked_frames import UserRow, draw_frames
 
 FRAMES = Frames(np.array([0, 1, 4]), np.zeros((4, 2), np.float32))  # those of the second item are 1, 2, 3
 SHADES = (10, 40, 120, 200)
@@ -26,8 +25,8 @@ def picture(frame):
 def drawn(tmp_path, monkeypatch, rows=ROWS, title="A film", **more):
     """(the figure, its file)."""
     figures = []
-    save = frame_sheet.save
-    monkeypatch.setattr(frame_sheet, "save", lambda figure, path: figures.append(figure) or save(figure, path))
+    save = liked_frames.save
+    monkeypatch.setattr(liked_frames, "save", lambda figure, path: figures.append(figure) or save(figure, path))
     draw_frames(tmp_path / "sheet.png", title, FRAMES, rows, picture, **more)
     return figures[0], tmp_path / "sheet.png"
 

@@ -23,9 +23,8 @@ from socialjax.data.batches import on_device, resident
 from socialjax.eval import protocol, ranking
 from socialjax.train.parallel import make_runner
 from socialjax.train.step import make_optimizer, new_state
-from socialjax.vision.labelled_batches import Resident
-from socialjax.vision.sen import SEN
-from socialjax.vision.small_cnn import SmallCNN
+from socialjax.vision.labelled.photos import Resident
+from socialjax.vision.sen import SEN, SmallCNN
 from socialjax.vision.training import AttributeTraining, train_attributes
 
 FILE = Path(__file__).resolve().with_name("figures.json")

@@ -15,6 +15,7 @@ from socialjax.graph import edges, pad
 from socialjax.models.cf.bpr import BPR
 from socialjax.models.social import hasc_layers
 from socialjax.models.social.hasc import HASC, TABLE_UP_TO
+from socialjax.ops.edge_logits import edge_logits
 from socialjax.ops.propagate import diffusion
 from socialjax.run.saved import taken_over
 
@@ -276,7 +277,7 @@ def test_padding_and_the_order_of_edges_change_no_logit():
     order = rng.permutation(23)
     turned = edges(graph.senders[order], graph.receivers[order], 6, 5)
     found = [
-        hasc_layers.edge_logits("relu", diffusion(each), mine, theirs, head)
+        edge_logits("relu", diffusion(each), mine, theirs, head)
         for each in (graph, turned, pad(graph, 16), pad(turned, 40))
     ]
     for other in found[1:]:
@@ -297,7 +298,7 @@ def test_edge_logits_and_their_gradient_are_those_of_the_plain_expression(activa
         phi = {"relu": lambda z: jnp.maximum(z, 0), "elu": lambda z: jnp.where(z > 0, z, jnp.expm1(z))}[activation]
         return jnp.sum(phi(mine[graph.receivers] + theirs[graph.senders]) * head[None, :], axis=1)
 
-    ours, pull = jax.vjp(lambda *args: hasc_layers.edge_logits(activation, graph, *args), *arrays)
+    ours, pull = jax.vjp(lambda *args: edge_logits(activation, graph, *args), *arrays)
     expected, plain_pull = jax.vjp(plain, *arrays)
     np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=1e-5)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), pull(g), plain_pull(g))

@@ -10,7 +10,7 @@ import worlds
 
 from socialjax.graph import edges, symmetrise
 from socialjax.models.cf.pinsage import PinSage
-from socialjax.ops.walks import visits
+from socialjax.ops.graph_analysis import visits
 
 SMALL = {"dim": 4, "negatives": 3, "l2": 0.2}
 ALONE = (5, 8, worlds.NUM_USERS + 6)  # nodes without an edge

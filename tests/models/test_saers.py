@@ -10,7 +10,7 @@ import pytest
 import worlds
 
 from socialjax.models.cf.bpr import BPR
-from socialjax.models.visual import saers_scores
+from socialjax.models.visual import saers_attention
 from socialjax.models.visual.saers import SAERS
 from socialjax.models.visual.saers_attention import attribute_table, relative_entropy, scaled
 from socialjax.ops import sample
@@ -198,7 +198,7 @@ def test_attention_is_exactly_0_on_what_an_item_does_not_have_whatever_lies_ther
     rubbish[~data.attributes.valid] = 1e6
     there = dataclasses.replace(data, attributes=dataclasses.replace(data.attributes, features=rubbish))
     users, items = every(data)
-    attended = saers_scores.attended(model, worlds.encode(model, params, side), users, items)
+    attended = saers_attention.attended(model, worlds.encode(model, params, side), users, items)
     share, valid = np.asarray(attended.share), np.broadcast_to(data.attributes.valid, attended.share.shape)
     assert (share[~valid] == 0).all() and (share[valid] > 0).all()
     np.testing.assert_allclose(share.sum(axis=2)[:, valid[0].any(axis=1)], 1, rtol=1e-6)

@@ -10,8 +10,7 @@ import twins
 import worlds
 
 from socialjax.models.cf.bpr import BPR
-from socialjax.models.social.contrast import contrast, noised
-from socialjax.models.social.social_lightgcn import ITEMS, USERS, SocialLightGCN
+from socialjax.models.social.social_lightgcn import ITEMS, USERS, SocialLightGCN, contrast, noised
 from socialjax.ops import sample
 
 KEY = 7  # of worlds.assert_equals_twin

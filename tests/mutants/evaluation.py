@@ -27,7 +27,7 @@ COLD_ITEMS = ("tests/eval/test_cold_start.py::test_cold_start_items_are_those_wi
 MUTANTS = (
     Mutant(
         "negatives-of-rejected",
-        "socialjax/eval/negatives.py",
+        "socialjax/eval/protocol.py",
         "        slots[banned.owners() * num_items + banned.items] = -1\n",
         "",
         NEGATIVES,
@@ -35,7 +35,7 @@ MUTANTS = (
     ),
     Mutant(
         "negatives-by-place",
-        "socialjax/eval/negatives.py",
+        "socialjax/eval/protocol.py",
         "items = hashed_items(seed, users[chunk], draws, num_items)",
         "items = hashed_items(seed, chunk, draws, num_items)",
         NEGATIVES,
@@ -43,7 +43,7 @@ MUTANTS = (
     ),
     Mutant(
         "negatives-repeat",
-        "socialjax/eval/negatives.py",
+        "socialjax/eval/protocol.py",
         "keep = drawn >= 0 if replace else drawn == counter",
         "keep = drawn >= 0",
         NEGATIVES,

@@ -180,7 +180,7 @@ MUTANTS = (
     ),
     Mutant(
         "diffnet-pp-mix",
-        "socialjax/models/social/diffnet_pp.py",
+        "socialjax/models/social/diffnet_pp_layers.py",
         "gates = jax.nn.softmax(jnp.stack(logits, axis=1), axis=1)",
         "gates = jax.nn.softmax(jnp.stack(logits[::-1], axis=1), axis=1)",
         twin("diffnet_pp"),
@@ -284,7 +284,7 @@ MUTANTS = (
     ),
     Mutant(
         "jifr-pool-over-all",
-        "socialjax/models/visual/jifr_look.py",
+        "socialjax/models/visual/jifr_scores.py",
         "return group.softmax(jnp.zeros_like(preference))",
         "return jnp.ones_like(preference)",
         twin("jifr"),
@@ -292,7 +292,7 @@ MUTANTS = (
     ),
     Mutant(
         "jifr-gate",
-        "socialjax/models/visual/jifr_look.py",
+        "socialjax/models/visual/jifr_scores.py",
         "taste, weight = gate * taste, 1.0 - gate",
         "taste, weight = gate * taste, gate",
         twin("jifr"),

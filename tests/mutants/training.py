@@ -210,7 +210,7 @@ MUTANTS = (
     ),
     Mutant(
         "diverged-first",
-        "socialjax/run/tuning/display.py",
+        "socialjax/run/tuning/halving.py",
         "-1.0 if record[METRIC] is None else record[METRIC]",
         "2.0 if record[METRIC] is None else record[METRIC]",
         ("tests/run/tuning/test_tune.py::test_halving_keeps_the_best_and_of_equals_the_earlier",),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from socialjax.graph import edges
-from socialjax.ops.spectral import spectral
+from socialjax.ops.graph_analysis import spectral
 
 
 def graph(pairs, size):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from socialjax.graph import Edges, edges, symmetrise
-from socialjax.ops import walks
-from socialjax.ops.walks import visits
+from socialjax.ops import graph_analysis
+from socialjax.ops.graph_analysis import visits
 
 
 def path(size) -> Edges:
@@ -34,10 +34,10 @@ def exact(graph: Edges, length, restart) -> np.ndarray:
     return total / np.maximum(total.sum(axis=1, keepdims=True), 1e-30)
 
 
-@pytest.mark.parametrize("in_one_block", [1, walks.VISITS], ids=["a node a block", "one block"])
+@pytest.mark.parametrize("in_one_block", [1, graph_analysis.VISITS], ids=["a node a block", "one block"])
 @pytest.mark.parametrize("length, restart", [(1, 0.5), (4, 0.0), (5, 0.5)])
 def test_shares_converge_to_the_exact_distribution_on_a_path(length, restart, in_one_block, monkeypatch):
-    monkeypatch.setattr(walks, "VISITS", in_one_block)
+    monkeypatch.setattr(graph_analysis, "VISITS", in_one_block)
     graph = path(6)
     found = dense(visits(graph, 20_000, length, restart, top=6, seed=0))
     np.testing.assert_allclose(found, exact(graph, length, restart), atol=0.01)
@@ -52,7 +52,7 @@ def test_a_hundred_times_the_walks_make_the_error_a_tenth():
 def test_of_equally_visited_nodes_the_smaller_id_is_kept():
     # From 4: node 1 twice, 3 three times, 2 twice, itself once. From 0: node 5 once, itself five times, 2 twice.
     visited = np.array([[1, 3, 2, 3, 4, 1, 3, 2], [0, 0, 2, 5, 0, 2, 0, 0]], np.int32)
-    start, node, share = walks._most_visited(visited, np.array([4, 0]), size=6, top=2)
+    start, node, share = graph_analysis._most_visited(visited, np.array([4, 0]), size=6, top=2)
     assert (start.tolist(), node.tolist()) == ([4, 4, 0, 0], [3, 1, 2, 5])
     np.testing.assert_allclose(share, [3 / 5, 2 / 5, 2 / 3, 1 / 3])
 

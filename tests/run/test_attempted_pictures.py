@@ -2,7 +2,7 @@
 
 import pytest
 
-from socialjax.run.pictures import attempt
+from socialjax.drawing import attempt
 
 
 def test_a_picture_is_drawn_once_and_what_fails_is_tried_again(tmp_path, caplog):

@@ -10,17 +10,17 @@ import time
 
 import pytest
 
-from socialjax import address_space, stop
+from socialjax import memory, stop
 from socialjax.data.schema import DataError
 from socialjax.data.sources import DataSettings
 from socialjax.models import BPR
 from socialjax.run.command import exit_code, read_arguments, set_up_logging, variants
 from socialjax.run.settings import Definition, Experiment
+from socialjax.stop import Interrupted
 from socialjax.train.checkpoint import CheckpointError
 from socialjax.train.loop import Diverged
 from socialjax.train.processes import program_start
 from socialjax.train.settings import TrainSettings
-from socialjax.train.signals import Interrupted
 
 DATA = DataSettings(name="tiny")
 DEFINITION = Definition(
@@ -132,7 +132,7 @@ def test_expected_errors_are_one_line_and_exit_code_1(capsys, error):
 @pytest.mark.parametrize("saves", [True, False])
 def test_what_has_no_room_for_jax_is_not_begun(capsys, monkeypatch, saves):
     """Also what saves nothing, such as recommending from a finished run."""
-    monkeypatch.setattr(address_space, "left", lambda: (900 << 20, 1500 << 20))
+    monkeypatch.setattr(memory, "left", lambda: (900 << 20, 1500 << 20))
     assert exit_code(lambda: pytest.fail("begun"), saves=saves) == 1
     assert "JAX wants 1300 MB of address space and more, and 900 are left of the 1500 MB" in capsys.readouterr().err
 

@@ -13,13 +13,13 @@ from socialjax.data import sources
 from socialjax.data.sources import DataSettings
 from socialjax.models.cf.bpr import BPR
 from socialjax.models.visual.jifr import JIFR
-from socialjax.run import display, measure, saved
+from socialjax.run import display, saved, workbench
 from socialjax.run.execute import main
 from socialjax.run.record import RunRecord, SeedRecord
 from socialjax.run.settings import Definition, EvalSettings, Experiment
 from socialjax.train.checkpoint import read_best
 from socialjax.train.settings import TrainSettings
-from socialjax.worlds.frames import frames_world
+from socialjax.worlds.picture_world import frames_world
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +100,7 @@ def test_the_table_shows_chance_above_the_model(finished):
     assert table[3].startswith("random, closed form") and table[4].startswith("jifr, ± over seeds")
     one = SeedRecord.read(finished / "jifr" / "seed_0" / "result.json").key_frames
     half = one["metrics"]["HR@1"]["ci95"]
-    alone = dataclasses.replace(record, key_frames=measure.key_frames_over_seeds([one]), seeds=[0])
+    alone = dataclasses.replace(record, key_frames=workbench.key_frames_over_seeds([one]), seeds=[0])
     assert f"±{half:.4f}" in display.table(alone, finished) and 0 < half < 0.5
 
 

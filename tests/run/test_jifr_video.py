@@ -24,7 +24,7 @@ def small_backbone():
     """The mean colours of a picture."""
     import flax.linen as nn
 
-    from socialjax.vision.backbones.pictures import Preparation
+    from socialjax.vision.backbones.weights import Preparation
 
     class Colours(nn.Module):
         preparation = Preparation(size=8, part=1.0, mean=(0.5,) * 3, deviation=(1,) * 3, filter="linear")

@@ -7,14 +7,14 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from socialjax.run.memory import memory_maps, release_programs
+from socialjax.memory import memory_maps, release_programs
 
 MANY = """
 import dataclasses, sys, tempfile
 from pathlib import Path
 import socialjax
 from socialjax import models
-from socialjax.run.memory import memory_maps
+from socialjax.memory import memory_maps
 from socialjax.train.settings import TrainSettings
 from socialjax.worlds import planted
 

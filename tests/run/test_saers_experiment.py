@@ -16,11 +16,9 @@ from socialjax.data.sets.amazon_fashion import FILE
 from socialjax.report.gather import finished
 from socialjax.report.saers_page import how_sure, report
 from socialjax.vision import catalogue_attributes
-from socialjax.vision.catalogue import own
-from socialjax.vision.catalogue_attributes import valid_on
-from socialjax.vision.small_cnn import SmallCNN
-from socialjax.worlds.garment_pictures import NAMES
-from socialjax.worlds.garments import garment_world, garments, made
+from socialjax.vision.catalogue_attributes import own, valid_on
+from socialjax.vision.sen import SmallCNN
+from socialjax.worlds.garments import NAMES, garment_world, garments, made
 
 pytestmark = [
     pytest.mark.usefixtures("logging_as_before"),

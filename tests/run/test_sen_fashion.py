@@ -9,7 +9,7 @@ from PIL import Image
 
 from experiments import sen_fashion
 from socialjax.report.sen import BARS, missed
-from socialjax.vision.backbones.pictures import Preparation
+from socialjax.vision.backbones.weights import Preparation
 from socialjax.vision.feature_maps import Pretrained
 from socialjax.vision.labelled import photos, readers
 from socialjax.vision.labelled.photos import Photos, product

@@ -11,8 +11,8 @@ from socialjax.commands import explain, recommend
 from socialjax.commands.data import main as data_command
 from socialjax.eval.tables import text_table
 from socialjax.explain.text import heading, name_of, report
+from socialjax.names import visible
 from socialjax.run.command import fail, say, set_up_logging
-from socialjax.visible import visible
 
 pytestmark = pytest.mark.usefixtures("places")
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorstore
 
-from socialjax.train import checkpoint, step_folders
+from socialjax.train import checkpoint
 from socialjax.train.checkpoint import CheckpointError, Checkpoints, read_best
 
 LIKE = {"bias": jax.ShapeDtypeStruct((3,), jnp.float32), "users": jax.ShapeDtypeStruct((24, 4), jnp.float32)}
@@ -153,5 +153,5 @@ def test_few_of_many_step_folders_are_looked_at(tmp_path, caplog):
 def test_steps_are_plain_numbers(tmp_path):
     for name in ("7", "12", "012", "1e3", "-4", "9" * 40, "٣", "12.orbax-checkpoint-tmp", "step"):
         (tmp_path / name).mkdir()
-    assert step_folders.newest(tmp_path) == [12, 7]
-    assert step_folders.newest(tmp_path / "none") == []
+    assert checkpoint.newest(tmp_path) == [12, 7]
+    assert checkpoint.newest(tmp_path / "none") == []

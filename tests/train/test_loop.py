@@ -16,11 +16,11 @@ import pytest
 from socialjax.eval import protocol, ranking
 from socialjax.models import BPR
 from socialjax.models.protocol import Traits
+from socialjax.stop import Interrupted
 from socialjax.train import log, loop
 from socialjax.train.checkpoint import CheckpointError, Checkpoints, read_best
 from socialjax.train.loop import Diverged, train
 from socialjax.train.settings import METRIC, TrainSettings
-from socialjax.train.signals import Interrupted
 
 pytestmark = pytest.mark.usefixtures("compiled_as_for_users")  # what is promised here is bits
 MODEL = BPR(dim=4, dropout=0.2, init_std=0.1)

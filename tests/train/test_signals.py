@@ -10,14 +10,13 @@ from pathlib import Path
 import pytest
 
 from socialjax import stop
-from socialjax.stop import Interrupted
-from socialjax.train.signals import HANDLED, SAME, heeded
+from socialjax.stop import HANDLED, SAME, Interrupted, heeded
 
 ROOT = Path(__file__).resolve().parents[2]
 LONG_CALL = """
 import sys, time
 from socialjax import stop
-from socialjax.train.signals import heeded
+from socialjax.stop import heeded
 
 with heeded(is_program=True):
     print("at work", flush=True)

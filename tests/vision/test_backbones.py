@@ -8,8 +8,7 @@ import pytest
 
 from socialjax.vision.backbones import BACKBONES
 from socialjax.vision.backbones.layers import DepthwiseConv, average_to, grouped, shifted
-from socialjax.vision.backbones.pictures import Preparation, prepared
-from socialjax.vision.backbones.weights import published_names, variables_of
+from socialjax.vision.backbones.weights import Preparation, prepared, published_names, variables_of
 
 SMALL = {
     "vgg16": dict(classes=5, width=1 / 16, hidden=12),

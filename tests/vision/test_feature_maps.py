@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from socialjax.data.schema import DataError
-from socialjax.vision.backbones.pictures import Preparation
+from socialjax.vision.backbones.weights import Preparation
 from socialjax.vision.feature_maps import Pretrained, feature_maps, in_shards
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from socialjax.data.schema import DataError
 from socialjax.vision import frame_features as module
-from socialjax.vision.backbones.pictures import Preparation, prepared
+from socialjax.vision.backbones.weights import Preparation, prepared
 from socialjax.vision.feature_maps import PACKAGES, Pretrained
 from socialjax.vision.frame_features import frame_features
 from socialjax.vision.key_frames import video

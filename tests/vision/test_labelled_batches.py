@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from socialjax.vision.labelled_batches import Resident
+from socialjax.vision.labelled.photos import Resident
 
 
 def numbered(count=10, size=6):

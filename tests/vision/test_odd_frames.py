@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from socialjax.data.schema import DataError
-from socialjax.train.signals import Interrupted
+from socialjax.stop import Interrupted
 from socialjax.vision.key_frames import collect, video
 from socialjax.vision.key_frames.collect import FrameSettings, frames_of
 

@@ -11,7 +11,7 @@ import pytest
 
 from socialjax.data.formats.tensor_files import read_tensors
 from socialjax.data.schema import DataError
-from socialjax.vision.backbones.pictures import prepared
+from socialjax.vision.backbones.weights import prepared
 from socialjax.vision.feature_maps import packaged, pretrained
 
 LITE0 = "efficientnet_lite0"

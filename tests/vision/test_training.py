@@ -6,12 +6,11 @@ import jax
 import numpy as np
 import pytest
 
+from socialjax.stop import Interrupted
 from socialjax.train.checkpoint import CheckpointError
 from socialjax.train.loop import Diverged
-from socialjax.train.signals import Interrupted
-from socialjax.vision.labelled_batches import Resident
-from socialjax.vision.sen import SEN
-from socialjax.vision.small_cnn import SmallCNN
+from socialjax.vision.labelled.photos import Resident
+from socialjax.vision.sen import SEN, SmallCNN
 from socialjax.vision.training import (
     AttributeTraining,
     accuracy_of,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from socialjax.data import validate
-from socialjax.worlds.frames import frames_world
+from socialjax.worlds.picture_world import frames_world
 
 SMALL = {"users": 30, "items": 50, "frames": 5, "features": 6, "styles": 3}
 

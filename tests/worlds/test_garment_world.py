@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from socialjax.data import validate
-from socialjax.worlds.garment_pictures import CLASSES, GROUP_OF, NAMES, PRESENT, draw_garments
-from socialjax.worlds.garments import garment_world, garments
+from socialjax.worlds.garments import CLASSES, GROUP_OF, NAMES, PRESENT, draw_garments, garment_world, garments
 
 TOP, SHOE = [0, 1, 1, -1, -1], [-1, -1, -1, 1, 1]
 

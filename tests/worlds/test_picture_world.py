@@ -12,8 +12,17 @@ from socialjax.vision.key_frames.collect import DEFAULT, FrameTable, frames_of
 from socialjax.vision.key_frames.cuts import find_cuts
 from socialjax.worlds import picture_world
 from socialjax.worlds.drawn_pictures import STYLES, draw
-from socialjax.worlds.frames import FramesWorld
-from socialjax.worlds.picture_world import FPS, FrameMatch, film, item_name, match, seen, shot_edges, write_films
+from socialjax.worlds.picture_world import (
+    FPS,
+    FrameMatch,
+    FramesWorld,
+    film,
+    item_name,
+    match,
+    seen,
+    shot_edges,
+    write_films,
+)
 
 needs_av = pytest.mark.skipif(not importlib.util.find_spec("av"), reason='needs PyAV: pip install -e ".[video]"')
 MADE = Provenance("planted", "by hand")

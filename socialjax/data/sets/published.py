@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import cast
@@ -99,3 +100,36 @@ def names(files: Sequence[RemoteFile]) -> list[str]:
 def counts_of(facts: Mapping[str, object]) -> dict[str, int]:
     """The figures that `schema.counts` gives, which are among all."""
     return {name: cast(int, facts[name]) for name in ("users", "items", *PARTS, "links")}
+
+
+log = logging.getLogger(__name__)
+AS_PUBLISHED, ALTERED = "as published", "altered: "
+
+
+def compare(entry: Published, files: list[FileBytes]) -> str:
+    """Compares files with those that were published; line ends and gzip do not count.
+
+    Args:
+        entry: the published set.
+        files: its files as read.
+
+    Returns:
+        `as published`, or `altered: FILE, FILE`, with a warning.
+    """
+    known = {file.name: file for file in entry.files + entry.optional}
+    altered = []
+    for file in files:
+        remote = known[file.path.name.removesuffix(".gz")]
+        if not remote.is_content_of(file):
+            altered.append(file.path.name)
+            log.warning(
+                "WARNING: %s is not the file that was published as %s of %s (checksum %s, published %s): what follows "
+                "is not about the published set. Get it from %s, or give a set of your own another --data.name",
+                *(file.path, remote.name, entry.name, remote.id_of(file.data), remote.wanted, entry.addresses[0]),
+            )
+    return ALTERED + ", ".join(altered) if altered else AS_PUBLISHED
+
+
+def note(published: str) -> str:
+    """The suffix of titles and tables for `Provenance.published`: `, ALTERED: FILE, FILE`, else nothing."""
+    return f", ALTERED: {published.removeprefix(ALTERED)}" if published.startswith(ALTERED) else ""

@@ -15,12 +15,18 @@ import jax.numpy as jnp
 from flax import struct
 
 from socialjax.graph import edges, normalise, symmetrise
-from socialjax.models.parts import DotProductModel, Factors, require_at_least, require_depth, require_share
+from socialjax.models.parts import (
+    DotProductModel,
+    Factors,
+    require_at_least,
+    require_depth,
+    require_share,
+    weight_penalty,
+)
 from socialjax.models.protocol import Batch, Traits
-from socialjax.models.weight_penalty import weight_penalty
 from socialjax.ops.activations import unit
+from socialjax.ops.graph_analysis import visits
 from socialjax.ops.propagate import Diffusion, diffusion, propagate
-from socialjax.ops.walks import visits
 from socialjax.ranges import Choice, LogUniform
 
 

@@ -21,11 +21,10 @@ from flax import struct
 from scipy import sparse
 
 from socialjax.models.history import History, elements, history, pool, without_target
-from socialjax.models.parts import DotProductModel, Factors, pair_dot, require_depth
+from socialjax.models.parts import DotProductModel, Factors, pair_dot, require_depth, weight_penalty
 from socialjax.models.protocol import Batch, Explanation, Kind, Ragged, Traits
 from socialjax.models.social.features import FEATURE_LAYERS, check_scale_and_penalties, features_for, released_parts
 from socialjax.models.social.similarity import friends
-from socialjax.models.weight_penalty import weight_penalty
 from socialjax.ops.activations import ACTIVATIONS
 from socialjax.ops.lookup import segment_max
 from socialjax.ops.propagate import Diffusion, propagate

@@ -16,7 +16,7 @@ from socialjax.models.parts import EmbeddingModel, Factors, dot_scores, pair_dot
 from socialjax.models.protocol import Batch, Explanation, Kind, Ragged, Traits
 from socialjax.models.visual import jifr_scores
 from socialjax.models.visual.frame_table import frame_table
-from socialjax.models.visual.jifr_look import Perceptron, sharpness
+from socialjax.models.visual.jifr_scores import Perceptron, sharpness
 from socialjax.ops.pairs import candidate_scores
 
 # Frames of an item: ids are rows of `Frames.features`, weight the attention alpha_a(k|i), and the column is l_ak.

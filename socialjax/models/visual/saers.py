@@ -14,7 +14,7 @@ from flax import struct
 
 from socialjax.models.parts import EmbeddingModel, Factors, dot_scores, pair_dot, require_at_least
 from socialjax.models.protocol import Batch, Explanation, Kind, Ragged, Traits
-from socialjax.models.visual import saers_scores
+from socialjax.models.visual import saers_attention
 from socialjax.models.visual.saers_attention import (
     AttributeTable,
     AttributeVectors,
@@ -50,7 +50,7 @@ def explain(model, state, side, users, items) -> Explanation:
     if split:
         parts["global"] = pair_dot(user_vectors[:, :split], item_vectors[:, :split])
     if state.attribute_vectors is not None:
-        attended = saers_scores.attended(model, state, users, items[:, None])
+        attended = saers_attention.attended(model, state, users, items[:, None])
         share, product = (np.asarray(values, np.float64)[:, 0] for values in attended)
         parts["semantic"] = (share * product).sum(axis=1).astype(np.float32)
         elements["attributes"] = _rows(share, product, np.asarray(state.attribute_vectors.valid)[items])
@@ -194,7 +194,7 @@ class SAERS(EmbeddingModel):
         users, items = [jnp.zeros((side.num_users, 0))], [jnp.zeros((known.shape[0], 0))]
         if "users" in params:
             users.append(params["users"])
-            items.append(saers_scores.project(side.images, params["projection"]))
+            items.append(saers_attention.project(side.images, params["projection"]))
         if "free_users" in params:
             users.append(params["free_users"])
             items.append(params["items"] * known[:, None])
@@ -204,14 +204,14 @@ class SAERS(EmbeddingModel):
             items=jnp.concatenate(items, axis=1),
             item_bias=params["item_bias"] * known if self.item_bias else jnp.zeros_like(known),
             attribute_users=params.get("attribute_users"),
-            attribute_vectors=saers_scores.project_attributes(self, params, side) if semantic else None,
+            attribute_vectors=saers_attention.project_attributes(self, params, side) if semantic else None,
             attention=params.get("attention"),
         )
 
     def score(self, state: SAERSState, users, items):
         users, items = jnp.asarray(users), jnp.asarray(items)
         total = dot_scores(state, users, items) if state.users.shape[1] else state.item_bias[items]
-        return total if state.attribute_vectors is None else total + saers_scores.semantic(self, state, users, items)
+        return total if state.attribute_vectors is None else total + saers_attention.semantic(self, state, users, items)
 
     def loss(self, params, side: SAERSSide, batch: Batch, rng):
         """The loss of `EmbeddingModel`, with `attention_entropy` beside the objective: of the positive items,
@@ -220,7 +220,7 @@ class SAERS(EmbeddingModel):
         names = [name for name in USERS if name in params]
         users = jnp.concatenate([jnp.asarray(params[name])[batch.users] for name in names], axis=1)
         users = jnp.split(sample.dropout(rng, users, batch.rows, self.dropout), len(names), axis=1)
-        scores, attended, looks = saers_scores.training(self, params, side, dict(zip(names, users)), candidates)
+        scores, attended, looks = saers_attention.training(self, params, side, dict(zip(names, users)), candidates)
         loss = losses.objective(self.objective, scores[:, 0], scores[:, 1:], self.temperature)
         user_norms, item_norms = self.squared_norms(params)
         item_norms = item_norms + jnp.zeros(side.known.shape)  # a number where items have nothing of their own

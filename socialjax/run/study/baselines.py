@@ -15,8 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from socialjax import stop
-from socialjax.data import as_published, sources
+from socialjax.data import sources
 from socialjax.data.schema import Dataset
+from socialjax.data.sets import published
 from socialjax.eval.tables import metric_rows, text_table
 from socialjax.run import children, results
 from socialjax.run.command import EXPECTED, exit_code, say, set_up_logging
@@ -220,7 +221,7 @@ def table(study: Study, records: dict[str, RunRecord]) -> str:
     cells = [[*row, *ends] for row, *ends in zip(metric_rows(lines, metrics), *last)]
     stand_in = " STAND-IN: generated, these figures say nothing about the real data" * (first.data == "stand-in")
     seeds = " ".join(map(str, first.seeds))
-    altered = as_published.note(first.provenance.get("published", ""))
+    altered = published.note(first.provenance.get("published", ""))
     data = f"{first.dataset} ({first.data}{altered})"
     head = f"{study.name} on {data}, {first.protocol}, test, seeds {seeds}{stand_in}"
     return "\n".join(["", head, text_table(cells)])

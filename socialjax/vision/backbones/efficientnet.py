@@ -9,7 +9,7 @@ from typing import ClassVar
 import flax.linen as nn
 
 from socialjax.vision.backbones.layers import ConvNorm, DepthwiseConv, Form, StoredNorm, classified
-from socialjax.vision.backbones.pictures import Preparation
+from socialjax.vision.backbones.weights import Preparation
 
 EPSILON = 1e-3
 # (blocks, kernel, stride of the first, expansion, channels) of each stage

@@ -9,7 +9,7 @@ from typing import ClassVar
 import flax.linen as nn
 
 from socialjax.vision.backbones.layers import ConvNorm, classified, max_pool
-from socialjax.vision.backbones.pictures import TORCHVISION, Preparation
+from socialjax.vision.backbones.weights import TORCHVISION, Preparation
 
 STAGES = ((3, 64), (4, 128), (6, 256), (3, 512))  # (bottlenecks, their inner channels)
 EXPANSION = 4

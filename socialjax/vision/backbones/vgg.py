@@ -9,7 +9,7 @@ from typing import ClassVar
 import flax.linen as nn
 
 from socialjax.vision.backbones.layers import average_to, max_pool
-from socialjax.vision.backbones.pictures import TORCHVISION, Preparation
+from socialjax.vision.backbones.weights import TORCHVISION, Preparation
 
 STAGES = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))  # (convolutions, channels) before each pooling
 _IN_TORCHVISION = {

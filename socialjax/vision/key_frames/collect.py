@@ -16,7 +16,7 @@ from socialjax import npz_files, stop
 from socialjax.atomic_write import atomic_write, sweep
 from socialjax.data.cache import cache_folder, file_checksums, key_of
 from socialjax.data.schema import DataError, Provenance
-from socialjax.visible import visible
+from socialjax.names import visible
 from socialjax.vision.key_frames import video
 from socialjax.vision.key_frames.cuts import CutSettings, find_cuts, key_frames, steps
 from socialjax.vision.key_frames.video import MOST_BYTES, require_av

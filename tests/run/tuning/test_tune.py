@@ -25,9 +25,9 @@ from socialjax.run.study.settings import Setting
 from socialjax.run.tuning import halving, trials
 from socialjax.run.tuning import search as space
 from socialjax.run.tuning.search import Search
+from socialjax.stop import Interrupted
 from socialjax.train import log
 from socialjax.train.settings import METRIC, TrainSettings
-from socialjax.train.signals import Interrupted
 from socialjax.worlds import planted
 
 

@@ -17,8 +17,8 @@ from array_record.python.array_record_module import ArrayRecordReader
 
 from socialjax import address_space
 from socialjax.data import records
+from socialjax.data.records import DamagedError, check, seal
 from socialjax.data.schema import Dataset
-from socialjax.data.sealed import DamagedError, check, seal
 
 THREADS = 64  # of its one pool, made with the first reader whatever is read
 ARENA = 64 << 20  # bytes of address space that glibc sets aside for threads' own allocations, for up to 8 a core

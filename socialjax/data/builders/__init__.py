@@ -1,1 +1,0 @@
-"""The TFDS builder of prepared data sets."""
