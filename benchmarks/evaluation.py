@@ -17,8 +17,8 @@ from benchmarks.children import ALLOCATOR, measured
 from socialjax.data.schema import Dataset
 from socialjax.data.sources import DataSettings, load
 from socialjax.eval import metrics, ranking
+from socialjax.eval.metrics import text_table
 from socialjax.eval.protocol import candidates, parse
-from socialjax.eval.tables import text_table
 from socialjax.models.cf.bpr import BPR
 from socialjax.models.parts import Factors
 from socialjax.run.results import peak_memory_bytes

@@ -18,8 +18,8 @@ from benchmarks.training import row, timed_steps
 from socialjax.data.batches import on_device
 from socialjax.data.sources import DataSettings, load
 from socialjax.eval import ranking
+from socialjax.eval.metrics import text_table
 from socialjax.eval.protocol import candidates, parse
-from socialjax.eval.tables import text_table
 from socialjax.models.cf.bpr import BPR
 from socialjax.models.social.hasc import HASC
 from socialjax.run.results import peak_memory_bytes

@@ -17,7 +17,7 @@ from scipy import sparse
 
 from benchmarks.children import ALLOCATOR, measured
 from socialjax.data.sources import DataSettings, load
-from socialjax.eval.tables import text_table
+from socialjax.eval.metrics import text_table
 from socialjax.graph import Edges, edges, normalise, symmetrise
 from socialjax.ops.propagate import diffusion, propagate
 

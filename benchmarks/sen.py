@@ -21,7 +21,7 @@ import numpy as np
 
 from benchmarks.children import ALLOCATOR, measured
 from experiments import sen_fashion
-from socialjax.eval.tables import text_table
+from socialjax.eval.metrics import text_table
 from socialjax.run.results import peak_memory_bytes
 from socialjax.vision.backbones import EfficientNetLite0
 from socialjax.vision.grad_aam import locate

@@ -19,7 +19,7 @@ from benchmarks.children import ALLOCATOR, measured
 from socialjax.data.batches import on_device, resident
 from socialjax.data.schema import Dataset
 from socialjax.data.sources import DataSettings, load
-from socialjax.eval.tables import text_table
+from socialjax.eval.metrics import text_table
 from socialjax.models import MODELS
 from socialjax.models.protocol import Model
 from socialjax.run.results import peak_memory_bytes

@@ -18,7 +18,7 @@ import sys
 from socialjax.data.sources import DataSettings
 from socialjax.run.study.baselines import main
 from socialjax.run.study.settings import Setting, Study
-from socialjax.train.settings import TrainSettings
+from socialjax.train.step import TrainSettings
 
 TRAIN = TrainSettings(epochs=400, evaluate_every=4, patience=60)  # no run needs all of its epochs
 SOFTMAX_16 = {"objective": "softmax", "negatives": 16, "l2": 0.05, "dropout": 0.6}

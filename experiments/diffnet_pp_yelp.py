@@ -18,7 +18,7 @@ from socialjax.data.sources import DataSettings
 from socialjax.models.social.diffnet_pp import DiffNetPP
 from socialjax.run.execute import main
 from socialjax.run.settings import Definition, Experiment
-from socialjax.train.settings import TrainSettings
+from socialjax.train.step import TrainSettings
 
 SOFTMAX = DiffNetPP(objective="softmax", negatives=16, l2=0.05, dropout=0.6)
 # Theirs are batches of 512 users with all their pairs, about 5,500; here they are batches of as many pairs.

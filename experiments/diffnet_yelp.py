@@ -22,7 +22,7 @@ from socialjax.data.sources import DataSettings
 from socialjax.models.social.diffnet import DiffNet
 from socialjax.run.execute import main
 from socialjax.run.settings import Definition, Experiment
-from socialjax.train.settings import TrainSettings
+from socialjax.train.step import TrainSettings
 
 # How it was found: docs/results.md.
 BEST = DiffNet(layers="all", objective="softmax", negatives=16, l2=0.05, dropout=0.6, exclude_target=True)

@@ -19,7 +19,7 @@ import sys
 from experiments.diffnet_yelp import WITH_FEATURES
 from socialjax.run.study.baselines import main
 from socialjax.run.study.settings import Setting, Study
-from socialjax.train.settings import TrainSettings
+from socialjax.train.step import TrainSettings
 
 TRAIN = TrainSettings(epochs=200, evaluate_every=4, patience=40)
 SOFTMAX = {"objective": "softmax", "negatives": 16, "l2": 0.05, "dropout": 0.6}

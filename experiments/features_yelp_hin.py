@@ -28,8 +28,8 @@ import tyro
 
 from socialjax.data import sources
 from socialjax.data.sources import DataSettings
+from socialjax.eval.metrics import cell, text_table
 from socialjax.eval.significance import mean_interval
-from socialjax.eval.tables import cell, text_table
 from socialjax.models.cf.fm import FM
 from socialjax.models.social.diffnet import DiffNet
 from socialjax.models.social.diffnet_pp import DiffNetPP
@@ -43,8 +43,8 @@ from socialjax.run.execute import run, work_folder
 from socialjax.run.lock import only_one
 from socialjax.run.settings import Definition, Experiment
 from socialjax.run.study.baselines import make_room
-from socialjax.train.processes import is_first, join_processes
-from socialjax.train.settings import TrainSettings
+from socialjax.train.parallel import is_first, join_processes
+from socialjax.train.step import TrainSettings
 
 log = logging.getLogger(__name__)
 SHARED = dict(objective="softmax", negatives=32, l2=0.05, dropout=0.6)

@@ -20,7 +20,7 @@ from socialjax.data.sources import DataSettings
 from socialjax.run.settings import EvalSettings
 from socialjax.run.study.baselines import main
 from socialjax.run.study.settings import Setting, Study
-from socialjax.train.settings import TrainSettings
+from socialjax.train.step import TrainSettings
 
 LOSS = {"dim": 15, "objective": "softmax", "negatives": 32, "l2": 0.04, "dropout": 0.2}  # of `socialjax tune bpr`
 TRAIN = TrainSettings(epochs=80, batch_size=8192, evaluate_every=2, patience=16)

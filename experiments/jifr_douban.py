@@ -22,7 +22,7 @@ from pathlib import Path
 from socialjax.data import sources
 from socialjax.data.schema import Dataset
 from socialjax.data.sources import DataSettings
-from socialjax.models.visual.frame_table import frame_table
+from socialjax.models.visual.item_features import frame_table
 from socialjax.run.command import exit_code, say, set_up_logging
 from socialjax.run.lock import only_one
 from socialjax.run.results import write_json
@@ -30,7 +30,7 @@ from socialjax.run.settings import EvalSettings
 from socialjax.run.study import key_frames
 from socialjax.run.study.baselines import compare_on
 from socialjax.run.study.settings import Arguments, Setting, Study, read_arguments
-from socialjax.train.settings import TrainSettings
+from socialjax.train.step import TrainSettings
 from socialjax.worlds.picture_world import frames_world
 
 log = logging.getLogger(__name__)

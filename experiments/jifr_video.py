@@ -36,12 +36,12 @@ from socialjax.run.lock import only_one
 from socialjax.run.results import write_json
 from socialjax.run.settings import EvalSettings
 from socialjax.run.workbench import Workbench
-from socialjax.train.settings import TrainSettings
+from socialjax.train.step import TrainSettings
 from socialjax.vision import taken
 from socialjax.vision.frame_features import frame_features
 from socialjax.vision.key_frames.collect import FrameSettings, frames_of
 from socialjax.worlds import picture_world
-from socialjax.worlds.bars.bars import Bar, bars_table
+from socialjax.worlds.bars import Bar, bars_table
 from socialjax.worlds.picture_world import FramesWorld, frames_world
 
 log = logging.getLogger(__name__)

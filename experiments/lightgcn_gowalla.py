@@ -23,7 +23,7 @@ from socialjax.data.sources import DataSettings
 from socialjax.models.cf.lightgcn import LightGCN
 from socialjax.run.execute import main
 from socialjax.run.settings import Definition, EvalSettings, Experiment
-from socialjax.train.settings import TrainSettings
+from socialjax.train.step import TrainSettings
 
 # Their lambda 1e-4 multiplies half of the squared norms (models/cf/lightgcn.py).
 PAPER = LightGCN(dim=64, depth=3, negatives=1, l2=5e-5, item_bias=False, start="xavier")

@@ -18,8 +18,7 @@ from socialjax import stop
 from socialjax.run.command import exit_code, set_up_logging
 from socialjax.run.lock import only_writer
 from socialjax.run.results import made_with, write_json
-from socialjax.worlds.bars import aspects, frames, garments, influence
-from socialjax.worlds.bars.bars import Bar, bars_table
+from socialjax.worlds.bars import Bar, aspects, bars_table, frames, garments, influence
 
 # From seeds to bars. HASC has a world of its own, with owners, JIFR two, with frames, and SAERS one of
 # drawn garments, which SEN has to see for itself.

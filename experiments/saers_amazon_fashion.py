@@ -43,7 +43,7 @@ from socialjax.run.settings import EvalSettings
 from socialjax.run.study.baselines import compare_on
 from socialjax.run.study.settings import Arguments as Rows
 from socialjax.run.study.settings import Setting, Study
-from socialjax.train.settings import TrainSettings
+from socialjax.train.step import TrainSettings
 from socialjax.vision.catalogue_attributes import (
     SMALL_TRAINING,
     Material,

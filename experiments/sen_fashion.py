@@ -34,7 +34,7 @@ from socialjax.run.results import made_with, write_json
 from socialjax.vision.accuracy import accuracies
 from socialjax.vision.catalogue_attributes import extract
 from socialjax.vision.feature_maps import pretrained
-from socialjax.vision.labelled import readers
+from socialjax.vision.labelled import labelled_pictures
 from socialjax.vision.labelled.label_tables import LabelledPictures
 from socialjax.vision.labelled.photos import Photos, Resident, maps_of, on_product
 from socialjax.vision.sen import SEN
@@ -91,7 +91,7 @@ def show(chosen: Arguments) -> dict:
 
 
 def _show_in(folder: Path, chosen: Arguments) -> dict:
-    labelled = attributes_with_labels(readers.labelled(chosen.labels, chosen.labels_dir))
+    labelled = attributes_with_labels(labelled_pictures(chosen.labels, chosen.labels_dir))
     published = pretrained(chosen.backbone, chosen.weights, classes=0)
     photos = Photos(labelled, chosen.size)
     maps, seconds = maps_of(photos, published)

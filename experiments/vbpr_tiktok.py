@@ -20,7 +20,7 @@ from socialjax.data.sources import DataSettings
 from socialjax.run.settings import EvalSettings
 from socialjax.run.study.baselines import main
 from socialjax.run.study.settings import Setting, Study
-from socialjax.train.settings import TrainSettings
+from socialjax.train.step import TrainSettings
 
 IMAGES = 128  # columns of the features; those of the sound follow
 LOSS = {"dim": 32, "objective": "softmax", "negatives": 32, "l2": 0.1}

@@ -9,7 +9,7 @@ def fit(model, data, train=None, **options):
     Args:
         model: such as `socialjax.models.BPR(dim=32)`.
         data: a `socialjax.data.schema.Dataset`, or from where one is read, `socialjax.data.sources.DataSettings`.
-        train: how it is trained, `socialjax.train.settings.TrainSettings`.
+        train: how it is trained, `socialjax.train.step.TrainSettings`.
         **options: folder, seed, protocol and progress, as `socialjax.recommender.fit` describes them.
 
     Returns:

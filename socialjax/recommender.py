@@ -19,7 +19,7 @@ from socialjax.eval import ranking
 from socialjax.explain.record import records
 from socialjax.memory import release_programs
 from socialjax.models.protocol import Explanation, Model
-from socialjax.run import own_data
+from socialjax.run import saved
 from socialjax.run.definitions import code_digest
 from socialjax.run.execute import run_in
 from socialjax.run.record import SeedRecord
@@ -27,7 +27,7 @@ from socialjax.run.results import peak_memory_bytes
 from socialjax.run.saved import blamed_on, find_seed, read_data, read_parameters, read_settings
 from socialjax.run.settings import Definition, EvalSettings, Experiment
 from socialjax.run.workbench import Workbench
-from socialjax.train.settings import TrainSettings
+from socialjax.train.step import TrainSettings
 
 EXAMPLES = 3
 
@@ -257,7 +257,7 @@ def fit(
         source, data = data, sources.load(data)
     else:
         check(data)
-        source, data = DataSettings(name=data.name), data if folder is None else own_data.named(data)
+        source, data = DataSettings(name=data.name), data if folder is None else saved.named(data)
     bench = Workbench(data)
     if folder is None:
         return _fitted(model, bench, settings, ranked, seed)

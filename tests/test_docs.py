@@ -27,7 +27,7 @@ from socialjax.run import execute
 from socialjax.run.command import read_arguments
 from socialjax.run.settings import EvalSettings
 from socialjax.run.study.settings import read_arguments as read_study
-from socialjax.train.settings import TrainSettings
+from socialjax.train.step import TrainSettings
 from socialjax.worlds import planted
 from tests import layout
 from tests import pages as pages_of

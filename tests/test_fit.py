@@ -12,7 +12,7 @@ from socialjax.data.sources import DataSettings
 from socialjax.models import BPR, DiffNet
 from socialjax.models.cf.reference import Popular
 from socialjax.run import workbench
-from socialjax.train.settings import TrainSettings
+from socialjax.train.step import TrainSettings
 from socialjax.worlds import planted
 
 MODEL = BPR(dim=4, init_std=0.5)

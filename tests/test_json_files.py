@@ -13,7 +13,7 @@ from socialjax.data.sources import DataSettings
 from socialjax.json_files import JsonError, WrongType, read, typed
 from socialjax.run.results import plain
 from socialjax.run.settings import EvalSettings
-from socialjax.train.settings import TrainSettings
+from socialjax.train.step import TrainSettings
 
 
 @pytest.fixture

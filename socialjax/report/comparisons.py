@@ -11,8 +11,8 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 
 import numpy as np
 
+from socialjax.eval.metrics import cell, escaped, markdown_table
 from socialjax.eval.significance import Paired, Trainings, holm, over_trainings, paired
-from socialjax.eval.tables import cell, escaped, markdown_table
 from socialjax.report.figures import FULL, Line, format_tau, number, sets, tau
 from socialjax.report.gather import Kept, main_rows, span
 from socialjax.report.overall import best_of, comparable, label

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from socialjax.drawing import BLUE, COLOURS, SILVER, blank, save
+from socialjax.eval.metrics import cell, escaped
 from socialjax.eval.significance import mean_interval
-from socialjax.eval.tables import cell, escaped
 from socialjax.report.gather import Kept, about, main_rows, newest, references
 from socialjax.report.overall import NONE, label
 from socialjax.report.papers import Paper

@@ -20,7 +20,7 @@ from socialjax import models, npz_files
 from socialjax.data.own.additions import FEATURE_FILES
 from socialjax.data.sets import published
 from socialjax.data.sources import DataSettings
-from socialjax.eval.tables import escaped
+from socialjax.eval.metrics import escaped
 from socialjax.names import KEPT, identifier, visible
 from socialjax.report import searches
 from socialjax.report.keep import check_all_users, per_user, sha256

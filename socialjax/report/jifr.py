@@ -12,7 +12,7 @@ import numpy as np
 from socialjax.atomic_write import atomic_write
 from socialjax.data.schema import Dataset
 from socialjax.eval import keyframes, protocol, ranking
-from socialjax.eval.tables import markdown_table
+from socialjax.eval.metrics import markdown_table
 from socialjax.explain.liked_frames import case_study, draw_frames, likings
 from socialjax.worlds.drawn_pictures import STYLES
 from socialjax.worlds.picture_world import FramesWorld

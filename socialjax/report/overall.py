@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from socialjax.eval.tables import cell, escaped, metric_rows
+from socialjax.eval.metrics import cell, escaped, metric_rows
 from socialjax.report.gather import Kept, main_rows, references
 from socialjax.report.papers import Paper, Reported
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from socialjax import pages
 from socialjax.drawing import attempt
-from socialjax.eval.tables import markdown_table
+from socialjax.eval.metrics import markdown_table
 from socialjax.report import comparisons, figures, searches
 from socialjax.report.comparisons import other_differences, variation, varied_runs
 from socialjax.report.figures import TITLES, drawn

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from socialjax import json_files
-from socialjax.eval.tables import cell, escaped
+from socialjax.eval.metrics import cell, escaped
 from socialjax.names import below as below_root
 from socialjax.names import identifier
 from socialjax.report.keep import without_places
@@ -12,7 +12,7 @@ from socialjax.report.papers import Paper
 from socialjax.run import results
 from socialjax.run.record import Scalar
 from socialjax.run.tuning.search import Search
-from socialjax.train.settings import METRIC
+from socialjax.train.step import METRIC
 
 FOLDER = "search"  # beside the kept runs of a data set: search/MODEL.json
 TRIALS = Search.trials

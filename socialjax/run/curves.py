@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from socialjax.drawing import BLUE, GREEN, GREY, ORANGE, blank, save
-from socialjax.eval.tables import metric_rows, text_table
+from socialjax.eval.metrics import metric_rows, text_table
 from socialjax.run.record import RunRecord
-from socialjax.train.settings import METRIC
+from socialjax.train.step import METRIC
 
 
 def draw_curves(path: Path, lines: list[dict], title: str, chosen_epoch: int, floor: float | None) -> None:

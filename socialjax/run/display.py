@@ -5,7 +5,7 @@ from pathlib import Path
 
 from socialjax.data.schema import Dataset
 from socialjax.data.sets import published
-from socialjax.eval.tables import metric_rows, text_table
+from socialjax.eval.metrics import metric_rows, text_table
 from socialjax.models.protocol import Model
 from socialjax.names import visible
 from socialjax.run.record import RunRecord

@@ -16,7 +16,7 @@ from socialjax.eval import groups, protocol, ranking
 from socialjax.eval.significance import mean_interval
 from socialjax.memory import release_programs
 from socialjax.names import KEPT, below, identifier
-from socialjax.run import curves, display, own_data, results, saved, workbench
+from socialjax.run import curves, display, results, saved, workbench
 from socialjax.run.command import exit_code, read_arguments, say, set_up_logging, variants
 from socialjax.run.definitions import code_digest
 from socialjax.run.lock import only_one
@@ -25,7 +25,7 @@ from socialjax.run.results import peak_memory_bytes
 from socialjax.run.settings import Definition, EvalSettings, Experiment
 from socialjax.run.workbench import Workbench, protocol_of
 from socialjax.train.log import MetricsLog
-from socialjax.train.processes import check_stop, is_first, join_processes, of_first, program_start
+from socialjax.train.parallel import check_stop, is_first, join_processes, of_first, program_start
 
 log = logging.getLogger(__name__)
 
@@ -124,7 +124,7 @@ def _claim(held: contextlib.ExitStack, folder: Path, experiment: Experiment, dat
         try:
             held.enter_context(only_one(folder))
             results.claim(folder, experiment, data)
-            own_data.keep(data, folder)
+            saved.keep(data, folder)
         except (ValueError, OSError) as error:
             refused = error
     if of_first(refused is not None)[0]:

@@ -5,7 +5,11 @@ Starts a training from the parameters of a finished run: those of the same names
 
 import contextlib
 import dataclasses
+import hashlib
 import logging
+import os
+import shutil
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,7 +24,7 @@ from socialjax.data.schema import DataError, Dataset, counts
 from socialjax.data.sources import DataSettings
 from socialjax.models.protocol import Model, Params
 from socialjax.names import visible
-from socialjax.run import own_data, results
+from socialjax.run import results
 from socialjax.train.checkpoint import CheckpointError, read_best
 
 
@@ -117,9 +121,9 @@ def read_data(settings: DataSettings, record: dict, folder: Path, data_dir: Path
     settings = dataclasses.replace(settings, require_real=not stand_in, offline=settings.offline or stand_in)
     if data_dir is not None:
         settings = dataclasses.replace(settings, dir=Path(data_dir))
-    kept = None if data_dir is not None else own_data.folder_of(folder, before["files"])
+    kept = None if data_dir is not None else folder_of(folder, before["files"])
     try:
-        data = sources.load(settings) if kept is None else own_data.read(kept)
+        data = sources.load(settings) if kept is None else read(kept)
     except DataError as error:
         raise DataError(f"the data of {folder} cannot be read: {error}; --data.dir DIR says where it is now") from None
     now = data.provenance
@@ -244,3 +248,59 @@ def taken_over(fresh: Params, finished: Params, source: str) -> Params:
 
 def _name(path) -> str:
     return "/".join(str(getattr(part, "key", getattr(part, "name", part))) for part in path)
+
+
+COLUMNS = "columns"  # among the files of a provenance: the sha256 of all columns
+
+
+def named(data: Dataset) -> Dataset:
+    """The same data with the checksum of their columns among the files of their provenance."""
+    checksum = hashlib.sha256()
+    for name, array in _arrays(data):
+        values = (
+            "\0".join(map(str, array.ravel())).encode() if array.dtype.kind in "UO" else np.ascontiguousarray(array)
+        )
+        checksum.update(f"{name} {'text' if array.dtype.kind in 'UO' else array.dtype} {array.shape}\n".encode())
+        checksum.update(values)
+    provenance = dataclasses.replace(data.provenance, files=data.provenance.files | {COLUMNS: checksum.hexdigest()})
+    return dataclasses.replace(data, provenance=provenance)
+
+
+def _arrays(value, name: str = "") -> Iterator[tuple[str, np.ndarray]]:
+    for field in dataclasses.fields(value):
+        part, path = getattr(value, field.name), f"{name}.{field.name}"
+        if field.name == "provenance" or part is None:
+            continue
+        if dataclasses.is_dataclass(part):
+            yield from _arrays(part, path)
+        else:
+            yield path, np.asarray(part, object if isinstance(part, tuple) else None)
+
+
+def folder_of(run: Path, files: dict[str, str]) -> Path | None:
+    """Where the run keeps such data, by the files of their provenance; None for data of files."""
+    return run / f"data-{files[COLUMNS][:16]}" if COLUMNS in files else None
+
+
+def keep(data: Dataset, run: Path) -> None:
+    """Writes what `named` gave into the folder of the run, if it is not there."""
+    from socialjax.data.builder import ColumnsBuilder  # TensorFlow Datasets takes a second to import
+
+    folder = folder_of(run, data.provenance.files)
+    if folder is None or folder.is_dir():
+        return
+    private = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=run))
+    try:
+        os.replace(ColumnsBuilder(dataset=data, data_dir=private).prepare(), folder)
+    finally:
+        shutil.rmtree(private, ignore_errors=True)
+
+
+def read(folder: Path) -> Dataset:
+    """What `keep` wrote. Raises DataError when it is not there, or not as it was written."""
+    from socialjax.data.builder import read as read_columns
+
+    try:
+        return read_columns(folder)
+    except (ValueError, OSError) as error:
+        raise DataError(f"{folder}: {visible(error)}; was the folder of the run changed?") from None

@@ -6,7 +6,7 @@ from typing import Any, Generic, TypeVar
 
 from socialjax.data.sources import DataSettings
 from socialjax.eval.protocol import KS, Protocol, parse
-from socialjax.train.settings import TrainSettings
+from socialjax.train.step import TrainSettings
 
 M = TypeVar("M")
 

@@ -20,7 +20,7 @@ from socialjax.eval.significance import mean_interval
 from socialjax.models.protocol import Model
 from socialjax.run.settings import EvalSettings
 from socialjax.train.loop import Trained, train
-from socialjax.train.settings import METRIC, TrainSettings
+from socialjax.train.step import METRIC, TrainSettings
 
 
 def measured(model, state, data: Dataset, candidates: protocol.Candidates) -> tuple[Result, dict[str, float]]:

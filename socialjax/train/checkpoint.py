@@ -24,7 +24,7 @@ import orbax.checkpoint as ocp
 from socialjax import json_files
 from socialjax.train import digests, shortage
 from socialjax.train.digests import Damaged
-from socialjax.train.processes import is_first, of_first
+from socialjax.train.parallel import is_first, of_first
 
 MOST_FILES = 20_000  # of one checkpoint; ours have some tens for each process that wrote them
 LARGEST_NOTE = 16 << 20  # bytes of a file that holds no arrays

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from socialjax.atomic_write import atomic_write
-from socialjax.train.settings import METRIC, TrainSettings
+from socialjax.train.step import METRIC, TrainSettings
 
 log = logging.getLogger(__name__)
 

@@ -19,10 +19,8 @@ from socialjax.data.batches import Resident, steps_per_epoch
 from socialjax.stop import heeded
 from socialjax.train.checkpoint import Checkpoints
 from socialjax.train.log import TrainingLog
-from socialjax.train.parallel import make_runner
-from socialjax.train.processes import check_stop, is_first, largest, of_first, program_start
-from socialjax.train.settings import METRIC, TrainSettings
-from socialjax.train.step import make_optimizer, new_state
+from socialjax.train.parallel import check_stop, is_first, largest, make_runner, of_first, program_start
+from socialjax.train.step import METRIC, TrainSettings, make_optimizer, new_state
 
 log = logging.getLogger(__name__)
 CALL_SECONDS = 1.0  # about how long one call on the device lasts, and so how soon a signal takes effect

@@ -21,7 +21,7 @@ from socialjax.vision import taken
 from socialjax.vision.accuracy import accuracies, regions
 from socialjax.vision.feature_maps import feature_maps, in_shards, pretrained
 from socialjax.vision.grad_aam import locate
-from socialjax.vision.labelled import picture_table, readers
+from socialjax.vision.labelled import labelled_pictures, picture_table
 from socialjax.vision.labelled.label_tables import LabelledPictures
 from socialjax.vision.labelled.photos import Resident
 from socialjax.vision.sen import SEN, SmallCNN
@@ -88,7 +88,7 @@ def real(source: Path, folder: Path, labels: str, labels_dir: Path | None, size:
     )
     if not (has_picture := data.item_pictures != "").all():
         log.warning("%d items have no picture; their attributes are not valid", int((~has_picture).sum()))
-    labelled = readers.labelled(labels, labels_dir)
+    labelled = labelled_pictures(labels, labels_dir)
     return _by_files(data, files, archive, labelled, size)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from socialjax.explain import aspects as population
-from socialjax.explain import picture, text
+from socialjax.explain import picture
 from socialjax.explain.record import records
 from socialjax.models.cf.reference import Popular
 from socialjax.models.social.hasc import ASPECTS, HASC, KINDS
@@ -51,7 +51,7 @@ def test_a_record_names_uploads_followees_the_owner_and_the_weight_of_each_aspec
 
 def test_text_and_picture_show_them_and_count_nothing_twice(tmp_path):
     record = told()[1][0]
-    report = text.report([record])
+    report = record.report([record])
     for words in (
         "own uploads (",
         "users followed (",

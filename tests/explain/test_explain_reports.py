@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from socialjax.data import schema
-from socialjax.explain import picture, text
+from socialjax.explain import picture
 from socialjax.explain.record import label, records
+from socialjax.explain.record import report as as_text
 from socialjax.models.history import HISTORY
 from socialjax.models.protocol import OF_USERS, Explanation, Kind, Ragged
 
@@ -108,7 +109,7 @@ def test_elements_that_are_paths_have_all_their_nodes_in_records_text_and_pictur
     json.dumps(record, allow_nan=False)
     numbered = records(two_hops(), DATA)[0]["elements"][0]["ranked"]
     assert [e["id"] for e in numbered] == [[1, 2, 1, 2], [1, 0, 2, 2], [1, 2, 0, 2]]
-    report = text.report([record])
+    report = as_text([record])
     assert "over two friends (-0.125): 3 paths" in report
     assert f"user bob > user cy > user bob > item {'A' * 10}... " in report and "share 0.250" in report
     assert "strength" not in report  # a column without a word is for programs alone
@@ -119,7 +120,7 @@ def test_elements_that_are_paths_have_all_their_nodes_in_records_text_and_pictur
 
 
 def test_the_report_ranks_draws_bars_and_adds_up():
-    report = text.report(records(example(), NAMED), limit=2)
+    report = as_text(records(example(), NAMED), limit=2)
     first, second = report.split("\n\nuser ")
     lines = [line.rstrip() for line in first.splitlines()]
     assert lines[:4] == [
@@ -137,17 +138,17 @@ def test_the_report_ranks_draws_bars_and_adds_up():
 
 
 def test_estimates_are_called_so_but_not_those_of_the_history():
-    lines = text.report(records(example(exact=False), DATA)).splitlines()
+    lines = as_text(records(example(exact=False), DATA)).splitlines()
     estimated = [line for line in lines if "estimated" in line]
     assert len(estimated) == 1 and "friends at distance 2" in estimated[0]
-    assert "estimated" not in text.report(records(example(), DATA))
+    assert "estimated" not in as_text(records(example(), DATA))
 
 
 def test_what_is_generated_says_so_first_and_last():
     data = dataclasses.replace(DATA, provenance=schema.Provenance("stand-in", "generated"))
-    lines = text.report(records(example(), data)).splitlines()
+    lines = as_text(records(example(), data)).splitlines()
     assert lines[0] == lines[-1] == "STAND-IN: cafes was generated; this says nothing about real users and items"
-    assert "STAND-IN" not in text.report(records(example(), DATA))
+    assert "STAND-IN" not in as_text(records(example(), DATA))
 
 
 @pytest.mark.parametrize("elements", [True, False])
@@ -165,7 +166,7 @@ def test_a_pair_whose_parts_are_all_zero_is_drawn(tmp_path):
     zero = {"name": "taste", "label": "taste", "value": 0.0}
     record = {**records(example(), DATA)[0], "score": 0.0, "parts": [zero], "elements": []}
     picture.draw(tmp_path / "zero.png", record)
-    assert "taste    +0.000" in text.report([record])
+    assert "taste    +0.000" in as_text([record])
 
 
 def test_a_picture_that_cannot_be_written_leaves_nothing_behind(tmp_path):

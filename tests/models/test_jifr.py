@@ -12,7 +12,7 @@ import worlds
 from socialjax.data.schema import Frames
 from socialjax.models.cf.bpr import BPR
 from socialjax.models.visual import jifr_scores
-from socialjax.models.visual.frame_table import padded_frames
+from socialjax.models.visual.item_features import padded_frames
 from socialjax.models.visual.jifr import JIFR
 from socialjax.models.visual.vbpr import VBPR
 from socialjax.ops import sample

@@ -67,7 +67,7 @@ MUTANTS = (
     ),
     Mutant(
         "graph-holds-test",
-        "socialjax/models/bipartite.py",
+        "socialjax/models/history.py",
         f"    users, items = {PAIRS}\n    degrees",
         f"    users, items = {AND_TEST}\n    degrees",
         given("lightgcn", "lr_gccf", "gcmc", "social_lightgcn", "diffnet_pp"),

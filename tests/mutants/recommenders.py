@@ -100,7 +100,7 @@ MUTANTS = (
     ),
     Mutant(
         "self-loop-degree",
-        "socialjax/models/bipartite.py",
+        "socialjax/models/history.py",
         "weight = ((degrees[0][users] + 1.0) * (degrees[1][items] + 1.0)) ** -0.5",
         "weight = (degrees[0][users] * degrees[1][items]) ** -0.5",
         (f"{MODELS}/test_lr_gccf.py::test_scores_and_loss_equal_dense_matrices",),

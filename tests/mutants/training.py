@@ -310,7 +310,7 @@ MUTANTS = (
     ),
     Mutant(
         "default-rate",
-        "socialjax/train/settings.py",
+        "socialjax/train/step.py",
         "    learning_rate: float = 5e-3\n",
         "    learning_rate: float = 1e-3\n",
         SETTINGS,

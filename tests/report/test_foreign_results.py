@@ -13,7 +13,7 @@ import pytest
 
 from socialjax import npz_files
 from socialjax.commands import tables
-from socialjax.eval.tables import escaped, markdown_table
+from socialjax.eval.metrics import escaped, markdown_table
 from socialjax.npz_files import NpzError
 from socialjax.report.gather import HEAD, as_csv
 from socialjax.report.keep import sha256

@@ -24,7 +24,7 @@ from socialjax.report.page import part, parts, texts, update, where_pictures_are
 from socialjax.report.papers import DIFFNET, PAPERS
 from socialjax.run.execute import run
 from socialjax.run.settings import Definition, EvalSettings, Experiment
-from socialjax.train.settings import TrainSettings
+from socialjax.train.step import TrainSettings
 
 pytestmark = pytest.mark.usefixtures("places")
 ROOT = Path(__file__).resolve().parents[2]

@@ -19,8 +19,8 @@ from socialjax.run.settings import Definition, Experiment
 from socialjax.stop import Interrupted
 from socialjax.train.checkpoint import CheckpointError
 from socialjax.train.loop import Diverged
-from socialjax.train.processes import program_start
-from socialjax.train.settings import TrainSettings
+from socialjax.train.parallel import program_start
+from socialjax.train.step import TrainSettings
 
 DATA = DataSettings(name="tiny")
 DEFINITION = Definition(
@@ -173,7 +173,7 @@ def test_training_that_was_interrupted_ends_with_128_and_the_signal():
 
 def test_the_start_of_the_process_is_told_in_the_clock_of_the_program():
     code = (
-        "import time; time.sleep(0.3); from socialjax.train.processes import program_start; "
+        "import time; time.sleep(0.3); from socialjax.train.parallel import program_start; "
         "print(time.monotonic() - program_start())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

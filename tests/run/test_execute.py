@@ -17,7 +17,7 @@ from socialjax.run.execute import main
 from socialjax.run.record import RunRecord
 from socialjax.run.settings import Definition, EvalSettings, Experiment
 from socialjax.run.workbench import Workbench
-from socialjax.train.settings import TrainSettings
+from socialjax.train.step import TrainSettings
 from socialjax.worlds import planted
 
 pytestmark = pytest.mark.usefixtures("places")

@@ -17,7 +17,7 @@ from socialjax.models.cf.bpr import BPR
 from socialjax.models.visual.saers import SAERS
 from socialjax.run.execute import main
 from socialjax.run.settings import Definition, EvalSettings, Experiment
-from socialjax.train.settings import TrainSettings
+from socialjax.train.step import TrainSettings
 from socialjax.worlds.garments import garment_world
 
 

@@ -18,7 +18,7 @@ from socialjax.run.execute import main
 from socialjax.run.record import RunRecord, SeedRecord
 from socialjax.run.settings import Definition, EvalSettings, Experiment
 from socialjax.train.checkpoint import read_best
-from socialjax.train.settings import TrainSettings
+from socialjax.train.step import TrainSettings
 from socialjax.worlds.picture_world import frames_world
 
 

@@ -26,7 +26,7 @@ from socialjax.run.tuning.search import Search
 from socialjax.run.tuning.trials import Ledger
 from socialjax.run.workbench import Workbench
 from socialjax.train.checkpoint import read_best
-from socialjax.train.settings import METRIC, TrainSettings
+from socialjax.train.step import METRIC, TrainSettings
 from socialjax.worlds import picture_world, planted
 
 pytestmark = pytest.mark.usefixtures("places")

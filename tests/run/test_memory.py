@@ -15,7 +15,7 @@ from pathlib import Path
 import socialjax
 from socialjax import models
 from socialjax.memory import memory_maps
-from socialjax.train.settings import TrainSettings
+from socialjax.train.step import TrainSettings
 from socialjax.worlds import planted
 
 data = planted.checkerboard(links=4)

@@ -14,7 +14,7 @@ from socialjax.run.study import baselines
 from socialjax.run.study.settings import Setting, Study
 from socialjax.run.tuning import search
 from socialjax.run.tuning.search import Search
-from socialjax.train.settings import TrainSettings
+from socialjax.train.step import TrainSettings
 
 pytestmark = pytest.mark.usefixtures("places")
 HOLD = """

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from experiments import planted_all
-from socialjax.worlds.bars import influence
-from socialjax.worlds.bars.bars import Bar
+from socialjax.worlds.bars import Bar, influence
 
 
 def command(monkeypatch, tmp_path, figure, *words):

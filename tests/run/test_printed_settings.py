@@ -14,7 +14,7 @@ from socialjax.models import MODELS
 from socialjax.models.social.diffnet import DiffNet
 from socialjax.run.settings import EvalSettings
 from socialjax.run.tuning.search import LOSSES, SHARED, TRAINING, Search
-from socialjax.train.settings import METRIC, TrainSettings
+from socialjax.train.step import METRIC, TrainSettings
 
 TABLES = Path(__file__).resolve().parents[2] / "docs" / "tables.md"
 

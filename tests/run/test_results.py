@@ -14,7 +14,7 @@ from socialjax.run import results
 from socialjax.run.definitions import code_digest
 from socialjax.run.settings import EvalSettings, Experiment
 from socialjax.run.study.baselines import stale
-from socialjax.train.settings import TrainSettings
+from socialjax.train.step import TrainSettings
 from socialjax.worlds import planted
 
 EXPERIMENT = Experiment(model=BPR(dim=8), data=DataSettings(name="checkerboard"), train=TrainSettings(epochs=3))

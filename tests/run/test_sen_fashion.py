@@ -11,7 +11,7 @@ from experiments import sen_fashion
 from socialjax.report.sen import BARS, missed
 from socialjax.vision.backbones.weights import Preparation
 from socialjax.vision.feature_maps import Pretrained
-from socialjax.vision.labelled import photos, readers
+from socialjax.vision.labelled import labelled_pictures, photos
 from socialjax.vision.labelled.photos import Photos, product
 
 pytestmark = pytest.mark.usefixtures("logging_as_before")
@@ -87,7 +87,7 @@ def test_the_network_learns_from_train_and_is_stopped_by_validation(shop, tmp_pa
     monkeypatch.setattr(sen_fashion, "train_attributes", noted)
     with pytest.raises(Seen):
         sen_fashion.main(shop)
-    labelled = readers.labelled("mine", tmp_path / "photos")
+    labelled = labelled_pictures("mine", tmp_path / "photos")
     rows = [row for row in range(60) if row % 5 < 3], [row for row in range(60) if row % 5 == 3]
     colour = labelled.labels[:, [labelled.names.index("colour")]]
     inputs, labels, held_out, wanted = given[0]
@@ -100,7 +100,7 @@ def test_the_network_learns_from_train_and_is_stopped_by_validation(shop, tmp_pa
 
 
 def test_maps_are_kept_under_what_the_photos_are(shop, tmp_path):
-    labelled = readers.labelled("mine", tmp_path / "photos")
+    labelled = labelled_pictures("mine", tmp_path / "photos")
     photos, mirrored = Photos(labelled, SIDE), Photos(labelled, SIDE, mirror=True)
     np.testing.assert_array_equal(photos[1], mirrored[1][:, ::-1])
     keys = {photos.key, mirrored.key, Photos(labelled, 8).key}

@@ -11,7 +11,7 @@ from socialjax.models import MODELS
 from socialjax.run.command import read_arguments
 from socialjax.run.settings import Definition, EvalSettings, Experiment
 from socialjax.run.tuning.search import Search
-from socialjax.train.settings import TrainSettings
+from socialjax.train.step import TrainSettings
 
 SETTINGS = {**MODELS, "train": TrainSettings, "eval": EvalSettings, "data": DataSettings}
 

@@ -13,7 +13,7 @@ from socialjax.run.execute import run
 from socialjax.run.saved import from_run, read_settings, taken_over
 from socialjax.run.settings import Definition, EvalSettings, Experiment
 from socialjax.train.checkpoint import CheckpointError, read_best
-from socialjax.train.settings import TrainSettings
+from socialjax.train.step import TrainSettings
 
 pytestmark = pytest.mark.usefixtures("places")
 

@@ -20,7 +20,7 @@ from socialjax.data.sources import DataSettings
 from socialjax.models import BPR
 from socialjax.run.execute import main
 from socialjax.run.settings import Definition, EvalSettings, Experiment
-from socialjax.train.settings import TrainSettings
+from socialjax.train.step import TrainSettings
 
 EVALUATION = EvalSettings(protocol="full", also=(), validation_protocol="full", ks=(5, 10))
 TRAINING = TrainSettings(epochs=40, batch_size=64, evaluate_every=1, patience=0, save_seconds=0)

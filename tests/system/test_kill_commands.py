@@ -20,7 +20,7 @@ from socialjax.data.sources import DataSettings
 from socialjax.run.settings import EvalSettings
 from socialjax.run.study.baselines import main
 from socialjax.run.study.settings import Setting, Study
-from socialjax.train.settings import TrainSettings
+from socialjax.train.step import TrainSettings
 
 TRAINING = TrainSettings(epochs=30, batch_size=64, evaluate_every=1, patience=0, save_seconds=0, quiet=True)
 STUDY = Study(

@@ -20,7 +20,7 @@ from socialjax.stop import Interrupted
 from socialjax.train import log, loop
 from socialjax.train.checkpoint import CheckpointError, Checkpoints, read_best
 from socialjax.train.loop import Diverged, train
-from socialjax.train.settings import METRIC, TrainSettings
+from socialjax.train.step import METRIC, TrainSettings
 
 pytestmark = pytest.mark.usefixtures("compiled_as_for_users")  # what is promised here is bits
 MODEL = BPR(dim=4, dropout=0.2, init_std=0.1)

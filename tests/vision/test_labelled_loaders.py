@@ -12,9 +12,8 @@ from socialjax.data import validate
 from socialjax.data.picture_files import PictureFiles
 from socialjax.data.schema import DataError
 from socialjax.vision import taken
-from socialjax.vision.labelled import fashion_ai, fashion_products, picture_table, ut_zap50k
+from socialjax.vision.labelled import fashion_ai, labelled_pictures, picture_table, ut_zap50k
 from socialjax.vision.labelled.label_tables import coded, drawn_parts, read_rows
-from socialjax.vision.labelled.readers import labelled
 
 
 def jpeg(colour=(200, 30, 40)):
@@ -57,8 +56,8 @@ def products(tmp_path):
 
 
 def test_products_have_seven_labels_and_blanks_are_unlabelled(products):
-    found = fashion_products.read(products)
-    assert found.names == fashion_products.ATTRIBUTES and found.labels.dtype == np.int16
+    found = picture_table.read_fashion_products(products)
+    assert found.names == picture_table.ATTRIBUTES and found.labels.dtype == np.int16
     assert named(found, 0) == dict(
         gender="Men", masterCategory="Apparel", subCategory="Topwear", articleType="Tshirts", baseColour="Blue",
         season="Summer", usage="Sports",
@@ -71,12 +70,12 @@ def test_products_have_seven_labels_and_blanks_are_unlabelled(products):
 
 def test_rows_without_a_picture_are_left_out_and_the_provenance_says_so(products):
     put(products / "styles.csv", STYLES + "10,Men,Apparel,Topwear,Shirts,Blue,Summer,2011,Sports,Shirt,test\n")
-    found = fashion_products.read(products)
+    found = picture_table.read_fashion_products(products)
     assert found.ids.tolist() == ["7", "8", "9"]
     assert found.provenance.repairs == ("1 rows without a picture are left out, such as images/10.jpg",)
     put(products / "styles.csv", STYLES.replace("\n7,", "\n70,").replace("\n8,", "\n80,").replace("\n9,", "\n90,"))
     with pytest.raises(DataError, match=r"wanted the pictures .* such as images/70\.jpg, got none of 3"):
-        fashion_products.read(products)
+        picture_table.read_fashion_products(products)
 
 
 def test_broken_tables_are_errors_with_file_and_line(products, tmp_path):
@@ -90,18 +89,18 @@ def test_broken_tables_are_errors_with_file_and_line(products, tmp_path):
     ):
         put(tmp_path / "styles.csv", content)
         with pytest.raises(DataError, match=message):
-            fashion_products.read(products)
+            picture_table.read_fashion_products(products)
     put(tmp_path / "styles.csv", STYLES)
     os.remove(tmp_path / "images.tar")
     with pytest.raises(DataError, match=r"wanted images.tar or a folder images, got neither"):
-        fashion_products.read(products)
+        picture_table.read_fashion_products(products)
 
 
 @pytest.mark.skipif("SOCIALJAX_DATA" not in os.environ, reason="needs fashion_products below SOCIALJAX_DATA")
 def test_the_real_products_have_the_counts_of_their_description():
     if not os.path.isdir(os.path.join(os.environ["SOCIALJAX_DATA"], "fashion_products")):
         pytest.skip("SOCIALJAX_DATA has no fashion_products")
-    found = labelled("fashion_products")
+    found = labelled_pictures("fashion_products")
     assert [len(found.rows(part)) for part in ("train", "validation", "test")] == [6479, 805, 806]
     assert [len(classes) for classes in found.classes] == [5, 3, 17, 39, 46, 4, 7]
     assert (found.labels < 0).sum(axis=0).tolist() == [0, 0, 0, 0, 3, 4, 5] and found.provenance.repairs == ()
@@ -277,12 +276,12 @@ def test_who_took_which_is_joined_to_the_pictures(own):
 
 def test_sets_are_found_by_name(own, monkeypatch):
     monkeypatch.setenv("SOCIALJAX_DATA", str(own.parent))
-    assert labelled(own.name).name == own.name and labelled("mine", own).name == "mine"
+    assert labelled_pictures(own.name).name == own.name and labelled_pictures("mine", own).name == "mine"
     with pytest.raises(DataError, match=r"wanted a folder with nothing, got .*nothing; name the folder"):
-        labelled("nothing")
+        labelled_pictures("nothing")
     monkeypatch.delenv("SOCIALJAX_DATA")
     with pytest.raises(DataError, match="SOCIALJAX_DATA is not set"):
-        labelled("fashion_products")
+        labelled_pictures("fashion_products")
 
 
 def test_parts_are_drawn_by_id_alone():

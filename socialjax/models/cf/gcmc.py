@@ -14,8 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from socialjax.models.bipartite import Bipartite, aggregate, bipartite
-from socialjax.models.history import elements
+from socialjax.models.history import Bipartite, aggregate, bipartite, elements
 from socialjax.models.parts import DotProductModel, Factors, pair_dot, require_at_least, require_share
 from socialjax.models.protocol import Traits
 from socialjax.ops import sample

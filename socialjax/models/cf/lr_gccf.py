@@ -6,9 +6,8 @@ from typing import ClassVar, Literal
 import jax.numpy as jnp
 import numpy as np
 
-from socialjax.models.bipartite import Bipartite, aggregate, bipartite
 from socialjax.models.cf.lightgcn import aggregate_new
-from socialjax.models.history import elements
+from socialjax.models.history import Bipartite, aggregate, bipartite, elements
 from socialjax.models.parts import DotProductModel, Factors, pair_dot, require_depth
 from socialjax.models.protocol import Batch, Traits
 from socialjax.ranges import Choice

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from socialjax.models.bipartite import Bipartite
+from socialjax.models.history import Bipartite
 from socialjax.models.parts import DotProductModel, Factors
 from socialjax.models.social.features import (
     glorot,

@@ -11,7 +11,7 @@ from flax import struct
 
 from socialjax.models.parts import DotProductModel, Factors, pair_dot, require_at_least
 from socialjax.models.protocol import Batch, Traits
-from socialjax.models.visual.images import scaled
+from socialjax.models.visual.item_features import scaled
 
 
 @struct.dataclass

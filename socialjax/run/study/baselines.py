@@ -18,7 +18,7 @@ from socialjax import stop
 from socialjax.data import sources
 from socialjax.data.schema import Dataset
 from socialjax.data.sets import published
-from socialjax.eval.tables import metric_rows, text_table
+from socialjax.eval.metrics import metric_rows, text_table
 from socialjax.run import children, results
 from socialjax.run.command import EXPECTED, exit_code, say, set_up_logging
 from socialjax.run.definitions import code_digest

@@ -14,7 +14,7 @@ import tyro
 from socialjax import stop
 from socialjax.data.schema import DataError, Dataset
 from socialjax.data.sources import DataSettings, load
-from socialjax.eval.tables import metric_rows, text_table
+from socialjax.eval.metrics import metric_rows, text_table
 from socialjax.names import identifier
 from socialjax.run.command import exit_code, say, set_up_logging
 from socialjax.run.execute import work_folder

@@ -8,7 +8,7 @@ import numpy as np
 from socialjax.data.batches import on_device
 from socialjax.data.schema import Dataset
 from socialjax.eval import keyframes, ranking
-from socialjax.eval.tables import text_table
+from socialjax.eval.metrics import text_table
 from socialjax.run.execute import work_folder
 from socialjax.run.study.settings import Row
 from socialjax.train.checkpoint import CheckpointError, read_best

@@ -12,7 +12,7 @@ from socialjax.data.sources import DataSettings
 from socialjax.models.protocol import Model
 from socialjax.run.execute import work_folder
 from socialjax.run.settings import Definition, EvalSettings, Experiment
-from socialjax.train.settings import TrainSettings
+from socialjax.train.step import TrainSettings
 
 
 @dataclasses.dataclass(frozen=True)

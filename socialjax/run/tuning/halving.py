@@ -18,7 +18,7 @@ from socialjax import models
 from socialjax.data import as_published, sources
 from socialjax.data.schema import Dataset
 from socialjax.drawing import BLUE, GREEN, GREY, ORANGE, blank, save
-from socialjax.eval.tables import text_table
+from socialjax.eval.metrics import text_table
 from socialjax.names import identifier
 from socialjax.run import results
 from socialjax.run.command import exit_code, say, set_up_logging
@@ -30,7 +30,7 @@ from socialjax.run.settings import Experiment
 from socialjax.run.tuning import trials
 from socialjax.run.tuning.search import Search
 from socialjax.run.tuning.trials import Ledger
-from socialjax.train.settings import METRIC
+from socialjax.train.step import METRIC
 
 NO_SETTINGS = ("quiet", "save_seconds")  # what has no bearing on the figures
 COLOURS = {"bpr": BLUE, "bce": GREEN, "softmax": ORANGE}  # the rest is grey

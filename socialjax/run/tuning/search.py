@@ -17,7 +17,7 @@ from socialjax.data.sources import DataSettings
 from socialjax.models.protocol import Model
 from socialjax.ranges import Choice, LogUniform, Range, Uniform
 from socialjax.run.settings import EvalSettings, Experiment
-from socialjax.train.settings import TrainSettings
+from socialjax.train.step import TrainSettings
 
 M = TypeVar("M")
 DIMENSIONS = 8  # of every sequence: another number would be another sequence

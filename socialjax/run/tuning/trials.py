@@ -29,7 +29,7 @@ from socialjax.run.tuning.search import Point, Search
 from socialjax.run.workbench import Validation, Workbench
 from socialjax.train.log import MetricsLog
 from socialjax.train.loop import Diverged, Trained
-from socialjax.train.settings import METRIC
+from socialjax.train.step import METRIC
 
 log = logging.getLogger(__name__)
 # What may change between two starts in one folder, beside results.FREE.

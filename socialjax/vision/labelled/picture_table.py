@@ -1,18 +1,46 @@
-"""A user's own labelled pictures: `pictures.csv`, the pictures, and optionally interactions with them.
-
-`pictures.csv` has a header. Column `image` is the file, below the folder or in `images.tar`; `id`, `title`, `group` and
-`split` (train, val, test) are optional; every other column is an attribute, blank where not annotated.
-`interactions.csv`, optional, has a line `user, item` and optionally value and time, as in a folder of one's own; items
-are referred to by their `id`, or by their file without one.
-"""
+"""Tables with a row for each picture: one's own, and fashion products."""
 
 from pathlib import Path
 
 import numpy as np
 
 from socialjax.data.schema import DataError, Provenance
-from socialjax.vision.labelled.fashion_products import PARTS
 from socialjax.vision.labelled.label_tables import LabelledPictures, coded, drawn_parts, finished, read_rows
+
+ATTRIBUTES = ("gender", "masterCategory", "subCategory", "articleType", "baseColour", "season", "usage")
+PARTS = {"train": 0, "val": 1, "test": 2}
+SOURCE = "Fashion Product Images (Small), kaggle.com/paramaggarwal/fashion-product-images-small"
+LICENCE = "not stated; a shop's catalogue, local experiments only"
+
+
+def read_fashion_products(folder: Path) -> LabelledPictures:
+    """All rows with a picture; groups are the master categories. Raises DataError as `label_tables` does, and for a
+    part that is none."""
+    folder = Path(folder)
+    rows = read_rows(folder / "styles.csv", ("id", *ATTRIBUTES, "split"))
+    split = rows.columns["split"]
+    for row, part in enumerate(split):
+        if part not in PARTS:
+            raise rows.error(row, "the part train, val or test", part, "correct the column split")
+    labels, classes = zip(*(coded(rows.columns[name]) for name in ATTRIBUTES))
+    archive = folder / "images.tar"
+    if not archive.is_file() and not (folder / "images").is_dir():
+        raise DataError(f"{folder}: wanted images.tar or a folder images, got neither; put the pictures there")
+    return finished(
+        LabelledPictures(
+            name="fashion_products",
+            names=ATTRIBUTES,
+            classes=classes,
+            labels=np.stack(labels, axis=1),
+            part=np.array([PARTS[part] for part in split], np.uint8),
+            ids=np.array(rows.columns["id"]),
+            provenance=Provenance("real", SOURCE, LICENCE, {"styles.csv": rows.sha256}),
+            folder=str(archive if archive.is_file() else folder),
+            files=np.array([f"images/{name}.jpg" for name in rows.columns["id"]]),
+            groups=np.array(rows.columns["masterCategory"]),
+        )
+    )
+
 
 TABLE, PAIRS, ARCHIVE = "pictures.csv", "interactions.csv", "images.tar"
 NOT_ATTRIBUTES = ("image", "id", "title", "group", "split")

@@ -13,9 +13,9 @@ import numpy as np
 from socialjax.eval import protocol, ranking
 from socialjax.models.social.hasc import HASC, HASCState
 from socialjax.recommender import Run, fit
-from socialjax.train.settings import TrainSettings
+from socialjax.train.step import TrainSettings
 from socialjax.worlds.aspects import AspectWorld, aspects
-from socialjax.worlds.bars.bars import Bar
+from socialjax.worlds.bars import Bar
 
 LISTS = protocol.parse("sampled100-strict", ks=(10,))
 TRAINING = TrainSettings(

@@ -18,8 +18,8 @@ from socialjax.eval import keyframes, protocol, ranking
 from socialjax.models.visual import jifr_scores
 from socialjax.models.visual.jifr import JIFR
 from socialjax.recommender import Run, fit
-from socialjax.train.settings import TrainSettings
-from socialjax.worlds.bars.bars import Bar
+from socialjax.train.step import TrainSettings
+from socialjax.worlds.bars import Bar
 from socialjax.worlds.picture_world import FramesWorld, frames_world
 
 LISTS = protocol.parse("sampled100-strict", ks=(10,))

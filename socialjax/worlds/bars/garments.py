@@ -23,10 +23,10 @@ from socialjax.models.visual import saers_attention
 from socialjax.models.visual.saers import SAERS
 from socialjax.models.visual.vbpr import VBPR
 from socialjax.recommender import Run, fit
-from socialjax.train.settings import TrainSettings
+from socialjax.train.step import TrainSettings
 from socialjax.vision.catalogue_attributes import SMALL_TRAINING, attributes_of, trained
 from socialjax.vision.training import AttributeTraining
-from socialjax.worlds.bars.bars import Bar
+from socialjax.worlds.bars import Bar
 from socialjax.worlds.garments import GarmentWorld, drawn, garment_world
 from socialjax.worlds.garments import garments as labelled_garments
 

@@ -21,9 +21,9 @@ from socialjax.models.social.social_mf import SocialMF
 from socialjax.models.social.soreg import SoReg
 from socialjax.models.social.trust_svd import TrustSVD
 from socialjax.recommender import fit
-from socialjax.train.settings import TrainSettings
+from socialjax.train.step import TrainSettings
 from socialjax.worlds import planted
-from socialjax.worlds.bars.bars import Bar
+from socialjax.worlds.bars import Bar
 
 FULL = protocol.parse("full", ks=(10,))
 TRAINING = TrainSettings(

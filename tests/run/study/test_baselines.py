@@ -17,7 +17,7 @@ from socialjax.run import workbench
 from socialjax.run.settings import EvalSettings
 from socialjax.run.study.baselines import main
 from socialjax.run.study.settings import Arguments, Setting, Study, rows
-from socialjax.train.settings import TrainSettings
+from socialjax.train.step import TrainSettings
 from socialjax.worlds import planted
 
 pytestmark = pytest.mark.usefixtures("places")

@@ -14,7 +14,7 @@ from socialjax.run.settings import EvalSettings
 from socialjax.run.study import data_sets
 from socialjax.run.study.baselines import main
 from socialjax.run.study.settings import Setting, Study
-from socialjax.train.settings import TrainSettings
+from socialjax.train.step import TrainSettings
 
 pytestmark = pytest.mark.usefixtures("places")
 TRAIN = TrainSettings(**TINY)

@@ -18,7 +18,7 @@ from socialjax.run.study import key_frames
 from socialjax.run.study.baselines import compare_on
 from socialjax.run.study.settings import Arguments, Setting, Study, rows
 from socialjax.train.checkpoint import CheckpointError, read_best
-from socialjax.train.settings import TrainSettings
+from socialjax.train.step import TrainSettings
 from socialjax.worlds.picture_world import frames_world
 
 pytestmark = pytest.mark.usefixtures("places")

@@ -27,7 +27,7 @@ from socialjax.run.tuning import search as space
 from socialjax.run.tuning.search import Search
 from socialjax.stop import Interrupted
 from socialjax.train import log
-from socialjax.train.settings import METRIC, TrainSettings
+from socialjax.train.step import METRIC, TrainSettings
 from socialjax.worlds import planted
 
 
