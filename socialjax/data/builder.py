@@ -94,7 +94,7 @@ def read(folder: str | os.PathLike) -> Dataset:
 
 
 def read_records(folder: str | os.PathLike) -> tuple[dict[str, dict[str, np.ndarray]], dict]:
-    """The records of a folder, {part: {column: array}}, and what `describe` said of them.
+    """The records of a folder, {part: {column: array}}, and what `describe` wrote of them.
 
     Raises DamagedError, and OSError where memory is too tight to read. TFDS itself would import the module of any class
     that features.json names, so the records are decoded by features which are made here and only have to be those that

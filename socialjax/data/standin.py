@@ -186,7 +186,7 @@ def _user_degrees(shape: Shape, rng) -> tuple[np.ndarray, np.ndarray, np.ndarray
     rank = lambda score: np.argsort(np.argsort(score))  # noqa: E731
     out, into = out[rank(social)], into[rank(inward)]
     # Too many without any link: some get the few followers of somebody who follows others.
-    alone = rng.permutation(np.flatnonzero((out == 0) & (into == 0)))[shape.lonely :]
+    alone = rng.permutation(np.flatnonzero((out == 0) & (into == 0)))[shape.isolated :]
     linked = rng.permutation(np.flatnonzero((out > 0) & (into > 0)))
     givers = linked[np.argsort(into[linked], kind="stable")][: len(alone)]
     into[alone[: len(givers)]], into[givers] = into[givers], 0

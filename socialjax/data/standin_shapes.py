@@ -29,7 +29,7 @@ class Shape:
         out: users that a user follows.
         into: followers of a user.
         idle: numbers of zeros among the degrees user, item, out, into.
-        lonely: users without any link.
+        isolated: users without any link.
         social: rank correlation of a user's numbers of pairs and links.
         mutual: rank correlation of a user's numbers of links out and in.
         diffnet_split: the parts follow DiffNet's rule.
@@ -52,7 +52,7 @@ class Shape:
     out: tuple[int, ...]
     into: tuple[int, ...]
     idle: tuple[int, int, int, int]
-    lonely: int
+    isolated: int
     social: float
     mutual: float
     diffnet_split: bool
@@ -70,7 +70,7 @@ class Shape:
             **{name: facts[name] for name in ("users", "items", "train", "validation", "test", "links")},
             reciprocated=facts["reciprocated links"],
             idle=tuple(facts[name] for name in without),
-            lonely=facts["users without links"],
+            isolated=facts["users without links"],
             **spread,
         )
 

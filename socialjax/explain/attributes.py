@@ -76,8 +76,8 @@ def describe_class(table: Attributes, item: int, attribute: int) -> str:
 
 def caption(attribute: dict) -> str:
     """Such as `neckline: V - 0.62`, the number being the attention, with a note where there is no box."""
-    said = f"{attribute['name']}: {attribute['class_name']} - {attribute['like']:.2f}"
-    return f"{said} (no region stood out)" if attribute["box_fallback"] else said
+    text = f"{attribute['name']}: {attribute['class_name']} - {attribute['like']:.2f}"
+    return f"{text} (no region stood out)" if attribute["box_fallback"] else text
 
 
 @dataclasses.dataclass(frozen=True)

@@ -74,8 +74,8 @@ def draw_sheet(path: Path, title: str, sections: Sequence[Section]) -> None:
     size = (LEFT + SIDE * across, HEAD + (SIDE + 0.5) * len(sections))
     figure = blank(*size)
     warning = stand_in(sections[0].cards[0].record)
-    said = wrapped(f"{title}\n{warning}" if warning else title, size[0])
-    figure.suptitle(said, fontsize=10, color=RED if warning else INK)
+    text = wrapped(f"{title}\n{warning}" if warning else title, size[0])
+    figure.suptitle(text, fontsize=10, color=RED if warning else INK)
     axes = figure.subplots(
         len(sections), 1 + across, squeeze=False, gridspec_kw={"width_ratios": [LEFT, *[SIDE] * across]}
     )
@@ -126,10 +126,10 @@ def _attention(axis, listed: list[dict]) -> None:
     names = [shorten(f"{each['name']}: {each['class_name']}", LONGEST) for each in listed]
     for row, attribute in enumerate(listed):
         axis.barh(row, attribute["like"], color=colour(row), height=0.62)
-        said = f"{attribute['like']:.2f}   class {attribute['class_probability']:.0%}"
-        said += "" if attribute["affinity"] is None else f", affinity {attribute['affinity']:.2f}"
-        said += ", no region" if attribute["box_fallback"] else ""
-        axis.text(attribute["like"] + 0.012, row, said, va="center", fontsize=8)
+        text = f"{attribute['like']:.2f}   class {attribute['class_probability']:.0%}"
+        text += "" if attribute["affinity"] is None else f", affinity {attribute['affinity']:.2f}"
+        text += ", no region" if attribute["box_fallback"] else ""
+        axis.text(attribute["like"] + 0.012, row, text, va="center", fontsize=8)
     _dress(axis, names, max(attribute["like"] for attribute in listed) * ROOM)
     axis.set_title("what this user looks at on this item (attention, sums to 1)", fontsize=9, loc="left")
 
@@ -143,8 +143,8 @@ def _profile(axis, profile: Profile, colours: dict[str, str], letters: float = 9
         axis.plot([profile.even[k]] * 2, [row - 0.4, row + 0.4], color=INK, linewidth=1.4)
         if with_words:
             most = f", most often {profile.classes[k]}" if profile.classes[k] else ""
-            said = f"{profile.like[k]:.2f}   on {profile.present[k]} of {profile.items}{most}"
-            axis.text(max(profile.like[k], profile.even[k]) + 0.012, row, shorten(said), va="center", fontsize=8)
+            text = f"{profile.like[k]:.2f}   on {profile.present[k]} of {profile.items}{most}"
+            axis.text(max(profile.like[k], profile.even[k]) + 0.012, row, shorten(text), va="center", fontsize=8)
     reach = max(profile.like.max(), profile.even.max(), 0.05)
     _dress(axis, names, reach * (ROOM if with_words else 1.05), letters)
 

@@ -20,7 +20,7 @@ SMALL = Shape(
     item=(0, 0, 1, 1, 2, 3, 4, 6, 8, 11, 16, 28, 45, 80, 110, 140, 180, 200),
     out=(0, 0, 0, 1, 2, 3, 5, 7, 9, 12, 16, 23, 32, 45, 55, 60, 80, 90),
     into=(0, 0, 0, 1, 2, 3, 5, 7, 9, 12, 16, 23, 32, 45, 55, 60, 80, 90),
-    idle=(12, 50, 60, 60), lonely=0, social=0.4, mutual=0.8, diffnet_split=False,
+    idle=(12, 50, 60, 60), isolated=0, social=0.4, mutual=0.8, diffnet_split=False,
 )  # fmt: skip
 
 

@@ -29,7 +29,7 @@ def taken_matrix(data) -> np.ndarray:
 
 
 def joint_graph(data, loops: bool = False) -> np.ndarray:
-    """D^-1/2 A D^-1/2 f64[U + I, U + I] over users and items, each linked with itself if `loops`; 0 for the lonely."""
+    """D^-1/2 A D^-1/2 f64[U + I, U + I] over users and items, each linked with itself if `loops`; isolated: 0."""
     taken = taken_matrix(data)
     adjacency = np.block([[np.zeros((data.num_users,) * 2), taken], [taken.T, np.zeros((data.num_items,) * 2)]])
     adjacency += loops * np.eye(len(adjacency))

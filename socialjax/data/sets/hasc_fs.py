@@ -176,8 +176,8 @@ def _within(file: FileBytes, left: np.ndarray, right: np.ndarray, size: int, cla
     """Raises DataError that shows the first pair whose `right` is none of 0..size-1."""
     bad = np.flatnonzero((right < 0) | (right >= size))
     if len(bad):
-        said = claim.format(left[bad[0]], right[bad[0]])
-        raise _wrong(file, f"ids below the number of {kind}, {size}", f"{len(bad)} others, first: {said}")
+        example = claim.format(left[bad[0]], right[bad[0]])
+        raise _wrong(file, f"ids below the number of {kind}, {size}", f"{len(bad)} others, first: {example}")
 
 
 def _same_owners(file: FileBytes, owners: np.ndarray, users: int) -> None:

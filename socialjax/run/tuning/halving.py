@@ -46,7 +46,7 @@ def best(search: Search, data: Dataset, rungs: list[list[dict]]) -> dict:
     """The best trial of the last rung, with its settings and as Python. Raises ValueError when every trial diverged."""
     record = ranked(rungs[-1])[0]
     if record[METRIC] is None:
-        raise ValueError(f"no trial has a finite loss; the last said: {record['diverged']}")
+        raise ValueError(f"no trial has a finite loss; the last: {record['diverged']}")
     experiment = search.experiments()[record["trial"]][1]
     return {
         **record,
