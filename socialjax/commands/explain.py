@@ -20,7 +20,7 @@ from socialjax.explain.aspects import draw_population, population, weights_over_
 from socialjax.explain.gallery import ItemPictures, box_pictures, boxes_in_pixels, explained, gallery_page, some_users
 from socialjax.explain.liked_frames import case_study, draw_frames, faces
 from socialjax.explain.picture import draw
-from socialjax.explain.record import report, stand_in
+from socialjax.explain.text import report, stand_in
 from socialjax.names import file_part
 from socialjax.run.command import exit_code, say, set_up_logging
 from socialjax.run.lock import only_one

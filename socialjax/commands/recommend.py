@@ -13,7 +13,8 @@ from typing import Annotated
 import tyro
 
 from socialjax import load
-from socialjax.explain.record import records, shorten, stand_in
+from socialjax.explain.record import records
+from socialjax.explain.text import shorten, stand_in
 from socialjax.names import visible
 from socialjax.recommender import Ranked, Run
 from socialjax.run.command import exit_code, say, set_up_logging

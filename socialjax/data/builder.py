@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from array_record.python.array_record_module import ArrayRecordReader
 
-from socialjax import address_space
+from socialjax import memory
 from socialjax.data import records
 from socialjax.data.records import DamagedError, check, seal
 from socialjax.data.schema import Dataset
@@ -27,10 +27,10 @@ SLACK = 128 << 20  # an arena is cut from twice its size; measured with 64 threa
 
 def check_room() -> None:
     """Raises OSError (ENOMEM) where a limit on the address space, as of `ulimit -v`, leaves too little for them."""
-    if (room := address_space.left()) is None:
+    if (room := memory.left()) is None:
         return
     left, limit = room
-    wanted = THREADS * address_space.stack_bytes() + min(THREADS, 8 * (os.cpu_count() or 1)) * ARENA + SLACK
+    wanted = THREADS * memory.stack_bytes() + min(THREADS, 8 * (os.cpu_count() or 1)) * ARENA + SLACK
     if left < wanted:
         raise OSError(
             errno.ENOMEM,

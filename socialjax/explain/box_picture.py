@@ -10,7 +10,7 @@ import numpy as np
 
 from socialjax.drawing import BLUE, GREEN, GREY, INK, ORANGE, RED, blank, save, wrapped
 from socialjax.explain.attributes import Profile, Section, caption, in_pixels
-from socialjax.explain.record import heading, shorten, stand_in
+from socialjax.explain.text import heading, shorten, stand_in
 
 BOXES = 3  # attributes whose region is drawn, the first with a thick line
 LINES = (3.0, 1.4, 1.4)

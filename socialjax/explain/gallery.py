@@ -15,7 +15,8 @@ from socialjax.data.picture_files import PictureFiles, fitted
 from socialjax.data.schema import DataError
 from socialjax.explain.attributes import Card, Profile, Section, caption, in_pixels, profile, unpadded
 from socialjax.explain.box_picture import BOXES, boxed, colour, draw_boxes
-from socialjax.explain.record import records, stand_in
+from socialjax.explain.record import records
+from socialjax.explain.text import stand_in
 
 LARGEST = 384  # pixels of a picture's longer side
 DOT = "\u00a0· "  # lines break after it

@@ -9,7 +9,7 @@ import numpy as np
 from socialjax.data.picture_files import read_picture
 from socialjax.data.schema import DataError, Dataset, Frames
 from socialjax.drawing import COLOURS, PINK, blank, save, wrapped
-from socialjax.explain.record import shorten
+from socialjax.explain.text import shorten
 from socialjax.names import BadName, below
 
 PAST = 3  # frames of a user's training items that are shown

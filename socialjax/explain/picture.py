@@ -4,7 +4,8 @@ import textwrap
 from pathlib import Path
 
 from socialjax.drawing import COLOURS, GREY, INK, RED, blank, save, wrapped
-from socialjax.explain.record import STEP, heading, name_of, rest_of, shorten, stand_in
+from socialjax.explain.record import STEP
+from socialjax.explain.text import heading, name_of, rest_of, shorten, stand_in
 
 SHOWN = 12
 LONGEST = 32  # characters of a name beside a bar

@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +17,7 @@ from socialjax import stop
 from socialjax.data.batches import Resident, make_batch, steps_per_epoch
 from socialjax.ops.propagate import Bundles
 from socialjax.stop import HANDLED
-from socialjax.train.step import TrainState, make_step
+from socialjax.train.step import Backend, TrainState, make_step
 
 
 def join_processes() -> None:
@@ -92,9 +91,6 @@ def _gathered(numbers) -> np.ndarray:
 
     halves = multihost_utils.process_allgather(local.view(np.uint32))  # JAX would round float64
     return np.ascontiguousarray(halves).view(np.float64)
-
-
-Backend = Literal["jit", "pmap"]
 
 
 def make_runner(backend: Backend, model, optimizer, side, resident: Resident, batch_size: int, **mesh):

@@ -15,11 +15,11 @@ import optax
 from flax import struct
 
 from socialjax.ops import sample
-from socialjax.train.parallel import Backend
 
 METRIC = "NDCG@10"  # of the validation part: by this epochs are chosen
 
 
+Backend = Literal["jit", "pmap"]
 Optimizer = Literal["adam", "adamw", "sgd", "adagrad"]
 
 

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from socialjax.vision.backbones.weights import Preparation, centred
-from socialjax.vision.grad_aam import roi_align, roi_max
+from socialjax.vision.roi import roi_align, roi_max
 
 
 class SmallCNN(nn.Module):

@@ -1,6 +1,6 @@
 """A synthetic world whose frames are pictures in video files: users like a style of picture, and shots show styles.
 
-Interactions, users' tastes and the styles of frames come from `worlds.frames`; here every frame becomes a drawn picture
+Interactions, users' tastes and the styles of frames come from `frames_world`; here every frame becomes a drawn picture
 and every item a video in which each of its frames is a shot. Only the files are passed on: cuts, key frames and
 features have to be extracted from them, and are matched with the truth by their time.
 """

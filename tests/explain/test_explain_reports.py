@@ -11,7 +11,7 @@ import pytest
 from socialjax.data import schema
 from socialjax.explain import picture
 from socialjax.explain.record import label, records
-from socialjax.explain.record import report as as_text
+from socialjax.explain.text import report as as_text
 from socialjax.models.history import HISTORY
 from socialjax.models.protocol import OF_USERS, Explanation, Kind, Ragged
 

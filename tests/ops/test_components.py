@@ -4,9 +4,9 @@ import jax
 import numpy as np
 import pytest
 
-from socialjax.vision import grad_aam
+from socialjax.vision import roi
 
-boxes_of = jax.jit(grad_aam.boxes_of, static_argnums=1)
+boxes_of = jax.jit(roi.boxes_of, static_argnums=1)
 
 
 def flood(mask):
@@ -54,7 +54,7 @@ def test_the_worst_case_a_snake_is_one_component():
     snake = np.zeros((9, 9), bool)
     snake[::2] = True
     snake[1::4, -1] = snake[3::4, 0] = True
-    assert len(np.unique(jax.jit(grad_aam.labels)(snake))) == 2  # it, and outside
+    assert len(np.unique(jax.jit(roi.labels)(snake))) == 2  # it, and outside
 
 
 def test_cells_that_touch_at_a_corner_belong_together():

@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from socialjax.vision import grad_aam
+from socialjax.vision import roi
 
-roi_max = jax.jit(grad_aam.roi_max, static_argnums=2)
-roi_align = jax.jit(grad_aam.roi_align, static_argnums=(2, 3))
+roi_max = jax.jit(roi.roi_max, static_argnums=2)
+roi_align = jax.jit(roi.roi_align, static_argnums=(2, 3))
 
 
 def random_boxes(rng, count, height, width):

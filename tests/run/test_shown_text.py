@@ -10,7 +10,7 @@ from tiny import ITEMS, ODD_TITLE
 from socialjax.commands import explain, recommend
 from socialjax.commands.data import main as data_command
 from socialjax.eval.metrics import text_table
-from socialjax.explain.record import heading, name_of, report
+from socialjax.explain.text import heading, name_of, report
 from socialjax.names import visible
 from socialjax.run.command import fail, say, set_up_logging
 

@@ -6,7 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from socialjax.vision.grad_aam import boxes_of, grad_aam, locate
+from socialjax.vision.grad_aam import grad_aam, locate
+from socialjax.vision.roi import boxes_of
 from socialjax.vision.sen import NO_CLASS, SEN, SmallCNN, masked_loss
 
 SMALL = SmallCNN(channels=(4, 8), strides=(2, 2))

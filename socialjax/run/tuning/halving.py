@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 
 from socialjax import models
-from socialjax.data import as_published, sources
+from socialjax.data import sources
 from socialjax.data.schema import Dataset
-from socialjax.drawing import BLUE, GREEN, GREY, ORANGE, blank, save
+from socialjax.data.sets import published
+from socialjax.drawing import BLUE, GREEN, GREY, ORANGE, attempt, blank, save
 from socialjax.eval.metrics import text_table
 from socialjax.names import identifier
 from socialjax.run import results
@@ -25,7 +26,6 @@ from socialjax.run.command import exit_code, say, set_up_logging
 from socialjax.run.definitions import code_digest
 from socialjax.run.display import describe
 from socialjax.run.lock import only_one
-from socialjax.run.pictures import attempt
 from socialjax.run.settings import Experiment
 from socialjax.run.tuning import trials
 from socialjax.run.tuning.search import Search
@@ -100,7 +100,7 @@ def text(search: Search, data: Dataset, rungs: list[list[dict]], chosen: dict, f
             figures = [figure, "/".join(map(str, record["epoch"])), str(record["epochs"]), f"{record['seconds']:.0f}"]
             drawn = [*record["model"].values(), *record["training"].values()]
             rows.append([str(record["trial"]), *figures, *map(str, drawn)])
-    kind = data.provenance.kind + as_published.note(data.provenance.published)
+    kind = data.provenance.kind + published.note(data.provenance.published)
     stand_in = ", STAND-IN: generated, not real data" if data.provenance.kind == "stand-in" else ""
     lines = [
         "",
