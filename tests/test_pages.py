@@ -5,12 +5,12 @@ import pytest
 
 from socialjax.pages import page, write
 
-GIVEN = {"title": "A page", "kind": "", "banner": "Real data", "told": (), "legend": (), "sections": ()}
+GIVEN = {"title": "A page", "kind": "", "banner": "Real data", "lines": (), "legend": (), "sections": ()}
 
 
 def test_every_text_is_escaped_and_shown_whatever_it_holds():
     nasty = '</title></style><script>alert("1")</script>\x00\u202e\n'
-    text = page("gallery.html", **GIVEN | {"title": nasty, "banner": nasty, "kind": nasty, "told": [nasty]})
+    text = page("gallery.html", **GIVEN | {"title": nasty, "banner": nasty, "kind": nasty, "lines": [nasty]})
     assert "<script" not in text and "\x00" not in text and "\u202e" not in text
     escaped = "&lt;/title&gt;&lt;/style&gt;&lt;script&gt;alert(&#34;1&#34;)&lt;/script&gt;"
     assert text.count(f"{escaped}\\x00\\u202e\\n") == 6  # kind and title of the tab, title, line, banner twice
@@ -26,8 +26,8 @@ def test_the_page_says_first_and_last_what_its_data_are_and_loads_nothing():
 
 
 def test_a_value_that_is_lacking_is_no_empty_place():
-    with pytest.raises(jinja2.UndefinedError, match="told"):
-        page("gallery.html", **{name: value for name, value in GIVEN.items() if name != "told"})
+    with pytest.raises(jinja2.UndefinedError, match="lines"):
+        page("gallery.html", **{name: value for name, value in GIVEN.items() if name != "lines"})
 
 
 def test_a_page_is_written_whole_or_not_at_all(tmp_path):

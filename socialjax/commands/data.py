@@ -73,7 +73,7 @@ def fetch(name: Name, features: Features = False) -> int:
     absent = [file.name for file in entry.optional if not (folder / file.name).is_file()]
     if absent:
         print(f"without its features, {' and '.join(absent)}; {download.OPTION} takes them")
-    return 1 if published.note(published) else 0
+    return 1 if published.note(as_published) else 0
 
 
 def check(names: Names, dir: Folder = None, split: leaks.Split = "auto", features: Features = False) -> int:

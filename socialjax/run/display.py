@@ -19,8 +19,8 @@ def describe(data: Dataset, model: Model | None = None) -> str:
     taken = there if model is None else takes_features(model, data)
     features = "with features" if taken else "ids only, features not used" if there else "ids only"
     kind = "STAND-IN (generated, not real data)" if data.provenance.kind == "stand-in" else data.provenance.kind
-    published = data.provenance.published
-    kind += published.note(published) or (f", {published}" if published else "")
+    as_published = data.provenance.published
+    kind += published.note(as_published) or (f", {as_published}" if as_published else "")
     links = "no links" if data.links is None else f"{len(data.links):,} links"
     frames = "" if data.frames is None else f", {len(data.frames):,} frames"
     attributes = "" if data.attributes is None else f", {len(data.attributes.names)} attributes"

@@ -10,6 +10,7 @@ import pytest
 from socialjax.explain import aspects as population
 from socialjax.explain import picture
 from socialjax.explain.record import records
+from socialjax.explain.text import report as as_text
 from socialjax.models.cf.reference import Popular
 from socialjax.models.social.hasc import ASPECTS, HASC, KINDS
 from socialjax.worlds.aspects import aspects
@@ -51,7 +52,7 @@ def test_a_record_names_uploads_followees_the_owner_and_the_weight_of_each_aspec
 
 def test_text_and_picture_show_them_and_count_nothing_twice(tmp_path):
     record = told()[1][0]
-    report = record.report([record])
+    report = as_text([record])
     for words in (
         "own uploads (",
         "users followed (",

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from looks import Looker, looked_at, rows
 
-from socialjax.explain import record
 from socialjax.explain.attributes import caption, in_pixels, profile, unpadded
 from socialjax.explain.record import records
+from socialjax.explain.text import report as as_text
 from socialjax.models.protocol import Explanation
 
 WORLD, DATA, MODEL = looked_at()
@@ -49,7 +49,7 @@ def test_elements_are_ranked_by_attention_even_where_another_adds_more():
     assert (group["kind"], [e["id"] for e in group["ranked"]]) == ("attribute", ["sleeve", "neckline"])
     assert group["ranked"][0]["title"].startswith("sleeve: ")
     assert group["ranked"][0]["affinity"] == pytest.approx(0.7)
-    report = record.report(records(why, DATA))
+    report = as_text(records(why, DATA))
     assert "its attributes (+1.900): 2 attributes" in report and group["part"] == "semantic"
     assert (
         "attention 0.700  affinity 0.700  class 100%" in report and "attention: how much of the user's look" in report

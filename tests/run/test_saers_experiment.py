@@ -189,7 +189,7 @@ def test_a_table_of_ones_own_is_material_with_its_own_labels(tmp_path):
     np.testing.assert_array_equal(material.items(np.array([3, 7])), labelled.pixels[[3, 7]])
     np.testing.assert_array_equal(material.learned(np.array([5])), labelled.pixels[[5]])
     assert material.data.num_items == 25 and (material.items(np.array([24])) == 255).all()  # it has no picture
-    assert material.data.provenance.kind == "real" and material.shown == tmp_path / "mine"
+    assert material.data.provenance.kind == "real" and material.picture_source == tmp_path / "mine"
     assert material.data.item_groups[:24].tolist() == labelled.groups.tolist()
     assert set(material.cold_test.item) == set(material.data.test.item[material.cold[material.data.test.item]])
 
