@@ -4,7 +4,7 @@ import gc
 import sys
 from pathlib import Path
 
-import jax
+MOST_MAPS = 10_000
 
 
 def left() -> tuple[int, int] | None:
@@ -28,9 +28,6 @@ def stack_bytes() -> int:
     return 8 << 20 if size == resource.RLIM_INFINITY else size
 
 
-MOST_MAPS = 10_000
-
-
 def memory_maps() -> int | None:
     """How many memory maps this process holds; None where the system does not tell (it is not Linux)."""
     maps = Path("/proc/self/maps")
@@ -49,6 +46,8 @@ def release_programs(most: int = MOST_MAPS) -> bool:
     maps = memory_maps()
     if maps is None or maps <= most:
         return False
+    import jax  # commands heed signals before it is imported, which takes a second
+
     jax.clear_caches()
     gc.collect()
     return True

@@ -39,7 +39,7 @@ def test_threads_that_find_no_room_are_refused_and_no_damage(monkeypatch):
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the limit is Linux's")
 def test_what_is_left_is_the_limit_less_what_is_used():
-    script = "import resource; from socialjax import address_space; print(memory.left(), memory.stack_bytes())"
+    script = "import resource; from socialjax import memory; print(memory.left(), memory.stack_bytes())"
     command = [*limited(3000), sys.executable, "-c", script]
     child = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, check=True)
     left, limit = (int(word.strip("(),")) for word in child.stdout.split()[:2])

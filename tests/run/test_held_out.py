@@ -38,7 +38,7 @@ TRAIN = TrainSettings(**{**TINY, "epochs": 3})
 def without_pictures():
     """A run's curves are drawn for longer than these runs train."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(curves, "draw", lambda path, *_: path.touch())
+        patch.setattr(curves, "draw_curves", lambda path, *_: path.touch())
         yield
 
 

@@ -12,7 +12,7 @@ from socialjax.data.sources import DataSettings
 from socialjax.models.cf.bpr import BPR
 from socialjax.run.study import baselines
 from socialjax.run.study.settings import Setting, Study
-from socialjax.run.tuning import search
+from socialjax.run.tuning import halving
 from socialjax.run.tuning.search import Search
 from socialjax.train.step import TrainSettings
 
@@ -82,7 +82,7 @@ def test_a_search_and_a_table_are_refused(held, tmp_path, capsys, logging_as_bef
     folder, data = tmp_path / "run", DataSettings(name="plain", dir=tmp_path / "plain")
     write_folder(tmp_path / "plain", "plain", user=str, item=str, links=False)
     held(folder)
-    assert search.main(Search(BPR(), data, workdir=folder)) == 1
+    assert halving.main(Search(BPR(), data, workdir=folder)) == 1
     assert f"another run is at work in {folder}" in capsys.readouterr().err.splitlines()[-1]
     study = Study("small", "A small table.", data, {"bpr": Setting({"dim": 4}, TrainSettings(epochs=1))})
     assert baselines.main(study, ["--workdir", str(folder)]) == 1

@@ -19,7 +19,7 @@ from socialjax.models.protocol import OF_USERS, Batch, Traits
 from socialjax.models.social.similarity import friends
 from socialjax.ops import losses, sample
 from socialjax.ops.activations import unit
-from socialjax.ops.lookup import candidate_scores
+from socialjax.ops.pairs import candidate_scores
 from socialjax.ops.propagate import Diffusion, propagate
 from socialjax.ranges import Choice, LogUniform, Uniform
 
