@@ -23,9 +23,9 @@ from socialjax.worlds import planted
 SLOW = pytest.mark.slow
 
 
-def quick(names):
-    """Names for tests, those of settings that take other paths marked slow: every listed model itself is not."""
-    return [name if name in MODELS or name in REFERENCES else pytest.param(name, marks=SLOW) for name in names]
+def quick(names, among=(*MODELS, *REFERENCES)):
+    """Names for tests, those that are not `among` marked slow: at most settings that take other paths, by default."""
+    return [name if name in among else pytest.param(name, marks=SLOW) for name in names]
 
 
 TRAINED = {name: model for name, model in CASES.items() if model.traits.trains}
@@ -291,7 +291,7 @@ def trained(model, data, steps, batch_size=128, learning_rate=0.03, seed=0):
     return np.asarray(scores(state.params, runner.side))
 
 
-@pytest.mark.parametrize("name", quick(name for name in TRAINED if name in MODELS or "diffnet" in name))
+@pytest.mark.parametrize("name", quick(TRAINED, among=("bpr", "lightgcn", "diffnet", "hasc", "jifr", "saers")))
 def test_it_learns_the_checkerboard_exactly(name):
     """Every held-out item of a user's parity stands above every item of the other: NDCG and AUC are 1."""
     data = planted.checkerboard(40, 30, seed=2, links=3)
@@ -337,7 +337,9 @@ def for_silent_users(kind) -> float:
     return ndcg10(trained(kind(dim=16, negatives=4, l2=0.01), world.data, 200, 512, 0.03), world.data, silent)
 
 
-@pytest.mark.parametrize("name", [name for name, kind in MODELS.items() if "links" in kind.traits.needs])
+@pytest.mark.parametrize(
+    "name", quick((n for n, kind in MODELS.items() if "links" in kind.traits.needs), among=("diffnet", "social_mf", "soreg"))
+)
 def test_models_with_links_serve_silent_users_better_than_bpr_does(name):
     assert for_silent_users(MODELS[name]) > 1.3 * for_silent_users(BPR)
 

@@ -44,6 +44,7 @@ def killed_until_done(commands, folder, moments, seed=0):
     return hits, torn
 
 
+@pytest.mark.slow
 def test_three_kills_change_nothing(commands, unbroken, left_behind, tmp_path):
     hits, torn = killed_until_done(commands, tmp_path / "run", ("training", "early", "saving"))
     assert hits == 3 and torn >= 1

@@ -78,6 +78,7 @@ def stopped_again_and_again(commands, folder, times, epochs):
     return codes
 
 
+@pytest.mark.slow
 def test_a_run_that_is_asked_to_stop_while_it_goes_on_ends_as_one_that_was_not(commands, left_behind, tmp_path):
     codes = stopped_again_and_again(commands, tmp_path / "run", number_of(3), epochs=300)
     assert sum(codes.values()) == number_of(3)

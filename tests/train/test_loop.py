@@ -267,7 +267,7 @@ def test_a_learning_rate_that_is_no_number_is_refused():
         TrainSettings(table_shards=2, backend="pmap")
 
 
-@pytest.mark.parametrize("backend", ["jit", "pmap"])
+@pytest.mark.parametrize("backend", ["jit", pytest.param("pmap", marks=pytest.mark.slow)])
 def test_resuming_on_other_devices_ends_at_the_same_parameters(begin, unbroken, tmp_path, monkeypatch, backend):
     rule = dataclasses.replace(SETTINGS, backend=backend)
     with monkeypatch.context() as patch, pytest.raises(Interrupted):

@@ -202,6 +202,7 @@ def test_a_start_whose_code_has_changed_is_made_again_first(in_turn, command, tm
     assert code == 0 and "bpr: the model's code has changed since" in error
 
 
+@pytest.mark.slow
 def test_models_side_by_side_have_logs_and_one_that_fails_stops_no_other(command, compiled_for_children, tmp_path):
     code, out, error = command("--workdir", tmp_path, "--seeds", 0, "--only", "bpr", "svdpp", "--jobs", 2)
     assert code == 1 and "failed: svdpp" in out and "\nbpr " in out

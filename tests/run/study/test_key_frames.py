@@ -100,6 +100,7 @@ def short(monkeypatch):
         monkeypatch.setattr(jifr_douban, name, dataclasses.replace(study, settings=rows))
 
 
+@pytest.mark.slow
 def test_the_experiment_says_loudly_when_its_world_is_planted(short, call, tmp_path, monkeypatch):
     monkeypatch.setattr(jifr_douban, "frames_world", lambda *_, **__: frames_world(0, users=60, items=160, frames=3))
     code, out, error = call(

@@ -202,6 +202,7 @@ def stop_at(patch, evaluation):
     patch.setattr(log.TrainingLog, "line", noted)
 
 
+@pytest.mark.slow
 def test_a_search_that_is_stopped_again_and_again_ends_the_same(search, unbroken, tmp_path, monkeypatch):
     for evaluation in (3, 2, 2):  # within the second trial, at its end, in the last rung
         with monkeypatch.context() as patch, pytest.raises(Interrupted):
@@ -223,6 +224,7 @@ def test_a_finished_search_is_read_and_more_trials_add_to_it(search, unbroken, t
     assert [line["trial"] for line in ledger(folder)[:4]] == [0, 1, 2, 3] and len(ledger(folder)) == 5
 
 
+@pytest.mark.slow
 def test_two_processes_find_the_same(search, unbroken, compiled_for_children, tmp_path):
     search(tmp_path / "run", jobs=2, trials=2, rungs=(2,))
     found = ledger(tmp_path / "run")
@@ -231,6 +233,7 @@ def test_two_processes_find_the_same(search, unbroken, compiled_for_children, tm
         assert {**line, METRIC: 0, "values": 0} == {**wanted, METRIC: 0, "values": 0}
 
 
+@pytest.mark.slow
 def test_a_trial_that_another_process_has_is_waited_for(search, unbroken, tmp_path, caplog):
     """The best of the others must not be called the best."""
     folder = tmp_path / "run"
