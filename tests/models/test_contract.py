@@ -338,7 +338,8 @@ def for_silent_users(kind) -> float:
 
 
 @pytest.mark.parametrize(
-    "name", quick((n for n, kind in MODELS.items() if "links" in kind.traits.needs), among=("diffnet", "social_mf", "soreg"))
+    "name",
+    quick((n for n, kind in MODELS.items() if "links" in kind.traits.needs), among=("diffnet", "social_mf", "soreg")),
 )
 def test_models_with_links_serve_silent_users_better_than_bpr_does(name):
     assert for_silent_users(MODELS[name]) > 1.3 * for_silent_users(BPR)
