@@ -15,7 +15,6 @@ import jax
 
 from benchmarks.children import ALLOCATOR, measured
 from benchmarks.training import row, timed_steps
-from socialjax.data.batches import on_device
 from socialjax.data.sources import DataSettings, load
 from socialjax.eval import ranking
 from socialjax.eval.metrics import text_table
@@ -23,6 +22,7 @@ from socialjax.eval.protocol import candidates, parse
 from socialjax.models.cf.bpr import BPR
 from socialjax.models.social.hasc import HASC
 from socialjax.run.results import peak_memory_bytes
+from socialjax.train.batches import on_device
 
 DIM, BATCH, STEPS = 15, 4096, 16
 MODELS = {

@@ -23,11 +23,11 @@ from numpy.lib import format as npy
 
 from benchmarks.children import ALLOCATOR, measured
 from experiments.jifr_douban import STUDY
-from socialjax.data.batches import on_device, resident, steps_per_epoch
 from socialjax.data.schema import Dataset, Frames, Provenance, interactions, no_interactions
 from socialjax.eval.metrics import text_table
 from socialjax.models.visual.jifr import JIFR
 from socialjax.run.results import peak_memory_bytes
+from socialjax.train.batches import on_device, resident, steps_per_epoch
 from socialjax.train.parallel import make_runner
 from socialjax.train.step import make_optimizer, new_state
 

@@ -19,10 +19,10 @@ import numpy as np
 
 from benchmarks.children import ALLOCATOR, measured
 from experiments.lightgcn_gowalla import PAPER, TRAIN
-from socialjax.data.batches import on_device, resident, steps_per_epoch
 from socialjax.data.schema import Dataset, Provenance, interactions, no_interactions
 from socialjax.eval.metrics import text_table
 from socialjax.run.results import peak_memory_bytes
+from socialjax.train.batches import on_device, resident, steps_per_epoch
 from socialjax.train.parallel import make_runner
 from socialjax.train.step import make_optimizer, new_state
 

@@ -16,13 +16,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.children import ALLOCATOR, measured
-from socialjax.data.batches import on_device, resident
 from socialjax.data.schema import Dataset
 from socialjax.data.sources import DataSettings, load
 from socialjax.eval.metrics import text_table
 from socialjax.models import MODELS
 from socialjax.models.protocol import Model
 from socialjax.run.results import peak_memory_bytes
+from socialjax.train.batches import on_device, resident
 from socialjax.train.parallel import make_runner
 from socialjax.train.step import make_optimizer, new_state
 

@@ -11,7 +11,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from socialjax.data import sources
-from socialjax.data.batches import on_device
 from socialjax.data.schema import Dataset
 from socialjax.data.sources import DataSettings
 from socialjax.data.validate import check
@@ -27,6 +26,7 @@ from socialjax.run.results import peak_memory_bytes
 from socialjax.run.saved import blamed_on, find_seed, read_data, read_parameters, read_settings
 from socialjax.run.settings import Definition, EvalSettings, Experiment
 from socialjax.run.workbench import Workbench
+from socialjax.train.batches import on_device
 from socialjax.train.step import TrainSettings
 
 EXAMPLES = 3

@@ -23,7 +23,7 @@ CONTRACT = (
 )
 ALLOWED = {
     "socialjax": ("recommender",),  # the Python interface, imported when called
-    "recommender": (*GROUND, "data", "models.protocol", "train.step", "eval", "explain", "run"),
+    "recommender": (*GROUND, "data", "models.protocol", "train.step", "train.batches", "eval", "explain", "run"),
     "graph": (),
     "ranges": (),
     "atomic_write": (),
@@ -39,7 +39,6 @@ ALLOWED = {
     "data": (*GROUND, "graph"),
     "worlds": (*GROUND, "data", "graph", "vision"),
     "worlds.bars": (*("data", "ops", "models", "vision", "train", "eval", "explain"), "worlds", "recommender"),
-    "data.batches": (*GROUND, "data", "graph", "ops", "models.protocol"),  # makes the Batch of the contract
     "models": ("ops", "graph", "models"),  # __init__ lists the models
     "models.protocol": ("ranges",),
     "models.parts": ("ops", "graph", "ranges", "models.protocol"),
@@ -47,7 +46,7 @@ ALLOWED = {
     "models.<family>": CONTRACT,
     "vision": (*GROUND, "data", "ops", "train", "eval"),
     "eval": ("ops", "names", "sorted_ints", "models.protocol", "data.schema"),
-    "train": (*GROUND, "eval", "ops", "models.protocol", "data.schema", "data.batches"),
+    "train": (*GROUND, "eval", "ops", "models.protocol", "data.schema"),
     "explain": (*GROUND, "data", "eval", "graph", "models.protocol"),
     "robust": ("eval", "graph", "models.protocol", "data.schema"),
     "run": (

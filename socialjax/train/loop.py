@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from socialjax import stop
-from socialjax.data.batches import Resident, steps_per_epoch
 from socialjax.stop import heeded
+from socialjax.train.batches import Resident, steps_per_epoch
 from socialjax.train.checkpoint import Checkpoints
 from socialjax.train.log import TrainingLog
 from socialjax.train.parallel import check_stop, is_first, largest, make_runner, of_first, program_start

@@ -14,9 +14,9 @@ import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from socialjax import stop
-from socialjax.data.batches import Resident, make_batch, steps_per_epoch
 from socialjax.ops.propagate import Bundles
 from socialjax.stop import HANDLED
+from socialjax.train.batches import Resident, make_batch, steps_per_epoch
 from socialjax.train.step import Backend, TrainState, make_step
 
 

@@ -19,8 +19,8 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "models"))
 import cases
 import worlds
 
-from socialjax.data.batches import on_device, resident
 from socialjax.eval import protocol, ranking
+from socialjax.train.batches import on_device, resident
 from socialjax.train.parallel import make_runner
 from socialjax.train.step import make_optimizer, new_state
 from socialjax.vision.labelled.photos import Resident

@@ -9,10 +9,10 @@ import pytest
 import twins
 import worlds
 
-from socialjax.data.batches import on_device
 from socialjax.models.cf.bpr import BPR
 from socialjax.models.cf.svdpp import SVDpp
 from socialjax.models.visual.acf import ACF, capped, with_components
+from socialjax.train.batches import on_device
 
 CASES = {
     "as it comes": ACF(),

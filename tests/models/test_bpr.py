@@ -7,8 +7,8 @@ import twins
 import worlds
 from scipy import stats
 
-from socialjax.data.batches import resident
 from socialjax.models.cf.bpr import BPR
+from socialjax.train.batches import resident
 from socialjax.train.parallel import make_runner
 from socialjax.train.step import make_optimizer, new_state
 

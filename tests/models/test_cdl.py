@@ -11,11 +11,11 @@ import pytest
 import twins
 import worlds
 
-from socialjax.data.batches import on_device, resident
 from socialjax.models.cf.bpr import BPR
 from socialjax.models.protocol import Batch
 from socialjax.models.visual.cdl import CDL, ITEMS, MASKED
 from socialjax.ops import sample
+from socialjax.train.batches import on_device, resident
 from socialjax.train.parallel import make_runner
 from socialjax.train.step import make_optimizer, new_state
 

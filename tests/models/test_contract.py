@@ -10,12 +10,12 @@ import pytest
 import worlds
 from cases import CASES
 
-from socialjax.data.batches import on_device, resident
 from socialjax.models import MODELS, REFERENCES, name_of
 from socialjax.models.cf.bpr import BPR
 from socialjax.models.protocol import Model
 from socialjax.models.visual.jifr import JIFR
 from socialjax.models.visual.saers import SAERS
+from socialjax.train.batches import on_device, resident
 from socialjax.train.parallel import make_runner
 from socialjax.train.step import make_optimizer, new_state
 from socialjax.worlds import planted

@@ -9,9 +9,9 @@ import pytest
 import twins
 import worlds
 
-from socialjax.data.batches import on_device
 from socialjax.models.cf.svdpp import SVDpp
 from socialjax.models.social.trust_svd import TrustSVD, sample_links
+from socialjax.train.batches import on_device
 
 CASES = {
     "as it comes": TrustSVD(),

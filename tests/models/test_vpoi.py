@@ -9,9 +9,9 @@ import pytest
 import twins
 import worlds
 
-from socialjax.data.batches import on_device, resident
 from socialjax.models.cf.bpr import BPR
 from socialjax.models.visual.vpoi import POSTED, SHOWN, VPOI, sample_images
+from socialjax.train.batches import on_device, resident
 from socialjax.train.parallel import make_runner
 from socialjax.train.step import make_optimizer, new_state
 

@@ -11,7 +11,7 @@ STEPS = (
     "tests/train/test_optimizers.py::test_a_training_takes_these_steps_along_the_mean_gradient_of_its_rows[adam]",
 )
 SETTINGS = ("tests/run/test_printed_settings.py",)
-SAMPLE, BATCHES = "tests/ops/test_sample.py", "tests/data/test_batches.py"
+SAMPLE, BATCHES = "tests/ops/test_sample.py", "tests/train/test_batches.py"
 POINTS = (
     "tests/run/tuning/test_tune.py::test_every_searched_setting_reaches_both_ends_of_its_range_and_goes_its_own_way",
     "tests/run/tuning/test_tune.py::test_points_depend_on_their_number_and_the_seed_alone_and_fill_the_space",
@@ -62,7 +62,7 @@ MUTANTS = (
     ),
     Mutant(
         "no-reshuffle",
-        "socialjax/data/batches.py",
+        "socialjax/train/batches.py",
         "order = sample.fold(sample.fold(seed, epoch), sample.SHUFFLE)",
         "order = sample.fold(sample.fold(seed, 0), sample.SHUFFLE)",
         (f"{BATCHES}::test_every_pair_comes_once_in_every_epoch_in_an_order_of_its_own",),
@@ -70,7 +70,7 @@ MUTANTS = (
     ),
     Mutant(
         "same-negatives",
-        "socialjax/data/batches.py",
+        "socialjax/train/batches.py",
         "drawn = sample.negatives(data.known, sample.fold(seed, step), users",
         "drawn = sample.negatives(data.known, sample.fold(seed, 0), users",
         (f"{BATCHES}::test_negatives_of_a_row_differ_from_step_to_step",),
@@ -78,7 +78,7 @@ MUTANTS = (
     ),
     Mutant(
         "padding-counts",
-        "socialjax/data/batches.py",
+        "socialjax/train/batches.py",
         "(position < num_pairs).astype(jnp.float32)",
         "(position >= 0).astype(jnp.float32)",
         (f"{BATCHES}::test_the_last_step_of_an_epoch_is_filled_up",),

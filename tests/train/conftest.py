@@ -2,7 +2,7 @@
 
 import pytest
 
-from socialjax.data.batches import resident
+from socialjax.train.batches import resident
 from socialjax.worlds import planted
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import optax
 import pytest
 
-from socialjax.data.batches import make_batch, on_device
 from socialjax.models.cf.bpr import BPR
 from socialjax.ops import sample
+from socialjax.train.batches import make_batch, on_device
 from socialjax.train.loop import train
 from socialjax.train.step import TrainSettings, make_optimizer
 
