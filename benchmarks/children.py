@@ -1,5 +1,6 @@
 """Fresh processes pinned to one core, all with the same allocator, each of which prints one JSON line at its end."""
 
+import argparse
 import json
 import os
 import subprocess
@@ -10,6 +11,13 @@ ALLOCATOR = {
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=30000000:"
     "glibc.malloc.trim_threshold=4000000000:glibc.malloc.arena_max=1"
 }
+
+
+def child_of(description: str | None) -> list[str] | None:
+    """The words after --child in a child's process, None in the benchmark's own; --help prints the description."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--child", nargs="*", help=argparse.SUPPRESS)
+    return parser.parse_args().child
 
 
 def measured(module: str, *arguments: str, core: int | None = 0) -> dict:

@@ -7,13 +7,12 @@ time, with the allocator settings of launch/local.sh. About a minute.
 """
 
 import json
-import sys
 import time
 
 import jax
 import numpy as np
 
-from benchmarks.children import ALLOCATOR, measured
+from benchmarks.children import ALLOCATOR, child_of, measured
 from socialjax.data.schema import Dataset
 from socialjax.data.sources import DataSettings, load
 from socialjax.eval import metrics, ranking
@@ -67,8 +66,8 @@ def timed(name: str) -> dict:
 
 
 def main() -> None:
-    if "--child" in sys.argv:
-        print(json.dumps(timed(sys.argv[-1])))
+    if child := child_of(__doc__):
+        print(json.dumps(timed(*child)))
         return
     found = {name: measured("benchmarks.evaluation", "--child", name) for name in JOBS}
     rows = [["job", "users", "first call, s", "s", "CPU s", "users / CPU s", "peak GB"]]

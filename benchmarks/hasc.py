@@ -8,12 +8,11 @@ second, parameters as they start (what they are does not change the work). About
 """
 
 import json
-import sys
 import time
 
 import jax
 
-from benchmarks.children import ALLOCATOR, measured
+from benchmarks.children import ALLOCATOR, child_of, measured
 from benchmarks.training import row, timed_steps
 from socialjax.data.sources import DataSettings, load
 from socialjax.eval import ranking
@@ -53,8 +52,8 @@ def ranked(name: str) -> dict:
 
 
 def main() -> None:
-    if "--child" in sys.argv:
-        job, name = sys.argv[-2:]
+    if child := child_of(__doc__):
+        job, name = child
         if job == "rank":
             print(json.dumps(ranked(name)))
         else:

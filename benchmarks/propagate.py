@@ -7,7 +7,6 @@ alternating runs, in each of 3 fresh processes with the same allocator.
 """
 
 import json
-import sys
 import time
 
 import jax
@@ -15,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy import sparse
 
-from benchmarks.children import ALLOCATOR, measured
+from benchmarks.children import ALLOCATOR, child_of, measured
 from socialjax.data.sources import DataSettings, load
 from socialjax.eval.metrics import text_table
 from socialjax.graph import Edges, edges, normalise, symmetrise
@@ -65,7 +64,7 @@ def compare(graph: Edges) -> dict:
 
 
 def main() -> None:
-    if "--child" in sys.argv:
+    if child_of(__doc__) is not None:
         kind, held = graphs()
         print(json.dumps({"data": kind, **{name: compare(graph) for name, graph in held.items()}}))
         return

@@ -8,14 +8,13 @@ Median CPU time of a step over 8 calls, one core, and the peak resident set of t
 
 import dataclasses
 import json
-import sys
 import time
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.children import ALLOCATOR, measured
+from benchmarks.children import ALLOCATOR, child_of, measured
 from socialjax.data.schema import Dataset
 from socialjax.data.sources import DataSettings, load
 from socialjax.eval.metrics import text_table
@@ -72,8 +71,8 @@ def steps(case: str) -> dict:
 
 
 def main() -> None:
-    if "--child" in sys.argv:
-        print(json.dumps(steps(sys.argv[-1])))
+    if child := child_of(__doc__):
+        print(json.dumps(steps(*child)))
         return
     found = {case: measured("benchmarks.training", "--child", case) for case in CASES}
     rows = [["batch x negatives", "s a step", "pairs/s", "peak RSS, GB"], *(row(*one) for one in found.items())]
