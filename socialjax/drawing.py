@@ -1,4 +1,4 @@
-"""Figures drawn without a display: a blank figure, one palette, fonts that have the letters, and its PNG.
+"""Figures drawn without a display, fonts that have the letters, and PNGs whose failure costs a warning alone.
 
 Not pyplot: no state, no display, a quicker start. Matplotlib takes half a second to import and is imported when a
 figure is made.

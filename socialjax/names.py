@@ -1,4 +1,4 @@
-"""Names that become folders and files: what one may be, and where it may lead."""
+"""Text from outside made safe: names that become folders and files, and any text that is shown."""
 
 import hashlib
 import re

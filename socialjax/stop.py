@@ -1,7 +1,7 @@
-"""Whether the work should end: a flag that signals set, asked between one piece of work and the next.
+"""Requests to stop: signals set a flag, which is asked for between one piece of work and the next.
 
 A handler of signals raises nothing: the exception would come up in the middle of any library, and whoever expects a
-damaged file there would take it for one. Handlers (`stop.py`) call `ask`; what takes long calls `check` where
+damaged file there would take it for one. Handlers call `ask`; what takes long calls `check` where
 it can be left and gone on with: between steps, files, models, seeds and trials.
 """
 

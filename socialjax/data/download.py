@@ -1,4 +1,4 @@
-"""Published files over HTTP: verified by checksum, resumed with Range, renamed into place, with time limits."""
+"""Published files over HTTP: verified by checksum, resumed with Range, renamed into place; features if asked for."""
 
 import contextlib
 import dataclasses

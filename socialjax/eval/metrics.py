@@ -1,4 +1,4 @@
-"""Ranking metrics of each user from counts, exact in expectation over the random order of tied scores.
+"""Ranking metrics of each user from counts, exact in expectation over the order of tied scores, and tables of them.
 
 A positive with `above` candidates scored higher is one of `block` candidates of equal score, `tied` negatives and m =
 block - tied - 1 other positives; in a random order its place (from 0) is uniform on above .. above + block - 1.

@@ -1,4 +1,4 @@
-"""What some users look at, as one self-contained HTML page: no script, no link, pictures inside."""
+"""Items explained by attributes with boxes, and what some users look at as one self-contained HTML page."""
 
 import base64
 import io

@@ -1,6 +1,7 @@
-"""Reads a finished run back from its folder and checks it: settings, data, parameters.
+"""Reads a finished run back from its folder and checks it: settings, data (its own included), parameters.
 
-Starts a training from the parameters of a finished run: those of the same names and shapes are taken over.
+A training starts from the parameters of a finished run where names and shapes are the same. A data set that no files
+hold is kept in the folder of the run.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""What the trainings and evaluations on one data set share: made when it is first asked for, and once.
+"""What the trainings and evaluations on one data set share, made once, and what is measured of each of them.
 
 The seeds of a run share a workbench, and so do the models of a table: pairs on the device, evaluation lists, baselines.
 """

@@ -1,4 +1,4 @@
-"""Checkpoints: the only module that imports Orbax.
+"""Checkpoints of training, and the folders of their steps: the only module that imports Orbax.
 
 Each checkpoint holds the latest state, the best parameters so far and what the loop remembers, committed as one: no
 moment exists at which they belong to different steps. The last two are kept. Orbax does not notice array files whose

@@ -1,8 +1,7 @@
-"""One pure training step. It knows nothing of devices but the name of an axis.
+"""Settings of training, optimisers by name, and one pure step, which knows nothing of devices but the name of an axis.
 
-Optimisers by name, from optax.
-
-What training carries from step to step, and nothing else: stopping and resuming is saving and loading this.
+`TrainState` is all that training carries from step to step: stopping and resuming is saving and loading it. Optimisers
+are those of optax.
 """
 
 import dataclasses

@@ -1,5 +1,4 @@
-"""Attributes of a catalogue's items: an attribute network trained on labelled pictures, evaluated on held-out ones,
-and applied to each item."""
+"""Attributes of a catalogue's items, from an attribute network trained on labelled pictures and evaluated on others."""
 
 import dataclasses
 import hashlib

@@ -1,4 +1,4 @@
-"""The Semantic Extraction Network: the class of each attribute in a picture, and features of the region of each.
+"""The Semantic Extraction Network: the class and the region of each attribute in a picture; a small CNN to train whole.
 
 Hou et al., "Explainable Fashion Recommendation: A Semantic Attribute Region Guided Approach" (IJCAI 2019). The paper
 has one sub-network for each attribute over a shared convolutional network, and an ROI pooling layer that gives a vector

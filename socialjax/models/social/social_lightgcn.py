@@ -1,4 +1,4 @@
-"""LightGCN whose users also aggregate their friends, with a contrastive term as an option.
+"""LightGCN whose users also aggregate their friends; a contrastive loss of two noised views is an option.
 
 Not a published model: LightGCN (He et al., SIGIR 2020) with the social mean of DiffNet in every layer, the strongest
 prototype on DiffNet's Yelp. The contrast is SimGCL's (Yu et al., SIGIR 2022, Eq. 3 and 7) with sampled other nodes: two

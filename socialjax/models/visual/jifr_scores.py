@@ -1,4 +1,4 @@
-"""JIFR's scores: of the batch in training, with some of an item's frames, and of any pairs afterwards, with all."""
+"""JIFR's attention over frames and its scores, in training with some of an item's frames, afterwards with all."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""Fine-grained preferences attention: how much each attribute of an item counts for a user (SAERS, docs/saers.md)."""
+"""SAERS's attention over the attributes of an item, and the scores it makes (docs/saers.md)."""
 
 from typing import Any, NamedTuple
 

@@ -1,4 +1,4 @@
-"""Labelled photos as squares, their feature maps by a backbone with published weights, and masks of the product."""
+"""Labelled photos as squares, in batches, with their feature maps by a backbone and masks of the product."""
 
 import dataclasses
 import functools

@@ -1,4 +1,4 @@
-"""SAERS on drawn garments: users look at one attribute of tops and at one of shoes, and it is known which.
+"""SAERS and its attribute network on drawn garments: users look at one attribute, and it is known which.
 
 Attributes come from the true labels, which separates the recommender from the network that finds attributes; those of
 such a network can replace them. The global features of an item, 32 principal components of its pixels, carry little
