@@ -31,7 +31,7 @@ from socialjax.run.study import key_frames
 from socialjax.run.study.baselines import compare_on
 from socialjax.run.study.settings import Arguments, Setting, Study, read_arguments
 from socialjax.train.step import TrainSettings
-from socialjax.worlds.picture_world import frames_world
+from socialjax.worlds.frames import frames_world
 
 log = logging.getLogger(__name__)
 WIDEST = 256  # numbers of a frame

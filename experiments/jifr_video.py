@@ -42,7 +42,7 @@ from socialjax.vision.frame_features import frame_features
 from socialjax.vision.key_frames.collect import FrameSettings, frames_of
 from socialjax.worlds import picture_world
 from socialjax.worlds.bars import Bar, bars_table
-from socialjax.worlds.picture_world import FramesWorld, frames_world
+from socialjax.worlds.frames import FramesWorld, frames_world
 
 log = logging.getLogger(__name__)
 MODELS = {

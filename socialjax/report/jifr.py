@@ -15,7 +15,7 @@ from socialjax.eval import keyframes, protocol, ranking
 from socialjax.eval.metrics import markdown_table
 from socialjax.explain.liked_frames import case_study, draw_frames, likings
 from socialjax.worlds.drawn_pictures import STYLES
-from socialjax.worlds.picture_world import FramesWorld
+from socialjax.worlds.frames import FramesWorld
 
 NEGATIVES = 100
 KS = (5, 10)

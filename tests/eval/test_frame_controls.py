@@ -7,7 +7,7 @@ import pytest
 
 from socialjax.data.schema import FrameLikes, Frames
 from socialjax.eval import keyframes
-from socialjax.worlds.picture_world import frames_world
+from socialjax.worlds.frames import frames_world
 
 
 def ragged(seed=0, users=400, items=30):

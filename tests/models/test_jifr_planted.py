@@ -5,7 +5,7 @@ import pytest
 
 from socialjax.eval import keyframes
 from socialjax.worlds.bars import frames
-from socialjax.worlds.picture_world import frames_world
+from socialjax.worlds.frames import frames_world
 
 
 @pytest.mark.slow

@@ -19,7 +19,7 @@ from socialjax.run.record import RunRecord, SeedRecord
 from socialjax.run.settings import Definition, EvalSettings, Experiment
 from socialjax.train.checkpoint import read_best
 from socialjax.train.step import TrainSettings
-from socialjax.worlds.picture_world import frames_world
+from socialjax.worlds.frames import frames_world
 
 
 @pytest.fixture(scope="module")

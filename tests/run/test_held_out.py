@@ -27,7 +27,7 @@ from socialjax.run.tuning.trials import Ledger
 from socialjax.run.workbench import Workbench
 from socialjax.train.checkpoint import read_best
 from socialjax.train.step import METRIC, TrainSettings
-from socialjax.worlds import picture_world, planted
+from socialjax.worlds import frames, planted
 
 pytestmark = pytest.mark.usefixtures("places")
 PROTOCOLS = ["full", "sampled55-strict"]
@@ -205,7 +205,7 @@ def test_a_table_of_models_is_trained_the_same_with_other_test_pairs(data, other
 
 def test_frames_of_films_are_learned_on_train_and_chosen_on_validation(watch, tmp_path, monkeypatch):
     """What JIFR is given of frames is held by the contract of models; here it is what the experiment gives it."""
-    world = picture_world.frames_world(0, users=24, items=40, frames=3, features=6, styles=2).data
+    world = frames.frames_world(0, users=24, items=40, frames=3, features=6, styles=2).data
     monkeypatch.setattr(jifr_video, "MODELS", {"BPR": BPR(dim=4)})
     training = dataclasses.replace(TRAIN, epochs=1)
     found = []

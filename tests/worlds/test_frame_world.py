@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from socialjax.data import validate
-from socialjax.worlds.picture_world import frames_world
+from socialjax.worlds.frames import frames_world
 
 SMALL = {"users": 30, "items": 50, "frames": 5, "features": 6, "styles": 3}
 
@@ -64,3 +64,9 @@ def test_shuffling_moves_frames_between_items_and_nothing_else():
 def test_worlds_that_cannot_be_are_refused(wrong):
     with pytest.raises(ValueError, match="wanted more than 32 items"):
         frames_world(**wrong)
+
+
+def test_its_source_is_the_one_by_which_runs_on_it_go_on():
+    """The source is part of what a run is known by: under another one, runs that were begun would not go on."""
+    data = frames_world(0, users=24, items=40, frames=3, features=6, styles=2).data
+    assert data.provenance.source == f"socialjax.worlds.frames, {data.name}"

@@ -12,10 +12,10 @@ from socialjax.vision.key_frames.collect import DEFAULT, FrameTable, frames_of
 from socialjax.vision.key_frames.cuts import find_cuts
 from socialjax.worlds import picture_world
 from socialjax.worlds.drawn_pictures import STYLES, draw
+from socialjax.worlds.frames import FramesWorld
 from socialjax.worlds.picture_world import (
     FPS,
     FrameMatch,
-    FramesWorld,
     film,
     item_name,
     match,

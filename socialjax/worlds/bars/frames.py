@@ -20,7 +20,7 @@ from socialjax.models.visual.jifr import JIFR
 from socialjax.recommender import Run, fit
 from socialjax.train.step import TrainSettings
 from socialjax.worlds.bars import Bar
-from socialjax.worlds.picture_world import FramesWorld, frames_world
+from socialjax.worlds.frames import FramesWorld, frames_world
 
 LISTS = protocol.parse("sampled100-strict", ks=(10,))
 # All 60 epochs are trained: with early stopping on items, a model without <u_a, v_i> stops before what it cannot

@@ -19,7 +19,7 @@ from socialjax.run.study.baselines import compare_on
 from socialjax.run.study.settings import Arguments, Setting, Study, rows
 from socialjax.train.checkpoint import CheckpointError, read_best
 from socialjax.train.step import TrainSettings
-from socialjax.worlds.picture_world import frames_world
+from socialjax.worlds.frames import frames_world
 
 pytestmark = pytest.mark.usefixtures("places")
 SETTINGS = DataSettings(name="douban-frames")
