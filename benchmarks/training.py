@@ -15,11 +15,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.children import ALLOCATOR, child_of, measured
+from socialjax.contract import Model
 from socialjax.data.schema import Dataset
 from socialjax.data.sources import DataSettings, load
 from socialjax.eval.metrics import text_table
 from socialjax.models import MODELS
-from socialjax.models.protocol import Model
 from socialjax.run.results import peak_memory_bytes
 from socialjax.train.batches import on_device, resident
 from socialjax.train.parallel import make_runner

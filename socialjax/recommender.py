@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from socialjax.contract import Explanation, Model
 from socialjax.data import sources
 from socialjax.data.schema import Dataset
 from socialjax.data.sources import DataSettings
@@ -17,7 +18,6 @@ from socialjax.data.validate import check
 from socialjax.eval import ranking
 from socialjax.explain.record import records
 from socialjax.memory import release_programs
-from socialjax.models.protocol import Explanation, Model
 from socialjax.run import saved
 from socialjax.run.definitions import code_digest
 from socialjax.run.execute import run_in

@@ -22,7 +22,7 @@ from experiments import __main__ as listed
 from socialjax import __main__ as commands_of_the_library
 from socialjax import models
 from socialjax.commands import train, tune
-from socialjax.models.protocol import Model
+from socialjax.contract import Model
 from socialjax.run import execute
 from socialjax.run.command import read_arguments
 from socialjax.run.settings import EvalSettings

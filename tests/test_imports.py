@@ -17,13 +17,10 @@ GROUND = (
     *("atomic_write", "stop", "names", "json_files", "npz_files", "memory"),
     *("drawing", "pages", "sorted_ints"),
 )
-CONTRACT = (
-    *("ops", "graph", "ranges", "models.protocol", "models.parts"),
-    "models.history",
-)
+CONTRACT = ("ops", "graph", "ranges", "contract", "models.parts", "models.history")
 ALLOWED = {
     "socialjax": ("recommender",),  # the Python interface, imported when called
-    "recommender": (*GROUND, "data", "models.protocol", "train.step", "train.batches", "eval", "explain", "run"),
+    "recommender": (*GROUND, "data", "contract", "train.step", "train.batches", "eval", "explain", "run"),
     "graph": (),
     "ranges": (),
     "atomic_write": (),
@@ -38,19 +35,19 @@ ALLOWED = {
     "ops": ("graph",),
     "data": (*GROUND, "graph"),
     "worlds": (*GROUND, "data", "graph", "vision"),
-    "worlds.bars": (*("data", "ops", "models", "vision", "train", "eval", "explain"), "worlds", "recommender"),
-    "models": ("ops", "graph", "models"),  # __init__ lists the models
-    "models.protocol": ("ranges",),
-    "models.parts": ("ops", "graph", "ranges", "models.protocol"),
-    "models.history": ("ops", "graph", "models.protocol", "models.parts"),
+    "worlds.bars": (*("data", "ops", "contract", "models", "vision", "train", "eval", "explain"), "worlds", "recommender"),
+    "models": ("ops", "graph", "contract", "models"),  # __init__ lists the models
+    "contract": ("ranges",),
+    "models.parts": ("ops", "graph", "ranges", "contract"),
+    "models.history": ("ops", "graph", "contract", "models.parts"),
     "models.<family>": CONTRACT,
     "vision": (*GROUND, "data", "ops", "train", "eval"),
-    "eval": ("ops", "names", "sorted_ints", "models.protocol", "data.schema"),
-    "train": (*GROUND, "eval", "ops", "models.protocol", "data.schema"),
-    "explain": (*GROUND, "data", "eval", "graph", "models.protocol"),
-    "robust": ("eval", "graph", "models.protocol", "data.schema"),
+    "eval": ("ops", "names", "sorted_ints", "contract", "data.schema"),
+    "train": (*GROUND, "eval", "ops", "contract", "data.schema"),
+    "explain": (*GROUND, "data", "eval", "graph", "contract"),
+    "robust": ("eval", "graph", "contract", "data.schema"),
     "run": (
-        *(*GROUND, "graph", "ranges", "ops", "data", "models"),
+        *(*GROUND, "graph", "ranges", "ops", "contract", "data", "models"),
         *("vision", "eval", "train", "explain", "robust"),
     ),
     "commands": (*(*GROUND, "data", "models", "vision", "eval", "explain", "recommender", "run", "report"),),
@@ -152,7 +149,7 @@ def test_imports_point_one_way_and_nothing_prints(module):
     "module, source",
     [
         ("graph", "from socialjax.ops import propagate"),
-        ("data.schema", "import socialjax.models.protocol"),
+        ("data.schema", "import socialjax.contract"),
         ("data.schema", "from ..train import loop"),
         ("models.cf.bpr", "from socialjax.models.social.diffnet import DiffNet"),
         ("models.cf.bpr", "from socialjax.data.schema import Dataset"),

@@ -14,10 +14,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from socialjax.contract import Model, State
 from socialjax.data.schema import Dataset, Interactions
 from socialjax.eval import protocol, ranking
 from socialjax.eval.metrics import Counts, Rows, joined, per_user, rows_of
-from socialjax.models.protocol import Model, State
 
 COLD_BELOW = 5  # training pairs
 ALL_UP_TO = 5000  # items: AUC against all of them; beyond, against a sample

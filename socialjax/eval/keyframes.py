@@ -19,9 +19,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from socialjax.contract import Model, Side, State
 from socialjax.data.schema import Dataset, Frames
 from socialjax.eval.metrics import Counts, per_user
-from socialjax.models.protocol import Model, Side, State
 
 NAMES = (("HR", 1), ("NDCG", 3), ("HR", 3), ("NDCG", 5), ("HR", 5))  # NDCG@1 is HR@1
 _RECORDS = 4096  # scored at once

@@ -12,10 +12,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from socialjax.contract import Model, Params, Side, State
 from socialjax.data.schema import Interactions
 from socialjax.eval.metrics import Counts, Positives, Result, Rows, joined, per_user, rows_of
 from socialjax.eval.protocol import Candidates
-from socialjax.models.protocol import Model, Params, Side, State
 
 BLOCK = 256  # users per matrix product
 BLOCKS_PER_CALL = 16

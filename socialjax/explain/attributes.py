@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from socialjax.contract import Explanation, Ragged
 from socialjax.data.schema import Attributes, Dataset
-from socialjax.models.protocol import Explanation, Ragged
 
 ATTRIBUTE = "attribute"  # the kind of node that attributes are
 ALIKE = 32  # items of a user are explained in multiples of this, padded, so that few programs are compiled

@@ -8,7 +8,7 @@ import dataclasses
 
 import numpy as np
 
-from socialjax.models.protocol import Explanation
+from socialjax.contract import Explanation
 
 
 @dataclasses.dataclass(frozen=True)

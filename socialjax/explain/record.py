@@ -1,15 +1,15 @@
 """An explanation as plain records: names instead of numbers, elements ranked, ready for JSON, text and picture.
 
-Text comes from the model that makes the explanation (`models.protocol.Kind`), names from the data.
+Text comes from the model that makes the explanation (`contract.Kind`), names from the data.
 """
 
 import numpy as np
 
+from socialjax.contract import Explanation, Kind, Ragged
 from socialjax.data.schema import Dataset
 from socialjax.explain.attributes import ATTRIBUTE, attribute_list, describe_class, of_attributes
 from socialjax.explain.liked_frames import describe_frame
 from socialjax.explain.text import STEP
-from socialjax.models.protocol import Explanation, Kind, Ragged
 
 KEPT = 100  # elements of one part in a record: a user who follows thousands has thousands at distance 2
 

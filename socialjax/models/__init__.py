@@ -1,5 +1,6 @@
 """The models by name: one line each. `MODELS` is what `python -m socialjax train` and saved runs choose from."""
 
+from socialjax.contract import Model
 from socialjax.models.cf.bpr import BPR
 from socialjax.models.cf.fm import FM
 from socialjax.models.cf.gcmc import GCMC
@@ -8,7 +9,6 @@ from socialjax.models.cf.lr_gccf import LRGCCF
 from socialjax.models.cf.pinsage import PinSage
 from socialjax.models.cf.reference import Friends, Popular, Random, SameOwner
 from socialjax.models.cf.svdpp import SVDpp
-from socialjax.models.protocol import Model
 from socialjax.models.social.context_mf import ContextMF
 from socialjax.models.social.diffnet import DiffNet
 from socialjax.models.social.diffnet_pp import DiffNetPP

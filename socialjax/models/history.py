@@ -6,8 +6,8 @@ import numpy as np
 from flax import struct
 from scipy import sparse
 
+from socialjax.contract import Kind, Ragged
 from socialjax.graph import Normalisation, distinct, edges, normalise, transpose
-from socialjax.models.protocol import Kind, Ragged
 from socialjax.ops.propagate import Diffusion, diffusion, propagate
 
 HISTORY = Kind(("item",), "own history")

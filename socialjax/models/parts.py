@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from socialjax.models.protocol import Batch, Explanation, Model, Params, Side
+from socialjax.contract import Batch, Explanation, Model, Params, Side
 from socialjax.ops import losses, sample
 from socialjax.ops.pairs import candidate_scores
 

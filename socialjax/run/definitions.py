@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from socialjax.models.protocol import Model
+from socialjax.contract import Model
 
 WITHOUT = ("annotation", "returns", "type_comment", "type_params", "ctx", "kind")
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)

@@ -3,10 +3,10 @@
 import dataclasses
 from pathlib import Path
 
+from socialjax.contract import Model
 from socialjax.data.schema import Dataset
 from socialjax.data.sets import published
 from socialjax.eval.metrics import metric_rows, text_table
-from socialjax.models.protocol import Model
 from socialjax.names import visible
 from socialjax.run.record import RunRecord
 

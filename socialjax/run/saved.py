@@ -20,10 +20,10 @@ import jax
 import numpy as np
 
 from socialjax import json_files, models
+from socialjax.contract import Model, Params
 from socialjax.data import sources
 from socialjax.data.schema import DataError, Dataset, counts
 from socialjax.data.sources import DataSettings
-from socialjax.models.protocol import Model, Params
 from socialjax.names import visible
 from socialjax.run import results
 from socialjax.train.checkpoint import CheckpointError, read_best

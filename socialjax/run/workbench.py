@@ -12,11 +12,11 @@ from typing import Any
 import jax
 
 from socialjax import models
+from socialjax.contract import Model
 from socialjax.data.schema import Dataset
 from socialjax.eval import corrected, groups, keyframes, protocol, ranking
 from socialjax.eval.metrics import Result
 from socialjax.eval.significance import mean_interval
-from socialjax.models.protocol import Model
 from socialjax.run.settings import EvalSettings
 from socialjax.train.batches import Resident, on_device, resident
 from socialjax.train.loop import Trained, train

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+from socialjax.contract import Batch
 from socialjax.data.schema import Dataset
-from socialjax.models.protocol import Batch
 from socialjax.ops import sample
 
 

@@ -60,7 +60,7 @@ def train(
     """Trains `model` in `folder`, going on from the checkpoint there if there is one; the result is the same.
 
     Args:
-        model: a model of the contract in `models.protocol`, and `side`, what its `prepare` made.
+        model: a model of the contract in `contract`, and `side`, what its `prepare` made.
         pairs: the training pairs.
         settings: how it is trained.
         seed: of the parameters and of all randomness.

@@ -6,9 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from socialjax.contract import Model, Traits
 from socialjax.data.schema import Dataset, Provenance, interactions
 from socialjax.eval import cold_start
-from socialjax.models.protocol import Model, Traits
 
 USERS, ITEMS = 30, 40
 

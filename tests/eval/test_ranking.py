@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from socialjax.contract import Model, Traits
 from socialjax.data.schema import Dataset, Provenance, interactions
 from socialjax.eval import ranking
 from socialjax.eval.protocol import candidates, parse
-from socialjax.models.protocol import Model, Traits
 
 USERS, ITEMS = 70, 150
 

@@ -4,8 +4,8 @@ import dataclasses
 
 import numpy as np
 
+from socialjax.contract import Explanation, Kind, Ragged
 from socialjax.data.schema import Dataset
-from socialjax.models.protocol import Explanation, Kind, Ragged
 from socialjax.worlds.garments import GarmentWorld, garment_world
 
 ATTRIBUTES = Kind(

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from looks import Looker, looked_at, rows
 
+from socialjax.contract import Explanation
 from socialjax.explain.attributes import caption, in_pixels, profile, unpadded
 from socialjax.explain.record import records
 from socialjax.explain.text import report as as_text
-from socialjax.models.protocol import Explanation
 
 WORLD, DATA, MODEL = looked_at()
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from socialjax.contract import OF_USERS, Explanation, Kind, Ragged
 from socialjax.explain.deletion import deletion_test, drops
-from socialjax.models.protocol import OF_USERS, Explanation, Kind, Ragged
 
 
 def explanation(*pairs) -> Explanation:

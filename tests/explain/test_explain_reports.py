@@ -8,12 +8,12 @@ import sys
 import numpy as np
 import pytest
 
+from socialjax.contract import OF_USERS, Explanation, Kind, Ragged
 from socialjax.data import schema
 from socialjax.explain import picture
 from socialjax.explain.record import label, records
 from socialjax.explain.text import report as as_text
 from socialjax.models.history import HISTORY
-from socialjax.models.protocol import OF_USERS, Explanation, Kind, Ragged
 
 NOTHING = schema.no_interactions()
 REAL = schema.Provenance("real", "test")

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from matplotlib import image
 
+from socialjax.contract import Traits
 from socialjax.data.schema import Frames
 from socialjax.explain.liked_frames import case_study, describe_frame, faces, favourites
 from socialjax.models.cf.reference import Popular
-from socialjax.models.protocol import Traits
 from socialjax.worlds.frames import frames_world
 
 WORLD = frames_world(0, users=20, items=40, frames=5, features=6)

@@ -11,8 +11,8 @@ import pytest
 import twins
 import worlds
 
+from socialjax.contract import Batch
 from socialjax.models.cf.bpr import BPR
-from socialjax.models.protocol import Batch
 from socialjax.models.visual.cdl import CDL, ITEMS, MASKED
 from socialjax.ops import sample
 from socialjax.train.batches import on_device, resident

@@ -10,9 +10,9 @@ import pytest
 import worlds
 from cases import CASES
 
+from socialjax.contract import Model
 from socialjax.models import MODELS, REFERENCES, name_of
 from socialjax.models.cf.bpr import BPR
-from socialjax.models.protocol import Model
 from socialjax.models.visual.jifr import JIFR
 from socialjax.models.visual.saers import SAERS
 from socialjax.train.batches import on_device, resident

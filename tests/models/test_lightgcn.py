@@ -8,9 +8,9 @@ import pytest
 import twins
 import worlds
 
+from socialjax.contract import Batch
 from socialjax.models.cf.bpr import BPR
 from socialjax.models.cf.lightgcn import LightGCN
-from socialjax.models.protocol import Batch
 from socialjax.ops import sample
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import twins
 
+from socialjax.contract import Batch
 from socialjax.data.schema import (
     Attributes,
     Dataset,
@@ -20,7 +21,6 @@ from socialjax.data.schema import (
     interactions,
     no_interactions,
 )
-from socialjax.models.protocol import Batch
 from socialjax.ops import sample
 
 PLANTED = Provenance("planted", "a test")

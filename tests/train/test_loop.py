@@ -13,9 +13,9 @@ import jax
 import numpy as np
 import pytest
 
+from socialjax.contract import Traits
 from socialjax.eval import protocol, ranking
 from socialjax.models import BPR
-from socialjax.models.protocol import Traits
 from socialjax.stop import Interrupted
 from socialjax.train import log, loop
 from socialjax.train.checkpoint import CheckpointError, Checkpoints, read_best

@@ -5,8 +5,8 @@ from typing import ClassVar
 
 from flax import struct
 
+from socialjax.contract import Traits
 from socialjax.models.parts import DotProductModel, Factors
-from socialjax.models.protocol import Traits
 
 
 @struct.dataclass

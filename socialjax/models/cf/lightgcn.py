@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+from socialjax.contract import Traits
 from socialjax.models.history import Bipartite, aggregate, bipartite, elements
 from socialjax.models.parts import DotProductModel, Factors, pair_dot, require_depth, require_share
-from socialjax.models.protocol import Traits
 from socialjax.ops import sample
 from socialjax.ranges import Choice, Uniform
 

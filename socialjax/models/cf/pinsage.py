@@ -14,6 +14,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from flax import struct
 
+from socialjax.contract import Batch, Traits
 from socialjax.graph import edges, normalise, symmetrise
 from socialjax.models.parts import (
     DotProductModel,
@@ -23,7 +24,6 @@ from socialjax.models.parts import (
     require_share,
     weight_penalty,
 )
-from socialjax.models.protocol import Batch, Traits
 from socialjax.ops.activations import unit
 from socialjax.ops.graph_analysis import visits
 from socialjax.ops.propagate import Diffusion, diffusion, propagate

@@ -9,11 +9,11 @@ import numpy as np
 from flax import struct
 from scipy import sparse
 
+from socialjax.contract import OF_USERS, Explanation, Model, Ragged, Traits
 from socialjax.graph import edges, symmetrise
 from socialjax.models.cf.bpr import Sizes
 from socialjax.models.history import taken_items
 from socialjax.models.parts import Factors
-from socialjax.models.protocol import OF_USERS, Explanation, Model, Ragged, Traits
 from socialjax.ops import lookup, sample
 
 _LOW24 = 0xFFFFFF  # whole numbers up to 2^24 are exact in float32

@@ -20,9 +20,9 @@ import numpy as np
 from flax import struct
 from scipy import sparse
 
+from socialjax.contract import Batch, Explanation, Kind, Ragged, Traits
 from socialjax.models.history import History, elements, history, pool, without_target
 from socialjax.models.parts import DotProductModel, Factors, pair_dot, require_depth, weight_penalty
-from socialjax.models.protocol import Batch, Explanation, Kind, Ragged, Traits
 from socialjax.models.social.features import FEATURE_LAYERS, check_scale_and_penalties, features_for, released_parts
 from socialjax.models.social.similarity import friends
 from socialjax.ops.activations import ACTIVATIONS

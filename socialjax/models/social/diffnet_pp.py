@@ -27,9 +27,9 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from socialjax.contract import OF_ITEMS, OF_USERS, Batch, Explanation, Traits
 from socialjax.models.history import bipartite, elements
 from socialjax.models.parts import DotProductModel, pair_dot, require_at_least, require_depth, weight_penalty
-from socialjax.models.protocol import OF_ITEMS, OF_USERS, Batch, Explanation, Traits
 from socialjax.models.social.diffnet import NUMPY_ACTIVATIONS
 from socialjax.models.social.diffnet_pp_layers import (
     KEEP,

@@ -16,9 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+from socialjax.contract import Batch, Explanation, Kind, Ragged, Traits
 from socialjax.models.history import incoming_edges
 from socialjax.models.parts import EmbeddingModel, Factors, pair_dot, require_at_least
-from socialjax.models.protocol import Batch, Explanation, Kind, Ragged, Traits
 from socialjax.models.social import hasc_layers as attention
 from socialjax.models.social.hasc_layers import HASCLayers, HASCSide, hasc_side
 from socialjax.ops import lookup

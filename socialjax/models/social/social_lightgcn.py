@@ -13,9 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+from socialjax.contract import OF_USERS, Batch, Traits
 from socialjax.models.history import HISTORY, Bipartite, aggregate, bipartite, elements
 from socialjax.models.parts import DotProductModel, Factors, pair_dot, require_at_least, require_depth, require_share
-from socialjax.models.protocol import OF_USERS, Batch, Traits
 from socialjax.models.social.similarity import friends
 from socialjax.ops import losses, sample
 from socialjax.ops.activations import unit

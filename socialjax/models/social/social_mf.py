@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+from socialjax.contract import Batch, Traits
 from socialjax.models.parts import DotProductModel, Factors, require_at_least
-from socialjax.models.protocol import Batch, Traits
 from socialjax.models.social.similarity import friends
 from socialjax.ops import sample
 from socialjax.ops.propagate import Diffusion, propagate

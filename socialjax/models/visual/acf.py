@@ -14,10 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+from socialjax.contract import Batch, Traits
 from socialjax.graph import Edges, distinct, edges
 from socialjax.models.history import elements
 from socialjax.models.parts import DotProductModel, Factors, pair_dot, require_at_least
-from socialjax.models.protocol import Batch, Traits
 from socialjax.models.visual.item_features import scaled
 from socialjax.ops import lookup, sample
 from socialjax.ops.lookup import row_sums, segment_softmax

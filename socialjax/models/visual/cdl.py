@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+from socialjax.contract import Batch, Traits
 from socialjax.models.parts import DotProductModel, Factors, pair_dot, require_at_least, require_share
-from socialjax.models.protocol import Batch, Traits
 from socialjax.models.visual.item_features import FrameImages, frame_images, item_images, needed
 from socialjax.ops import sample
 from socialjax.ops.activations import ACTIVATIONS

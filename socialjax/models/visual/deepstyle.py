@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+from socialjax.contract import Batch, Traits
 from socialjax.models.parts import DotProductModel, Factors, pair_dot, require_at_least
-from socialjax.models.protocol import Batch, Traits
 from socialjax.models.visual.item_features import scaled
 
 

@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+from socialjax.contract import Batch, Explanation, Kind, Ragged, Traits
 from socialjax.models.parts import EmbeddingModel, Factors, dot_scores, pair_dot, require_at_least
-from socialjax.models.protocol import Batch, Explanation, Kind, Ragged, Traits
 from socialjax.models.visual import saers_attention
 from socialjax.models.visual.saers_attention import (
     AttributeTable,

@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+from socialjax.contract import Batch, Traits
 from socialjax.models.parts import DotProductModel, Factors, require_at_least
-from socialjax.models.protocol import Batch, Traits
 from socialjax.models.visual.item_features import scaled
 from socialjax.ops import losses, sample
 from socialjax.ops.pairs import candidate_scores

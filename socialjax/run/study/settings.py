@@ -7,9 +7,9 @@ from typing import Any
 import tyro
 
 from socialjax import models
+from socialjax.contract import Model
 from socialjax.data.schema import Dataset
 from socialjax.data.sources import DataSettings
-from socialjax.models.protocol import Model
 from socialjax.run.execute import work_folder
 from socialjax.run.settings import Definition, EvalSettings, Experiment
 from socialjax.train.step import TrainSettings

@@ -13,8 +13,8 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from socialjax import models
+from socialjax.contract import Model
 from socialjax.data.sources import DataSettings
-from socialjax.models.protocol import Model
 from socialjax.ranges import Choice, LogUniform, Range, Uniform
 from socialjax.run.settings import EvalSettings, Experiment
 from socialjax.train.step import TrainSettings

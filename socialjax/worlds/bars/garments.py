@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
+from socialjax.contract import Model
 from socialjax.data.schema import Attributes, Dataset, no_interactions
 from socialjax.eval import cold_start
 from socialjax.explain.deletion import deletion_test
 from socialjax.models.cf.bpr import BPR
-from socialjax.models.protocol import Model
 from socialjax.models.visual import saers_attention
 from socialjax.models.visual.saers import SAERS
 from socialjax.models.visual.vbpr import VBPR

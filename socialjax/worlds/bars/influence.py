@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 
+from socialjax.contract import Model
 from socialjax.eval import protocol, ranking
 from socialjax.models.cf.bpr import BPR
 from socialjax.models.cf.fm import FM
@@ -12,7 +13,6 @@ from socialjax.models.cf.lightgcn import LightGCN
 from socialjax.models.cf.lr_gccf import LRGCCF
 from socialjax.models.cf.pinsage import PinSage
 from socialjax.models.cf.svdpp import SVDpp
-from socialjax.models.protocol import Model
 from socialjax.models.social.context_mf import ContextMF
 from socialjax.models.social.diffnet import DiffNet
 from socialjax.models.social.diffnet_pp import DiffNetPP
