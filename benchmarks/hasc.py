@@ -21,7 +21,7 @@ from socialjax.eval.protocol import candidates, parse
 from socialjax.models.cf.bpr import BPR
 from socialjax.models.social.hasc import HASC
 from socialjax.run.results import peak_memory_bytes
-from socialjax.train.batches import on_device
+from socialjax.train.step import on_device
 
 DIM, BATCH, STEPS = 15, 4096, 16
 MODELS = {

@@ -27,9 +27,8 @@ from socialjax.data.schema import Dataset, Frames, Provenance, interactions, no_
 from socialjax.eval.metrics import text_table
 from socialjax.models.visual.jifr import JIFR
 from socialjax.run.results import peak_memory_bytes
-from socialjax.train.batches import on_device, resident, steps_per_epoch
 from socialjax.train.parallel import make_runner
-from socialjax.train.step import make_optimizer, new_state
+from socialjax.train.step import make_optimizer, new_state, on_device, resident, steps_per_epoch
 
 USERS, ITEMS, FRAMES, WIDTH, TRAIN_PAIRS = 16_166, 12_811, 140_916, 4_096, 379_727
 ROWS = 4_096  # of the table that are in memory at once while it is written

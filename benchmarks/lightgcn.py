@@ -22,9 +22,8 @@ from experiments.lightgcn_gowalla import PAPER, TRAIN
 from socialjax.data.schema import Dataset, Provenance, interactions, no_interactions
 from socialjax.eval.metrics import text_table
 from socialjax.run.results import peak_memory_bytes
-from socialjax.train.batches import on_device, resident, steps_per_epoch
 from socialjax.train.parallel import make_runner
-from socialjax.train.step import make_optimizer, new_state
+from socialjax.train.step import make_optimizer, new_state, on_device, resident, steps_per_epoch
 
 USERS, ITEMS, TRAIN_PAIRS, TEST_PAIRS = 29_858, 40_981, 810_128, 217_242
 LEAST, MOST_OF_USERS, MOST_OF_ITEMS = 10, 1_000, 1_700  # a 10-core; the tails of the check-ins that it was made from

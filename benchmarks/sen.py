@@ -24,9 +24,8 @@ from experiments import sen_fashion
 from socialjax.eval.metrics import text_table
 from socialjax.run.results import peak_memory_bytes
 from socialjax.vision.backbones import EfficientNetLite0
-from socialjax.vision.grad_aam import locate
 from socialjax.vision.labelled.photos import Resident
-from socialjax.vision.sen import SEN
+from socialjax.vision.sen import SEN, locate
 from socialjax.vision.training import AttributeTraining, train_attributes
 
 CLASSES = (5, 3, 17, 39, 46, 4, 7)  # of fashion_products

@@ -21,9 +21,8 @@ from socialjax.data.sources import DataSettings, load
 from socialjax.eval.metrics import text_table
 from socialjax.models import MODELS
 from socialjax.run.results import peak_memory_bytes
-from socialjax.train.batches import on_device, resident
 from socialjax.train.parallel import make_runner
-from socialjax.train.step import make_optimizer, new_state
+from socialjax.train.step import make_optimizer, new_state, on_device, resident
 
 CALLS = 8
 CASES = {  # name -> (model, batch, negatives, steps in a call)

@@ -32,9 +32,9 @@ from socialjax.data.own import attribute_files
 from socialjax.data.schema import Dataset
 from socialjax.data.sources import DataSettings
 from socialjax.drawing import attempt
-from socialjax.explain.box_picture import draw_sheet
 from socialjax.explain.gallery import ItemPictures, explained, gallery_page, some_users
-from socialjax.report.saers_page import how_sure, measured, report
+from socialjax.explain.picture import draw_sheet
+from socialjax.report.saers import how_sure, measured, saers_report
 from socialjax.run.command import exit_code, say, set_up_logging
 from socialjax.run.execute import work_folder
 from socialjax.run.lock import only_one
@@ -54,7 +54,7 @@ from socialjax.vision.catalogue_attributes import (
     trained,
 )
 from socialjax.vision.colour_texture import colour_texture, joined
-from socialjax.vision.labelled import picture_table
+from socialjax.vision.labelled import label_tables
 from socialjax.vision.training import AttributeTraining
 from socialjax.worlds.garments import made
 
@@ -129,7 +129,7 @@ def prepared(chosen: Arguments, folder: Path) -> tuple[Material, Dataset, Datase
         material = made(data_folder, chosen.users, chosen.items, chosen.purchases, chosen.pictures)
     else:
         source, side = chosen.data.dir, 64 if backbone == "small" else 224
-        is_own = picture_table.is_here(source)
+        is_own = label_tables.is_here(source)
         material = own(source, side) if is_own else real(source, data_folder, chosen.labels, chosen.labels_dir, side)
     network = trained(material, chosen.sen, backbone, folder / "attributes", chosen.seeds[0])
     look = look_of_items(material, backbone)
@@ -182,7 +182,7 @@ def _show_in(folder: Path, chosen: Arguments) -> list[str]:
             results[label] = measured(
                 work_folder(row.definition, row.experiment, dataset, row.place), dataset, material
             )
-    text = report(results, judged, data, BANNER if is_made else "", "saers" in results)
+    text = saers_report(results, judged, data, BANNER if is_made else "", "saers" in results)
     with atomic_write(folder / "report.md") as temporary:
         temporary.write_text(text)
     write_json(

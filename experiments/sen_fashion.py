@@ -27,7 +27,7 @@ from socialjax import stop
 from socialjax.atomic_write import atomic_write
 from socialjax.data.cache import key_of
 from socialjax.drawing import attempt
-from socialjax.report.sen import draw_sheet, missed, report
+from socialjax.report.saers import draw_sheet, missed, sen_report
 from socialjax.run.command import exit_code, say, set_up_logging
 from socialjax.run.lock import only_one
 from socialjax.run.results import made_with, write_json
@@ -133,7 +133,7 @@ def _show_in(folder: Path, chosen: Arguments) -> dict:
         **made_with(),
     }
     write_json(folder / "report.json", results)
-    text = report(results, chosen.labels)
+    text = sen_report(results, chosen.labels)
     with atomic_write(folder / "report.md") as temporary:
         temporary.write_text(text)
     say(text)

@@ -26,8 +26,7 @@ from socialjax.run.results import peak_memory_bytes
 from socialjax.run.saved import blamed_on, find_seed, read_data, read_parameters, read_settings
 from socialjax.run.settings import Definition, EvalSettings, Experiment
 from socialjax.run.workbench import Workbench
-from socialjax.train.batches import on_device
-from socialjax.train.step import TrainSettings
+from socialjax.train.step import TrainSettings, on_device
 
 EXAMPLES = 3
 

@@ -19,9 +19,9 @@ import tyro
 from socialjax.names import visible
 from socialjax.report import keep as keeping
 from socialjax.report.gather import finished, read
+from socialjax.report.keep import keep_search as kept_search
 from socialjax.report.page import update_page, write_tables
 from socialjax.report.papers import PAPERS
-from socialjax.report.searches import keep as kept_search
 from socialjax.run.command import say
 from socialjax.run.lock import only_one
 

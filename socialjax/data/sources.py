@@ -10,8 +10,7 @@ import tyro
 
 from socialjax.data import cache, download, standin
 from socialjax.data.formats import file_bytes
-from socialjax.data.formats.feature_files import parse_features
-from socialjax.data.formats.file_bytes import read_bytes
+from socialjax.data.formats.file_bytes import parse_features, read_bytes
 from socialjax.data.own import additions, attribute_files, frame_files, ngcf
 from socialjax.data.own import folder as own
 from socialjax.data.own.folder import FolderOptions

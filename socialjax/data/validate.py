@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from socialjax import sorted_ints
-from socialjax.data.formats.feature_files import require_finite
+from socialjax.data.formats.file_bytes import require_finite
 from socialjax.data.schema import PARTS, Attributes, DataError, Dataset, FrameLikes, Frames, Links, counts, pair_keys
 
 

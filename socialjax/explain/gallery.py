@@ -14,7 +14,7 @@ from socialjax.data.own.attribute_files import PICTURES
 from socialjax.data.picture_files import PictureFiles, fitted
 from socialjax.data.schema import DataError
 from socialjax.explain.attributes import Card, Profile, Section, caption, in_pixels, profile, unpadded
-from socialjax.explain.box_picture import BOXES, boxed, colour, draw_boxes
+from socialjax.explain.picture import BOXES, boxed, colour, draw_boxes
 from socialjax.explain.record import records
 from socialjax.explain.text import stand_in
 

@@ -22,7 +22,7 @@ from socialjax.data.sets import published
 from socialjax.data.sources import DataSettings
 from socialjax.eval.metrics import escaped
 from socialjax.names import KEPT, identifier, visible
-from socialjax.report import searches
+from socialjax.report import keep
 from socialjax.report.keep import check_all_users, per_user, sha256
 from socialjax.report.papers import Paper
 from socialjax.run import results
@@ -134,7 +134,7 @@ class Kept:
         are not those that the kept search found. Values of a sweep are judged by the epoch alone."""
         if self.record.chosen_on is None:
             return True
-        return self.search is not None and not self.swept and not searches.is_of(self.search, self.record.settings)
+        return self.search is not None and not self.swept and not keep.is_of(self.search, self.record.settings)
 
     @functools.cached_property
     def is_stale(self) -> bool:
@@ -217,7 +217,7 @@ def folders(kept: Path, dataset: str) -> list[Path]:
 
 def gather(kept: Path, dataset: str, paper: Paper) -> list[Kept]:
     """All kept runs of a data set, in the order of the paper. Raises ValueError when they were not measured alike."""
-    kept_searches = searches.kept_searches(kept, dataset)
+    kept_searches = keep.kept_searches(kept, dataset)
     runs = [dataclasses.replace(run, search=kept_searches.get(run.model)) for run in map(read, folders(kept, dataset))]
     runs.sort(key=lambda run: paper.place(run.name, run.model))
     for run in runs[1:]:
@@ -266,7 +266,7 @@ def about(runs: Sequence[Kept], label=lambda run: run.name, protocol: str | None
     )
     older = (
         f" Older protocol: the epoch was chosen on lists that left out test items, or the settings are not from the "
-        f"search of {searches.TRIALS} trials."
+        f"search of {keep.TRIALS} trials."
     ) * any(run.is_older for run in runs)
     return (
         f"{record.dataset}, {kind}, {features_note}; {protocol or record.protocol}, test; seeds {usual_seeds}{others}; "

@@ -11,7 +11,7 @@ from pathlib import Path
 from socialjax import pages
 from socialjax.drawing import attempt
 from socialjax.eval.metrics import markdown_table
-from socialjax.report import comparisons, figures, searches
+from socialjax.report import comparisons, figures, keep
 from socialjax.report.comparisons import other_differences, variation, varied_runs
 from socialjax.report.figures import TITLES, drawn
 from socialjax.report.gather import Kept, about, as_csv, export_csv, folders, gather, main_rows
@@ -172,9 +172,9 @@ def _blocks(paper: Paper, runs: Sequence[Kept], dataset: str, name: str, picture
         yield caption(rows)
     elif name == "search":
         found = {run.model: run.search for run in runs if run.search is not None}
-        yield markdown_table(searches.settings_table(paper, found)) if found else f"No search on {dataset} is kept yet."
+        yield markdown_table(keep.settings_table(paper, found)) if found else f"No search on {dataset} is kept yet."
         if found:
-            yield searches.caption(found)
+            yield keep.caption(found)
     elif name == "cost":
         yield markdown_table(cost(paper, runs))
         yield (

@@ -16,7 +16,7 @@ from socialjax.eval import groups, protocol, ranking
 from socialjax.eval.significance import mean_interval
 from socialjax.memory import release_programs
 from socialjax.names import KEPT, below, identifier
-from socialjax.run import curves, display, results, saved, workbench
+from socialjax.run import display, results, saved, workbench
 from socialjax.run.command import exit_code, read_arguments, say, set_up_logging, variants
 from socialjax.run.definitions import code_digest
 from socialjax.run.lock import only_one
@@ -45,10 +45,10 @@ def main(definition: Definition, arguments=None) -> int:
         }
         if experiment.sweep is not None and is_first():
             folder = work_folder(definition, experiment, data, "")
-            say(curves.summary(experiment.sweep, done, folder), flush=True)
+            say(display.summary(experiment.sweep, done, folder), flush=True)
             attempt(
                 folder / f"sweep_{experiment.sweep}.png",
-                lambda path: curves.draw_sweep(path, experiment.sweep, done),
+                lambda path: display.draw_sweep(path, experiment.sweep, done),
                 True,
             )
 
@@ -217,7 +217,7 @@ def _curves(definition: Definition, data: Dataset, here: Path) -> None:
         record = SeedRecord.read(here / "result.json")
         title = f"{definition.name} on {data.name} ({data.provenance.kind}), seed {record.seed}"
         lines = MetricsLog(here / "metrics.jsonl").read()
-        curves.draw_curves(path, lines, title, record.epoch, record.popularity_validation)
+        display.draw_curves(path, lines, title, record.epoch, record.popularity_validation)
 
     attempt(here / "curves.png", draw)
 

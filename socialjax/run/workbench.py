@@ -18,9 +18,8 @@ from socialjax.eval import corrected, groups, keyframes, protocol, ranking
 from socialjax.eval.metrics import Result
 from socialjax.eval.significance import mean_interval
 from socialjax.run.settings import EvalSettings
-from socialjax.train.batches import Resident, on_device, resident
 from socialjax.train.loop import Trained, train
-from socialjax.train.step import METRIC, TrainSettings
+from socialjax.train.step import METRIC, Resident, TrainSettings, on_device, resident
 
 
 def measured(model, state, data: Dataset, candidates: protocol.Candidates) -> tuple[Result, dict[str, float]]:

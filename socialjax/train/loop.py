@@ -16,11 +16,10 @@ from typing import Any
 
 from socialjax import stop
 from socialjax.stop import heeded
-from socialjax.train.batches import Resident, steps_per_epoch
 from socialjax.train.checkpoint import Checkpoints
 from socialjax.train.log import TrainingLog
 from socialjax.train.parallel import check_stop, is_first, largest, make_runner, of_first, program_start
-from socialjax.train.step import METRIC, TrainSettings, make_optimizer, new_state
+from socialjax.train.step import METRIC, Resident, TrainSettings, make_optimizer, new_state, steps_per_epoch
 
 log = logging.getLogger(__name__)
 CALL_SECONDS = 1.0  # about how long one call on the device lasts, and so how soon a signal takes effect

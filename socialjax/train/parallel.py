@@ -16,8 +16,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from socialjax import stop
 from socialjax.ops.propagate import Bundles
 from socialjax.stop import HANDLED
-from socialjax.train.batches import Resident, make_batch, steps_per_epoch
-from socialjax.train.step import Backend, TrainState, make_step
+from socialjax.train.step import Backend, Resident, TrainState, make_batch, make_step, steps_per_epoch
 
 
 def join_processes() -> None:

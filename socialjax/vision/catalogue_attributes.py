@@ -15,15 +15,14 @@ from socialjax.data.cache import key_of
 from socialjax.data.picture_files import PictureFiles
 from socialjax.data.schema import Attributes, DataError, Dataset, Interactions
 from socialjax.data.sets import amazon_fashion
-from socialjax.eval.cold_start import cold_start_items
+from socialjax.eval.groups import cold_start_items
 from socialjax.vision import taken
 from socialjax.vision.accuracy import accuracies, regions
 from socialjax.vision.feature_maps import feature_maps, in_shards, pretrained
-from socialjax.vision.grad_aam import locate
-from socialjax.vision.labelled import labelled_pictures, picture_table
+from socialjax.vision.labelled import label_tables, labelled_pictures
 from socialjax.vision.labelled.label_tables import LabelledPictures
 from socialjax.vision.labelled.photos import Resident
-from socialjax.vision.sen import SEN, SmallCNN
+from socialjax.vision.sen import SEN, SmallCNN, locate
 from socialjax.vision.training import AttributeTraining, predicted, train_attributes
 
 log = logging.getLogger(__name__)
@@ -105,7 +104,7 @@ def own(source: Path, size: int = 224) -> Material:
     Raises:
         DataError: as the readers do.
     """
-    labelled = picture_table.read(source)
+    labelled = label_tables.read(source)
     data = taken.of_pictures(source, labelled)
     return _by_files(data, PictureFiles(labelled.folder), Path(labelled.folder), labelled, size)
 

@@ -10,8 +10,7 @@ from socialjax.data.own.table_columns import PairsTable, read_pairs_table
 from socialjax.data.schema import DataError, Dataset, Frames, Interactions, Provenance, no_interactions
 from socialjax.data.validate import repair
 from socialjax.names import as_identifier
-from socialjax.vision.labelled.label_tables import LabelledPictures
-from socialjax.vision.labelled.picture_table import PAIRS
+from socialjax.vision.labelled.label_tables import PAIRS, LabelledPictures
 
 
 @dataclasses.dataclass(frozen=True)

@@ -24,9 +24,8 @@ from socialjax.stop import heeded
 from socialjax.train.checkpoint import Checkpoints
 from socialjax.train.log import MetricsLog, Progress
 from socialjax.train.loop import Diverged
-from socialjax.vision.grad_aam import locate
 from socialjax.vision.labelled.photos import LabelledBatches
-from socialjax.vision.sen import SEN, masked_loss
+from socialjax.vision.sen import SEN, locate, masked_loss
 
 STAGES = ("classes", "regions")
 REGION = "region"  # how the names of the second stage's layers begin

@@ -8,7 +8,7 @@ import pytest
 
 from socialjax.contract import Model, Traits
 from socialjax.data.schema import Dataset, Provenance, interactions
-from socialjax.eval import cold_start
+from socialjax.eval import groups
 
 USERS, ITEMS = 30, 40
 
@@ -70,11 +70,11 @@ def pairs_of(part):
 
 def overall_and_cold(table, data):
     """All test pairs, and those of items without training pairs among such items."""
-    cold = cold_start.cold_start_items(data, below=1)
+    cold = groups.cold_start_items(data, below=1)
     pairs = data.test.take(cold[data.test.item])
     return {
-        "overall": cold_start.evaluate(Table(), table, data, data.test),
-        "cold": cold_start.evaluate(Table(), table, data, pairs, among=cold),
+        "overall": groups.evaluate_pairs(Table(), table, data, data.test),
+        "cold": groups.evaluate_pairs(Table(), table, data, pairs, among=cold),
     }
 
 
@@ -83,7 +83,7 @@ def test_auc_equals_a_loop_over_pairs_and_items_overall_and_among_cold_ones():
     taken = {pair for part in data.parts().values() for pair in pairs_of(part)}
     found = overall_and_cold(table, data)
     cold = np.arange(ITEMS) >= 30
-    assert (cold_start.cold_start_items(data, 1) == cold).all()
+    assert (groups.cold_start_items(data, 1) == cold).all()
     for name, among in (("overall", np.ones(ITEMS, bool)), ("cold", cold)):
         got = found[name]
         pairs = list(zip(got.user.tolist(), got.item.tolist()))
@@ -95,15 +95,15 @@ def test_auc_equals_a_loop_over_pairs_and_items_overall_and_among_cold_ones():
 def test_cold_start_items_are_those_with_few_training_pairs():
     data = world()
     count = [np.sum(data.train.item == i) for i in range(ITEMS)]
-    np.testing.assert_array_equal(cold_start.cold_start_items(data), np.array(count) < 5)
+    np.testing.assert_array_equal(groups.cold_start_items(data), np.array(count) < 5)
 
 
 def test_pairs_do_not_see_each_other_and_sampled_negatives_are_as_many_as_there_are():
     """500 are wanted, the fewest that a user of the cold items has are 8: then NDCG is against all but those drawn."""
     data, table = world(), scores()
-    cold = cold_start.cold_start_items(data, 1)
+    cold = groups.cold_start_items(data, 1)
     pairs = data.test.take(cold[data.test.item])
-    got = cold_start.evaluate(Table(), table, data, pairs, among=cold)
+    got = groups.evaluate_pairs(Table(), table, data, pairs, among=cold)
     assert got.negatives["NDCG@10"] == 8
     taken = {pair for part in data.parts().values() for pair in pairs_of(part)}
     for user, item, value in zip(got.user, got.item, got.values["NDCG@10"]):
@@ -125,16 +125,16 @@ def test_a_model_that_scores_everything_alike_is_at_chance():
 def test_a_sample_of_negatives_estimates_what_all_of_them_say(monkeypatch):
     """Two thirds of a user's negatives are drawn: none twice, none that the user took, the same for the same seed."""
     data, table = world(), scores()
-    whole = cold_start.evaluate(Table(), table, data, data.test).mean()["AUC"]
-    monkeypatch.setattr(cold_start, "ALL_UP_TO", 10)
-    found = [cold_start.evaluate(Table(), table, data, data.test, auc_negatives=20, seed=s) for s in (3, 3, 4)]
+    whole = groups.evaluate_pairs(Table(), table, data, data.test).mean()["AUC"]
+    monkeypatch.setattr(groups, "ALL_UP_TO", 10)
+    found = [groups.evaluate_pairs(Table(), table, data, data.test, auc_negatives=20, seed=s) for s in (3, 3, 4)]
     assert found[0].negatives["AUC"] == 20
     assert found[0].mean() == found[1].mean() != found[2].mean()
     assert found[0].mean()["AUC"] == pytest.approx(whole, abs=0.05)
     marked = np.zeros_like(table)
     for part in data.parts().values():
         marked[part.user, part.item] = 1  # what a user took would tie with it, were it among the negatives
-    assert (cold_start.evaluate(Table(), marked, data, data.test, auc_negatives=20).values["AUC"] == 1).all()
+    assert (groups.evaluate_pairs(Table(), marked, data, data.test, auc_negatives=20).values["AUC"] == 1).all()
 
 
 def test_items_taken_elsewhere_are_no_negatives():
@@ -145,14 +145,14 @@ def test_items_taken_elsewhere_are_no_negatives():
     table[:, 30:] = 1
     for part in data.parts().values():
         table[part.user, part.item] += 2
-    with_them = cold_start.evaluate(Table(), table, kept, kept.test)
-    without = cold_start.evaluate(Table(), table, kept, kept.test, taken=[apart])
+    with_them = groups.evaluate_pairs(Table(), table, kept, kept.test)
+    without = groups.evaluate_pairs(Table(), table, kept, kept.test, taken=[apart])
     assert (with_them.values["AUC"] < 1).all() and (without.values["AUC"] == 1).all()
 
 
 def test_nothing_to_evaluate_or_to_compare_with_is_an_error():
     data = world()
     with pytest.raises(ValueError, match="wanted test pairs of data set 'known'"):
-        cold_start.evaluate(Table(), scores(), data, data.test.take(np.zeros(0, int)))
+        groups.evaluate_pairs(Table(), scores(), data, data.test.take(np.zeros(0, int)))
     with pytest.raises(ValueError, match=r"user 0 took every item that negatives are drawn from \(1 of 40\)"):
-        cold_start.evaluate(Table(), scores(), data, data.test, among=np.arange(ITEMS) == data.train.item[0])
+        groups.evaluate_pairs(Table(), scores(), data, data.test, among=np.arange(ITEMS) == data.train.item[0])

@@ -8,7 +8,7 @@ from looks import looked_at
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from socialjax.explain import box_picture
+from socialjax.explain import picture
 from socialjax.explain.attributes import Card, Section, profile
 from socialjax.explain.record import records
 
@@ -18,9 +18,9 @@ WORLD, DATA, MODEL = looked_at()
 def drawn(monkeypatch, tmp_path, record, **more) -> list:
     """The axes of the figure that is saved."""
     kept = []
-    write = box_picture.save
-    monkeypatch.setattr(box_picture, "save", lambda figure, path: (kept.append(figure), write(figure, path)))
-    box_picture.draw_boxes(tmp_path / "boxes.png", record, WORLD.pictures.pixels[record["item_number"]], **more)
+    write = picture.save
+    monkeypatch.setattr(picture, "save", lambda figure, path: (kept.append(figure), write(figure, path)))
+    picture.draw_boxes(tmp_path / "boxes.png", record, WORLD.pictures.pixels[record["item_number"]], **more)
     assert (tmp_path / "boxes.png").read_bytes().startswith(b"\x89PNG")
     assert isinstance(kept[0], Figure)
     return kept[0].axes
@@ -56,7 +56,7 @@ def test_no_box_is_drawn_where_nothing_stood_out_and_the_caption_says_so(monkeyp
 
 def test_a_record_without_attributes_is_refused(tmp_path):
     with pytest.raises(ValueError, match="the record of item 3 has no attributes"):
-        box_picture.draw_boxes(tmp_path / "x.png", {"item": 3}, WORLD.pictures.pixels[0])
+        picture.draw_boxes(tmp_path / "x.png", {"item": 3}, WORLD.pictures.pixels[0])
 
 
 def section(user, items):
@@ -67,9 +67,9 @@ def section(user, items):
 
 def test_every_user_has_a_row_of_items_with_their_regions(monkeypatch, tmp_path):
     kept = []
-    write = box_picture.save
-    monkeypatch.setattr(box_picture, "save", lambda figure, path: (kept.append(figure), write(figure, path)))
-    box_picture.draw_sheet(tmp_path / "sheet.png", "A sheet", [section(0, [2, 5]), section(3, [7])])
+    write = picture.save
+    monkeypatch.setattr(picture, "save", lambda figure, path: (kept.append(figure), write(figure, path)))
+    picture.draw_sheet(tmp_path / "sheet.png", "A sheet", [section(0, [2, 5]), section(3, [7])])
     assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
     (figure,) = kept
     assert "A sheet\nPLANTED: garments-8-of-24 was" in figure.get_suptitle()
@@ -88,4 +88,4 @@ def test_every_user_has_a_row_of_items_with_their_regions(monkeypatch, tmp_path)
 @pytest.mark.parametrize("sections", [[], [dataclasses.replace(section(0, [2]), cards=[])]])
 def test_a_sheet_of_nothing_is_refused(tmp_path, sections):
     with pytest.raises(ValueError, match="wanted users with at least one item each"):
-        box_picture.draw_sheet(tmp_path / "sheet.png", "A sheet", sections)
+        picture.draw_sheet(tmp_path / "sheet.png", "A sheet", sections)

@@ -20,9 +20,8 @@ import cases
 import worlds
 
 from socialjax.eval import protocol, ranking
-from socialjax.train.batches import on_device, resident
 from socialjax.train.parallel import make_runner
-from socialjax.train.step import make_optimizer, new_state
+from socialjax.train.step import make_optimizer, new_state, on_device, resident
 from socialjax.vision.labelled.photos import Resident
 from socialjax.vision.sen import SEN, SmallCNN
 from socialjax.vision.training import AttributeTraining, train_attributes

@@ -12,7 +12,7 @@ import worlds
 from socialjax.models.cf.bpr import BPR
 from socialjax.models.cf.svdpp import SVDpp
 from socialjax.models.visual.acf import ACF, capped, with_components
-from socialjax.train.batches import on_device
+from socialjax.train.step import on_device
 
 CASES = {
     "as it comes": ACF(),

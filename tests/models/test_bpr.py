@@ -8,9 +8,8 @@ import worlds
 from scipy import stats
 
 from socialjax.models.cf.bpr import BPR
-from socialjax.train.batches import resident
 from socialjax.train.parallel import make_runner
-from socialjax.train.step import make_optimizer, new_state
+from socialjax.train.step import make_optimizer, new_state, resident
 
 
 @pytest.mark.parametrize("objective", ["bpr", "softmax", "bce", "squared"])

@@ -15,9 +15,8 @@ from socialjax.contract import Batch
 from socialjax.models.cf.bpr import BPR
 from socialjax.models.visual.cdl import CDL, ITEMS, MASKED
 from socialjax.ops import sample
-from socialjax.train.batches import on_device, resident
 from socialjax.train.parallel import make_runner
-from socialjax.train.step import make_optimizer, new_state
+from socialjax.train.step import make_optimizer, new_state, on_device, resident
 
 SHARED = {"dim": 4, "hidden": 6, "negatives": 3, "l2": 0.2, "lambda_v": 3.0, "lambda_n": 0.02, "lambda_w": 0.5}
 CASES = {

@@ -15,9 +15,8 @@ from socialjax.models import MODELS, REFERENCES, name_of
 from socialjax.models.cf.bpr import BPR
 from socialjax.models.visual.jifr import JIFR
 from socialjax.models.visual.saers import SAERS
-from socialjax.train.batches import on_device, resident
 from socialjax.train.parallel import make_runner
-from socialjax.train.step import make_optimizer, new_state
+from socialjax.train.step import make_optimizer, new_state, on_device, resident
 from socialjax.worlds import planted
 
 SLOW = pytest.mark.slow

@@ -12,7 +12,7 @@ import worlds
 from socialjax.models.cf.bpr import BPR
 from socialjax.models.cf.svdpp import SVDpp
 from socialjax.models.social.diffnet import DiffNet
-from socialjax.models.social.features import standardise
+from socialjax.models.social.shared import standardise
 
 BOTH = {"user_width": 5, "item_width": 5}
 UNEQUAL = {"user_width": 3, "item_width": 6}

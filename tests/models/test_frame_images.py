@@ -16,7 +16,7 @@ from socialjax.models.visual.acf import ACF, with_components
 from socialjax.models.visual.item_features import BLOCK, item_images, mean_length, scaled
 from socialjax.models.visual.vbpr import VBPR
 from socialjax.models.visual.vpoi import SHOWN, VPOI, sample_images
-from socialjax.train.batches import on_device
+from socialjax.train.step import on_device
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])

@@ -10,7 +10,7 @@ import worlds
 from social_terms import assert_equals_bpr_and_term, square, users_of_rows
 
 from socialjax.models.cf.bpr import BPR
-from socialjax.models.social.social_mf import SocialMF
+from socialjax.models.social.regularisation import SocialMF
 
 CASES = {
     "as it comes": SocialMF(),

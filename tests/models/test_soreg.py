@@ -11,9 +11,8 @@ from social_terms import assert_equals_bpr_and_term, square
 
 from socialjax.models.cf.bpr import BPR
 from socialjax.models.history import taken_items
-from socialjax.models.social.similarity import cosine
-from socialjax.models.social.social_mf import SocialMF
-from socialjax.models.social.soreg import SoReg
+from socialjax.models.social.regularisation import SocialMF, SoReg
+from socialjax.models.social.shared import cosine
 
 CASES = {
     "as it comes": SoReg(),
@@ -116,7 +115,7 @@ def test_cosine_of_many_links_is_made_in_parts(monkeypatch):
     data = worlds.small()
     left, right = (part.ravel() for part in np.indices((data.num_users, data.num_users)))
     whole = cosine(taken_items(data), left, right)
-    monkeypatch.setattr("socialjax.models.social.similarity._AT_ONCE", 7)
+    monkeypatch.setattr("socialjax.models.social.shared._AT_ONCE", 7)
     np.testing.assert_array_equal(cosine(taken_items(data), left, right), whole)
     plain = dataclasses.replace(SoReg(), constant=0.0)
     expected = [similarity(plain, data, a, b) for a, b in zip(left, right)]

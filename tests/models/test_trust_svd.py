@@ -11,7 +11,7 @@ import worlds
 
 from socialjax.models.cf.svdpp import SVDpp
 from socialjax.models.social.trust_svd import TrustSVD, sample_links
-from socialjax.train.batches import on_device
+from socialjax.train.step import on_device
 
 CASES = {
     "as it comes": TrustSVD(),

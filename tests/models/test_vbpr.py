@@ -12,9 +12,8 @@ import worlds
 from socialjax.models.cf.bpr import BPR
 from socialjax.models.visual.item_features import scaled
 from socialjax.models.visual.vbpr import VBPR
-from socialjax.train.batches import resident
 from socialjax.train.parallel import make_runner
-from socialjax.train.step import make_optimizer, new_state
+from socialjax.train.step import make_optimizer, new_state, resident
 
 CASES = {
     "bpr": VBPR(),

@@ -11,9 +11,8 @@ import worlds
 
 from socialjax.models.cf.bpr import BPR
 from socialjax.models.visual.vpoi import POSTED, SHOWN, VPOI, sample_images
-from socialjax.train.batches import on_device, resident
 from socialjax.train.parallel import make_runner
-from socialjax.train.step import make_optimizer, new_state
+from socialjax.train.step import make_optimizer, new_state, on_device, resident
 
 OWNERS = np.array([0, 0, 3, -1, 5, 2, 8], np.int32)  # of item 3 nobody knows; 5 and 8 took nothing
 SHARED = {"dim": 4, "negatives": 3, "l2": 0.2}

@@ -227,7 +227,7 @@ MUTANTS = (
     ),
     Mutant(
         "cold-of-test",
-        "socialjax/eval/cold_start.py",
+        "socialjax/eval/groups.py",
         "np.bincount(data.train.item, minlength=data.num_items) < below",
         "np.bincount(data.test.item, minlength=data.num_items) < below",
         COLD_ITEMS,
@@ -235,7 +235,7 @@ MUTANTS = (
     ),
     Mutant(
         "cold-against-all",
-        "socialjax/eval/cold_start.py",
+        "socialjax/eval/groups.py",
         "among = np.ones(data.num_items, bool) if among is None else np.asarray(among, bool)",
         "among = np.ones(data.num_items, bool)",
         COLD,
@@ -243,7 +243,7 @@ MUTANTS = (
     ),
     Mutant(
         "cold-negatives-taken-in-test",
-        "socialjax/eval/cold_start.py",
+        "socialjax/eval/groups.py",
         "known = rows_of([*data.parts().values(), pairs, *taken]",
         "known = rows_of([data.train, pairs, *taken]",
         COLD,

@@ -76,7 +76,7 @@ MUTANTS = (
     ),
     Mutant(
         "negatives-reject-test",
-        "socialjax/train/batches.py",
+        "socialjax/train/step.py",
         "    known = sample.positives(data.train.user, data.train.item, data.num_users, data.num_items)",
         "    known = sample.positives(np.append(data.train.user, data.test.user), "
         "np.append(data.train.item, data.test.item), data.num_users, data.num_items)",

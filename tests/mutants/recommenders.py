@@ -31,7 +31,7 @@ MUTANTS = (
     ),
     Mutant(
         "links-turned",
-        "socialjax/models/social/similarity.py",
+        "socialjax/models/social/shared.py",
         "edges(columns.links.followee, columns.links.follower, n, n)",
         "edges(columns.links.follower, columns.links.followee, n, n)",
         (f"{MODELS}/test_diffnet.py::test_directed_links_are_heard_by_the_follower_alone",),
@@ -156,7 +156,7 @@ MUTANTS = (
     ),
     Mutant(
         "diffnet-standardise-columns",
-        "socialjax/models/social/features.py",
+        "socialjax/models/social/shared.py",
         "jax.lax.rsqrt(jnp.maximum(jnp.mean(centred**2), 1e-12))",
         "jax.lax.rsqrt(jnp.maximum(jnp.mean(centred**2, axis=0, keepdims=True), 1e-12))",
         (f"{MODELS}/test_diffnet.py::test_standardising_takes_the_moments_over_all_entries",),
@@ -204,7 +204,7 @@ MUTANTS = (
     ),
     Mutant(
         "social-mf-own",
-        "socialjax/models/social/social_mf.py",
+        "socialjax/models/social/regularisation.py",
         "jnp.where(side.total > 0, jnp.sum(difference**2, axis=1), 0.0)",
         "jnp.sum(difference**2, axis=1)",
         (f"{MODELS}/test_social_mf.py::test_friends_of_one_mind_cost_nothing_and_users_without_friends_are_let_be",),
@@ -212,7 +212,7 @@ MUTANTS = (
     ),
     Mutant(
         "social-mf-one-way",
-        "socialjax/models/social/social_mf.py",
+        "socialjax/models/social/regularisation.py",
         "difference = users - propagate(side.social, users)",
         "difference = users - jax.lax.stop_gradient(propagate(side.social, users))",
         (f"{MODELS}/test_social_mf.py::test_the_gradient_has_both_parts_of_the_formula",),
@@ -252,7 +252,7 @@ MUTANTS = (
     ),
     Mutant(
         "soreg-without-constant",
-        "socialjax/models/social/soreg.py",
+        "socialjax/models/social/regularisation.py",
         "np.float32((similarity + self.constant) / (1 + self.constant))",
         "np.float32(similarity)",
         twin("soreg"),

@@ -62,7 +62,7 @@ MUTANTS = (
     ),
     Mutant(
         "no-reshuffle",
-        "socialjax/train/batches.py",
+        "socialjax/train/step.py",
         "order = sample.fold(sample.fold(seed, epoch), sample.SHUFFLE)",
         "order = sample.fold(sample.fold(seed, 0), sample.SHUFFLE)",
         (f"{BATCHES}::test_every_pair_comes_once_in_every_epoch_in_an_order_of_its_own",),
@@ -70,7 +70,7 @@ MUTANTS = (
     ),
     Mutant(
         "same-negatives",
-        "socialjax/train/batches.py",
+        "socialjax/train/step.py",
         "drawn = sample.negatives(data.known, sample.fold(seed, step), users",
         "drawn = sample.negatives(data.known, sample.fold(seed, 0), users",
         (f"{BATCHES}::test_negatives_of_a_row_differ_from_step_to_step",),
@@ -78,7 +78,7 @@ MUTANTS = (
     ),
     Mutant(
         "padding-counts",
-        "socialjax/train/batches.py",
+        "socialjax/train/step.py",
         "(position < num_pairs).astype(jnp.float32)",
         "(position >= 0).astype(jnp.float32)",
         (f"{BATCHES}::test_the_last_step_of_an_epoch_is_filled_up",),

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from socialjax.commands import tables
-from socialjax.report import searches
+from socialjax.report import keep
 
 SETTINGS = {"objective": "bpr", "negatives": 1, "l2": 0.1, "dropout": 0.0}
 BEST = {
@@ -30,7 +30,7 @@ def theirs(tmp_path):
 
 def test_a_search_is_kept_and_read_back(theirs, tmp_path, capsys):
     assert tables.main(["keep-search", str(theirs), "--kept", str(tmp_path / "kept")]) == 0
-    found = searches.kept_searches(tmp_path / "kept", "mine")
+    found = keep.kept_searches(tmp_path / "kept", "mine")
     assert found == {"bpr": BEST | {"all_trials": [TRIAL]}}
 
 
@@ -81,7 +81,7 @@ def test_kept_searches_are_checked_and_links_lead_nowhere_else(theirs, tmp_path,
     (kept / "mine" / "search").mkdir(parents=True)
     (kept / "mine" / "search" / "bpr.json").write_text(json.dumps(BEST | {"commit": None}))
     with pytest.raises(ValueError, match=r"bpr\.json is not what a search leaves: commit wants a text"):
-        searches.kept_searches(kept, "mine")
+        keep.kept_searches(kept, "mine")
     (kept / "mine" / "search" / "bpr.json").unlink()
     (kept / "mine" / "search").rmdir()
     (tmp_path / "elsewhere").mkdir()

@@ -12,7 +12,7 @@ from socialjax import load
 from socialjax.data.sources import DataSettings
 from socialjax.models import BPR
 from socialjax.models.social.diffnet import DiffNet
-from socialjax.run import curves, display, execute
+from socialjax.run import display, execute
 from socialjax.run.execute import main
 from socialjax.run.record import RunRecord
 from socialjax.run.settings import Definition, EvalSettings, Experiment
@@ -94,7 +94,7 @@ def test_a_picture_that_fails_costs_no_result_and_is_drawn_by_the_next_start(fin
         raise RuntimeError("no font\nanywhere")
 
     with monkeypatch.context() as patch:
-        patch.setattr(curves, "draw_curves", fail)
+        patch.setattr(display, "draw_curves", fail)
         code, out, error = command("--workdir", tmp_path / "run")
     picture = tmp_path / "run" / "seed_0" / "curves.png"
     assert code == 0 and "bpr (seeds 0)" in out and not picture.exists()
@@ -106,7 +106,7 @@ def test_a_picture_that_fails_costs_no_result_and_is_drawn_by_the_next_start(fin
 
 
 def test_a_picture_that_fails_does_not_stop_the_seeds_that_follow(command, tmp_path, monkeypatch):
-    draw, seeds = curves.draw_curves, []
+    draw, seeds = display.draw_curves, []
 
     def fail_once(path, *rest):
         seeds.append(path.parent.name)
@@ -114,7 +114,7 @@ def test_a_picture_that_fails_does_not_stop_the_seeds_that_follow(command, tmp_p
             raise MemoryError
         draw(path, *rest)
 
-    monkeypatch.setattr(curves, "draw_curves", fail_once)
+    monkeypatch.setattr(display, "draw_curves", fail_once)
     code, out, error = command("--workdir", tmp_path / "run", "--seeds", 0, 1)
     assert code == 0 and "bpr (seeds 0 1)" in out and "(MemoryError:)" in error
     assert seeds == ["seed_0", "seed_1"] and (tmp_path / "run" / "seed_1" / "curves.png").exists()
@@ -254,13 +254,13 @@ def test_a_stand_in_is_named_first_last_and_everywhere(command, definition, tmp_
     data = DataSettings(name="filmtrust", offline=True)
     training = TrainSettings(epochs=1, batch_size=8192, quiet=True)
     own = dataclasses.replace(definition, default=dataclasses.replace(definition.default, data=data, train=training))
-    titles, draw = [], curves.draw_curves
+    titles, draw = [], display.draw_curves
 
     def noted(path, lines, title, *rest):
         titles.append(title)
         draw(path, lines, title, *rest)
 
-    monkeypatch.setattr(curves, "draw_curves", noted)
+    monkeypatch.setattr(display, "draw_curves", noted)
     code, out, error = command("--workdir", tmp_path / "run", of=own)
     assert code == 0, error
     assert "stand-in" in error.splitlines()[0].lower()

@@ -17,7 +17,7 @@ from socialjax.data.sources import DataSettings
 from socialjax.eval import ranking
 from socialjax.models.cf.bpr import BPR
 from socialjax.models.social.diffnet import DiffNet
-from socialjax.run import curves, execute, workbench
+from socialjax.run import display, execute, workbench
 from socialjax.run.settings import Definition, EvalSettings, Experiment
 from socialjax.run.study import baselines
 from socialjax.run.study.settings import Arguments, Setting, Study
@@ -38,7 +38,7 @@ TRAIN = TrainSettings(**{**TINY, "epochs": 3})
 def without_pictures():
     """A run's curves are drawn for longer than these runs train."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(curves, "draw_curves", lambda path, *_: path.touch())
+        patch.setattr(display, "draw_curves", lambda path, *_: path.touch())
         yield
 
 

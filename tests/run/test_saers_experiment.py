@@ -14,7 +14,7 @@ from experiments import saers_amazon_fashion
 from socialjax.data.schema import DataError
 from socialjax.data.sets.amazon_fashion import FILE
 from socialjax.report.gather import finished
-from socialjax.report.saers_page import how_sure, report
+from socialjax.report.saers import how_sure, saers_report
 from socialjax.vision import catalogue_attributes
 from socialjax.vision.catalogue_attributes import own, valid_on
 from socialjax.vision.sen import SmallCNN
@@ -148,7 +148,7 @@ def test_the_report_leaves_what_is_not_known_open():
         "hem": {"labelled": 0},
     }
     world = garment_world(seed=4, users=12, items=24, purchases=8, size=16)
-    page = report({"bpr": {"AUC": figure}}, {"accuracy": accuracy}, world.data, "LOUD", False)
+    page = saers_report({"bpr": {"AUC": figure}}, {"accuracy": accuracy}, world.data, "LOUD", False)
     assert (
         "| bpr | 0.7500 ± 0.0125 | - | - | - | not available | not available | not available | not available |" in page
     )

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from experiments import sen_fashion
-from socialjax.report.sen import BARS, missed
+from socialjax.report.saers import BARS, missed
 from socialjax.vision.backbones.weights import Preparation
 from socialjax.vision.feature_maps import Pretrained
 from socialjax.vision.labelled import labelled_pictures, photos

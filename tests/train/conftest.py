@@ -2,7 +2,7 @@
 
 import pytest
 
-from socialjax.train.batches import resident
+from socialjax.train.step import resident
 from socialjax.worlds import planted
 
 

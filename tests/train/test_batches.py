@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from socialjax.data.schema import Dataset, Provenance, interactions, no_interactions
-from socialjax.train.batches import make_batch, on_device, resident, steps_per_epoch
+from socialjax.train.step import make_batch, on_device, resident, steps_per_epoch
 
 jit_batch = jax.jit(make_batch, static_argnums=(4, 5))
 PAIRS, BATCH = 21, 8  # three steps, the last with three rows of padding

@@ -9,9 +9,8 @@ import pytest
 
 from socialjax.models.cf.bpr import BPR
 from socialjax.ops import sample
-from socialjax.train.batches import make_batch, on_device
 from socialjax.train.loop import train
-from socialjax.train.step import TrainSettings, make_optimizer
+from socialjax.train.step import TrainSettings, make_batch, make_optimizer, on_device
 
 RATE = 0.05
 GRADIENTS = [np.array([0.5, -2.0, 1e-3, 0.0]), np.array([-1.0, 0.25, 4.0, 3.0]), np.array([0.1, 0.1, -0.1, 0.0])]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from socialjax.vision.backbones import BACKBONES
-from socialjax.vision.backbones.layers import DepthwiseConv, average_to, grouped, shifted
+from socialjax.vision.backbones.networks import DepthwiseConv, average_to, grouped, shifted
 from socialjax.vision.backbones.weights import Preparation, prepared, published_names, variables_of
 
 SMALL = {

@@ -12,7 +12,7 @@ from socialjax.data import validate
 from socialjax.data.picture_files import PictureFiles
 from socialjax.data.schema import DataError
 from socialjax.vision import taken
-from socialjax.vision.labelled import fashion_ai, labelled_pictures, picture_table, ut_zap50k
+from socialjax.vision.labelled import fashion_ai, label_tables, labelled_pictures, ut_zap50k
 from socialjax.vision.labelled.label_tables import coded, drawn_parts, read_rows
 
 
@@ -56,8 +56,8 @@ def products(tmp_path):
 
 
 def test_products_have_seven_labels_and_blanks_are_unlabelled(products):
-    found = picture_table.read_fashion_products(products)
-    assert found.names == picture_table.ATTRIBUTES and found.labels.dtype == np.int16
+    found = label_tables.read_fashion_products(products)
+    assert found.names == label_tables.ATTRIBUTES and found.labels.dtype == np.int16
     assert named(found, 0) == dict(
         gender="Men", masterCategory="Apparel", subCategory="Topwear", articleType="Tshirts", baseColour="Blue",
         season="Summer", usage="Sports",
@@ -70,12 +70,12 @@ def test_products_have_seven_labels_and_blanks_are_unlabelled(products):
 
 def test_rows_without_a_picture_are_left_out_and_the_provenance_says_so(products):
     put(products / "styles.csv", STYLES + "10,Men,Apparel,Topwear,Shirts,Blue,Summer,2011,Sports,Shirt,test\n")
-    found = picture_table.read_fashion_products(products)
+    found = label_tables.read_fashion_products(products)
     assert found.ids.tolist() == ["7", "8", "9"]
     assert found.provenance.repairs == ("1 rows without a picture are left out, such as images/10.jpg",)
     put(products / "styles.csv", STYLES.replace("\n7,", "\n70,").replace("\n8,", "\n80,").replace("\n9,", "\n90,"))
     with pytest.raises(DataError, match=r"wanted the pictures .* such as images/70\.jpg, got none of 3"):
-        picture_table.read_fashion_products(products)
+        label_tables.read_fashion_products(products)
 
 
 def test_broken_tables_are_errors_with_file_and_line(products, tmp_path):
@@ -89,11 +89,11 @@ def test_broken_tables_are_errors_with_file_and_line(products, tmp_path):
     ):
         put(tmp_path / "styles.csv", content)
         with pytest.raises(DataError, match=message):
-            picture_table.read_fashion_products(products)
+            label_tables.read_fashion_products(products)
     put(tmp_path / "styles.csv", STYLES)
     os.remove(tmp_path / "images.tar")
     with pytest.raises(DataError, match=r"wanted images.tar or a folder images, got neither"):
-        picture_table.read_fashion_products(products)
+        label_tables.read_fashion_products(products)
 
 
 @pytest.mark.skipif("SOCIALJAX_DATA" not in os.environ, reason="needs fashion_products below SOCIALJAX_DATA")
@@ -227,7 +227,7 @@ def own(tmp_path):
 
 
 def test_ones_own_table_is_read_and_a_group_without_attributes_is_stated(own):
-    found = picture_table.read(own, "mine")
+    found = label_tables.read(own, "mine")
     assert [named(found, row) for row in range(3)] == [{"neckline": "V", "sleeve": "short"}, {"sleeve": "long"}, {}]
     assert found.name == "mine" and found.provenance.repairs == ("group 'bag' has no labelled attribute: 1 pictures",)
     assert found.groups.tolist() == ["top", "top", "bag"]
@@ -235,7 +235,7 @@ def test_ones_own_table_is_read_and_a_group_without_attributes_is_stated(own):
         own / "pictures.csv",
         OWN.replace("id,", "split,").replace(",A,", ",val,").replace(",B,", ",test,").replace(",C,", ",train,"),
     )
-    again = picture_table.read(own)
+    again = label_tables.read(own)
     assert again.part.tolist() == [1, 2, 0] and again.ids.tolist() == ["a.jpg", "b.jpg", "c.jpg"]
 
 
@@ -249,12 +249,12 @@ def test_ones_own_table_that_cannot_be_meant_is_refused(own):
     ):
         put(own / "pictures.csv", content)
         with pytest.raises(DataError, match=message):
-            picture_table.read(own)
+            label_tables.read(own)
 
 
 def test_who_took_which_is_joined_to_the_pictures(own):
     put(own / "interactions.csv", "user,item\n" + "".join(f"u{u},{i}\n" for u in range(3) for i in "ABZ") + "u0,C\n")
-    pictures = picture_table.read(own)
+    pictures = label_tables.read(own)
     data = taken.of_pictures(own, pictures, ratios=(0.0, 0.34))
     assert data.item_names.tolist() == ["A", "B", "C", "Z"] and data.num_users == 3
     assert data.item_pictures.tolist() == ["a.jpg", "b.jpg", "c.jpg", ""] and data.item_groups.tolist()[2:] == [

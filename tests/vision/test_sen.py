@@ -6,9 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from socialjax.vision.grad_aam import grad_aam, locate
 from socialjax.vision.roi import boxes_of
-from socialjax.vision.sen import NO_CLASS, SEN, SmallCNN, masked_loss
+from socialjax.vision.sen import NO_CLASS, SEN, SmallCNN, grad_aam, locate, masked_loss
 
 SMALL = SmallCNN(channels=(4, 8), strides=(2, 2))
 

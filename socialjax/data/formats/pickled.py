@@ -15,8 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from socialjax.data.formats.feature_files import read_header
-from socialjax.data.formats.file_bytes import FileBytes
+from socialjax.data.formats.file_bytes import FileBytes, read_header
 from socialjax.data.schema import DataError
 
 LARGEST = 256 << 20  # bytes of a file

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from socialjax.data.formats.feature_files import parse_features
-from socialjax.data.formats.file_bytes import FileBytes, find, read_bytes
+from socialjax.data.formats.file_bytes import FileBytes, find, parse_features, read_bytes
 from socialjax.data.formats.text_tables import clean_text
 from socialjax.data.schema import DataError, Dataset
 from socialjax.data.split import hold_out_validation

@@ -22,8 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from socialjax.data import validate
-from socialjax.data.formats.feature_files import read_header
-from socialjax.data.formats.file_bytes import FileBytes
+from socialjax.data.formats.file_bytes import FileBytes, read_header
 from socialjax.data.formats.pickled import Machine, objects_of
 from socialjax.data.picture_files import read_picture
 from socialjax.data.schema import PARTS, DataError, Dataset, Interactions, Provenance

@@ -12,8 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from socialjax.data import validate
-from socialjax.data.formats.feature_files import read_header
-from socialjax.data.formats.file_bytes import FileBytes, read_bytes, require
+from socialjax.data.formats.file_bytes import FileBytes, read_bytes, read_header, require
 from socialjax.data.formats.pairs_files import memory_named
 from socialjax.data.formats.pickled import read_objects
 from socialjax.data.schema import DataError, Dataset, Links, Provenance, interactions

@@ -12,8 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from socialjax.data import validate
-from socialjax.data.formats.feature_files import parse_features
-from socialjax.data.formats.file_bytes import FileBytes, read_bytes, require
+from socialjax.data.formats.file_bytes import FileBytes, parse_features, read_bytes, require
 from socialjax.data.formats.pairs_files import memory_named, read_pairs
 from socialjax.data.schema import DataError, Dataset, Provenance
 from socialjax.data.sets.published import Published, RemoteFile, counts_of, github, names

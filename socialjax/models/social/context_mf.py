@@ -19,7 +19,7 @@ from socialjax.contract import OF_USERS, Ragged, Traits
 from socialjax.graph import distinct
 from socialjax.models.history import taken_items
 from socialjax.models.parts import EmbeddingModel, Factors, dot_scores, pair_dot
-from socialjax.models.social.similarity import cosine, link_edges
+from socialjax.models.social.shared import cosine, link_edges
 from socialjax.ops import lookup
 from socialjax.ranges import Choice
 

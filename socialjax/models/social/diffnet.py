@@ -23,8 +23,13 @@ from scipy import sparse
 from socialjax.contract import Batch, Explanation, Kind, Ragged, Traits
 from socialjax.models.history import History, elements, history, pool, without_target
 from socialjax.models.parts import DotProductModel, Factors, pair_dot, require_depth, weight_penalty
-from socialjax.models.social.features import FEATURE_LAYERS, check_scale_and_penalties, features_for, released_parts
-from socialjax.models.social.similarity import friends
+from socialjax.models.social.shared import (
+    FEATURE_LAYERS,
+    check_scale_and_penalties,
+    features_for,
+    friends,
+    released_parts,
+)
 from socialjax.ops.activations import ACTIVATIONS
 from socialjax.ops.lookup import segment_max
 from socialjax.ops.propagate import Diffusion, propagate

@@ -39,12 +39,7 @@ from socialjax.models.social.diffnet_pp_layers import (
     DiffNetPPState,
     first_layer,
 )
-from socialjax.models.social.features import (
-    FEATURE_LAYERS,
-    check_scale_and_penalties,
-    features_for,
-)
-from socialjax.models.social.similarity import friends
+from socialjax.models.social.shared import FEATURE_LAYERS, check_scale_and_penalties, features_for, friends
 from socialjax.ranges import Choice, LogUniform
 
 

@@ -11,10 +11,7 @@ from flax import struct
 
 from socialjax.models.history import Bipartite
 from socialjax.models.parts import DotProductModel, Factors
-from socialjax.models.social.features import (
-    glorot,
-    released_parts,
-)
+from socialjax.models.social.shared import glorot, released_parts
 from socialjax.ops.activations import ACTIVATIONS
 from socialjax.ops.lookup import row_sums, segment_softmax
 from socialjax.ops.propagate import Diffusion, propagate

@@ -15,7 +15,7 @@ from scipy import sparse
 
 from socialjax.graph import distinct, edges, normalise
 from socialjax.models.history import taken_items
-from socialjax.models.social.similarity import link_edges
+from socialjax.models.social.shared import link_edges
 from socialjax.ops import lookup
 from socialjax.ops.activations import unit
 from socialjax.ops.edge_logits import PHI, edge_logits

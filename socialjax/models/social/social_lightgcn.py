@@ -16,7 +16,7 @@ from flax import struct
 from socialjax.contract import OF_USERS, Batch, Traits
 from socialjax.models.history import HISTORY, Bipartite, aggregate, bipartite, elements
 from socialjax.models.parts import DotProductModel, Factors, pair_dot, require_at_least, require_depth, require_share
-from socialjax.models.social.similarity import friends
+from socialjax.models.social.shared import friends
 from socialjax.ops import losses, sample
 from socialjax.ops.activations import unit
 from socialjax.ops.pairs import candidate_scores

@@ -16,7 +16,7 @@ from flax import struct
 from socialjax.contract import OF_USERS, Batch, Traits
 from socialjax.models.history import History, elements, history, pool, without_target
 from socialjax.models.parts import DotProductModel, Factors, pair_dot, require_at_least
-from socialjax.models.social.similarity import friends
+from socialjax.models.social.shared import friends
 from socialjax.ops import sample
 from socialjax.ranges import LogUniform
 

@@ -10,8 +10,8 @@ from socialjax.eval import keyframes, ranking
 from socialjax.eval.metrics import text_table
 from socialjax.run.execute import work_folder
 from socialjax.run.study.settings import Row
-from socialjax.train.batches import on_device
 from socialjax.train.checkpoint import CheckpointError, read_best
+from socialjax.train.step import on_device
 
 METRICS = ("HR@1", "HR@3", "NDCG@3", "HR@5", "NDCG@5")
 

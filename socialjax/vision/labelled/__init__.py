@@ -5,11 +5,11 @@ from pathlib import Path
 
 from socialjax.data.schema import DataError
 from socialjax.names import BadName, identifier
-from socialjax.vision.labelled import fashion_ai, picture_table, ut_zap50k
+from socialjax.vision.labelled import fashion_ai, label_tables, ut_zap50k
 from socialjax.vision.labelled.label_tables import LabelledPictures
 
 READERS = {
-    "fashion_products": picture_table.read_fashion_products,
+    "fashion_products": label_tables.read_fashion_products,
     "ut_zap50k": ut_zap50k.read,
     "fashion_ai": fashion_ai.read,
 }
@@ -38,6 +38,6 @@ def labelled_pictures(name: str, folder: str | os.PathLike | None = None) -> Lab
         raise DataError(
             f"wanted a folder with {name}, got {path or 'none, and SOCIALJAX_DATA is not set'}; name the folder, or "
             f"put the files into $SOCIALJAX_DATA/{name}; known are {', '.join(READERS)} and any folder with "
-            f"{picture_table.TABLE} (docs/data.md)"
+            f"{label_tables.TABLE} (docs/data.md)"
         )
-    return READERS.get(name, lambda path: picture_table.read(path, name))(path)
+    return READERS.get(name, lambda path: label_tables.read(path, name))(path)

@@ -16,7 +16,7 @@ import numpy as np
 
 from socialjax.contract import Model
 from socialjax.data.schema import Attributes, Dataset, no_interactions
-from socialjax.eval import cold_start
+from socialjax.eval import groups
 from socialjax.explain.deletion import deletion_test
 from socialjax.models.cf.bpr import BPR
 from socialjax.models.visual import saers_attention
@@ -98,8 +98,8 @@ def attention_figures(model: SAERS, side, state, world: GarmentWorld) -> Attenti
 def auc(model: Model, state, world: GarmentWorld) -> tuple[float, float]:
     """AUC of warm test pairs against all items, and of cold ones against cold items."""
     data = world.data
-    warm = cold_start.evaluate(model, state, data, data.test, taken=[world.cold_test])
-    cold = cold_start.evaluate(model, state, data, world.cold_test, among=world.cold)
+    warm = groups.evaluate_pairs(model, state, data, data.test, taken=[world.cold_test])
+    cold = groups.evaluate_pairs(model, state, data, world.cold_test, among=world.cold)
     return warm.mean()["AUC"], cold.mean()["AUC"]
 
 

@@ -16,9 +16,8 @@ from socialjax.models.cf.svdpp import SVDpp
 from socialjax.models.social.context_mf import ContextMF
 from socialjax.models.social.diffnet import DiffNet
 from socialjax.models.social.diffnet_pp import DiffNetPP
+from socialjax.models.social.regularisation import SocialMF, SoReg
 from socialjax.models.social.social_lightgcn import SocialLightGCN
-from socialjax.models.social.social_mf import SocialMF
-from socialjax.models.social.soreg import SoReg
 from socialjax.models.social.trust_svd import TrustSVD
 from socialjax.recommender import fit
 from socialjax.train.step import TrainSettings

@@ -18,7 +18,7 @@ from socialjax.data.sources import DataSettings
 from socialjax.models import MODELS
 from socialjax.models.cf.bpr import BPR
 from socialjax.ranges import Choice, LogUniform
-from socialjax.report import searches
+from socialjax.report import keep
 from socialjax.report.papers import Paper
 from socialjax.run import results, workbench
 from socialjax.run.study.settings import Setting
@@ -335,22 +335,22 @@ def test_data_without_validation_is_told(small, tmp_path, monkeypatch):
 
 def test_a_kept_search_says_what_was_found_and_tried_and_by_which_runs_it_was_followed(unbroken, tmp_path):
     folder, _ = unbroken
-    path = searches.keep(folder, tmp_path)
+    path = keep.keep_search(folder, tmp_path)
     assert path == tmp_path / "own" / "search" / "bpr.json"
     best = results.read_json(folder / "best.json")
-    found = searches.kept_searches(tmp_path, "own")["bpr"]
+    found = keep.kept_searches(tmp_path, "own")["bpr"]
     assert found["model"] == best["model"] and found[METRIC] == best[METRIC]
     assert [line["trial"] for line in found["all_trials"]] == [line["trial"] for line in ledger(folder)]
     assert str(folder) not in path.read_text() and "workdir" not in found["settings"]
     followed = best["settings"] | {"seeds": [0, 1, 2], "eval": {}}
-    assert searches.is_of(found, followed)
+    assert keep.is_of(found, followed)
     model = best["settings"]["model"]
-    assert not searches.is_of(found, followed | {"model": model | {"l2": model["l2"] * 2}})
+    assert not keep.is_of(found, followed | {"model": model | {"l2": model["l2"] * 2}})
     paper = Paper("p", "P", ("own",), {"bpr": "BPR"})
-    row = searches.settings_table(paper, {"bpr": found})[1]
+    row = keep.settings_table(paper, {"bpr": found})[1]
     shared = [f"{model['objective']} {model['negatives']}", str(model["l2"]), str(model["dropout"])]
     assert row[:1] + row[3:7] == ["BPR", "3", *shared]
-    assert "cap" in searches.caption({"bpr": found | {"epoch": [3]}})
-    assert searches.caption({"bpr": found | {"epoch": [4]}}).endswith("so cut: bpr.")  # the last rung ends at epoch 4
+    assert "cap" in keep.caption({"bpr": found | {"epoch": [3]}})
+    assert keep.caption({"bpr": found | {"epoch": [4]}}).endswith("so cut: bpr.")  # the last rung ends at epoch 4
     with pytest.raises(ValueError, match=r"best\.json is missing"):
-        searches.keep(tmp_path, tmp_path)
+        keep.keep_search(tmp_path, tmp_path)
