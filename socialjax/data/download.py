@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from socialjax import stop
 from socialjax.data.formats import file_bytes
-from socialjax.data.own.additions import FEATURE_FILES
+from socialjax.data.own.features import FEATURE_FILES
 from socialjax.data.schema import DataError
 from socialjax.data.sets import PUBLISHED
 from socialjax.data.sets.published import Published, RemoteFile

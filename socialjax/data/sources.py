@@ -10,10 +10,10 @@ import tyro
 
 from socialjax.data import cache, download, standin
 from socialjax.data.formats import file_bytes
-from socialjax.data.formats.file_bytes import parse_features, read_bytes
-from socialjax.data.own import additions, attribute_files, frame_files, ngcf
+from socialjax.data.formats.file_bytes import read_bytes
+from socialjax.data.own import attribute_files, features, frame_files, ngcf
 from socialjax.data.own import folder as own
-from socialjax.data.own.folder import FolderOptions
+from socialjax.data.own.options import FolderOptions
 from socialjax.data.schema import DataError, Dataset, no_interactions
 from socialjax.data.sets import PUBLISHED, published
 from socialjax.data.sets.published import Published
@@ -21,8 +21,13 @@ from socialjax.data.split import concatenate
 from socialjax.names import BadName, below, identifier
 
 log = logging.getLogger(__name__)
+READ = 2  # how one's own tables are read; another number prepares them again
 Place = Literal["--data.dir", "$SOCIALJAX_DATA", "cache", "download"]
-OWN_ONLY = ("split", "ratios", "k_core", "min_value", "cold_items")  # published sets are split already
+# Published sets are split already and have one form.
+OWN_ONLY = (
+    *("split", "ratios", "k_core", "min_value", "cold_items", "cold_users"),
+    *("columns", "separator", "encoding", "repeats"),
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,8 +37,8 @@ class DataSettings(FolderOptions):
     Attributes:
       name: A published set (yelp, flickr, lastfm, filmtrust, yelp_hin, hasc_fs, tiktok) or the name of your own.
       dir: The folder that holds the files; searched before $SOCIALJAX_DATA/<name>, the cache and the download.
-      features: A .npy table of item features, one row for each item in the order of our numbers; in place of the set's
-        own.
+      features: Item features in place of the set's own: a .npz, .parquet or .csv with a column of ids, or a .npy whose
+        row r holds the features of item number r.
       published_features: Take the features that are published beside a set as well (yelp has some); they are downloaded
         where they are not at hand, and missing ones are an error.
       offline: Never download.
@@ -100,12 +105,10 @@ def load(settings: DataSettings, limits: download.Limits = download.LIMITS) -> D
 def _with_features(data: Dataset, path: Path) -> Dataset:
     if not path.is_file():
         raise DataError(
-            f"--data.features names {path}, which is not a file; give a .npy table of {data.num_items} rows"
+            f"--data.features names {path}, which is not a file; give features with ids (.npz, .parquet, .csv) or a "
+            f".npy table of {data.num_items} rows"
         )
-    file = read_bytes(path)
-    files = data.provenance.files | {f"features {path.name}": file.sha256}
-    provenance = dataclasses.replace(data.provenance, files=files)
-    return dataclasses.replace(data, item_features=parse_features(file, data.num_items), provenance=provenance)
+    return features.join(data, "item_features", path)
 
 
 def find(settings: DataSettings) -> DataFolder | None:
@@ -137,7 +140,8 @@ def raw_files(name: str, folder: Path) -> list[Path]:
         return sorted(file_bytes.require(folder, [file.name for file in PUBLISHED[name].files]))
     if lists := ngcf.paths(folder, name):
         return sorted(lists.values())
-    starts = (f"{name}.", "user_vector.npy", "item_vector.npy", "social_vector.npy")
+    tables = (f"{stem}." for stem in features.BY_ID)
+    starts = (f"{name}.", *tables, *features.FEATURE_FILES, features.SOCIAL_FILE)
     return [file for file in sorted(folder.iterdir()) if file.name.startswith(starts) and file.is_file()]
 
 
@@ -157,20 +161,20 @@ def _read_once(settings: DataSettings, source: DataFolder, limits: download.Limi
 
 
 def _read_published(settings: DataSettings, entry: Published, source: DataFolder, limits: download.Limits) -> Dataset:
-    name, folder, features = entry.name, source.folder, []
+    name, folder, vectors = entry.name, source.folder, []
     if settings.published_features:
-        features = download.find(entry, folder, raw_folder(name), settings.offline, limits)
+        vectors = download.find(entry, folder, raw_folder(name), settings.offline, limits)
     else:
         download.log_unused(entry, folder)
-    files = [read_bytes(path) for path in [*raw_files(name, folder), *features]]
+    files = [read_bytes(path) for path in [*raw_files(name, folder), *vectors]]
     sums = {file.path.name: file.sha256 for file in files}
     as_published = published.compare(entry, files)
     del files
     key = cache.prepared_key(name, files=sums, seed=settings.seed, published_features=settings.published_features)
-    data = cache.prepared(name, key, lambda: additions.with_features(entry.read(folder, settings.seed), features), sums)
+    data = cache.prepared(name, key, lambda: features.with_features(entry.read(folder, settings.seed), vectors), sums)
     log.info("%s: files of %s (%s)", name, folder, source.place)
-    if features:
-        log.info("%s: published features %s", name, " and ".join(map(str, features)))
+    if vectors:
+        log.info("%s: published features %s", name, " and ".join(map(str, vectors)))
     return dataclasses.replace(data, provenance=dataclasses.replace(data.provenance, published=as_published))
 
 
@@ -186,7 +190,7 @@ def _read_own(settings: DataSettings, source: DataFolder) -> Dataset:
         log.info("%s: files of %s (%s)", name, folder, source.place)
         return attribute_files.read(folder, name)
     sums = cache.file_checksums(raw_files(name, folder))
-    depends = {"files": sums, "options": dataclasses.asdict(options)}
+    depends = {"files": sums, "options": dataclasses.asdict(options), "read": READ}
     data = cache.prepared(name, cache.prepared_key(name, **depends), lambda: own.read(folder, name, options), sums)
     log.info("%s: files of %s (%s)", name, folder, source.place)
     # Equal files may lie elsewhere the next time, so the place is no part of what is kept.

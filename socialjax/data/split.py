@@ -42,17 +42,37 @@ def by_ratio(pairs: Interactions, ratios: tuple[float, float] = DIFFNET_RATIOS, 
     return _parts(pairs, rank < first, (rank >= first) & (rank < second))
 
 
-def leave_one_out(pairs: Interactions, seed: int = 0, validation: bool = True) -> Parts:
+def leave_one_out(pairs: Interactions, seed: int = 0, validation: bool = True, least: int = 0) -> Parts:
     """Each user's last pair (by time if there is time, else at random) to test, the one before it to validation.
 
     A user keeps at least one pair in train: with fewer than 3 pairs none goes to validation, with fewer than 2 none
-    to test.
+    to test. More than one of a user's pairs go to validation where `least` pairs in all want that.
     """
+    rank, n = _rank_within_user(pairs, *_latest(pairs, seed))
+    held = _last(rank, n, 1, least) if validation else np.zeros(len(pairs), bool)
+    return _parts(pairs, held, (rank == 0) & (n >= 2))
+
+
+def hold_out_last(train: Interactions, seed: int, least: int) -> tuple[Interactions, Interactions]:
+    """(train, validation): the last pair of each user with two, and more where `least` pairs in all want that."""
+    held = _last(*_rank_within_user(train, *_latest(train, seed)), 0, least)
+    return train.take(~held), train.take(held)
+
+
+def _latest(pairs: Interactions, seed: int) -> tuple[np.ndarray, ...]:
+    """Keys by which a user's last pair comes first."""
     chance = _chance(pairs, seed)
-    keys = (chance,) if pairs.time is None else (chance, -pairs.time)
-    rank, n = _rank_within_user(pairs, *keys)
-    is_test = (rank == 0) & (n >= 2)
-    return _parts(pairs, validation & (rank == 1) & (n >= 3), is_test)
+    return (chance,) if pairs.time is None else (chance, -pairs.time)
+
+
+def _last(rank: np.ndarray, n: np.ndarray, begin: int, least: int) -> np.ndarray:
+    """bool[N]: of each user the pairs of rank `begin` and on, as few of each as make `least` of all; one at least, and
+    at most half of those from `begin` on."""
+    room = np.where(n >= begin + 2, np.maximum(1, (n - begin) // 2), 0)
+    room_of_user, each = room[rank == 0], 1
+    while each < room_of_user.max(initial=0) and np.minimum(each, room_of_user).sum() < least:
+        each += 1
+    return (rank >= begin) & (rank < begin + np.minimum(each, room))
 
 
 def by_time(pairs: Interactions, ratios: tuple[float, float] = DIFFNET_RATIOS) -> Parts:

@@ -294,7 +294,7 @@ def check(data: Dataset, published: Mapping[str, int] | None = None) -> Report:
     check_frames(data)
     check_attributes(data)
     compare(data.name, counts(data), published)
-    return Report(counts(data), data.provenance.repairs, _notes(data))
+    return Report(counts(data), data.provenance.repairs, notes(data))
 
 
 def compare(name: str, got: Mapping, wanted: Mapping | None) -> None:
@@ -353,12 +353,12 @@ def _link_keys(links: Links, num_users: int) -> np.ndarray:
     return links.follower.astype(np.int64) * num_users + links.followee
 
 
-def _notes(data: Dataset) -> tuple[str, ...]:
+def notes(data: Dataset) -> tuple[str, ...]:
     """Notes for people; none is an error."""
     unseen = lambda part, column: int((~np.isin(getattr(part, column), getattr(data.train, column))).sum())  # noqa: E731
-    notes = [f"no {part} pairs" for part in PARTS[1:] if not len(data.parts()[part])]
-    notes += _counted(unseen(data.test, "user"), "test pairs of users without training pairs")
-    notes += _counted(unseen(data.test, "item"), "test pairs on items without training pairs")
+    found = [f"no {part} pairs" for part in PARTS[1:] if not len(data.parts()[part])]
+    found += _counted(unseen(data.test, "user"), "test pairs of users without training pairs")
+    found += _counted(unseen(data.test, "item"), "test pairs on items without training pairs")
     if data.owners is not None:
-        notes += _counted(int((data.owners < 0).sum()), "items without an owner")
-    return (*notes, *frame_notes(data), *attribute_notes(data))
+        found += _counted(int((data.owners < 0).sum()), "items without an owner")
+    return (*found, *frame_notes(data), *attribute_notes(data))

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from socialjax import models, npz_files
-from socialjax.data.own.additions import FEATURE_FILES
+from socialjax.data.own.features import FEATURE_FILES
 from socialjax.data.sets import published
 from socialjax.data.sources import DataSettings
 from socialjax.eval.metrics import escaped

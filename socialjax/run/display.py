@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 
 from socialjax.contract import Model
+from socialjax.data import validate
 from socialjax.data.schema import Dataset
 from socialjax.data.sets import published
 from socialjax.drawing import BLUE, GREEN, GREY, ORANGE, blank, save
@@ -16,7 +17,8 @@ SHOWN = ("HR@5", "HR@10", "HR@15", "NDCG@5", "NDCG@10", "NDCG@15")
 
 
 def describe(data: Dataset, model: Model | None = None) -> str:
-    """One line about the data: name, kind, features and whether `model` uses them, sizes."""
+    """The data in one line, name, kind, features and whether `model` uses them, and sizes; below it, indented, what
+    was repaired, dropped and joined, and what is noticed about it."""
     there = data.user_features is not None or data.item_features is not None
     taken = there if model is None else takes_features(model, data)
     features = "with features" if taken else "ids only, features not used" if there else "ids only"
@@ -27,10 +29,11 @@ def describe(data: Dataset, model: Model | None = None) -> str:
     frames = "" if data.frames is None else f", {len(data.frames):,} frames"
     attributes = "" if data.attributes is None else f", {len(data.attributes.names)} attributes"
     pairs = " / ".join(f"{len(part):,}" for part in data.parts().values())
+    remarks = dict.fromkeys((*data.provenance.repairs, *validate.notes(data)))
     return (
         f"{data.name}, {kind}, {features}: {data.num_users:,} users, {data.num_items:,} items, {pairs} pairs, {links}"
         f"{frames}{attributes}"
-    )
+    ) + "".join(f"\n  {visible(remark)}" for remark in remarks)
 
 
 def takes_features(model: Model, data: Dataset) -> bool:

@@ -90,7 +90,7 @@ def test_damaged_features_are_refused_and_ask_for_no_memory(tmp_path):
 
 REFUSED = {
     r"toy\.train\.rating, line 2: wanted a whole number from 0": {"train": "0\t0\t1\n-1\t1\t1\n"},
-    r"toy\.train\.rating, line 2: wanted 3 columns as in line 1, got 2": {"train": "0\t0\t1\n1\t1\n"},
+    r"toy\.train\.rating, line 2: wanted 3 columns as in line 1, separated by tab, got 2": {"train": "0\t0\t1\n1\t1\n"},
     r"toy\.train\.rating, line 2: wanted a value": {"train": "0\t0\t1\n1\t1\tgood\n"},
     r"toy\.links, line 1: wanted a whole number": {"links": "ann\tbob\n"},
     "wanted values within float32": {"train": "0\t0\t1e200\n"},

@@ -171,7 +171,7 @@ def test_item_features_of_a_file_take_the_place_of_the_sets_own(tmp_path):
         np.save(tmp_path / "look.npy", bad)
         with pytest.raises(DataError, match=said):
             load(settings)
-    with pytest.raises(DataError, match=r"is not a file; give a .npy table of 4 rows"):
+    with pytest.raises(DataError, match=r"is not a file; give features with ids .* or a .npy table of 4 rows"):
         load(dataclasses.replace(settings, features=tmp_path / "nothing.npy"))
 
 

@@ -56,7 +56,7 @@ def test_quoted_commas_stay_in_their_field(tmp_path):
     ("content", "header"),
     [
         (b"user,item,time\nann,x,5\n", ("user", "item", "time")),  # names that are known
-        (b"#Wer\tWas\tWann\n1\t2\t3\n", ("wer", "was", "wann")),  # numbers below, none above
+        (b"#Wer\tWas\tWann\n1\t2\t3\n", ("Wer", "Was", "Wann")),  # numbers below, none above
         (b"ann,tea\nbob,milk\n", ()),  # words throughout: a row like any other
         (b"18x9,8165,1\n1,2,1\n", ()),  # a damaged id is no header
         (b"1,2,3\n4,5,6\n", ()),

@@ -6,6 +6,7 @@ import hashlib
 import io
 import math
 import warnings
+import zipfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +15,9 @@ import numpy as np
 
 from socialjax.data.schema import DataError
 
-LARGEST = 4 << 30  # bytes after decompression; a gzip bomb stops here instead of filling the memory
+LARGEST = 4 << 30  # bytes after decompression
+ALWAYS_FINE = 256 << 20  # bytes after decompression whose ratio nobody needs to ask about
+RATIO = 50  # of a compressed file's bytes to those after decompression; text reaches 20, a bomb 1,000
 _CHUNK = 1 << 20
 
 
@@ -28,8 +31,8 @@ class FileBytes:
 
 
 def find(folder: Path, name: str) -> Path | None:
-    """`folder/name`, else `folder/name.gz`, else None."""
-    for path in (Path(folder) / name, Path(folder) / f"{name}.gz"):
+    """`folder/name`, else `folder/name.gz` or `.zip`, else None."""
+    for path in (Path(folder) / name, Path(folder) / f"{name}.gz", Path(folder) / f"{name}.zip"):
         if path.is_file():
             return path
     return None
@@ -53,7 +56,12 @@ def read_bytes(path: Path, largest: int = LARGEST) -> FileBytes:
         if size > largest:
             raise DataError(f"{path}: wanted at most {largest} bytes, got {size}; split the file or drop columns")
         raw = path.read_bytes()
-        data = _decompress(path, raw, largest) if path.suffix == ".gz" or raw[:2] == b"\x1f\x8b" else raw
+        data = raw
+        most = min(largest, max(ALWAYS_FINE, RATIO * size))
+        if path.suffix == ".gz" or raw[:2] == b"\x1f\x8b":
+            data = _decompress(path, gzip.GzipFile(fileobj=io.BytesIO(raw)), most)
+        elif path.suffix == ".zip":
+            data = _unzip(path, raw, most)
     except OSError as problem:
         raise DataError(f"{path}: cannot be read ({problem.strerror or problem}); check path and permissions") from None
     except MemoryError:
@@ -61,21 +69,43 @@ def read_bytes(path: Path, largest: int = LARGEST) -> FileBytes:
     return FileBytes(path, data, hashlib.sha256(raw).hexdigest())
 
 
-def _decompress(path: Path, raw: bytes, largest: int) -> bytes:
+def _decompress(path: Path, stream, most: int) -> bytes:
+    """All bytes of a compressed stream, `most` of them. Raises DataError for a damaged one and for more."""
     parts, total = [], 0
     try:
-        with gzip.GzipFile(fileobj=io.BytesIO(raw)) as stream:
+        with stream:
             while part := stream.read(_CHUNK):
                 total += len(part)
-                if total > largest:
-                    raise DataError(f"{path}: holds more than {largest} bytes; split the file or drop columns")
+                if total > most:
+                    raise DataError(
+                        f"{path}: holds more than {most} bytes, more than {RATIO} times its own size; decompress it by "
+                        "hand if you trust it, split the file or drop columns"
+                    )
                 parts.append(part)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as problem:
+    except (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile) as problem:
+        kind = "zip" if path.suffix == ".zip" else "gzip"
         raise DataError(
-            f"{path}: wanted a whole gzip file, got a damaged one after {total} bytes ({problem}); "
+            f"{path}: wanted a whole {kind} file, got a damaged one after {total} bytes ({problem}); "
             "copy or download it again"
         ) from None
     return b"".join(parts)
+
+
+def _unzip(path: Path, raw: bytes, most: int) -> bytes:
+    """The bytes of the one file that a zip archive holds. Raises DataError for another number and for a damaged one."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(raw)) as archive:
+            names = [member.filename for member in archive.infolist() if not member.is_dir()]
+            if len(names) != 1:
+                shown = ", ".join(names[:5])
+                raise DataError(f"{path}: wanted one file in the archive, got {len(names)} ({shown}); unpack it")
+            return _decompress(path, archive.open(names[0]), most)
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, OSError) as problem:
+        if isinstance(problem, DataError):
+            raise
+        raise DataError(
+            f"{path}: wanted a whole zip file, got a damaged or unusual one ({problem}); unpack it"
+        ) from None
 
 
 def parse_features(file: FileBytes, rows: int | None = None) -> np.ndarray:

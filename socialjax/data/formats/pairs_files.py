@@ -1,17 +1,18 @@
 """Pairs and links from text files of published sets, and row numbers for the ids of any files.
 
-Ids are kept when they are row numbers already, else compacted with names.
+Ids are kept where they are the row numbers already, else numbered in their order and kept as names.
 """
 
 import contextlib
 import dataclasses
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from socialjax.data.formats.file_bytes import read_bytes
-from socialjax.data.formats.text_tables import Table, read_table
+from socialjax.data.formats.text_tables import Table, distinct, read_table
 from socialjax.data.schema import DataError, Interactions, Links, interactions
 
 
@@ -21,7 +22,7 @@ class Ids:
 
     Attributes:
         kind: user or item.
-        keys: sorted; i64[n] when all are plain integers, else UTF-8 bytes S[n].
+        keys: in order; i64[n] when all are plain integers, else UTF-8 bytes S[n].
         codes: for each column that was read, the index of its fields in `keys`, i64[N].
         columns: the tables and columns.
     """
@@ -50,6 +51,11 @@ class Rows:
     size: int
     names: np.ndarray | None
 
+    @classmethod
+    def of(cls, size: int, names: np.ndarray | None) -> "Rows":
+        """Those of a data set, where every id has its row."""
+        return cls(np.arange(size), size, names)
+
     def find(self, table: Table, column: int, kind: str) -> np.ndarray:
         """Row numbers i64[N] of the ids in a column of another table, -1 for those that have none."""
         if self.names is None:
@@ -64,20 +70,49 @@ class Rows:
 
 def collect(kind: str, columns: list[tuple[Table, int]]) -> Ids:
     """All ids of one kind (user, item) in the given columns of tables. Raises DataError for empty ones."""
-    if all(table.is_id(column).all() for table, column in columns):
-        parts = [table.ids(column, kind) for table, column in columns]
+    lengths = np.cumsum([len(table) for table, _ in columns])[:-1]
+    if all(table.head().is_id(column).all() and table.is_id(column).all() for table, column in columns):
+        keys, codes = np.unique(
+            np.concatenate([table.ids(column, kind) for table, column in columns]), return_inverse=True
+        )
     else:
-        parts = [table.words(column, kind) for table, column in columns]
-    keys, codes = np.unique(np.concatenate(parts), return_inverse=True)
-    return Ids(kind, keys, tuple(np.split(codes, np.cumsum([len(part) for part in parts])[:-1])), tuple(columns))
+        words, code = distinct(np.concatenate([table.words(column, kind) for table, column in columns]))
+        order = natural_order(words)
+        place = np.empty(len(order), np.int64)
+        place[order] = np.arange(len(order))
+        keys, codes = words[order], place[code]
+    return Ids(kind, keys, tuple(np.split(codes, lengths)), tuple(columns))
+
+
+_NUMBERED = re.compile(rb"(\D*)(\d+)(\D*)", re.S)
+
+
+def natural_order(words: np.ndarray) -> np.ndarray:
+    """The order of distinct words S[n], i64[n].
+
+    By their bytes; but where all are the same word with a number in it, by the number: `u2` before `u10`, so that ids
+    called `u0`, `u1`, ... are numbered as `0`, `1`, ... are.
+    """
+    parts = _NUMBERED.fullmatch(words[0]) if len(words) else None
+    if parts is not None:
+        head, tail = len(parts[1]), len(parts[3])
+        length = np.char.str_len(words)
+        fits = np.char.startswith(words, parts[1]) & np.char.endswith(words, parts[3]) & (length > head + tail)
+        text = words.view(np.uint8).reshape(len(words), -1)
+        place = np.arange(text.shape[1])
+        inside = (place >= head) & (place < (length - tail)[:, None])
+        is_digit = (text >= ord("0")) & (text <= ord("9"))
+        if fits.all() and (is_digit | ~inside).all():
+            return np.lexsort((words, length))
+    return np.argsort(words, kind="stable")
 
 
 def assign(ids: Ids, codes: list[np.ndarray], feature_rows: int | None) -> Rows:
     """Assigns row numbers to the ids that are used.
 
-    Integers are kept as row numbers when there is a feature table, or when they are dense: the smallest is 0 and at
-    least half of the numbers up to the largest occur. All others are compacted in sorted order, and the file's ids
-    become names.
+    Integers are row numbers where there is a feature table, whose rows they name, or where they are 0, 1, 2, ...
+    without a gap and all are used. All others are numbered in their order, and the file's ids become names, so that no
+    user and no item is counted that does not occur.
 
     Args:
         ids: of one kind.
@@ -97,8 +132,8 @@ def assign(ids: Ids, codes: list[np.ndarray], feature_rows: int | None) -> Rows:
         if not ids.are_integers or (len(keys) and keys[-1] >= feature_rows):
             raise _without_features(ids, feature_rows)
         return Rows(np.where(used, ids.keys, -1), feature_rows, None)
-    if ids.are_integers and len(keys) and keys[0] == 0 and 2 * len(keys) > keys[-1]:
-        return Rows(np.where(used, ids.keys, -1), int(keys[-1]) + 1, None)
+    if ids.are_integers and used.all() and len(keys) and keys[0] == 0 and keys[-1] == len(keys) - 1:
+        return Rows(ids.keys, len(keys), None)
     names = keys.astype(str) if ids.are_integers else np.char.decode(keys, "utf-8")
     return Rows(np.where(used, np.cumsum(used) - 1, -1), len(keys), names)
 

@@ -1,10 +1,6 @@
-"""Text tables as columns: ids, numbers and words from the fields of a file, every error with file and line.
+"""Text tables as columns: ids, numbers, times and words from the fields of a file, every error with file and line."""
 
-The bytes of a text table are split into fields with vector operations; a field is a pair of positions.
-"""
-
-import csv
-import io
+import datetime
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,145 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from socialjax.data.formats.file_bytes import FileBytes
+from socialjax.data.formats.text_layout import PLAIN, Cut, Fields, Layout, Separator, cut
 from socialjax.data.schema import DataError
-
-LONGEST_LINE = 65_536
-_NEWLINE, _TAB, _BLANK, _COMMA, _UNIT = b"\n\t ,\x1f"  # _UNIT parts the fields once quotes are taken off
-_NOT_TEXT = np.zeros(256, bool)
-_NOT_TEXT[:32] = _NOT_TEXT[127] = True
-_NOT_TEXT[[_TAB, _NEWLINE]] = False
-_FOREIGN_MARKS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16", b"\x00\x00\xfe\xff": "UTF-32"}
-
-
-class Fields(NamedTuple):
-    """Row r, column c is `data[start[r, c]:end[r, c]]`, from line `line[r]` of the file, counted from 1.
-
-    data u8[], start and end i64[N, C], line i64[N]. Blank lines are no rows.
-    """
-
-    data: np.ndarray
-    start: np.ndarray
-    end: np.ndarray
-    line: np.ndarray
-
-
-def clean_text(file: FileBytes) -> bytes:
-    """UTF-8 text that ends every line with a line feed. Raises DataError for anything that is not text."""
-    text = file.data
-    for mark, encoding in _FOREIGN_MARKS.items():
-        if text.startswith(mark):
-            raise DataError(f"{file.path}: wanted UTF-8 text, got {encoding}; save it as UTF-8")
-    text = text.removeprefix(b"\xef\xbb\xbf")
-    if b"\r" in text:
-        text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    if not text.strip():
-        raise DataError(f"{file.path}: wanted a text table, got an empty file; copy or export it again")
-    if not text.endswith(b"\n"):
-        text += b"\n"
-    data = np.frombuffer(text, np.uint8)
-    strange = _NOT_TEXT[data]
-    if strange.any():
-        where = int(strange.argmax())
-        raise DataError(
-            f"{file.path}, line {_line_of(text, where)}: wanted text, got byte 0x{data[where]:02x}; "
-            "the file is binary or damaged, copy or export it again"
-        )
-    if data.max() >= 128:
-        try:
-            text.decode("utf-8")
-        except UnicodeDecodeError as problem:
-            raise DataError(
-                f"{file.path}, line {_line_of(text, problem.start)}: wanted UTF-8 text, "
-                f"got byte 0x{text[problem.start]:02x}; save the file as UTF-8"
-            ) from None
-    ends = np.flatnonzero(data == _NEWLINE)
-    lengths = np.diff(ends, prepend=-1) - 1
-    if lengths.max() > LONGEST_LINE:
-        longest = int(lengths.argmax())
-        raise DataError(
-            f"{file.path}, line {longest + 1}: wanted at most {LONGEST_LINE} bytes in a line, got {lengths[longest]}; "
-            "put each row on a line of its own"
-        )
-    return text
-
-
-def _line_of(text: bytes, where: int) -> int:
-    return text.count(b"\n", 0, where) + 1
-
-
-def cut(file: FileBytes) -> Fields:
-    """The fields of every row. The first line that is not blank decides: tabs, else commas, else runs of blanks.
-
-    Commas may stand inside double quotes. Raises DataError when rows differ in their number of columns.
-    """
-    text = clean_text(file)
-    first = text.lstrip().split(b"\n", 1)[0]
-    line_numbers = None
-    if b"\t" in first:
-        separator = _TAB
-    elif b"," in first:
-        separator = _COMMA
-        if b'"' in text:
-            text, line_numbers = _unquote(file, text)
-            separator = _UNIT
-    else:
-        separator = None
-    data = np.frombuffer(text, np.uint8)
-    start, end, line = _between_blanks(data) if separator is None else _between_marks(data, separator)
-    starts_row = np.flatnonzero(np.diff(line, prepend=0))
-    columns = np.diff(starts_row, append=len(line))
-    rows = line[starts_row] if line_numbers is None else line_numbers[line[starts_row] - 1]
-    wrong = np.flatnonzero(columns != columns[0])
-    if len(wrong):
-        raise DataError(
-            f"{file.path}, line {rows[wrong[0]]}: wanted {columns[0]} columns as in line {rows[0]}, "
-            f"got {columns[wrong[0]]}; correct or drop the line"
-        )
-    return Fields(data, start.reshape(-1, columns[0]), end.reshape(-1, columns[0]), rows)
-
-
-def _between_blanks(data: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Runs of anything but blanks: start, end and line of each, i64[fields]."""
-    ink = (data != _BLANK) & (data != _TAB) & (data != _NEWLINE)
-    edges = np.flatnonzero(np.diff(ink, prepend=False))  # the text ends with a line feed: edges come in pairs
-    start, end = edges[::2], edges[1::2]
-    return start, end, np.searchsorted(np.flatnonzero(data == _NEWLINE), start) + 1
-
-
-def _between_marks(data: np.ndarray, separator: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What lies between separators, blanks around it dropped: start, end and line of each field, i64[fields]."""
-    end = np.flatnonzero((data == separator) | (data == _NEWLINE))
-    start = np.concatenate([[0], end[:-1] + 1])
-    ends_line = data[end] == _NEWLINE
-    line = np.cumsum(ends_line) - ends_line + 1
-    is_blank = (data == _BLANK) | (data == _TAB)
-    if separator == _TAB:
-        is_blank &= data != _TAB
-    if is_blank.any():
-        ink = np.flatnonzero(~is_blank)  # separators and line feeds are ink, so the searches stay inside the field
-        before = np.searchsorted(ink, end) - 1
-        start = ink[np.searchsorted(ink, start)]
-        end = np.maximum(np.where(before >= 0, ink[before] + 1, 0), start)
-    alone = ends_line & np.concatenate([[True], ends_line[:-1]])
-    kept = ~(alone & (start == end))
-    return start[kept], end[kept], line[kept]
-
-
-def _unquote(file: FileBytes, text: bytes) -> tuple[bytes, np.ndarray]:
-    """The rows of a quoted comma table parted by _UNIT, and the line on which each ends."""
-    rows, lines = [], []
-    reader = csv.reader(io.StringIO(text.decode("utf-8"), newline=""), strict=True)
-    try:
-        for row in reader:
-            rows.append("\x1f".join(field.replace("\n", " ").replace("\t", " ") for field in row))
-            lines.append(reader.line_num)
-    except csv.Error as problem:
-        raise DataError(
-            f"{file.path}, line {reader.line_num}: wanted quotes in pairs, got a row that cannot be parted "
-            f"({problem}); double the quotes inside quoted fields or take them out"
-        ) from None
-    return ("\n".join(rows) + "\n").encode("utf-8"), np.asarray(lines)
-
 
 LARGEST_ID = 2**31 - 2  # the number of ids is one more and fits an int32 as well
 LONGEST_WORD = 256
@@ -159,6 +18,13 @@ _MOST_DIGITS = 18  # fewer than 2^63
 LONGEST_NUMBER = 64
 _NUMBER = re.compile(rb"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _ROWS_LOOKED_AT = 20
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+_UNITS = (
+    ("seconds", 1e11, 1),
+    ("milliseconds", 1e14, 1000),
+    ("microseconds", 1e17, 10**6),
+    ("nanoseconds", 9.3e18, 10**9),
+)
 
 
 def _number(text: bytes) -> float:
@@ -167,11 +33,21 @@ def _number(text: bytes) -> float:
 
 
 class Table(NamedTuple):
-    """The fields of one file. header: the lower-case names of the columns, () when the file has none."""
+    """The fields of one file.
+
+    Attributes:
+      path: of the file.
+      fields: of the rows.
+      header: the names of the columns as the file has them, () when it has none.
+      notes: what was skipped or taken for something, for the provenance.
+      separator: by which rows were separated.
+    """
 
     path: Path
     fields: Fields
     header: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    separator: Separator = "auto"
 
     def __len__(self) -> int:
         return len(self.fields.line)
@@ -179,6 +55,11 @@ class Table(NamedTuple):
     @property
     def num_columns(self) -> int:
         return self.fields.start.shape[1]
+
+    def head(self) -> "Table":
+        """The first rows alone."""
+        data, start, end, line = self.fields
+        return Table(self.path, Fields(data, start[:_ROWS_LOOKED_AT], end[:_ROWS_LOOKED_AT], line[:_ROWS_LOOKED_AT]))
 
     def text(self, row: int, column: int) -> str:
         """One field."""
@@ -224,13 +105,49 @@ class Table(NamedTuple):
             raise self.error(bad[0], column, f"{wanted}, a finite number", "correct or drop the line")
         return value
 
-    def seconds(self, column: int) -> np.ndarray:
-        """Times i64[N], fractions cut off. Raises DataError at the first field that is no number below 2^53."""
-        value = self.numbers(column, "a time in seconds")
-        bad = np.flatnonzero(np.abs(value) >= 2.0**53)
-        if len(bad):
-            raise self.error(bad[0], column, "a time in seconds below 2^53", "give seconds since 1970")
-        return np.floor(value).astype(np.int64)
+    def seconds(self, column: int) -> tuple[np.ndarray, str]:
+        """Times i64[N] in seconds since 1970, fractions cut off, and what they were if not that.
+
+        Numbers are seconds, milliseconds, microseconds or nanoseconds, by the size of the largest: seconds reach the
+        year 5138. Anything else must be dates as ISO 8601 has them, `2014-03-01` to `2014-03-01T10:00:00.5+01:00`;
+        without a time zone they are UTC.
+
+        Raises:
+            DataError: at the first field that is neither.
+        """
+        if not _NUMBER.fullmatch(self.text(0, column).encode()):
+            return self._dates(column)
+        value = self.numbers(column, "a time, in seconds since 1970 or as 2014-03-01 10:00:00")
+        largest = float(np.abs(value).max())
+        for unit, most, size in _UNITS:
+            if largest < most:
+                note = f"times of {self.path.name} taken as {unit}" if size > 1 else ""
+                whole, is_whole = self.whole_numbers(column)
+                exact = whole // size if is_whole.all() else np.floor(value / size).astype(np.int64)
+                return exact, note
+        advice = "give seconds since 1970, or leave the column out: --data.columns time=-"
+        raise self.error(int(np.abs(value).argmax()), column, "a time within 292 years of 1970", advice)
+
+    def _dates(self, column: int) -> tuple[np.ndarray, str]:
+        keys, codes = distinct(self.words(column, "time"))
+        try:
+            moments = keys.astype("datetime64[us]")  # quick, but knows no time zones and warns of them
+            if any(b":" in key[19:] or key.endswith((b"Z", b"z")) for key in keys.tolist()) or np.isnat(moments).any():
+                raise ValueError
+            seconds = moments.astype(np.int64) // 1_000_000
+        except (ValueError, DeprecationWarning, UserWarning):
+            seconds = np.array([self._date(column, codes, code, key) for code, key in enumerate(keys.tolist())])
+        return seconds[codes], f"times of {self.path.name} read as dates, in UTC where they name no time zone"
+
+    def _date(self, column: int, codes: np.ndarray, code: int, text: bytes) -> int:
+        try:
+            moment = datetime.datetime.fromisoformat(text.decode("utf-8"))
+        except ValueError:
+            wanted = "a time, in seconds since 1970 or as 2014-03-01 10:00:00"
+            advice = "correct or drop the line, or leave the column out: --data.columns time=-"
+            raise self.error(int((codes == code).argmax()), column, wanted, advice) from None
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)
+        return (moment - _EPOCH) // datetime.timedelta(seconds=1)
 
     def words(self, column: int, kind: str) -> np.ndarray:
         """Names as UTF-8 bytes S[N]. Raises DataError for one that is empty or very long."""
@@ -241,6 +158,12 @@ class Table(NamedTuple):
             wanted = f"a {kind} id of 1 to {LONGEST_WORD} bytes"
             raise self.error(bad[0], column, wanted, "give every row its id or drop the line")
         return self._bytes(column, np.arange(len(start)))
+
+    def strings(self, column: int) -> list[str]:
+        """All fields of a column."""
+        data, start, end, _ = self.fields
+        text = data.tobytes()
+        return [text[a:b].decode("utf-8") for a, b in zip(start[:, column].tolist(), end[:, column].tolist())]
 
     def _bytes(self, column: int, rows: np.ndarray) -> np.ndarray:
         """The fields of some rows as S[len(rows)]."""
@@ -268,18 +191,23 @@ class Table(NamedTuple):
 
 
 def read_table(
-    file: FileBytes, columns: tuple[int, int], names: Sequence[frozenset[str]] = (), header: bool = False
+    file: FileBytes,
+    columns: tuple[int, int],
+    names: Sequence[frozenset[str]] = (),
+    header: bool = False,
+    layout: Layout = PLAIN,
 ) -> Table:
     """Splits a file into a table.
 
-    A first line is a header when no field looks like a number and two fields are known names, or when a column holds
-    numbers in the next rows and none in the first.
+    A first line is a header when none of its fields looks like a number and two of them are known names, or when a
+    column holds numbers, or words with digits, in the next rows and none in the first.
 
     Args:
         file: as read.
         columns: the least number of columns and, without a header, the largest.
-        names: known names of each column.
+        names: known names of each column, as `plain_name` writes them.
         header: whether the first line may name the columns.
+        layout: separator and encoding.
 
     Returns:
         The table.
@@ -287,30 +215,68 @@ def read_table(
     Raises:
         DataError: the file is no table of this form or has no rows.
     """
-    table = Table(file.path, cut(file))
-    if header and _has_header(table, names):
-        titles = tuple(table.text(0, c).lstrip("#").strip().lower() for c in range(table.num_columns))
-        _, start, end, line = table.fields
-        table = Table(file.path, Fields(table.fields.data, start[1:], end[1:], line[1:]), titles)
+    return table_of(file.path, cut(file, layout), columns, names, header)
+
+
+def table_of(
+    path: Path, parts: Cut, columns: tuple[int, int], names: Sequence[frozenset[str]] = (), header: bool = False
+) -> Table:
+    """The table of the fields of a file; arguments and errors as those of `read_table`."""
+    fields, titles, notes = parts.fields, parts.titles, parts.notes
+    table = Table(path, fields, titles, notes, parts.separator)
+    if header and not titles:
+        first = tuple(table.text(0, column).lstrip("#").strip() for column in range(table.num_columns))
+        if parts.comment and _names_columns(parts.comment, table, 0, names):
+            titles, notes = parts.comment, notes[1:]
+        elif _names_columns(first, table, 1, names):
+            titles, fields = first, Fields(fields.data, fields.start[1:], fields.end[1:], fields.line[1:])
+        elif all(_is_word(text) and not any(map(str.isdigit, text)) for text in first):
+            notes = (*notes, f"line 1 of {path.name} read as a row, not as a header: {', '.join(first)}")
+        table = Table(path, fields, titles, notes, parts.separator)
     least, most = columns
     if not least <= table.num_columns <= (most if not table.header else table.num_columns):
         raise DataError(
-            f"{file.path}, line {table.fields.line[0] if len(table) else 1}: wanted {least} to {most} columns "
-            f"parted by tabs, commas or blanks, got {table.num_columns}; name the columns in a header or drop some"
+            f"{path}, line {table.fields.line[0] if len(table) else 1}: wanted {least} to {most} columns separated by "
+            f"tabs, commas, `;`, `|`, `::` or blanks, got {table.num_columns}; name the columns in a header, drop "
+            "some, or name another --data.separator"
         )
     if not len(table):
-        raise DataError(f"{file.path}: wanted rows, got a header alone; copy or export it again")
+        raise DataError(f"{path}: wanted rows, got a header alone; copy or export it again")
     return table
 
 
-def _has_header(table: Table, names: Sequence[frozenset[str]]) -> bool:
-    first = [table.text(0, column).lstrip("#").strip() for column in range(table.num_columns)]
-    if not all(name[:1].isalpha() or name[:1] == "_" for name in first):
+def distinct(words: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The distinct words S[k] of S[N], in the order in which they first occur, and the place of each row's, i64[N]."""
+    import pyarrow as pa
+
+    words = np.ascontiguousarray(words)
+    array = pa.Array.from_buffers(pa.binary(words.dtype.itemsize), len(words), [None, pa.py_buffer(words)])
+    encoded = array.dictionary_encode()
+    keys = np.frombuffer(encoded.dictionary.buffers()[1], words.dtype, len(encoded.dictionary))
+    return keys, encoded.indices.to_numpy().astype(np.int64)
+
+
+def plain_name(title: str) -> str:
+    """The name of a column without its type (`user_id:token`), without `-`, `_`, `.` and blanks, in small letters."""
+    return re.sub(r"[-_.\s]", "", title.strip().strip("#\"'").partition(":")[0]).lower()
+
+
+def _is_word(text: str) -> bool:
+    return text[:1].isalpha() or text[:1] == "_"
+
+
+def _names_columns(first: Sequence[str], table: Table, begin: int, names: Sequence[frozenset[str]]) -> bool:
+    """Whether `first` names the columns of the rows from `begin` on."""
+    if not first or not all(map(_is_word, first)):
         return False
-    lower = {name.lower() for name in first}
-    if sum(bool(lower & group) for group in names) >= 2:
+    plain = {plain_name(name) for name in first}
+    if sum(bool(plain & group) for group in names) >= 2 or all(":" in name for name in first):
         return True
-    below = range(1, min(len(table), 1 + _ROWS_LOOKED_AT))
-    return len(below) > 0 and any(
-        all(_NUMBER.fullmatch(table.text(row, column).encode()) for row in below) for column in range(table.num_columns)
+    below = range(begin, min(len(table), begin + _ROWS_LOOKED_AT))
+    columns = [[table.text(row, column) for row in below] for column in range(table.num_columns)]
+    if not below:
+        return False
+    has_digits = [all(any(c.isdigit() for c in text) for text in texts) for texts in columns]
+    return any(all(_NUMBER.fullmatch(text.encode()) for text in texts) for texts in columns) or any(
+        there and not any(c.isdigit() for c in name) for there, name in zip(has_digits, first)
     )

@@ -1,4 +1,4 @@
-"""What loaders add to the pairs: feature tables, validation from train, titles of items, given evaluation negatives.
+"""What loaders add to the pairs: validation from train, titles of items, given evaluation negatives.
 
 `<name>.items` has titles, one `item id <tab, comma or blank> title` a line; `<name>.test.negative` has evaluation
 negatives, as the NCF code writes them, or plain ids.
@@ -10,34 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from socialjax.data.formats.file_bytes import FileBytes, find, parse_features, read_bytes
-from socialjax.data.formats.text_tables import clean_text
+from socialjax.data.formats.arrow_tables import is_parquet
+from socialjax.data.formats.file_bytes import find, read_bytes
+from socialjax.data.formats.text_layout import clean_text
+from socialjax.data.own.table_columns import Chosen, find_columns, read_any
 from socialjax.data.schema import DataError, Dataset
 from socialjax.data.split import hold_out_validation
-
-FEATURE_FILES = {"user_vector.npy": "user_features", "item_vector.npy": "item_features"}  # file -> table
-SOCIAL_FILE = "social_vector.npy"
-
-
-def read_features(folder: Path, name: str, rows: int | None, checksums: dict[str, str]) -> np.ndarray | None:
-    """The table f32[rows, F] of `name`, plain or .gz, or None when it is not there; its sha256 into `checksums`."""
-    path = find(folder, name)
-    if path is None:
-        return None
-    file = read_bytes(path)
-    checksums[path.name] = file.sha256
-    return parse_features(file, rows)
-
-
-def with_features(data: Dataset, paths: list[Path]) -> Dataset:
-    """`data` with the feature tables of these files, plain or .gz, one row for each id. Raises DataError."""
-    tables, sums = {}, {}
-    for path in paths:
-        table, file = FEATURE_FILES[path.name.removesuffix(".gz")], read_bytes(path)
-        tables[table] = parse_features(file, data.num_users if table == "user_features" else data.num_items)
-        sums[path.name] = file.sha256
-    provenance = dataclasses.replace(data.provenance, files=data.provenance.files | sums)
-    return dataclasses.replace(data, provenance=provenance, **tables)
 
 
 def with_validation(data: Dataset, ratio: float, seed: int) -> Dataset:
@@ -56,17 +34,37 @@ def stated(data: Dataset, *repairs: str) -> Dataset:
 LONGEST_TITLE = 200  # characters; longer ones are cut, since every entry of an array of text is as wide as the longest
 
 
-def read_titles(file: FileBytes) -> dict[str, str]:
-    """Item id -> title; the first line of an id counts. Raises DataError for a line without a separator."""
+def read_titles(path: Path, checksums: dict[str, str], chosen: Chosen) -> tuple[dict[str, str], list[str]]:
+    """Item id -> title, the first of an id, and notes.
+
+    A table whose columns are separated by more than blanks, the titles in the column of that name or in the second; or
+    lines of an id, a tab, comma or blank, and the rest as the title. Raises DataError for a line without a separator.
+    """
+    file = read_bytes(path)
+    checksums[path.name] = file.sha256
+    try:
+        table = read_any(path, checksums, chosen, ("item", "title"), most=None)
+    except DataError:
+        if is_parquet(file) or chosen.layout.separator != "auto":
+            raise
+        table = None
+    if table is not None and (table.header or table.separator != "blanks"):
+        places, notes = find_columns(table, ("item", "title"), (), chosen)
+        item, title = (table.strings(places[role]) for role in ("item", "title"))
+        return {i: t[:LONGEST_TITLE] for i, t in zip(reversed(item), reversed(title))}, notes
+    return _titles_by_line(file.path, clean_text(file, chosen.layout.encoding).decode("utf-8")), []
+
+
+def _titles_by_line(path: Path, text: str) -> dict[str, str]:
     titles: dict[str, str] = {}
-    for number, line in enumerate(clean_text(file).decode("utf-8").split("\n"), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
         line = line.strip(" ")
         if not line.strip():
             continue
         separator = next((mark for mark in "\t, " if mark in line), None)
         if separator is None:
             raise DataError(
-                f"{file.path}, line {number}: wanted an item id and a title parted by a tab, a comma or a blank, "
+                f"{path}, line {number}: wanted an item id and a title separated by a tab, a comma or a blank, "
                 f"got {line[:40]!r}; add the title or drop the line"
             )
         item, title = line.split(separator, 1)

@@ -1,24 +1,66 @@
-"""Tables of pairs, links and owners: which column holds what, by its place or by a header."""
+"""Which column of a table holds what: by a header, by what the user says, or by its place where there is no header.
 
+Under a header nothing is guessed: columns whose names are not known are to be named with `--data.columns`.
+"""
+
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from socialjax.data.formats.arrow_tables import cut_parquet, is_parquet
 from socialjax.data.formats.file_bytes import read_bytes
 from socialjax.data.formats.pairs_files import as_float32
-from socialjax.data.formats.text_tables import Table, read_table
+from socialjax.data.formats.text_layout import Layout, cut
+from socialjax.data.formats.text_tables import Table, plain_name, table_of
+from socialjax.data.schema import DataError
 
-USER = frozenset("user user_id userid uid u reviewer reviewerid reviewer_id customer customer_id".split())
-ITEM = frozenset(
-    "item item_id itemid iid i product product_id asin parent_asin movie movieid movie_id business business_id "
-    "artist artist_id artistid book book_id song song_id track track_id video video_id image image_id photo".split()
-)
-VALUE = frozenset("value rating score stars overall weight count plays label".split())
-TIME = frozenset("time timestamp ts unixtime unix_time unixreviewtime".split())
-FOLLOWER = frozenset("follower follower_id source from trustor truster user1".split())
-OWNER = frozenset("owner owner_id creator creator_id author author_id uploader uploader_id by".split())
-FOLLOWEE = frozenset("followee followee_id followed friend friend_id friendid target to trustee user2".split())
+# Names of columns as `plain_name` writes them: `User-ID`, `user_id:token` and `userid` are one.
+KNOWN = {
+    "user": "user userid uid u reviewer reviewerid customer customerid member memberid account accountid person "
+    "personid visitor visitorid client clientid player playerid profileid username reader readerid listener listenerid",
+    "item": "item itemid iid i product productid asin parentasin movie movieid film filmid business businessid artist "
+    "artistid book bookid isbn sku song songid track trackid video videoid image imageid photo photoid article "
+    "articleid news newsid game gameid app appid venue venueid poi poiid place placeid restaurant restaurantid recipe "
+    "recipeid anime animeid show showid course courseid content contentid",
+    "value": "value rating ratings rate score stars star starrating bookrating movierating userrating overall weight "
+    "count plays playcount listencount label preference",
+    "time": "time timestamp ts unixtime unixreviewtime date datetime ratedat createdat eventtime",
+    "part": "xlabel split part",
+    "follower": "follower followerid source sourceid from trustor truster user1 userid1 user userid uid",
+    "followee": "followee followeeid followed friend friendid target targetid to trustee user2 userid2",
+    "owner": "owner ownerid creator creatorid author authorid uploader uploaderid by user userid uid",
+    "title": "title name itemname movietitle producttitle itemtitle",
+}
+NAMES = {role: tuple(names.split()) for role, names in KNOWN.items()}
+_NOT_THERE = "-"
+
+
+class Chosen(NamedTuple):
+    """How the user says that tables are to be read.
+
+    Attributes:
+      columns: the name, or the number from 1 on, of the column of a role; `-` says that there is none.
+      layout: separator and encoding.
+    """
+
+    columns: Mapping[str, str]
+    layout: Layout
+
+
+def chosen_columns(texts: Sequence[str]) -> dict[str, str]:
+    """Role -> column from `role=column`. Raises DataError for another form and for roles that do not exist."""
+    columns = {}
+    for text in texts:
+        role, equals, column = text.partition("=")
+        if role not in NAMES or not equals or not column.strip() or role in columns:
+            raise DataError(
+                f"--data.columns wants ROLE=COLUMN, each role once, of {', '.join(NAMES)}, such as user=member "
+                f"item=sku time=- (- for none), got {text!r}"
+            )
+        columns[role] = column.strip()
+    return columns
 
 
 class PairsTable(NamedTuple):
@@ -30,6 +72,7 @@ class PairsTable(NamedTuple):
         item: column of the items.
         value: f32[N], if there.
         time: i64[N], if there.
+        part: names of the parts U[N], if the file has them.
         stated: notes for the provenance.
     """
 
@@ -38,58 +81,166 @@ class PairsTable(NamedTuple):
     item: int
     value: np.ndarray | None
     time: np.ndarray | None
+    part: np.ndarray | None
     stated: tuple[str, ...]
 
 
-def read_pairs_table(path: Path, checksums: dict[str, str]) -> PairsTable:
-    """`user item [value [time]]`, or any order under a header that names the columns."""
+def read_any(
+    path: Path, checksums: dict[str, str], chosen: Chosen, roles: Sequence[str], most: int | None = 4
+) -> Table:
+    """A table of text, JSON lines or Parquet, with its checksum.
+
+    most: columns without a header; None for any number.
+    """
     file = read_bytes(path)
     checksums[path.name] = file.sha256
-    table = read_table(file, (2, 4), (USER, ITEM, VALUE, TIME), header=True)
-    places = {"user": 0, "item": 1, "value": 2, "time": 3}
-    stated = []
-    if table.header:
-        places = _places(table, {"user": USER, "item": ITEM, "value": VALUE, "time": TIME})
-        ignored = [title for place, title in enumerate(table.header) if place not in places.values()]
-        stated.append(f"line 1 of {path.name} read as a header: {', '.join(table.header)}")
-        if ignored:
-            stated.append(f"columns of {path.name} not used: {', '.join(ignored)}")
-    has = {role: role in places and places[role] < table.num_columns for role in ("value", "time")}
-    value = as_float32(table.numbers(places["value"], "a value"), path) if has["value"] else None
-    time = table.seconds(places["time"]) if has["time"] else None
-    return PairsTable(table, places["user"], places["item"], value, time, tuple(stated))
+    parts = cut_parquet(file) if is_parquet(file) else cut(file, chosen.layout)
+    most = parts.fields.start.shape[1] if most is None or chosen.columns else most
+    return table_of(path, parts, (2, max(2, most)), [frozenset(NAMES[role]) for role in roles], header=True)
 
 
-def read_links_table(path: Path, checksums: dict[str, str]) -> tuple[Table, int, int]:
-    """`follower followee [anything]`: the table and the columns of the two, which a header may swap."""
-    file = read_bytes(path)
-    checksums[path.name] = file.sha256
-    table = read_table(file, (2, 4), (FOLLOWER | USER, FOLLOWEE | USER), header=True)
-    places = _places(table, {"follower": FOLLOWER, "followee": FOLLOWEE}) if table.header else {}
-    return table, places.get("follower", 0), places.get("followee", 1)
+def read_pairs_table(path: Path, checksums: dict[str, str], chosen: Chosen) -> PairsTable:
+    """`user item [value [time]]`, or any columns under a header that names them."""
+    return pairs_of(read_any(path, checksums, chosen, ("user", "item", "value", "time")), chosen)
 
 
-def read_owners_table(path: Path, checksums: dict[str, str]) -> tuple[Table, int, int]:
-    """Who made what: the table and the columns of item and user. `.owners` begins with the item, `.uploads` with the
-    user, unless a header says otherwise."""
-    file = read_bytes(path)
-    checksums[path.name] = file.sha256
-    table = read_table(file, (2, 4), (USER | OWNER, ITEM), header=True)
-    first, second = ("item", ITEM), ("user", OWNER | USER)
+def pairs_of(table: Table, chosen: Chosen) -> PairsTable:
+    """The columns of a table of pairs."""
+    places, stated = find_columns(table, ("user", "item"), ("value", "time", "part"), chosen)
+    value = time = part = None
+    if "value" in places:
+        value = as_float32(table.numbers(places["value"], "a value"), table.path)
+    if "time" in places:
+        time, note = table.seconds(places["time"])
+        stated += [note] if note else []
+    if "part" in places:
+        part = _parts(table, places["part"])
+    return PairsTable(table, places["user"], places["item"], value, time, part, tuple(stated))
+
+
+_PART_WORDS = {"0": "train", "1": "validation", "2": "test", "train": "train", "val": "validation", "test": "test"}
+_PART_WORDS |= {"valid": "validation", "validation": "validation"}
+
+
+def _parts(table: Table, column: int) -> np.ndarray:
+    """Names of parts U[N]: 0, 1 and 2 (as MMRec writes them) or train, val and test."""
+    words = [_PART_WORDS.get(table.text(row, column).lower()) for row in range(len(table))]
+    if None in words:
+        wanted = "0 or train, 1 or val, 2 or test"
+        raise table.error(
+            words.index(None), column, wanted, "correct it, or leave the column out: --data.columns part=-"
+        )
+    return np.array(words)
+
+
+def read_links_table(path: Path, checksums: dict[str, str], chosen: Chosen) -> "LinksTable":
+    """`follower followee [value]` of a file."""
+    return links_of(read_any(path, checksums, chosen, ("follower", "followee")), chosen)
+
+
+def links_of(table: Table, chosen: Chosen) -> "LinksTable":
+    """The columns of a table of links. Raises DataError for a value of 0 or below, which may be distrust."""
+    places, stated = find_columns(table, ("follower", "followee"), ("value",), chosen)
+    if "value" in places:
+        value, wanted = table.numbers(places["value"], "a value"), "links with a value above 0"
+        if (value <= 0).any():
+            advice = "drop links that are none or mean distrust, or take every line as a link: --data.columns value=-"
+            raise table.error(int((value <= 0).argmax()), places["value"], wanted, advice)
+    return LinksTable(table, places["follower"], places["followee"], tuple(stated))
+
+
+class LinksTable(NamedTuple):
+    """One file of links: its fields, the columns of who follows and who is followed, notes for the provenance."""
+
+    table: Table
+    follower: int
+    followee: int
+    stated: tuple[str, ...]
+
+
+def read_owners_table(path: Path, checksums: dict[str, str], chosen: Chosen) -> tuple[Table, int, int, list[str]]:
+    """Who made what: the table, the columns of item and user, and notes. `.owners` begins with the item, `.uploads`
+    with the user, unless a header says otherwise."""
+    roles = ("item", "owner")
     if path.name.removesuffix(".gz").endswith(".uploads"):
-        first, second = second, first
-    places = _places(table, dict((first, second))) if table.header else {first[0]: 0, second[0]: 1}
-    return table, places["item"], places["user"]
+        roles = roles[::-1]
+    table = read_any(path, checksums, chosen, roles)
+    places, stated = find_columns(table, roles, (), chosen)
+    return table, places["item"], places["owner"], stated
 
 
-def _places(table: Table, groups: dict[str, frozenset[str]]) -> dict[str, int]:
-    """Role -> column by the header's names. The first two roles fall back to the first columns that are left."""
+def find_columns(
+    table: Table, required: Sequence[str], optional: Sequence[str], chosen: Chosen
+) -> tuple[dict[str, int], list[str]]:
+    """The column of each role, and notes on what was read as a header and not used.
+
+    Args:
+        table: of a file.
+        required: roles that must be there. Without a header the first columns are theirs, in this order.
+        optional: roles that may be there; without a header the columns after those, except a part.
+        chosen: what the user says, which comes first.
+
+    Returns:
+        Role -> column, without optional roles that are not there; and notes for the provenance.
+
+    Raises:
+        DataError: a required role has no column or two, or a column that was named is not there.
+    """
     places: dict[str, int] = {}
-    for role, names in groups.items():
-        place = next((p for p, title in enumerate(table.header) if title in names and p not in places.values()), None)
-        if place is not None:
+    roles = [*required, *optional]
+    for role in roles:
+        column = chosen.columns.get(role)
+        if column is not None and column != _NOT_THERE:
+            places[role] = _named(table, role, column)
+    absent = {role for role in optional if chosen.columns.get(role) == _NOT_THERE}
+    if table.header:
+        for role in roles:
+            if role not in places and role not in absent:
+                _by_header(table, role, role in required, places)
+    else:
+        free = [place for place in range(table.num_columns) if place not in places.values()]
+        for role, place in zip([role for role in roles if role not in places and role != "part"], free):
             places[role] = place
-    for role in list(groups)[:2]:
-        if role not in places:
-            places[role] = next((p for p in range(table.num_columns) if p not in places.values()), 0)
-    return places
+        places = {role: place for role, place in places.items() if role not in absent}
+    if lacking := [role for role in required if role not in places]:
+        columns = ", ".join(table.header) or f"{table.num_columns} columns without a header"
+        raise DataError(
+            f"{table.path}: wanted columns of {' and '.join(required)}, got {columns}, of which none is known to be "
+            f"the {' and the '.join(lacking)}; say which: --data.columns {' '.join(f'{role}=NAME' for role in lacking)}"
+        )
+    stated = list(table.notes)
+    if table.header:
+        stated.append(
+            f"columns of {table.path.name}: " + ", ".join(f"{r} = {table.header[p]}" for r, p in places.items())
+        )
+        ignored = [title for place, title in enumerate(table.header) if place not in places.values()]
+        stated += [f"columns of {table.path.name} not used: {', '.join(ignored)}"] if ignored else []
+    return places, stated
+
+
+def _named(table: Table, role: str, column: str) -> int:
+    """The place of a column that the user named, by its title or its number."""
+    plain = [plain_name(title) for title in table.header]
+    if column in table.header:
+        return table.header.index(column)
+    if plain.count(plain_name(column)) == 1:
+        return plain.index(plain_name(column))
+    if column.isdigit() and 1 <= int(column) <= table.num_columns:
+        return int(column) - 1
+    there = ", ".join(table.header) or f"columns 1 to {table.num_columns} without names"
+    raise DataError(f"{table.path}: --data.columns {role}={column} names a column that is not there, got {there}")
+
+
+def _by_header(table: Table, role: str, is_required: bool, places: dict[str, int]) -> None:
+    """The column whose name is known for a role. Of several, an optional role takes the name that stands first in the
+    list; a required one must be said."""
+    plain = [plain_name(title) for title in table.header]
+    found = [plain.index(name) for name in NAMES[role] if name in plain and plain.index(name) not in places.values()]
+    if is_required and len(found) > 1:
+        got = " and ".join(table.header[place] for place in found)
+        raise DataError(
+            f"{table.path}: wanted one column of {role}, got {got}; say which: "
+            f"--data.columns {role}={table.header[found[0]]}"
+        )
+    if found:
+        places[role] = found[0]

@@ -1,0 +1,147 @@
+"""Tables of pairs and links as a data set: ids become row numbers, what the options leave out is dropped, and what was
+repaired, dropped and joined is stated."""
+
+import numpy as np
+
+from socialjax import sorted_ints
+from socialjax.data import split as splits
+from socialjax.data.formats.pairs_files import Rows, assign, collect
+from socialjax.data.formats.text_tables import Table
+from socialjax.data.own.options import FolderOptions
+from socialjax.data.own.table_columns import LinksTable, PairsTable
+from socialjax.data.schema import DataError, Dataset, Interactions, Links, Provenance, interactions, no_interactions
+
+
+def joined(
+    name: str,
+    tables: dict[str, PairsTable],
+    links: LinksTable | None,
+    vectors: tuple[np.ndarray | None, ...],
+    options: FolderOptions,
+    where: str,
+) -> Dataset:
+    """Pairs and links in row numbers, filtered; vectors are features of users, of items, and social ones, by row."""
+    repairs = [line for table in tables.values() for line in table.stated]
+    linked = [] if links is None else [(links.table, links.follower), (links.table, links.followee)]
+    repairs += [] if links is None else links.stated
+    user_features, item_features, social_features = vectors
+    num_rows = length(social_features) if user_features is None else length(user_features)
+    users = collect("user", [(table.table, table.user) for table in tables.values()] + linked)
+    items = collect("item", [(table.table, table.item) for table in tables.values()])
+    pairs = {}
+    for (part, table), user, item in zip(tables.items(), users.codes, items.codes):
+        columns = Interactions(user, item, table.value, table.time)
+        if part == "all" and table.part is not None and options.split == "auto":
+            repairs.append(f"parts of {table.table.path.name} taken from its column of parts")
+            for each in ("train", "validation", "test"):
+                pairs[each] = _kept(columns.take(table.part == each), len(items.keys), table, options, repairs)
+        else:
+            pairs[part] = _kept(columns, len(items.keys), table, options, repairs)
+    if not any(map(len, pairs.values())):
+        given = f"min_value {options.min_value}, k_core {options.k_core}"
+        raise DataError(f"{where}: wanted pairs, got none with {given}; lower them, or look at the file")
+    seen = [part.user for part in pairs.values()]
+    linked_codes = users.codes[len(tables) :]
+    user_rows = assign(users, [*seen, *linked_codes] if not options.k_core else seen, num_rows)
+    item_rows = assign(items, [part.item for part in pairs.values()], length(item_features))
+    if links is not None:
+        _state_overlap(links.table, linked_codes, np.unique(np.concatenate(seen)), users.keys, repairs)
+    for part, columns in pairs.items():
+        user, item = user_rows.of_code[columns.user], item_rows.of_code[columns.item]
+        ones = columns.value is None or (columns.value == 1).all()
+        pairs[part] = interactions(user, item, None if ones else columns.value, columns.time)
+    return Dataset(
+        name=name,
+        num_users=user_rows.size,
+        num_items=item_rows.size,
+        train=pairs.get("train", pairs.get("all", no_interactions())),
+        validation=pairs.get("validation", no_interactions()),
+        test=pairs.get("test", no_interactions()),
+        links=_links(user_rows, linked_codes, options, repairs),
+        user_features=user_features,
+        item_features=item_features,
+        social_features=social_features,
+        user_names=user_rows.names,
+        item_names=item_rows.names,
+        provenance=Provenance("real", where, repairs=tuple(repairs)),
+    )
+
+
+def _kept(
+    pairs: Interactions, num_items: int, table: PairsTable, options: FolderOptions, repairs: list[str]
+) -> Interactions:
+    """The pairs that pass the filters, each once; notes on what was dropped are added to `repairs`."""
+    path, header = table.table.path, ", ".join(table.table.header) or f"{table.table.num_columns} without a header"
+    if options.split == "time" and pairs.time is None:
+        raise DataError(
+            f"{path}: a split by time needs a time column, got columns {header}; name it with --data.columns "
+            "time=NAME, or split by ratio or leave-one-out"
+        )
+    once = pairs.take(_one_each(pairs, num_items, options.repeats))
+    if len(once) < len(pairs):
+        by = f"the {'earliest' if options.repeats == 'first' else 'latest'}" if pairs.time is not None else "one"
+        repairs.append(f"{len(pairs) - len(once)} duplicate pairs of {path.name} dropped, {by} of each kept")
+    pairs = once
+    if options.min_value is not None:
+        if pairs.value is None:
+            raise DataError(
+                f"{path}: --data.min-value {options.min_value:g} needs a column of values, got columns {header}; name "
+                "it with --data.columns value=NAME, or leave the option out"
+            )
+        enough = pairs.value >= options.min_value
+        repairs.append(f"{(~enough).sum()} pairs with a value below {options.min_value:g} dropped")
+        pairs = pairs.take(enough)
+    elif pairs.value is not None and set(sorted_ints.unique(pairs.value).tolist()) == {0.0, 1.0}:
+        raise DataError(
+            f"{path}: wanted values, or 1 for each pair, got 0 in {(pairs.value == 0).sum()} and 1 in "
+            f"{(pairs.value == 1).sum()} lines; if 0 is no interaction give --data.min-value 1, if every line is one "
+            "give --data.columns value=-"
+        )
+    if options.k_core:
+        core = splits.k_core(pairs, options.k_core)
+        repairs.append(f"{len(pairs) - len(core)} pairs outside the {options.k_core}-core dropped")
+        pairs = core
+    return pairs
+
+
+def _one_each(pairs: Interactions, num_items: int, which: str) -> np.ndarray:
+    """The row of each pair that is kept, i64[n] in the file's order: the first or last by time, of equal ones and
+    without times that of the largest value, so that the order of lines decides nothing."""
+    keys = pairs.user.astype(np.int64) * num_items + pairs.item
+    time = np.zeros(len(pairs), np.int64) if pairs.time is None else pairs.time
+    value = np.zeros(len(pairs), np.float32) if pairs.value is None else pairs.value
+    order = np.lexsort((-value, time if which == "first" else -time, keys))
+    return np.sort(order[np.diff(keys[order], prepend=-1) != 0])
+
+
+def _state_overlap(
+    table: Table, codes: tuple[np.ndarray, ...], seen: np.ndarray, keys: np.ndarray, repairs: list[str]
+) -> None:
+    """States how many links join users with pairs. Raises DataError where no linked user has any."""
+    known = [np.isin(column, seen) for column in codes]
+    if not (known[0] | known[1]).any():
+        examples = ", ".join(
+            str(np.char.decode(k, "utf-8")) if keys.dtype.kind == "S" else str(k) for k in keys[seen[:3]]
+        )
+        raise DataError(
+            f"{table.path}: wanted links of users who occur in pairs, got none of {len(table)}; users of pairs are "
+            f"called {examples}, those of links {table.text(0, 0)}; write the ids in one way"
+        )
+    both = int((known[0] & known[1]).sum())
+    few = ", less than half: compare how ids are written" if 2 * both < len(table) else ""
+    repairs.append(f"{both} of {len(table)} lines of {table.path.name} join two users with pairs{few}")
+
+
+def _links(users: Rows, codes: tuple[np.ndarray, ...], options: FolderOptions, repairs: list[str]) -> Links | None:
+    if not codes:
+        return None
+    follower, followee = (users.of_code[column].astype(np.int32) for column in codes)
+    inside = (follower >= 0) & (followee >= 0)
+    if not inside.all():
+        repairs.append(f"{(~inside).sum()} links of users outside the {options.k_core}-core dropped")
+    return Links(follower[inside], followee[inside])
+
+
+def length(features: np.ndarray | None) -> int | None:
+    """Rows of a feature table, if there is one."""
+    return None if features is None else len(features)
