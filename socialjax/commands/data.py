@@ -4,8 +4,10 @@
     python -m socialjax data fetch yelp
     python -m socialjax data check yelp flickr      exits 1 when a file or figure differs or the test part leaks
     python -m socialjax data describe yelp --out yelp.png
+    python -m socialjax data describe mine --data.dir ~/mine --data.min-value 4 --data.split time
 
-CPU, seconds. Files are searched in --data.dir, $SOCIALJAX_DATA/<name>, and the cache.
+CPU, seconds. `check` and `describe` take every `--data.*` and show what training with it would see. Files are searched
+in --data.dir, $SOCIALJAX_DATA/<name>, and the cache.
 """
 
 import dataclasses
@@ -30,7 +32,6 @@ from socialjax.eval import protocol
 from socialjax.names import visible
 
 Name = Annotated[str, tyro.conf.Positional]
-Folder = Annotated[Path | None, tyro.conf.arg(name="data.dir")]
 Features = Annotated[bool, tyro.conf.arg(name="data.published-features")]
 Names = Annotated[tuple[str, ...], tyro.conf.Positional]
 BAR = 40
@@ -76,23 +77,28 @@ def fetch(name: Name, features: Features = False) -> int:
     return 1 if published.note(as_published) else 0
 
 
-def check(names: Names, dir: Folder = None, split: leaks.Split = "auto", features: Features = False) -> int:
+PLAIN = DataSettings()
+
+
+def check(names: Names, data: DataSettings = PLAIN, split: leaks.Split = "auto") -> int:
     """Compares files and every known figure with the published ones and looks for leaks; exits 1 for a difference or a
     leak.
 
     Args:
         names: published sets, or one of your own with --data.dir.
-        dir: the folder that holds the files.
+        data: how they are read and split.
         split: what the order of times has to be; auto: what most of the pairs keep to.
-        features: look at the features that are published beside the set, too.
     """
     if not names:
         raise DataError(f"check needs a name: {', '.join(PUBLISHED)}, or your own with --data.dir")
-    return (
-        0
-        if all([_check_one(DataSettings(name=name, dir=dir, published_features=features), split) for name in names])
-        else 1
-    )
+    return 0 if all([_check_one(_named(data, name), split) for name in names]) else 1
+
+
+def _named(settings: DataSettings, name: str) -> DataSettings:
+    """The settings for the set that stands before the options."""
+    if settings.name not in (PLAIN.name, name):
+        raise DataError(f"wanted one name for each set, got {name} and --data.name {settings.name}; leave one out")
+    return dataclasses.replace(settings, name=name)
 
 
 def _check_one(settings: DataSettings, split: leaks.Split) -> bool:
@@ -148,19 +154,16 @@ def _negatives(data: Dataset, settings: DataSettings) -> list[leaks.Finding]:
     return [finding for finding in findings if finding is not None]
 
 
-def describe(
-    name: Name, dir: Folder = None, offline: bool = False, out: Path | None = None, features: Features = False
-) -> int:
-    """Counts, degrees and origin of a set; its stand-in when the files are not found.
+def describe(name: Name, data: DataSettings = PLAIN, out: Path | None = None) -> int:
+    """What training would see of a set: counts, degrees, times, origin, and what was repaired, dropped and joined; of
+    its stand-in when the files are not found.
 
     Args:
         name: a published set, or your own with --data.dir.
-        dir: the folder that holds the files.
-        offline: do not download.
-        out: write a plot of the degrees there (PNG).
-        features: take the features that are published beside the set, too.
+        data: how it is read and split.
+        out: write a picture of degrees and times there (PNG).
     """
-    data = sources.load(DataSettings(name=name, dir=dir, offline=offline, published_features=features))
+    data = sources.load(_named(data, name))
     print(_title(data))
     density = sum(map(len, data.parts().values())) / (data.num_users * data.num_items)
     print(_table([(key, f"{value:,}") for key, value in counts(data).items()], right=(1,)))
@@ -168,6 +171,11 @@ def describe(
     for what, count in _degrees(data).items():
         print(f"\n{what}: median {np.median(count):g}, mean {count.mean():.1f}, max {count.max():,}")
         print(_histogram(count))
+    times = _times(data)
+    if times:
+        day = lambda moment: str(np.datetime64(int(moment), "s"))[:10]  # noqa: E731
+        ranges = [(part, day(time.min()), "to", day(time.max())) for part, time in times.items()]
+        print(f"\ntimes (UTC)\n{_table(ranges)}")
     origin = data.provenance
     published = f" ({visible(origin.published)})" if origin.published else ""
     print(f"\nsource   {visible(origin.source)}{published}\nlicence  {visible(origin.licence)}")
@@ -175,6 +183,8 @@ def describe(
         print(f"file     {visible(file)}  sha256 {checksum}")
     for repair in origin.repairs:
         print(f"repair   {visible(repair)}")
+    for note in validate.notes(data):
+        print(f"note     {visible(note)}")
     if out is not None:
         _plot(data, out)
         print(f"plot     {out}")
@@ -210,6 +220,12 @@ def _degrees(data: Dataset) -> dict[str, np.ndarray]:
     return degrees
 
 
+def _times(data: Dataset) -> dict[str, np.ndarray]:
+    """Part -> times of its pairs, of those that have some."""
+    parts = {part: pairs.time for part, pairs in data.parts().items() if len(pairs)}
+    return {part: time for part, time in parts.items() if time is not None}
+
+
 def _bins(count: np.ndarray) -> list[tuple[int, int]]:
     """[0, 0], [1, 1], [2, 3], [4, 7], ... up to the largest."""
     return [(0, 0)] + [(1 << k, (2 << k) - 1) for k in range(int(count.max()).bit_length())]
@@ -243,9 +259,13 @@ def _verdict(key: str, wanted, got) -> str:
 
 
 def _plot(data: Dataset, out: Path) -> None:
-    """Share of nodes with at least so many neighbours, both axes logarithmic."""
-    figure = blank(6, 4)
-    axes = figure.subplots()
+    """Share of nodes with at least so many neighbours, both axes logarithmic; where there are times, pairs over time by
+    part."""
+    times = _times(data)
+    figure = blank(10 if times else 6, 4)
+    axes, *rest = np.atleast_1d(figure.subplots(1, 2 if times else 1))
+    for axis in rest:
+        _plot_times(axis, times)
     for what, count in _degrees(data).items():
         positive = np.sort(count[count > 0])
         axes.loglog(positive, 1 - np.arange(len(positive)) / len(count), drawstyle="steps-post", label=what)
@@ -257,6 +277,15 @@ def _plot(data: Dataset, out: Path) -> None:
     axes.grid(alpha=0.3)
     out.parent.mkdir(parents=True, exist_ok=True)
     save(figure, out)
+
+
+def _plot_times(axis, times: dict[str, np.ndarray]) -> None:
+    """Pairs over time, the parts on top of each other."""
+    moments = {part: time.astype("datetime64[s]").astype("datetime64[D]") for part, time in times.items()}
+    axis.hist(list(moments.values()), bins=40, stacked=True, label=list(moments))
+    axis.set(title="pairs over time", ylabel="pairs")
+    axis.tick_params(axis="x", rotation=30)
+    axis.legend(loc="upper left", ncols=3)
 
 
 COMMANDS = {"list": list_sets, "check": check, "describe": describe, "fetch": fetch}

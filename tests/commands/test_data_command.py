@@ -7,8 +7,10 @@ import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from socialjax.commands import data as command
+from socialjax.data.sources import DataSettings, load
 
 
 @pytest.fixture(autouse=True)
@@ -76,7 +78,34 @@ def test_check_prints_the_figures_of_ones_own_folder(tmp_path, capsys):
     assert command.main(["check", "mine", *own_folder(tmp_path)]) == 0
     out = capsys.readouterr().out
     assert ["reciprocated", "links", "2"] in [line.split() for line in out.splitlines()]
-    assert "note: one file split by ratio" in out
+    assert "note: one file split by leave-one-out" in out
+    assert (
+        command.main(["check", "mine", *own_folder(tmp_path), "--data.split", "ratio", "--data.ratios", "0.1", "0.2"])
+        == 0
+    )
+    assert "note: one file split by ratio (0.1, 0.2)" in capsys.readouterr().out
+
+
+def test_describe_shows_what_training_with_the_same_options_sees(tmp_path, capsys):
+    lines = [f"u{u},i{i},{1 + (u + i) % 5},2024-0{1 + i % 9}-01\n" for u in range(8) for i in range(9)]
+    (tmp_path / "mine.csv").write_text("member,sku,grade,day\n" + "".join(lines))
+    options = ["--data.dir", str(tmp_path), "--data.columns", "value=grade", "time=day"]
+    options += ["--data.min-value", "2", "--data.split", "time", "--data.ratios", "0.1", "0.2"]
+    assert command.main(["describe", "mine", *options, "--out", str(tmp_path / "page.png")]) == 0
+    out = capsys.readouterr().out
+    data = load(
+        DataSettings(
+            name="mine", dir=tmp_path, columns=("value=grade", "time=day"), min_value=2, split="time", ratios=(0.1, 0.2)
+        )
+    )
+    rows = [line.split() for line in out.splitlines()]
+    assert ["train", str(len(data.train))] in rows and ["test", str(len(data.test))] in rows
+    assert ["test", "2024-08-01", "to", "2024-09-01"] in rows
+    assert all(f"repair   {line}" in out for line in data.provenance.repairs)
+    with Image.open(tmp_path / "page.png") as picture:
+        assert picture.width > 2 * picture.height  # degrees, and pairs over time beside them
+    assert command.main(["describe", "mine", "--data.name", "other", *options]) == 1
+    assert "wanted one name for each set, got mine and --data.name other" in capsys.readouterr().err
 
 
 def test_describe_shows_counts_degrees_and_origin(tmp_path, capsys):
