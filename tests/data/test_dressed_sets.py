@@ -5,14 +5,16 @@ import dataclasses
 import gzip
 import io
 import json
-import re
+import time
 import zipfile
 
 import numpy as np
+import pytest
 
 from socialjax.data.own import folder
 from socialjax.data.own.folder import FolderOptions
 from socialjax.data.schema import DataError
+from socialjax.names import visible
 
 USERS, ITEMS = 12, 15
 MARKS = {"\t": "tsv", ",": "csv", ";": "csv", "::": "dat", "|": "txt", " ": "rating"}
@@ -50,7 +52,6 @@ def figures(data):
     return data.num_users, data.num_items, parts
 
 
-PLAIN_USER, PLAIN_ITEM = str, str
 NAMES = {  # how ids are written; all keep their order
     "numbers": (str, str),
     "from 1": (lambda u: str(u + 1), lambda i: str(i + 1)),
@@ -139,9 +140,6 @@ def dressed(rng, known: Known):
     return name, content, options
 
 
-REMEDY = re.compile(r"; |--data\.")
-
-
 def test_500_forms_of_one_set_give_the_same_pairs(tmp_path):
     """Names may differ; what is counted, split, trained on and tested may not."""
     known = Known.made()
@@ -163,3 +161,47 @@ def test_500_forms_of_one_set_give_the_same_pairs(tmp_path):
         except DataError as problem:
             raise AssertionError(f"case {case}, {name}: {content[:200]!r}: {problem}") from problem
         assert figures(data) == expected, (case, name, content[:300], data.provenance.repairs)
+
+
+def mutated(rng, content: bytes) -> bytes:
+    """Some bytes changed, taken out, put in, repeated or cut off."""
+    array = np.frombuffer(content, np.uint8).copy()
+    kind, place = rng.integers(6), int(rng.integers(len(array)))
+    if kind == 0:
+        array[rng.integers(len(array), size=rng.integers(1, 9))] ^= rng.integers(1, 256, dtype=np.uint8)
+        return array.tobytes()
+    if kind == 1:
+        return content[:place]
+    if kind == 2:
+        return content[:place] + content[place + int(rng.integers(1, 60)) :]
+    if kind == 3:
+        return content[:place] + rng.bytes(int(rng.integers(1, 20))) + content[place:]
+    if kind == 4:
+        return content[:place] + content[max(0, place - 200) :]
+    old, new = [(b",", b";"), (b'"', b""), (b"\n", b""), (b"{", b"["), (b":", b"::"), (b"1", b"9" * 40)][
+        rng.integers(6)
+    ]
+    return content.replace(old, new, int(rng.integers(1, 50)))
+
+
+@pytest.mark.parametrize("cases", [400, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_mutated_forms_are_read_or_refused_in_one_line(tmp_path, cases):
+    """No traceback of somebody else's, no hang, and what is read passes the checks of any data."""
+    known, rng = Known.made(), np.random.default_rng(cases)
+    outcomes = {"read": 0, "refused": 0}
+    for case in range(cases):
+        name, content, options = dressed(rng, known)
+        for old in tmp_path.iterdir():
+            old.unlink()
+        (tmp_path / name).write_bytes(mutated(rng, content))
+        begin = time.monotonic()
+        try:
+            folder.read(tmp_path, "mine", FolderOptions(**options))
+            outcomes["read"] += 1
+        except DataError as problem:
+            outcomes["refused"] += 1
+            assert "\n" not in visible(str(problem)) and len(str(problem)) < 1_500, (case, name)
+        except BaseException as problem:
+            raise AssertionError(f"case {case}, {name}: {type(problem).__name__}: {problem}") from problem
+        assert time.monotonic() - begin < 30, (case, name)
+    assert min(outcomes.values()) > cases / 20, outcomes
