@@ -55,8 +55,8 @@ def leave_one_out(pairs: Interactions, seed: int = 0, validation: bool = True, l
 
 def hold_out_last(train: Interactions, seed: int, least: int) -> tuple[Interactions, Interactions]:
     """(train, validation): the last pair of each user with two, and more where `least` pairs in all want that."""
-    held = _last(*_rank_within_user(train, *_latest(train, seed)), 0, least)
-    return train.take(~held), train.take(held)
+    last = _last(*_rank_within_user(train, *_latest(train, seed)), 0, least)
+    return train.take(~last), train.take(last)
 
 
 def _latest(pairs: Interactions, seed: int) -> tuple[np.ndarray, ...]:
