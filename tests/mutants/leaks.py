@@ -238,7 +238,7 @@ MUTANTS = (
         "socialjax/data/split.py",
         "    return train.take(~last), train.take(last)",
         "    return train, train.take(last)",
-        ("tests/data/test_own_kinds.py",),
+        ("tests/data/test_folder_loader.py",),
         "what is held out of short histories for validation stays in train",
     ),
     Mutant(

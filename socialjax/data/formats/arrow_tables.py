@@ -6,10 +6,9 @@ from typing import Any
 import numpy as np
 
 from socialjax.data.formats.file_bytes import LARGEST, FileBytes
-from socialjax.data.formats.text_layout import MOST_COLUMNS, Cut, Fields
+from socialjax.data.formats.text_layout import MOST_COLUMNS, UNIT, Cut, fields_of
 from socialjax.data.schema import DataError
 
-_UNIT = "\x1f"
 _ROWS_AT_ONCE = 1 << 16
 _CONTROL = r"[\x00-\x1f\x7f]"
 
@@ -85,13 +84,14 @@ def cut_arrow(table, name: str) -> Cut:
         columns.append(text)
     if not columns or not table.num_rows:
         raise DataError(f"{name}: wanted rows of columns with single values, got none; export it again")
-    joined = pc.binary_join_element_wise(*columns, pa.scalar(_UNIT, pa.large_string()))
-    body = "\n".join(joined.to_pylist()).encode("utf-8") + b"\n"
-    data = np.frombuffer(body, np.uint8)
-    end = np.flatnonzero((data == ord(_UNIT)) | (data == ord("\n"))).reshape(table.num_rows, len(columns))
-    start = np.concatenate([[0], end.ravel()[:-1] + 1]).reshape(end.shape)
+    rows = pc.binary_join_element_wise(*columns, pa.scalar(chr(UNIT), pa.large_string()))
+    rows = rows.combine_chunks() if isinstance(rows, pa.ChunkedArray) else rows
+    rows = rows.chunk(0) if isinstance(rows, pa.ChunkedArray) else rows
+    body = pc.binary_join(pa.LargeListArray.from_arrays([0, len(rows)], rows), pa.scalar("\n", pa.large_string()))
+    data = np.append(np.frombuffer(body[0].as_buffer(), np.uint8), np.uint8(ord("\n")))
+    fields = fields_of(data, len(columns), 1 + np.arange(table.num_rows))
     notes = (f"columns of {name} not used, which hold lists or objects: {', '.join(left_out)}",) if left_out else ()
-    return Cut(Fields(data, start, end, 1 + np.arange(table.num_rows)), tuple(titles), (), notes)
+    return Cut(fields, tuple(titles), (), notes)
 
 
 def _without_fraction(column):

@@ -4,6 +4,7 @@ The bytes are split into fields with vector operations; a field is a pair of pos
 that says how to name it, and what was skipped is stated.
 """
 
+import array
 import csv
 import io
 import itertools
@@ -21,7 +22,7 @@ MOST_COLUMNS = 256
 Separator = Literal["auto", "tab", "comma", "semicolon", "colons", "pipe", "blanks"]
 MARKS = {"tab": "\t", "colons": "::", "semicolon": ";", "pipe": "|", "comma": ",", "blanks": " "}
 _NEWLINE, _TAB, _BLANK, _COMMA = b"\n\t ,"
-_UNIT = 0x1F  # separates fields that were rewritten; no text file may hold it
+UNIT = 0x1F  # separates fields that were rewritten; no text file may hold it
 _NOT_TEXT = np.zeros(256, bool)
 _NOT_TEXT[:32] = _NOT_TEXT[127] = True
 _NOT_TEXT[[_TAB, _NEWLINE]] = False
@@ -150,13 +151,13 @@ def cut(file: FileBytes, layout: Layout = PLAIN) -> Cut:
         raise DataError(f"{file.path}: wanted rows, got {len(comments)} lines of comments alone; export it again")
     separator = _separator(text) if layout.separator == "auto" else layout.separator
     notes = [f"{len(comments)} lines of comments at the top of {file.path.name} skipped"] if comments else []
-    byte, lines = _UNIT, None
+    byte, lines = UNIT, None
     if separator in ("tab", "comma", "semicolon", "pipe"):
         byte = ord(MARKS[separator])
         if b'"' in text and re.search(rb'(?:^|[\n%s]) *"' % re.escape(bytes([byte])), text):
             try:
                 text, lines = _unquote(file, text, MARKS[separator])
-                byte = _UNIT
+                byte = UNIT
             except DataError:
                 if separator != "tab":
                     raise
@@ -277,24 +278,25 @@ def _between_marks(data: np.ndarray, separator: int) -> tuple[np.ndarray, np.nda
 
 
 def _unquote(file: FileBytes, text: bytes, mark: str) -> tuple[bytes, np.ndarray]:
-    """The rows of a quoted table separated by _UNIT, and the line on which each ends."""
-    rows, lines = [], []
-    stream = io.StringIO(text.decode("utf-8"), newline="")
+    """The rows of a quoted table separated by UNIT, and the line on which each ends."""
+    rows, lines = bytearray(), array.array("q")
+    stream = io.TextIOWrapper(io.BytesIO(text), "utf-8", newline="")
     reader = csv.reader(stream, delimiter=mark, strict=True, skipinitialspace=True)
     try:
         for row in reader:
-            rows.append("\x1f".join(field.replace("\n", " ").replace("\t", " ") for field in row))
+            rows += "\x1f".join(field.replace("\n", " ").replace("\t", " ") for field in row).encode("utf-8")
+            rows += b"\n"
             lines.append(reader.line_num)
     except csv.Error as problem:
         raise DataError(
             f"{file.path}, line {reader.line_num}: wanted quotes in pairs, got a row that cannot be separated "
             f"({problem}); double the quotes inside quoted fields or take them out"
         ) from None
-    return ("\n".join(rows) + "\n").encode("utf-8"), np.asarray(lines)
+    return bytes(rows), np.asarray(lines)
 
 
 def _quotes_off(text: bytes, mark: bytes) -> bytes:
-    """Rows separated by several characters, with _UNIT instead, and fields without the quotes around them."""
+    """Rows separated by several characters, with UNIT instead, and fields without the quotes around them."""
     text = text.replace(mark, b"\x1f")
     if b'"' in text:
         text = re.sub(rb'(?m)(^|\x1f) *"([^"\x1f\n]*)" *(?=\x1f|$)', rb"\1\2", text)
@@ -303,30 +305,38 @@ def _quotes_off(text: bytes, mark: bytes) -> bytes:
 
 def _json(file: FileBytes, text: bytes) -> Cut:
     """One object a line, or an array of objects: a column for each key that holds single values."""
-    rows = _objects(file, text)
-    keys: dict[str, None] = {}
-    nested: dict[str, None] = {}
-    lines, numbers = [], []
-    for number, row in rows:
+    keys: dict[str, int] = {}
+    nested: set[str] = set()
+    rows, numbers = [], []
+    for number, row in _objects(file, text):
         if not isinstance(row, dict):
             raise DataError(f"{file.path}, line {number}: wanted a JSON object, got {str(row)[:40]!r}; drop the line")
-        for key, value in row.items():
-            (nested if isinstance(value, dict | list) else keys).setdefault(key)
+        for key in row:
+            keys.setdefault(key, len(keys))
         if len(keys) > MOST_COLUMNS:
             raise DataError(f"{file.path}, line {number}: wanted at most {MOST_COLUMNS} keys, got more; drop some")
-        lines.append(row)
+        nested.update(key for key, value in row.items() if isinstance(value, dict | list))
+        rows.append("\x1f".join("" if key in nested else _plain(row.get(key)) for key in keys))
         numbers.append(number)
     names = [key for key in keys if key not in nested]
-    if not lines or not names:
+    if not rows or not names:
         raise DataError(f"{file.path}: wanted JSON objects with single values, got none; export it again")
-    body = "\n".join("\x1f".join(_plain(row.get(name)) for name in names) for row in lines) + "\n"
-    data = np.frombuffer(body.encode("utf-8"), np.uint8)
-    end = np.flatnonzero((data == _UNIT) | (data == _NEWLINE)).reshape(len(lines), len(names))
-    start = np.concatenate([[0], end.ravel()[:-1] + 1]).reshape(end.shape)
+    # Keys that came later are empty in the rows before.
+    body = "\n".join(row + "\x1f" * (len(keys) - 1 - row.count("\x1f")) for row in rows) + "\n"
+    fields = fields_of(np.frombuffer(body.encode("utf-8"), np.uint8), len(keys), np.asarray(numbers))
+    used = [keys[name] for name in names]
     notes = [f"{file.path.name} read as JSON"]
     if nested:
-        notes.append(f"keys of {file.path.name} not used, which hold lists or objects: {', '.join(nested)}")
-    return Cut(Fields(data, start, end, np.asarray(numbers)), tuple(names), (), tuple(notes))
+        notes.append(f"keys of {file.path.name} not used, which hold lists or objects: {', '.join(sorted(nested))}")
+    fields = Fields(fields.data, fields.start[:, used], fields.end[:, used], fields.line)
+    return Cut(fields, tuple(names), (), tuple(notes))
+
+
+def fields_of(data: np.ndarray, columns: int, line: np.ndarray) -> Fields:
+    """The fields of u8[] text whose rows have that many columns, separated by the unit separator."""
+    end = np.flatnonzero((data == UNIT) | (data == _NEWLINE)).reshape(-1, columns)
+    start = np.concatenate([[0], end.ravel()[:-1] + 1]).reshape(end.shape)
+    return Fields(data, start, end, line)
 
 
 def _objects(file: FileBytes, text: bytes):
