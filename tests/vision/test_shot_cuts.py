@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from clips import HEIGHT, WIDTH, clip
 
+from socialjax.vision.key_frames import cuts
 from socialjax.vision.key_frames.cuts import (
     CutSettings,
     colour_distance,
@@ -176,3 +177,12 @@ def test_one_sharp_frame_is_taken_from_the_middle_of_each_of_the_longest_shots()
     assert key_frames(blurred, cuts, at_most=2).tolist() == [9, 25]
     assert key_frames(frames[:1], np.zeros(0, np.int64), at_most=8).tolist() == [0]
     assert sharpness(frames)[0] > sharpness(blurred)[1] > sharpness(np.zeros((1, 9, 9, 3), np.uint8))[0] == 0
+
+
+@pytest.mark.parametrize("pairs", [1, 7, 39, 40])
+def test_frames_are_compared_in_blocks_as_all_at_once(pairs, monkeypatch):
+    frames = clip(3, num_shots=3, shot=(16, 18)).frames[:40]
+    whole = cuts.steps(frames)
+    monkeypatch.setattr(cuts, "_PAIRS", pairs)
+    np.testing.assert_array_equal(cuts.steps(frames), whole)
+    assert len(cuts.steps(frames[:1])) == 0

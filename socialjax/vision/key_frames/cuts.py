@@ -9,6 +9,7 @@ import dataclasses
 import numpy as np
 
 _COLOURS = 6  # levels of each channel in the histogram
+_PAIRS = 512  # of frames that are compared at a time
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +75,7 @@ def moved_difference(before: np.ndarray, after: np.ndarray, reach: int = 3, bloc
             apart = np.abs(after - padded[:, down : down + height, right : right + width])
             sums = np.add.reduceat(np.add.reduceat(apart, rows, axis=1), columns, axis=2)
             np.minimum(least, sums / sizes.astype(np.float32), out=least)
-    return least.reshape(len(after), -1).mean(axis=1)
+    return least.reshape(len(after), len(rows) * len(columns)).mean(axis=1)
 
 
 def colour_distance(before: np.ndarray, after: np.ndarray) -> np.ndarray:
@@ -132,8 +133,9 @@ def steps(frames: np.ndarray, settings: CutSettings = CutSettings()) -> np.ndarr
 
 
 def _steps(seen: Signature, settings: CutSettings) -> np.ndarray:
-    everyone = np.arange(len(seen))
-    return _difference(seen, everyone[:-1], everyone[1:], settings)
+    first = np.arange(len(seen) - 1)
+    blocks = np.split(first, np.arange(_PAIRS, len(first), _PAIRS))  # those of a whole clip would fill the memory
+    return np.concatenate([_difference(seen, block, block + 1, settings) for block in blocks])
 
 
 def _difference(seen: Signature, before, after, settings: CutSettings, reach: int = _REACH) -> np.ndarray:
