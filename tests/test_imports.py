@@ -179,6 +179,11 @@ def test_the_rules_allow_what_they_should():
     assert not complaints("run", "print('table')")
 
 
+def test_foreign_pictures_are_opened_in_one_place():
+    opening = {name for name, path in modules().items() if "Image.open(" in path.read_text()}
+    assert opening == {"data.picture_files"}
+
+
 IMPORT_ALL = """
 import importlib, os, sys, threading
 from jax._src import xla_bridge

@@ -8,12 +8,13 @@ import io
 import os
 import stat
 import tarfile
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from socialjax.data.schema import DataError
 from socialjax.names import BadName, below, visible
@@ -22,7 +23,12 @@ Fit = Literal["pad", "crop", "stretch"]
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")  # no format that starts another program
 LARGEST = 50_000_000  # pixels
 LARGEST_FILE = 512 << 20  # bytes, before it is decoded
+MOST_SCANNED = 20 * LARGEST  # pixels of all passes of a progressive JPEG; some hundred bytes ask for one more
+BAND = 1 << 22  # pixels that are converted at a time
 WHITE = (255, 255, 255)
+ORIENTATION, BITS, PHOTOMETRIC, TILE_WIDTH, TILE_LENGTH = 274, 258, 262, 322, 323  # tags of EXIF and TIFF
+# How a picture is turned by its EXIF orientation: quarters clockwise, and whether it is mirrored before.
+TURNS = {2: (0, True), 3: (2, False), 4: (2, True), 5: (3, True), 6: (1, False), 7: (1, True), 8: (3, False)}
 
 
 def read_picture(
@@ -31,7 +37,7 @@ def read_picture(
     """Decodes a picture as RGB.
 
     Grey, palette, CMYK, YCbCr and 16-bit pictures are converted; transparency becomes white; EXIF rotation is applied;
-    of an animation the first frame is taken.
+    of several pages and of an animation the first is taken. Decoding takes up to 16 bytes a pixel.
 
     Args:
         source: a file or its bytes.
@@ -46,24 +52,28 @@ def read_picture(
     Raises:
         DataError: the file is missing, empty, damaged, truncated, too large or no picture.
     """
-    data, name = (source, name or "picture") if isinstance(source, bytes) else (_bytes(Path(source)), str(source))
+    data, name = (source, name or "picture") if isinstance(source, bytes) else (_bytes(Path(source)), source)
+    name = visible(name)
     if not data:
         raise DataError(f"{name}: wanted a picture, got an empty file; copy or download it again")
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
-            if opened.width * opened.height > LARGEST:
-                raise DataError(
-                    f"{name}: wanted at most {LARGEST} pixels, got {opened.width} x {opened.height}; make it smaller"
-                )
-            picture = _rgb(ImageOps.exif_transpose(opened), name)
+        with warnings.catch_warnings(action="ignore"):  # on tags that nobody reads
+            picture = _decoded(data, name)
     except (DataError, MemoryError):
         raise
     except Exception as problem:  # decoders raise whatever their formats make them
+        is_other = isinstance(problem, UnidentifiedImageError)
+        why = "another format" if is_other else f"{type(problem).__name__}: {visible(problem)[:80]}"
         raise DataError(
             f"{name}: wanted a whole picture ({', '.join(FORMATS)}), got {len(data)} bytes that cannot be decoded "
-            f"({type(problem).__name__}: {str(problem)[:80]}); copy or download it again, or leave its row out"
+            f"({why}); copy, convert or download it again, or leave its row out"
         ) from None
-    return np.asarray(picture if size is None else fitted(picture, size, fit))
+    return picture if size is None else np.asarray(fitted(Image.fromarray(picture), size, fit))
+
+
+def upright(picture: np.ndarray, quarters: int, mirrored: bool) -> np.ndarray:
+    """u8[H, W, 3] mirrored left to right or not, then turned clockwise by quarters."""
+    return np.ascontiguousarray(np.rot90(picture[:, ::-1] if mirrored else picture, -quarters))
 
 
 def fitted(picture: Image.Image, size: int, fit: Fit = "pad") -> Image.Image:
@@ -100,16 +110,44 @@ def _bytes(path: Path) -> bytes:
         ) from None
 
 
-def _rgb(picture: Image.Image, name: str) -> Image.Image:
-    if picture.mode.startswith("I;16"):
-        picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
-    elif picture.mode in ("I", "F"):
-        raise DataError(f"{name}: wanted 8 or 16 bits a colour, got mode {picture.mode}; convert it to 8 bits")
-    if picture.has_transparency_data:
-        over = picture.convert("RGBA")
-        white = Image.new("RGBA", over.size, (*WHITE, 255))
-        return Image.alpha_composite(white, over).convert("RGB")
-    return picture.convert("RGB")
+def _decoded(data: bytes, name: str) -> np.ndarray:
+    """u8[H, W, 3], upright."""
+    with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
+        pixels = opened.width * opened.height
+        tags = opened.tag_v2 if opened.format == "TIFF" else {}
+        if pixels > LARGEST or tags.get(TILE_WIDTH, 1) * tags.get(TILE_LENGTH, 1) > LARGEST:
+            raise DataError(
+                f"{name}: wanted at most {LARGEST} pixels, got {opened.width} x {opened.height}; make it smaller"
+            )
+        if data[:2] == b"\xff\xd8" and pixels * data.count(b"\xff\xda") > MOST_SCANNED:
+            raise DataError(f"{name}: wanted a JPEG of fewer passes, got too many; save it again")
+        opened.load()
+        rgb = np.empty((opened.height, opened.width, 3), np.uint8)
+        rows = max(1, BAND // opened.width)
+        for top in range(0, opened.height, rows):  # in bands: whole copies would fill the memory
+            band = opened.crop((0, top, opened.width, min(top + rows, opened.height)))
+            rgb[top : top + rows] = _rgb(band, opened.format, tags, name)
+        try:
+            orientation = opened.getexif().get(ORIENTATION)
+        except Exception:  # of damaged tags; the picture itself is whole
+            orientation = None
+    return upright(rgb, *TURNS[orientation]) if orientation in TURNS else rgb
+
+
+def _rgb(band: Image.Image, kind: str, tags: Mapping, name: str) -> np.ndarray:
+    """u8[h, W, 3] of a part of a picture of a format, with its TIFF tags."""
+    if band.mode.startswith("I;16") or (band.mode == "I" and kind == "PPM"):
+        values = np.asarray(band)
+        grey = (values >> (tags.get(BITS, (16,))[0] - 8)).astype(np.uint8)
+        grey = 255 - grey if tags.get(PHOTOMETRIC) == 0 else grey  # 0 is white
+        grey[values == band.info.get("transparency", -1)] = 255
+        return np.repeat(grey[..., None], 3, axis=2)
+    if band.mode in ("I", "F"):
+        raise DataError(f"{name}: wanted 8 or 16 bits a colour, got mode {band.mode}; convert it to 8 bits")
+    if band.has_transparency_data:
+        over = band.convert("RGBA")
+        band = Image.alpha_composite(Image.new("RGBA", over.size, (*WHITE, 255)), over)
+    return np.asarray(band.convert("RGB"))
 
 
 PLAIN = (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE)  # no links, no devices, no files with holes

@@ -207,11 +207,16 @@ def test_pictures_of_odd_sides_are_not_written(tmp_path):
         video.write(tmp_path / "a.mp4", np.zeros((3, 5, 4, 3), np.uint8))
 
 
-def test_without_the_extra_the_error_says_what_to_install(tmp_path):
+def test_without_the_extra_pictures_are_read_and_for_videos_the_error_says_what_to_install(tmp_path):
+    place, kept = tmp_path / "media", tmp_path / "kept"
+    (place / "photos").mkdir(parents=True)
+    Image.new("RGB", (8, 6)).save(place / "photos" / "a.png")
     code = (
-        "import sys; sys.modules['av'] = None\n"
+        "import pathlib, sys; sys.modules['av'] = None\n"
         "from socialjax.vision.key_frames.collect import frames_of\n"
-        f"try: frames_of({str(tmp_path)!r}, cache={str(tmp_path / 'kept')!r})\n"
+        f"assert len(frames_of({str(place)!r}, cache={str(kept)!r}, progress=False)) == 1\n"
+        f"pathlib.Path({str(place)!r}, 'film.mp4').write_bytes(b'x')\n"
+        f"try: frames_of({str(place)!r}, cache={str(kept)!r}, progress=False)\n"
         "except ImportError as error: assert 'socialjax[video]' in str(error)\n"
         "else: raise SystemExit('no error')\n"
     )

@@ -116,14 +116,24 @@ def cut(folder):
 # What is odd -> how it is made, the file that is skipped, and why; no file where it can be used all the same.
 ODD = {
     "a title in Latin-1": (title_in_latin_1, None, ""),
-    "SVG called PNG": (writing("logo/x.png", SVG), "logo/x.png", "wanted sides of 1 to 16384"),
+    "SVG called PNG": (writing("logo/x.png", SVG), "logo/x.png", "wanted a whole picture"),
     "SVG called MP4": (writing("film.mp4", SVG), "film.mp4", "wanted"),
     "an empty picture": (writing("logo/x.png", b""), "logo/x.png", "wanted"),
     "an empty video": (writing("film.mkv", b""), "film.mkv", "wanted"),
     "a text": (writing("film.avi", "text " * 99), "film.avi", "wanted"),
+    "a photo of a phone that is not read": (
+        writing("photos/x.heic", b"\0\0\0\x18ftypheic" + bytes(99)),
+        "photos/x.heic",
+        "another format",
+    ),
+    "the same called JPEG": (
+        writing("photos/x.jpg", b"\0\0\0\x18ftypmif1" + bytes(99)),
+        "photos/x.jpg",
+        "another format",
+    ),
     "a tall picture": (picture("bar/x.png", (2, 16000)), "bar/x.png", "at most 20 times as long as wide"),
     "a wide picture": (picture("bar/x.png", (16000, 2)), "bar/x.png", "at most 20 times as long as wide"),
-    "a huge picture": (picture("bar/x.png", (9000, 9000)), "bar/x.png", "at most 50000000 points"),
+    "a huge picture": (picture("bar/x.png", (9000, 9000)), "bar/x.png", "at most 50000000 pixels"),
     "a tall video": (lambda folder: encode(folder / "film.mp4", 16, 4096, 3), "film.mp4", "at most 20 times as long"),
     "a pipe": (lambda folder: os.mkfifo(folder / "film.mp4"), "film.mp4", "wanted a plain file"),
     "a pipe among pictures": (lambda folder: os.mkfifo(folder / "photos" / "x.png"), "photos/x.png", "a plain file"),
@@ -191,6 +201,25 @@ def test_the_declared_size_is_asked_before_anything_is_decoded(tmp_path, monkeyp
         video.read(tmp_path / "film.mp4", 32)
 
 
+@pytest.mark.parametrize("limit, number, why", [
+    ("MOST_PIXELS", 10 * 32 * 24, "wanted at most 7680 pixels in all"),
+    ("_MOST_DECODED", 32 * 24, "wanted pictures of at most 768 bytes, got 32 x 24 of 12 bits"),
+])  # fmt: skip
+def test_what_decoding_may_take_is_limited(clip, monkeypatch, limit, number, why):
+    monkeypatch.setattr(video, limit, number)
+    with pytest.raises(DataError, match=why):
+        video.read(clip, 32)
+
+
+def test_pictures_are_kept_in_room_that_grows(tmp_path):
+    """Of each number of frames up to some powers of two."""
+    for count in (1, 2, 3, 4, 5, 16, 17):
+        encode(tmp_path / f"{count}.mp4", count=count)
+        found = video.read(tmp_path / f"{count}.mp4", 32)
+        assert len(found.frames) == len(found.time_s) == count and found.frames.flags.owndata
+        np.testing.assert_allclose(found.frames[:, 12, 16, 0], 20 * (np.arange(count) // 6), atol=5)
+
+
 @pytest.mark.parametrize("problem", [MemoryError(), Interrupted(15), KeyboardInterrupt()], ids=repr)
 def test_what_is_no_fault_of_the_file_is_raised(folder, tmp_path, monkeypatch, problem):
     def read(*_, **__):
@@ -212,6 +241,6 @@ def test_a_full_disk_is_no_fault_of_the_file(folder, tmp_path, monkeypatch):
 
 def test_each_ending_has_a_format_that_is_there():
     av = video.require_av()
-    for name in {*video.DEMUXERS.values(), *(mark[0] for mark in video.MARKS)}:
+    for name in {*video.FORMATS.values(), *(mark[0] for mark in video.MARKS)} - {video.PICTURE}:
         assert av.format.ContainerFormat(name, "r").is_input
-    assert set(video.DEMUXERS) == collect.VIDEOS | collect.IMAGES
+    assert set(video.READ) | set(video.UNREAD) == collect.VIDEOS | collect.IMAGES

@@ -21,8 +21,8 @@ from socialjax.vision.key_frames import video
 from socialjax.vision.key_frames.cuts import CutSettings, find_cuts, key_frames, steps
 from socialjax.vision.key_frames.video import MOST_BYTES, require_av
 
-IMAGES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
-VIDEOS = frozenset(video.DEMUXERS) - IMAGES
+IMAGES = frozenset(ending for ending, name in video.FORMATS.items() if name == video.PICTURE)
+VIDEOS = frozenset(video.FORMATS) - IMAGES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,9 +76,9 @@ class KeyFrames:
 def key_frames_of(path: Path, settings: FrameSettings = DEFAULT) -> KeyFrames:
     """The key frames of a video, or the one picture of an image file. Raises DataError as `video.read` does."""
     path = Path(path)
-    if path.suffix.lower() in IMAGES:
-        picture = video.read(path, settings.width, wanted=np.zeros(1, np.int64))  # of an animation the first
-        return KeyFrames(picture.frames[:1], np.zeros(1), np.zeros(1, np.int64), False)
+    if video.format_of(path) == video.PICTURE:
+        picture = video.read(path, settings.width)
+        return KeyFrames(picture.frames, picture.time_s, np.zeros(1, np.int64), False)
     small = video.read(path, settings.small_width, only_intra=True)
     only_intra = len(small.frames) >= settings.enough_intra * settings.at_most
     if only_intra:
@@ -94,7 +94,7 @@ def key_frames_of(path: Path, settings: FrameSettings = DEFAULT) -> KeyFrames:
 log = logging.getLogger(__name__)
 # Exceptions that one odd file may cause: no signal, no MemoryError, no full disk.
 ODD = (ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, RuntimeError, TypeError, ValueError)
-FORMAT = 1  # raise when the same file and settings would give other frames
+FORMAT = 2  # raise when the same file and settings would give other frames
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,7 +159,6 @@ def frames_of(
     Raises:
         DataError: no such files, all of them damaged, or two items of one name.
     """
-    require_av()  # before the first file: without it every one would be called damaged
     folder = Path(folder)
     cache = Path(cache) if cache is not None else cache_folder() / "frames"
     cache.mkdir(parents=True, exist_ok=True)
@@ -170,6 +169,8 @@ def frames_of(
     rows, sources, kept, sums = [], [], [], {}
     counts = np.zeros(len(items), np.int64)
     todo = [(item, path) for item, paths in enumerate(items.values()) for path in paths]
+    if any(path.suffix.lower() in VIDEOS for _, path in todo):
+        require_av()  # before the first file is read, which may take long
     for item, path in tqdm(todo, desc="key frames", unit="file", disable=None if progress else True):
         stop.check()
         name = visible(path.relative_to(folder).as_posix())
@@ -227,7 +228,9 @@ def _items(folder: Path) -> tuple[dict[str, list[Path]], dict[str, str]]:
         items[name] = files
     if not any(items.values()):
         why = "".join(f"; {name}: {why}" for name, why in list(left_out.items())[:3])
-        raise DataError(f"{folder}: wanted videos, or subfolders of images, got none; known endings: {_endings()}{why}")
+        raise DataError(
+            f"{folder}: wanted videos, or subfolders of images, got none; known endings: {', '.join(video.READ)}{why}"
+        )
     return items, left_out
 
 
@@ -243,10 +246,6 @@ def _unusable(entry: Path) -> str | None:
     if is_folder and not os.access(entry, os.R_OK | os.X_OK):
         return "it may not be read; check its permissions"
     return None
-
-
-def _endings() -> str:
-    return ", ".join(sorted(IMAGES | VIDEOS))
 
 
 def _kept_or_made(path: Path, root: Path, settings: FrameSettings, cache: Path) -> tuple[str, Path, KeyFrames]:

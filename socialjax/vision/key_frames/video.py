@@ -1,34 +1,44 @@
-"""Reads pictures from video and image files, and writes videos: the only user of PyAV."""
+"""Reads the pictures of video and image files upright and scaled, and writes videos: the only user of PyAV."""
 
 import dataclasses
+import math
+import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from socialjax.atomic_write import atomic_write
+from socialjax.data.picture_files import read_picture, upright
 from socialjax.data.schema import DataError
 
 MOST_BYTES = 512 << 20  # of the scaled pictures of one file; nine hours of intra frames have 80 MB
 _LARGEST = 16384  # points along a side; a damaged header may ask for any number
-_MOST_PIXELS = 50_000_000  # of one picture
+_MOST_DECODED = 112 << 20  # bytes of one picture as it is decoded, 8K in 10 bits; decoders keep up to 32
+MOST_PIXELS = 200_000_000_000  # of all decoded pictures of one file: an hour in full HD
 _LONGEST = 20  # times as long as wide: scaled to one width, a narrow picture would be as high as it likes
 
+PICTURE = "picture"  # in place of a format of FFmpeg: read as all pictures are, by `read_picture`
+UNREAD = (".avif", ".heic", ".heif")  # pictures that are refused, so that nobody misses them in silence
 # FFmpeg's formats that are read, by ending; others may name further files or addresses, or start decoders of text.
-DEMUXERS = {
+FORMATS = {
     **dict.fromkeys((".mp4", ".m4v", ".mov"), "mov"),
     **dict.fromkeys((".mkv", ".webm"), "matroska"),
     **dict.fromkeys((".mpg", ".mpeg"), "mpeg"),
-    **dict.fromkeys((".jpg", ".jpeg"), "jpeg_pipe"),
     ".avi": "avi", ".ts": "mpegts", ".wmv": "asf", ".flv": "flv", ".ogv": "ogg",
-    ".png": "png_pipe", ".bmp": "bmp_pipe", ".webp": "webp_pipe",
+    **dict.fromkeys((".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"), PICTURE),
+    **dict.fromkeys((".ppm", ".pgm", ".pbm", ".pnm", *UNREAD), PICTURE),
 }  # fmt: skip
-# Format, offset and bytes at the start of a file; extensions are often wrong.
+READ = sorted(set(FORMATS) - set(UNREAD))
+# Format, offset and bytes at the start of a file, the first that fits; endings are often wrong.
 MARKS = (
-    ("mov", 4, b"ftyp"), ("matroska", 0, b"\x1a\x45\xdf\xa3"), ("avi", 8, b"AVI "), ("mpeg", 0, b"\x00\x00\x01\xba"),
-    ("mpegvideo", 0, b"\x00\x00\x01\xb3"), ("asf", 0, b"\x30\x26\xb2\x75"), ("flv", 0, b"FLV\x01"), ("ogg", 0, b"OggS"),
-    ("jpeg_pipe", 0, b"\xff\xd8\xff"), ("png_pipe", 0, b"\x89PNG\r\n\x1a\n"), ("bmp_pipe", 0, b"BM"),
-    ("webp_pipe", 8, b"WEBP"),
+    (PICTURE, 0, b"\xff\xd8\xff"), (PICTURE, 0, b"\x89PNG\r\n\x1a\n"), (PICTURE, 8, b"WEBP"), (PICTURE, 0, b"GIF8"),
+    (PICTURE, 0, b"BM"), (PICTURE, 0, b"II*\0"), (PICTURE, 0, b"MM\0*"), (PICTURE, 4, b"ftyphei"),
+    (PICTURE, 4, b"ftypmif"), (PICTURE, 4, b"ftypmsf"), (PICTURE, 4, b"ftypavi"), ("mov", 4, b"ftyp"),
+    ("matroska", 0, b"\x1a\x45\xdf\xa3"), ("avi", 8, b"AVI "), ("mpeg", 0, b"\x00\x00\x01\xba"),
+    ("mpegvideo", 0, b"\x00\x00\x01\xb3"), ("asf", 0, b"\x30\x26\xb2\x75"), ("flv", 0, b"FLV\x01"),
+    ("ogg", 0, b"OggS"),
 )  # fmt: skip
 
 
@@ -52,7 +62,10 @@ def require_av():
 
 
 def read(path: Path, width: int, only_intra: bool = False, wanted: np.ndarray | None = None) -> Pictures:
-    """The pictures of a video or image file, scaled to `width` pixels across, the height in proportion.
+    """The pictures of a video or image file, upright, scaled to `width` pixels across, the height in proportion.
+
+    Clips are turned and mirrored as their display matrix says, and pixels that are not square are made square. An image
+    file has one picture, that of `read_picture`.
 
     Args:
         path: of the file.
@@ -65,33 +78,67 @@ def read(path: Path, width: int, only_intra: bool = False, wanted: np.ndarray | 
         The pictures.
 
     Raises:
-        DataError: the file is no video, is empty, truncated or damaged, or its pictures would take more than
-            MOST_BYTES.
+        DataError: the file is no video and no image, is empty, truncated or damaged, or its pictures would take more
+            than MOST_BYTES, or decoding them more than MOST_PIXELS.
     """
+    path = Path(path)
+    if (found := format_of(path)) == PICTURE:
+        return _picture(path, width)
     wanted_set = None if wanted is None else set(np.asarray(wanted).tolist())
-    frames, times, left = [], [], MOST_BYTES
-    for position, frame in enumerate(_decoded(Path(path), width, only_intra, wanted_set)):
+    frames, times, left = None, [], MOST_BYTES
+    for position, (frame, aspect) in enumerate(_decoded(path, found, width, only_intra, wanted_set)):
         if wanted_set is None or position in wanted_set:
-            height = _height(path, frame.width, frame.height, width)
+            quarters, mirrored = _turn(frame)
+            sides = (frame.width * aspect, frame.height)
+            height = _height(path, *(sides[::-1] if quarters % 2 else sides), width)
             left -= 3 * width * height
             if left < 0:
-                raise _too_much(path, f"more than {len(frames)} of {width} x {height}")
-            small = frame.reformat(width, height, format="rgb24", interpolation="AREA").to_ndarray()
-            if frames and small.shape != frames[0].shape:
+                raise _too_much(path, f"more than {len(times)} of {width} x {height}")
+            size = (height, width) if quarters % 2 else (width, height)
+            small = frame.reformat(*size, format="rgb24", interpolation="AREA").to_ndarray()
+            if frames is None:
+                frames = np.empty((1, height, width, 3), np.uint8)
+            elif frames.shape[1] != height:
                 raise DataError(f"{path}: wanted one picture size, got a change at {position}; convert the file")
-            frames.append(small)
+            if len(times) == len(frames):  # grown in place: a list and its stack would be twice as much
+                frames.resize((2 * len(frames), height, width, 3), refcheck=False)
+            frames[len(times)] = upright(small, quarters, mirrored)
             times.append(float(frame.time or 0))
         if wanted_set is not None and position >= max(wanted_set, default=-1):
             break
-    if not frames or (wanted_set is not None and len(frames) < len(wanted_set)):
-        raise DataError(f"{path}: wanted pictures, got {len(frames)} of those asked for; copy or download it again")
-    return Pictures(np.stack(frames), np.array(times))
+    if not times or (wanted_set is not None and len(times) < len(wanted_set)):
+        raise DataError(f"{path}: wanted pictures, got {len(times)} of those asked for; copy or download it again")
+    frames.resize((len(times), *frames.shape[1:]), refcheck=False)
+    return Pictures(frames, np.array(times))
 
 
-def _decoded(path: Path, width: int, only_intra: bool, wanted: set[int] | None) -> Iterator:
-    """The decoded frames of PyAV, one by one; without `wanted`, everything is read, and must be there."""
+def _picture(path: Path, width: int) -> Pictures:
+    """The one picture of an image file."""
+    whole = read_picture(path)
+    size = (width, _height(path, whole.shape[1], whole.shape[0], width))
+    small = whole if size == whole.shape[1::-1] else Image.fromarray(whole).resize(size, Image.Resampling.BICUBIC)
+    return Pictures(np.asarray(small)[None], np.zeros(1))
+
+
+def _turn(frame) -> tuple[int, bool]:
+    """(quarters clockwise, whether it is mirrored left to right before) by a frame's display matrix.
+
+    The matrix (a, b, u, c, d, v, x, y, w) moves the point (p, q) to (ap + cq + x, bp + dq + y), q downwards: ISO/IEC
+    14496-12, 6.2.2. Of other angles the nearest quarter is taken.
+    """
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is None or len(content := bytes(matrix)) != 36:
+        return 0, False
+    a, b, _, c, d, *_ = struct.unpack("=9i", content)
+    mirrored = a * d < b * c
+    angle = math.atan2(-b, -a) if mirrored else math.atan2(b, a)
+    return round(angle / (math.pi / 2)) % 4, mirrored
+
+
+def _decoded(path: Path, demuxer: str, width: int, only_intra: bool, wanted: set[int] | None) -> Iterator:
+    """(frame of PyAV, how much wider than high its pixels are), one by one; without `wanted`, everything is read, and
+    must be there."""
     av = require_av()
-    demuxer = _demuxer(path)
     try:
         # As a file and nothing else: neither a pattern of names nor an address, and no other file is opened by it.
         with av.open(
@@ -104,12 +151,19 @@ def _decoded(path: Path, width: int, only_intra: bool, wanted: set[int] | None) 
                 raise DataError(f"{path}: wanted pictures, got a file without any that are known; leave it out")
             stream = container.streams.video[0]
             _check_size(path, stream, width, only_intra, wanted)
-            stream.codec_context.options = {"max_pixels": str(_MOST_PIXELS)}  # of frames, whatever the header says
+            most = _MOST_DECODED * 8 // _bits(stream)
+            stream.codec_context.options = {"max_pixels": str(most)}  # of frames, whatever the header says
             stream.codec_context.skip_frame = "NONKEY" if only_intra else "DEFAULT"
-            packets = 0
+            aspect, packets, left = float(stream.sample_aspect_ratio or 1), 0, MOST_PIXELS
             for packet in container.demux(stream):
                 packets += packet.size > 0
-                yield from packet.decode()
+                for frame in packet.decode():
+                    left -= frame.width * frame.height
+                    if left < 0:
+                        raise DataError(
+                            f"{path}: wanted at most {MOST_PIXELS} pixels in all; cut the video into pieces"
+                        )
+                    yield frame, aspect
             if wanted is None and packets < 0.98 * stream.frames:
                 raise DataError(f"{path}: wanted {stream.frames} frames, got {packets}; the file is cut, copy it again")
     except (av.FFmpegError, OSError, EOFError) as problem:
@@ -120,8 +174,8 @@ def _decoded(path: Path, width: int, only_intra: bool, wanted: set[int] | None) 
         ) from None
 
 
-def _demuxer(path: Path) -> str:
-    """FFmpeg's name of the format, by the file's first bytes or its ending: one of the list, and of plain files alone.
+def format_of(path: Path) -> str:
+    """The format of a file by its first bytes or else its ending: FFmpeg's name, one of the list, or PICTURE.
 
     Raises DataError for another format, and for what is no file or cannot be read.
     """
@@ -133,9 +187,9 @@ def _demuxer(path: Path) -> str:
     except OSError as problem:
         raise DataError(f"{path}: cannot be read ({problem.strerror}); check its permissions") from None
     found = [name for name, offset, mark in MARKS if start[offset:].startswith(mark)]
-    named = DEMUXERS.get(path.suffix.lower())
+    named = FORMATS.get(path.suffix.lower())
     if not found and named is None:
-        raise DataError(f"{path}: wanted one of {', '.join(sorted(DEMUXERS))}, got another ending; leave it out")
+        raise DataError(f"{path}: wanted one of {', '.join(READ)}, got another ending; leave it out")
     return found[0] if found else named
 
 
@@ -143,18 +197,28 @@ def _check_size(path: Path, stream, width: int, only_intra: bool, wanted: set[in
     """Raises DataError for implausible sides, shapes or numbers of pictures, before one is decoded."""
     if not (0 < stream.width <= _LARGEST and 0 < stream.height <= _LARGEST):
         raise DataError(f"{path}: wanted sides of 1 to {_LARGEST}, got {stream.width} x {stream.height}")
-    if stream.width * stream.height > _MOST_PIXELS:
-        raise DataError(f"{path}: wanted at most {_MOST_PIXELS} points, got {stream.width} x {stream.height}")
-    height = _height(path, stream.width, stream.height, width)
+    if stream.width * stream.height * _bits(stream) > 8 * _MOST_DECODED:
+        raise DataError(
+            f"{path}: wanted pictures of at most {_MOST_DECODED} bytes, got {stream.width} x {stream.height} of "
+            f"{_bits(stream)} bits; make it smaller"
+        )
+    sides = (stream.width * float(stream.sample_aspect_ratio or 1), stream.height)
+    height = min(_height(path, *sides, width), _height(path, *sides[::-1], width))  # it may be turned
     if wanted is None and not only_intra and 3 * width * height * stream.frames > MOST_BYTES:
         raise _too_much(path, f"{stream.frames} of {width} x {height}")
 
 
-def _height(path: Path, width: int, height: int, wanted: int) -> int:
+def _bits(stream) -> int:
+    """Of a pixel as it is decoded."""
+    known = stream.codec_context.format
+    return max(8, known.padded_bits_per_pixel) if known is not None else 24
+
+
+def _height(path: Path, width: float, height: float, wanted: int) -> int:
     if max(width, height) > _LONGEST * min(width, height):
         raise DataError(
-            f"{path}: wanted pictures at most {_LONGEST} times as long as wide, got {width} x {height}; crop it, or "
-            "leave it out of the folder"
+            f"{path}: wanted pictures at most {_LONGEST} times as long as wide, got {width:.0f} x {height:.0f}; crop "
+            "it, or leave it out of the folder"
         )
     return max(2, round(height * wanted / width))
 
