@@ -4,6 +4,7 @@ import io
 import os
 import pickle
 import tarfile
+import time
 
 import numpy as np
 import pytest
@@ -219,3 +220,48 @@ def test_an_archive_that_is_a_pipe_is_refused(tmp_path):
     os.mkfifo(tmp_path / "pipe.tar")
     with pytest.raises(DataError, match="no plain file"):
         PictureFiles(tmp_path / "pipe.tar")
+
+
+def extended(kind, content):
+    """A header of an archive with content that is about the next."""
+    return member("x", len(content), kind) + content + bytes(-len(content) % 512)
+
+
+def holes_without_end():
+    """A header of a file with holes that says that the list of them goes on, where the archive ends."""
+    header = bytearray(member("a.png", 0, tarfile.GNUTYPE_SPARSE))
+    header[482] = 1
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    return bytes(header)
+
+
+ENDLESS = {
+    "a number of 200,000 digits": extended(tarfile.XHDTYPE, b"1" * 200_000),
+    "one of 60,000 digits": extended(tarfile.XHDTYPE, b"1" * 60_000),
+    "50,000 global values": extended(tarfile.XGLTYPE, b"".join(b"10 k%04d=\n" % n for n in range(50_000))),
+    "500 global values": extended(tarfile.XGLTYPE, b"".join(b"10 k%04d=\n" % n for n in range(500))) + member("a", 0),
+    "2,000 nested headers": 2000 * extended(tarfile.XHDTYPE, b"") + member("a", 0),
+    "2,000 nested names": 2000 * extended(tarfile.GNUTYPE_LONGNAME, b"a") + member("a", 0),
+    "a list of holes that is cut off": holes_without_end(),
+}
+
+
+@pytest.mark.parametrize("content", ENDLESS.values(), ids=ENDLESS)
+def test_headers_that_would_take_minutes_or_all_memory_are_refused(content, tmp_path):
+    (tmp_path / "some.tar").write_bytes(content)
+    started = time.monotonic()
+    with pytest.raises(DataError, match=r"some\.tar: wanted a folder or an uncompressed tar archive"):
+        PictureFiles(tmp_path / "some.tar")
+    assert time.monotonic() - started < 10
+
+
+def test_an_archive_of_git_and_one_with_long_names_are_read(tmp_path):
+    name = "d/" * 400 + "é.png"
+    more = {"format": tarfile.PAX_FORMAT, "pax_headers": {"comment": "0" * 40}}
+    with tarfile.open(tmp_path / "some.tar", "w", **more) as archive:
+        entry = tarfile.TarInfo(name)
+        entry.size = len(encoded(plain()))
+        archive.addfile(entry, io.BytesIO(encoded(plain())))
+    files = PictureFiles(tmp_path / "some.tar")
+    assert files.names() == [name] and files.read(name).shape == (20, 30, 3)

@@ -211,6 +211,19 @@ def test_what_decoding_may_take_is_limited(clip, monkeypatch, limit, number, why
         video.read(clip, 32)
 
 
+def test_a_frame_that_cannot_be_scaled_costs_its_file_alone(folder, tmp_path, monkeypatch):
+    """FFmpeg's scaler refuses some of what its decoders make of damaged clips."""
+
+    def refuse(frame):
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    monkeypatch.setattr(video, "_turn", refuse)
+    found = frames_of(folder, SETTINGS, tmp_path / "cache", progress=False)
+    assert (
+        list(found.skipped) == ["good.mp4"] and "cannot be decoded (OSError: Operation not" in found.skipped["good.mp4"]
+    )
+
+
 def test_pictures_are_kept_in_room_that_grows(tmp_path):
     """Of each number of frames up to some powers of two."""
     for count in (1, 2, 3, 4, 5, 16, 17):

@@ -84,10 +84,23 @@ def read(path: Path, width: int, only_intra: bool = False, wanted: np.ndarray | 
     path = Path(path)
     if (found := format_of(path)) == PICTURE:
         return _picture(path, width)
+    av = require_av()
     wanted_set = None if wanted is None else set(np.asarray(wanted).tolist())
+    try:
+        return _clip(path, found, width, only_intra, wanted_set)
+    except (av.FFmpegError, OSError, EOFError) as problem:
+        reason = getattr(problem, "strerror", None) or problem
+        raise DataError(
+            f"{path}: wanted a video or image, got one that cannot be decoded ({type(problem).__name__}: {reason}); "
+            "copy or download it again, or leave it out of the folder"
+        ) from None
+
+
+def _clip(path: Path, demuxer: str, width: int, only_intra: bool, wanted: set[int] | None) -> Pictures:
+    """`read` of a clip, with the errors of PyAV."""
     frames, times, left = None, [], MOST_BYTES
-    for position, (frame, aspect) in enumerate(_decoded(path, found, width, only_intra, wanted_set)):
-        if wanted_set is None or position in wanted_set:
+    for position, (frame, aspect) in enumerate(_decoded(path, demuxer, width, only_intra, wanted)):
+        if wanted is None or position in wanted:
             quarters, mirrored = _turn(frame)
             sides = (frame.width * aspect, frame.height)
             height = _height(path, *(sides[::-1] if quarters % 2 else sides), width)
@@ -104,9 +117,9 @@ def read(path: Path, width: int, only_intra: bool = False, wanted: np.ndarray | 
                 frames.resize((2 * len(frames), height, width, 3), refcheck=False)
             frames[len(times)] = upright(small, quarters, mirrored)
             times.append(float(frame.time or 0))
-        if wanted_set is not None and position >= max(wanted_set, default=-1):
+        if wanted is not None and position >= max(wanted, default=-1):
             break
-    if not times or (wanted_set is not None and len(times) < len(wanted_set)):
+    if not times or (wanted is not None and len(times) < len(wanted)):
         raise DataError(f"{path}: wanted pictures, got {len(times)} of those asked for; copy or download it again")
     frames.resize((len(times), *frames.shape[1:]), refcheck=False)
     return Pictures(frames, np.array(times))
@@ -139,39 +152,30 @@ def _decoded(path: Path, demuxer: str, width: int, only_intra: bool, wanted: set
     """(frame of PyAV, how much wider than high its pixels are), one by one; without `wanted`, everything is read, and
     must be there."""
     av = require_av()
-    try:
-        # As a file and nothing else: neither a pattern of names nor an address, and no other file is opened by it.
-        with av.open(
-            f"file:{path.absolute()}",
-            format=demuxer,
-            container_options={"protocol_whitelist": "file", "max_streams": "64"},
-            metadata_errors="replace",
-        ) as container:
-            if not container.streams.video or container.streams.video[0].codec_context is None:
-                raise DataError(f"{path}: wanted pictures, got a file without any that are known; leave it out")
-            stream = container.streams.video[0]
-            _check_size(path, stream, width, only_intra, wanted)
-            most = _MOST_DECODED * 8 // _bits(stream)
-            stream.codec_context.options = {"max_pixels": str(most)}  # of frames, whatever the header says
-            stream.codec_context.skip_frame = "NONKEY" if only_intra else "DEFAULT"
-            aspect, packets, left = float(stream.sample_aspect_ratio or 1), 0, MOST_PIXELS
-            for packet in container.demux(stream):
-                packets += packet.size > 0
-                for frame in packet.decode():
-                    left -= frame.width * frame.height
-                    if left < 0:
-                        raise DataError(
-                            f"{path}: wanted at most {MOST_PIXELS} pixels in all; cut the video into pieces"
-                        )
-                    yield frame, aspect
-            if wanted is None and packets < 0.98 * stream.frames:
-                raise DataError(f"{path}: wanted {stream.frames} frames, got {packets}; the file is cut, copy it again")
-    except (av.FFmpegError, OSError, EOFError) as problem:
-        reason = getattr(problem, "strerror", None) or problem
-        raise DataError(
-            f"{path}: wanted a video or image, got one that cannot be decoded ({type(problem).__name__}: {reason}); "
-            "copy or download it again, or leave it out of the folder"
-        ) from None
+    # As a file and nothing else: neither a pattern of names nor an address, and no other file is opened by it.
+    with av.open(
+        f"file:{path.absolute()}",
+        format=demuxer,
+        container_options={"protocol_whitelist": "file", "max_streams": "64"},
+        metadata_errors="replace",
+    ) as container:
+        if not container.streams.video or container.streams.video[0].codec_context is None:
+            raise DataError(f"{path}: wanted pictures, got a file without any that are known; leave it out")
+        stream = container.streams.video[0]
+        _check_size(path, stream, width, only_intra, wanted)
+        most = _MOST_DECODED * 8 // _bits(stream)
+        stream.codec_context.options = {"max_pixels": str(most)}  # of frames, whatever the header says
+        stream.codec_context.skip_frame = "NONKEY" if only_intra else "DEFAULT"
+        aspect, packets, left = float(stream.sample_aspect_ratio or 1), 0, MOST_PIXELS
+        for packet in container.demux(stream):
+            packets += packet.size > 0
+            for frame in packet.decode():
+                left -= frame.width * frame.height
+                if left < 0:
+                    raise DataError(f"{path}: wanted at most {MOST_PIXELS} pixels in all; cut the video into pieces")
+                yield frame, aspect
+        if wanted is None and packets < 0.98 * stream.frames:
+            raise DataError(f"{path}: wanted {stream.frames} frames, got {packets}; the file is cut, copy it again")
 
 
 def format_of(path: Path) -> str:
