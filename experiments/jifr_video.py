@@ -28,6 +28,7 @@ from socialjax.data.schema import DataError, Dataset
 from socialjax.data.validate import check
 from socialjax.drawing import attempt
 from socialjax.eval import ranking
+from socialjax.eval.protocol import check as check_lists
 from socialjax.models.cf.bpr import BPR
 from socialjax.models.visual.jifr import JIFR
 from socialjax.report.jifr import contact_sheet, has_frames_to_show, measured, ranked, report, write_key_frames
@@ -190,6 +191,7 @@ def show(chosen: Arguments, folder: Path) -> list[Bar]:
     ready = prepare(chosen, folder, stages)
     data, results, trained = ready.data, {}, {}
     bench = Workbench(data)
+    check_lists(data, ranked(data))
     for name in MODELS:
         stop.check()
         description = f"at most {chosen.train.epochs} epochs of {len(data.train)} pairs"

@@ -34,6 +34,7 @@ from socialjax.data.sources import DataSettings
 from socialjax.drawing import attempt
 from socialjax.explain.gallery import ItemPictures, explained, gallery_page, some_users
 from socialjax.explain.picture import draw_sheet
+from socialjax.report.saers import check as check_measurable
 from socialjax.report.saers import how_sure, measured, saers_report
 from socialjax.run.command import exit_code, say, set_up_logging
 from socialjax.run.execute import work_folder
@@ -176,6 +177,7 @@ def _show_in(folder: Path, chosen: Arguments) -> list[str]:
             continue
         words = Rows(data=table.data, only=asked, seeds=chosen.seeds, workdir=folder)
         stop.check()
+        check_measurable(dataset, material)
         done, failed_rows = compare_on(table, words, dataset)
         failed += failed_rows
         for label, row in done.items():

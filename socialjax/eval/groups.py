@@ -173,6 +173,30 @@ def evaluate_pairs(
     Raises:
       ValueError: without pairs and for a user who has no negative.
     """
+    users, wanted, known, pool = _pool_of(data, pairs, among, taken)
+    candidates = protocol.Candidates(protocol.parse("full", ks=(K,)), "test", data.num_items, users, wanted)
+    if data.num_items <= ALL_UP_TO:
+        against_all = dataclasses.replace(candidates, masked=pool.others(known))
+    else:
+        against_all = pool.sampled(candidates, auc_negatives, seed)
+    against_some = pool.sampled(candidates, ndcg_negatives, seed + 1)
+    values = {
+        "AUC": _pair_metrics(model, state, against_all)["AUC"],
+        f"NDCG@{K}": _pair_metrics(model, state, against_some)[f"NDCG@{K}"],
+    }
+    sizes = [None if each.negatives is None else each.negatives.shape[1] for each in (against_all, against_some)]
+    return PairMetrics(users[wanted.owners()], wanted.items, values, dict(zip(values, sizes)))
+
+
+def check_pairs(
+    data: Dataset, pairs: Interactions, among: np.ndarray | None = None, taken: Sequence[Interactions] = ()
+) -> None:
+    """Raises the ValueError of `evaluate_pairs`, from counts: before anything is trained."""
+    _pool_of(data, pairs, among, taken)
+
+
+def _pool_of(data: Dataset, pairs: Interactions, among: np.ndarray | None, taken: Sequence[Interactions]):
+    """The users of the pairs i32[U], their pairs' items, all items they took, and what negatives are drawn from."""
     if not len(pairs):
         raise ValueError(f"wanted test pairs of data set '{data.name}' to evaluate, got none; split off some")
     among = np.ones(data.num_items, bool) if among is None else np.asarray(among, bool)
@@ -186,18 +210,7 @@ def evaluate_pairs(
             f"data set '{data.name}': user {users[pool.left.argmin()]} took every item that negatives are drawn from "
             f"({pool.size} of {data.num_items}); leave their pairs out"
         )
-    candidates = protocol.Candidates(protocol.parse("full", ks=(K,)), "test", data.num_items, users, wanted)
-    if data.num_items <= ALL_UP_TO:
-        against_all = dataclasses.replace(candidates, masked=pool.others(known))
-    else:
-        against_all = pool.sampled(candidates, auc_negatives, seed)
-    against_some = pool.sampled(candidates, ndcg_negatives, seed + 1)
-    values = {
-        "AUC": _pair_metrics(model, state, against_all)["AUC"],
-        f"NDCG@{K}": _pair_metrics(model, state, against_some)[f"NDCG@{K}"],
-    }
-    sizes = [None if each.negatives is None else each.negatives.shape[1] for each in (against_all, against_some)]
-    return PairMetrics(users[wanted.owners()], wanted.items, values, dict(zip(values, sizes)))
+    return users, wanted, known, pool
 
 
 class _Pool:

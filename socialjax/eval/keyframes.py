@@ -24,6 +24,7 @@ from socialjax.data.schema import Dataset, Frames
 from socialjax.eval.metrics import Counts, per_user
 
 NAMES = (("HR", 1), ("NDCG", 3), ("HR", 3), ("NDCG", 5), ("HR", 5))  # NDCG@1 is HR@1
+MEANING = "HR@K of key frames: 1 if a liked frame is among the first K of its item, else 0"
 _RECORDS = 4096  # scored at once
 
 

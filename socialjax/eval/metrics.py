@@ -249,6 +249,26 @@ def _prefix(values: np.ndarray) -> np.ndarray:
     return np.concatenate([[0.0], np.cumsum(values)])
 
 
+# What each metric is, for readers of tables; of a user, whose mean over the evaluated users is shown.
+MEANINGS = {
+    "Hit": "1 if a test item is among the first K, else 0",
+    "HR": "hits among the first K / min(K, number of test items), as in DiffNet's code; the 0-or-1 hit rate is Hit",
+    "Recall": "hits among the first K / number of test items",
+    "Precision": "hits among the first K / K",
+    "NDCG": "hits among the first K, discounted by 1 / log2(place + 1), / the most that is possible",
+    "MRR": "1 / place of the first test item, 0 beyond K",
+    "MAP": "mean of the precisions at the hits among the first K",
+    "AUC": "share of pairs of a test item and a negative in the right order",
+}
+
+
+def legend(metrics: Sequence[str]) -> list[str]:
+    """A line for each metric of a table: `HR@K: hits / ...`; metrics: names such as `HR@10`."""
+    kinds = dict.fromkeys(name.partition("@")[0] for name in metrics)
+    at = {kind: "@K" * any(name.startswith(f"{kind}@") for name in metrics) for kind in kinds}
+    return [f"{kind}{at[kind]}: {MEANINGS[kind]}" for kind in kinds if kind in MEANINGS]
+
+
 OBEYED = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "\\|", "`": "\\`"})
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from socialjax.data.schema import PARTS, Dataset
 from socialjax.eval.metrics import Rows, rows_of
+from socialjax.names import visible
 
 Part = Literal["validation", "test"]
 KS = (5, 10, 15, 20, 50)
@@ -54,6 +55,19 @@ class Protocol:
     @property
     def strict(self) -> bool:
         return self.name.endswith("-strict")
+
+    def longest(self, num_items: int) -> int:
+        """The length of the list of a user with one positive, which no cut-off may exceed."""
+        return num_items if self.num_negatives is None else min(num_items, self.num_negatives + 1)
+
+    def within(self, num_items: int) -> "Protocol":
+        """The same with cut-offs for a catalogue of that size: those beyond the longest list are left out.
+
+        Below ten items the longest list is a cut-off itself, in place of K = 10.
+        """
+        longest = self.longest(num_items)
+        kept = tuple(k for k in self.ks if k <= longest)
+        return dataclasses.replace(self, ks=kept if max(kept, default=0) >= min(10, longest) else (*kept, longest))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,11 +119,30 @@ def candidates(data: Dataset, protocol: Protocol, part: Part = "test", users=Non
       users: i32[.], the users to choose from; all by default.
 
     Raises:
-      ValueError: for an empty part and for a cut-off larger than the number of candidates.
+      ValueError: for an empty part, a cut-off larger than the number of candidates, and a user with too few items left.
+    """
+    evaluated, positives, rejected = _counted(data, protocol, part, users)
+    chosen = Candidates(protocol, part, data.num_items, evaluated, positives)
+    if protocol.num_negatives is None:
+        return dataclasses.replace(chosen, masked=rejected)
+    seed = protocol.seed + (_VALIDATION if part == "validation" else 0)
+    drawn = draw(evaluated, rejected, data.num_items, protocol.num_negatives, seed, replace=not protocol.strict)
+    return dataclasses.replace(chosen, negatives=drawn)
+
+
+def check(data: Dataset, protocol: Protocol, part: Part = "test") -> None:
+    """Raises the ValueError of `candidates` for all users, from counts: no list is drawn."""
+    _counted(data, protocol, part, None)
+
+
+def _counted(data: Dataset, protocol: Protocol, part: Part, users) -> tuple[np.ndarray, Rows, Rows]:
+    """The evaluated users i32[U], their positives, and the items that are none of their negatives beside these.
+
+    Raises ValueError as `candidates`.
     """
     if part not in ("validation", "test"):
         raise ValueError(f"evaluation runs on 'validation' or 'test', got '{part}'")
-    longest = data.num_items if protocol.num_negatives is None else min(data.num_items, protocol.num_negatives + 1)
+    longest = protocol.longest(data.num_items)
     if max(protocol.ks) > longest:
         what = "the catalogue" if longest == data.num_items else "the list that a user with one positive has"
         raise ValueError(
@@ -125,18 +158,32 @@ def candidates(data: Dataset, protocol: Protocol, part: Part = "test", users=Non
         evaluated = np.intersect1d(evaluated, users)
     if not len(evaluated):
         raise ValueError(f"no user of data set '{data.name}' has a {part} pair to evaluate; split off a {part} part")
-    chosen = Candidates(protocol, part, data.num_items, evaluated.astype(np.int32), positives.take(evaluated))
-    if protocol.num_negatives is None:
-        return dataclasses.replace(chosen, masked=rows(*protocol.mask).take(evaluated))
-    if not protocol.strict and protocol.num_negatives >= data.num_items:
+    positives, number = positives.take(evaluated), protocol.num_negatives
+    if number is None:
+        return evaluated.astype(np.int32), positives, rows(*protocol.mask).take(evaluated)
+    if not protocol.strict and number >= data.num_items:
         raise ValueError(
-            f"{protocol.name} draws {protocol.num_negatives} times from {data.num_items} items with replacement: "
+            f"{protocol.name} draws {number} times from {data.num_items} items with replacement: "
             "every item would stand in the list several times; choose fewer, or 'full' for a catalogue of this size"
         )
     rejected = rows(*(rejecting(part) if protocol.strict else (part,))).take(evaluated)
-    seed = protocol.seed + (_VALIDATION if part == "validation" else 0)
-    drawn = draw(chosen.users, rejected, data.num_items, protocol.num_negatives, seed, replace=not protocol.strict)
-    return dataclasses.replace(chosen, negatives=drawn)
+    _must_be_left(evaluated, rejected, data.num_items, number if protocol.strict else 1, data.user_names)
+    return evaluated.astype(np.int32), positives, rejected
+
+
+def _must_be_left(users, rejected: Rows, num_items: int, wanted: int, names: np.ndarray | None = None) -> None:
+    """Raises ValueError when a user has fewer items left than wanted. names: U[.], what users are called."""
+    left = num_items - rejected.lengths()
+    if not len(left) or left.min() >= wanted:
+        return
+    user, fewest = users[left.argmin()], int(max(left.min(), 0))
+    others = int((left < wanted).sum()) - 1
+    also = f" and {others} other user{'s have' if others > 1 else ' has'} too few" if others else ""
+    advice = f"choose a protocol with at most {fewest} negatives, or 'full'" if fewest else "choose 'full'"
+    raise ValueError(
+        f"{wanted} negatives {'without repetition ' if wanted > 1 else ''}were wanted for each user, but user "
+        f"{user if names is None else visible(names[user])} has only {fewest} of {num_items} items left{also}; {advice}"
+    )
 
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
@@ -164,14 +211,7 @@ def draw(users, rejected: Rows, num_items: int, count: int, seed: int, replace: 
       ValueError: when a user has not enough items left.
     """
     users = np.asarray(users)
-    left = num_items - rejected.lengths()
-    wanted = 1 if replace else count
-    if len(users) and left.min() < wanted:
-        raise ValueError(
-            f"{wanted} negatives {'' if replace else 'without repetition '}were wanted for each user, but user "
-            f"{users[left.argmin()]} has only {max(left.min(), 0)} of {num_items} items left; "
-            "choose a protocol with fewer negatives, or 'full'"
-        )
+    _must_be_left(users, rejected, num_items, 1 if replace else count)
     out = np.empty((len(users), count), np.int32)
     _fill(out, np.arange(len(users)), users, rejected, num_items, seed, replace, count + count // 16 + 8)
     return out

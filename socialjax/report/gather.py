@@ -27,6 +27,7 @@ from socialjax.report.keep import check_all_users, per_user, sha256
 from socialjax.report.papers import Paper
 from socialjax.run import results
 from socialjax.run.definitions import code_digest
+from socialjax.run.display import evaluated, is_published
 from socialjax.run.record import RunRecord, check_users
 from socialjax.run.study.baselines import is_aside
 
@@ -268,9 +269,10 @@ def about(runs: Sequence[Kept], label=lambda run: run.name, protocol: str | None
         f" Older protocol: the epoch was chosen on lists that left out test items, or the settings are not from the "
         f"search of {keep.TRIALS} trials."
     ) * any(run.is_older for run in runs)
+    users = "" if record.users is None else f"{evaluated(record)}; "  # runs of before do not say
     return (
-        f"{record.dataset}, {kind}, {features_note}; {protocol or record.protocol}, test; seeds {usual_seeds}{others}; "
-        f"commit {commits}.{stale}{older}"
+        f"{record.dataset}, {kind}, {features_note}; {protocol or record.protocol}, test; {users}"
+        f"seeds {usual_seeds}{others}; commit {commits}.{stale}{older}"
     )
 
 
@@ -308,22 +310,24 @@ HEAD = "dataset data features model protocol metric k mean ci95 seeds commit".sp
 TEXTS = frozenset(HEAD) - {"k", "mean", "ci95"}
 FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # as spreadsheets read them, wide ones too
 METRICS = ("HR", "Recall", "NDCG")
+OWN_METRICS = ("Hit", *METRICS, "MRR")  # of one's own data
 
 
 def export_csv(runs: Sequence[Kept]) -> list[list[str]]:
     """Lines of a data set's runs, its baselines first; without the header."""
     lines = []
+    wanted = METRICS if is_published(runs[0].record.dataset) else OWN_METRICS
     for name, metrics in references(runs).items():
         record = runs[0].record
         start = [record.dataset, record.data + altered(record), "none", name, record.protocol]
-        lines += [[*start, *_at(m), f"{v:.6f}", "", "", ""] for m, v in metrics.items() if _is_wanted(m)]
+        lines += [[*start, *_at(m), f"{v:.6f}", "", "", ""] for m, v in metrics.items() if _kind(m) in wanted]
     for run in runs:
         record = run.record
         end = [" ".join(map(str, run.seeds)), record.commit[:12] + ("-dirty" if "dirty" in record.commit else "")]
         for protocol, metrics in record.by_protocol().items():
             start = [record.dataset, record.data + altered(record), record.features, run.name, protocol]
             for metric, value in metrics.items():
-                if _is_wanted(metric):
+                if _kind(metric) in wanted:
                     width = "" if value["ci95"] is None else f"{value['ci95']:.6f}"
                     lines.append([*start, *_at(metric), f"{value['mean']:.6f}", width, *end])
     return lines
@@ -344,8 +348,8 @@ def cell_text(text: str) -> str:
     return f"'{escaped_text}" if escaped_text.lstrip().startswith(FORMULA) else escaped_text
 
 
-def _is_wanted(metric: str) -> bool:
-    return metric.partition("@")[0] in METRICS
+def _kind(metric: str) -> str:
+    return metric.partition("@")[0]
 
 
 def _at(metric: str) -> list[str]:

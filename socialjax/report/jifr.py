@@ -12,8 +12,10 @@ import numpy as np
 from socialjax.atomic_write import atomic_write
 from socialjax.data.schema import Dataset
 from socialjax.eval import keyframes, protocol, ranking
-from socialjax.eval.metrics import markdown_table
+from socialjax.eval.metrics import legend, markdown_table
 from socialjax.explain.liked_frames import case_study, draw_frames, likings
+from socialjax.run.display import users_line
+from socialjax.run.workbench import evaluated_users
 from socialjax.worlds.drawn_pictures import STYLES
 from socialjax.worlds.frames import FramesWorld
 
@@ -28,7 +30,7 @@ def ranked(data: Dataset) -> protocol.Protocol:
     on."""
     taken = np.bincount(np.concatenate([part.user for part in data.parts().values()]), minlength=data.num_users)
     name = f"sampled{NEGATIVES}-strict" if data.num_items - taken.max() >= NEGATIVES else "full"
-    return protocol.parse(name, ks=KS)
+    return protocol.parse(name, ks=KS).within(data.num_items)
 
 
 def measured(model, side, state, data: Dataset) -> dict:
@@ -65,10 +67,12 @@ def report(results: dict, notes: tuple[str, ...], data: Dataset, seconds: dict[s
     """Markdown."""
     kind = "a synthetic world of drawn films" if data.provenance.kind == "planted" else data.name
     lines = [f"# Items and key frames: {kind}", "", *(f"- {line}" for line in notes), "", "## Items", ""]
-    names = ["HR@5", "NDCG@5", "HR@10", "NDCG@10"]
+    names = [f"{name}@{k}" for k in ranked(data).ks for name in ("HR", "NDCG")]
     rows = [["model", *names]]
     rows += [[name, *(f"{result['items'][metric]:.3f}" for metric in names)] for name, result in results.items()]
-    lines += [f"Test pairs, protocol {ranked(data).name}.", "", markdown_table(rows), ""]
+    users = users_line(evaluated_users(data))
+    lines += [f"Test pairs, protocol {ranked(data).name}; {users}.", "", markdown_table(rows), ""]
+    lines += [f"{'. '.join(legend(names))}.", ""]
     key_frames = {name: result["key frames"] for name, result in results.items() if result["key frames"]}
     if key_frames:
         metrics = ["HR@1", "NDCG@3", "HR@3", "NDCG@5"]
@@ -79,7 +83,7 @@ def report(results: dict, notes: tuple[str, ...], data: Dataset, seconds: dict[s
             cells = [summary["metrics"][metric] for metric in metrics]
             rows.append([name, *(f"{c['mean']:.3f}" + (f" ± {c['ci95']:.3f}" if c["ci95"] else "") for c in cells)])
         caption = f"{first['records']} records of {first['users']} users; intervals of 95 %, clustered by user."
-        lines += ["## Key frames", "", caption, "", markdown_table(rows), ""]
+        lines += ["## Key frames", "", caption, "", markdown_table(rows), "", f"{keyframes.MEANING}.", ""]
     if sheet:
         lines += ["## Contact sheet", "", "![Frames of one item as users like them](contact_sheet.png)", ""]
     lines += ["key_frames.tsv names, for each user, the items that JIFR recommends and their key frames.", ""]

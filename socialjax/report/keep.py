@@ -199,7 +199,11 @@ def _of_seeds(run: Path, seeds: Sequence[int], file_name: str, wanted: tuple[str
         users, columns = _one_seed(path)
         if file_name == PER_USER and not len(users):
             raise ValueError(f"{path} has no users, so there is nothing to keep; run seed {seed} again")
-        present = [name for name in wanted if name in columns]
+        present = [name for name in wanted if name in columns] or [
+            name
+            for name in columns
+            if name.partition("@")[0] in ("HR", "NDCG")  # at cut-offs of one's own
+        ]
         if not present or (values and present != metrics):
             raise ValueError(f"{path} has {', '.join(present) or 'none'} of {', '.join(wanted)}; run seed {seed} again")
         if before is not None and not np.array_equal(users, before):

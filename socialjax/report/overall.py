@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 
 from socialjax.eval.metrics import cell, escaped, metric_rows
+from socialjax.eval.metrics import legend as metrics_legend
 from socialjax.report.gather import Kept, main_rows, references
 from socialjax.report.papers import Paper, Reported
+from socialjax.run.display import is_published, shown
 
 METRICS = ("HR@5", "HR@10", "HR@15", "NDCG@5", "NDCG@10", "NDCG@15")
 SIDE_BY_SIDE = ("HR@10", "NDCG@10")
@@ -24,18 +26,35 @@ def comparable(paper: Paper, runs: Sequence[Kept]) -> list[Kept]:
     return [run for run in candidates if not run.is_older] or candidates
 
 
+def columns(paper: Paper, runs: Sequence[Kept]) -> Sequence[str]:
+    """The metrics of the table of all models: HR and NDCG at 5, 10 and 15, and of one's own data what a run prints."""
+    return METRICS if _is_of_papers(paper, runs) else shown(runs[0].record)
+
+
+def _is_of_papers(paper: Paper, runs: Sequence[Kept]) -> bool:
+    name = runs[0].record.dataset
+    return name in paper.datasets or is_published(name)
+
+
 def overall(paper: Paper, runs: Sequence[Kept]) -> list[list[str]]:
-    """Baselines and all models by HR and NDCG at 5, 10 and 15, the best model of each column in bold.
+    """Baselines and all models by the metrics of `columns`, the best model of each column in bold.
 
     Baselines are never bold, nor is a model that stands alone or apart.
     """
-    rows, rivals = main_rows(runs), comparable(paper, runs)
-    best = best_of(rivals) if sum(not run.is_stale for run in rivals) > 1 else {}
-    table = metric_rows(list(references(runs).items()), METRICS)
+    rows, rivals, metrics = main_rows(runs), comparable(paper, runs), columns(paper, runs)
+    best = best_of(rivals, metrics) if sum(not run.is_stale for run in rivals) > 1 else {}
+    table = metric_rows(list(references(runs).items()), metrics)
     for run in rows:
-        cells = [cell(run.record.metrics.get(metric)) for metric in METRICS]
-        table.append([label(paper, run), *(f"**{c}**" if best.get(m) is run else c for m, c in zip(METRICS, cells))])
+        cells = [cell(run.record.metrics.get(metric)) for metric in metrics]
+        table.append([label(paper, run), *(f"**{c}**" if best.get(m) is run else c for m, c in zip(metrics, cells))])
     return table
+
+
+def meanings(paper: Paper, runs: Sequence[Kept]) -> str:
+    """What the columns mean, below the table of one's own data; the page of results says it of published sets."""
+    if _is_of_papers(paper, runs):
+        return ""
+    return " " + " ".join(f"{line[0].upper()}{line[1:]}." for line in metrics_legend(columns(paper, runs)))
 
 
 def notes(paper: Paper, runs: Sequence[Kept]) -> str:
@@ -70,10 +89,10 @@ def _negatives(number: int) -> str:
     return f"{escaped(number)} negative{'s' * (number != 1)}"
 
 
-def best_of(runs: Sequence[Kept]) -> dict[str, Kept]:
+def best_of(runs: Sequence[Kept], metrics: Sequence[str] = METRICS) -> dict[str, Kept]:
     """Metric -> the run with the highest mean, stale runs aside."""
     best = {}
-    for metric in METRICS:
+    for metric in metrics:
         having = [run for run in runs if metric in run.record.metrics and not run.is_stale]
         if having:
             best[metric] = max(having, key=lambda run: run.record.metrics[metric]["mean"])

@@ -15,7 +15,7 @@ from socialjax.report import comparisons, figures, keep
 from socialjax.report.comparisons import other_differences, variation, varied_runs
 from socialjax.report.figures import TITLES, drawn
 from socialjax.report.gather import Kept, about, as_csv, export_csv, folders, gather, main_rows
-from socialjax.report.overall import cost, label, legend, notes, overall, reported
+from socialjax.report.overall import cost, label, legend, meanings, notes, overall, reported
 from socialjax.report.papers import Paper
 
 METRICS = ("HR@10", "NDCG@10")
@@ -143,7 +143,7 @@ def _blocks(paper: Paper, runs: Sequence[Kept], dataset: str, name: str, picture
     caption = lambda shown, protocol=None: about(shown, lambda run: label(paper, run), protocol)  # noqa: E731
     if name == "overall":
         yield markdown_table(overall(paper, runs))
-        yield caption(rows) + legend(paper, runs) + notes(paper, runs)
+        yield caption(rows) + meanings(paper, rows) + legend(paper, runs) + notes(paper, runs)
     elif name == "figures":
         for figure in drawn(runs):
             yield f"![{dataset}: {TITLES[figure]}]({pictures}{figure_name(paper, dataset, figure)})"

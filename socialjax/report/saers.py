@@ -6,16 +6,25 @@ import numpy as np
 
 from socialjax.data.schema import Dataset
 from socialjax.drawing import INK, RED, blank, save
-from socialjax.eval.groups import evaluate_pairs
+from socialjax.eval.groups import check_pairs, evaluate_pairs
 from socialjax.eval.significance import mean_interval
 from socialjax.recommender import load
+from socialjax.run.display import users_line
 from socialjax.run.results import read_json
+from socialjax.run.workbench import evaluated_users
 from socialjax.vision.catalogue_attributes import Material
 from socialjax.vision.labelled.photos import Photos
 
 FIGURES = ("AUC", "NDCG@10", "cold AUC", "cold NDCG@10")
 # A public leaderboard that quotes the paper; its tables could not be read.
 REPORTED = {"saers": {"AUC": 0.816, "NDCG@10": 0.171}}
+
+
+def check(data: Dataset, material: Material) -> None:
+    """Raises ValueError for what `measured` could not evaluate, before anything is trained."""
+    check_pairs(data, data.test, taken=(material.cold_test,))
+    if len(material.cold_test):
+        check_pairs(data, material.cold_test, among=material.cold)
 
 
 def measured(folder: Path, data: Dataset, material: Material) -> dict:
@@ -50,7 +59,8 @@ def saers_report(results: dict[str, dict], attributes: dict, data: Dataset, bann
     lines = [f"# SAERS on {data.name} ({data.provenance.kind})", ""]
     lines += [f"**{banner}**", ""] if banner else []
     lines += [
-        f"{data.num_users:,} users, {data.num_items:,} items, {len(data.train):,} training pairs. Each test pair alone "
+        f"{data.num_users:,} users, {data.num_items:,} items, {len(data.train):,} training pairs; "
+        f"{users_line(evaluated_users(data))}. Each test pair alone "
         "against items that its user took in no part: AUC against all of them (beyond 5,000 items a sample of 1,000), "
         "NDCG@10 against 500, or as many as there are; cold items against cold items. Chance is an AUC of 0.5. Mean "
         "and 95 % interval over seeds. The tables of single rows rank all test items of a user together, so that their "

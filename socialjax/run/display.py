@@ -1,19 +1,24 @@
 """What is shown of a run: its data, settings and table on the screen, its curves and those of a sweep as pictures."""
 
 import dataclasses
+from collections.abc import Iterable
 from pathlib import Path
 
 from socialjax.contract import Model
 from socialjax.data import validate
+from socialjax.data.own import ngcf
 from socialjax.data.schema import Dataset
-from socialjax.data.sets import published
+from socialjax.data.sets import PUBLISHED, published
 from socialjax.drawing import BLUE, GREEN, GREY, ORANGE, blank, save
-from socialjax.eval.metrics import metric_rows, text_table
+from socialjax.eval.keyframes import MEANING
+from socialjax.eval.metrics import legend, metric_rows, text_table
 from socialjax.names import visible
 from socialjax.run.record import RunRecord
 from socialjax.train.step import METRIC
 
-SHOWN = ("HR@5", "HR@10", "HR@15", "NDCG@5", "NDCG@10", "NDCG@15")
+SHOWN = ("HR@5", "HR@10", "HR@15", "NDCG@5", "NDCG@10", "NDCG@15")  # of published sets, as DiffNet's tables have them
+OWN = ("Hit", "Recall", "NDCG", "MRR")  # of one's own data, at one or two cut-offs
+ALSO = ("HR@10", "Recall@20", "NDCG@10")  # of further protocols, in one line
 
 
 def describe(data: Dataset, model: Model | None = None) -> str:
@@ -50,6 +55,45 @@ def settings_line(model) -> str:
     return " ".join(f"{field.name}={getattr(model, field.name)}" for field in dataclasses.fields(model))
 
 
+def is_published(name: str) -> bool:
+    """Whether a data set of that name is one that papers have tables of."""
+    return name in PUBLISHED or name in ngcf.PUBLISHED
+
+
+def shown(record: RunRecord, further: Iterable[str] = ()) -> list[str]:
+    """The metrics of a table, and those `further` ones that were measured.
+
+    HR and NDCG as DiffNet's tables have them for published sets; for other data Hit, Recall, NDCG and MRR, at K = 10
+    and 20 or, where one or two cut-offs were asked for, at these.
+    """
+    cut_offs = [int(name.partition("@")[2]) for name in record.metrics if name.startswith("NDCG@")]
+    if len(cut_offs) > 2:
+        cut_offs = [k for k in cut_offs if k in (10, 20)] or cut_offs[:2]
+    own = [f"{name}@{k}" for name in OWN for k in cut_offs]
+    first = [name for name in SHOWN if name in record.metrics] if is_published(record.dataset) else []
+    return [name for name in dict.fromkeys((*(first or own), *further)) if name in record.metrics]
+
+
+def swept(record: RunRecord) -> list[str]:
+    """The two metrics of a table of values: hits and NDCG, at K = 10 where that was measured."""
+    metrics = shown(record)
+    at_ten = [name for name in metrics if name.endswith("@10")] or metrics
+    hits = [name for name in at_ten if name.startswith(("HR@", "Hit@"))]
+    return [*hits[:1], *[name for name in at_ten if name.startswith("NDCG@")][:1]]
+
+
+def users_line(users: dict[str, int]) -> str:
+    """`60 of 61 users are evaluated, 2 of them cold (no training pair); 58 choose the epoch`."""
+    cold = f", {users['cold']:,} of them cold (no training pair)" if users["cold"] else ", none of them cold"
+    chosen = f"; {users['validation']:,} choose the epoch" if users["validation"] else "; no validation part"
+    return f"{users['evaluated']:,} of {users['all']:,} users are evaluated{cold}{chosen}"
+
+
+def evaluated(record: RunRecord) -> str:
+    """The same of a result; of one of before, the number of evaluated users."""
+    return f"{record.evaluated:,} users are evaluated" if record.users is None else users_line(record.users)
+
+
 def table(record: RunRecord, folder: Path) -> str:
     """The table printed at the end: baselines, the result, reported figures; a stand-in is marked on the last line."""
     seeds = " ".join(map(str, record.seeds))
@@ -57,7 +101,7 @@ def table(record: RunRecord, folder: Path) -> str:
     rows = [(name, found) for name, found in record.references.items()]
     rows.append((f"{record.model} (seeds {seeds})" + (", STAND-IN" if stand_in else ""), record.metrics))
     reported = {name: None for row in record.reported or () for name in row["metrics"]}
-    metrics = [name for name in dict.fromkeys((*SHOWN, *reported)) if name in record.metrics]
+    metrics = shown(record, reported)
     features = "ids only" if record.features == "none" else "with features"
     altered = published.note(record.provenance.get("published", ""))
     chosen = "chosen on validation" if record.validation else "the last, without validation"
@@ -65,13 +109,14 @@ def table(record: RunRecord, folder: Path) -> str:
         "",
         f"{visible(record.experiment)} on {record.dataset} ({visible(record.data + altered)}, {features}), "
         f"{record.protocol}, test, epoch {', '.join(map(str, record.epoch))} {chosen}",
+        evaluated(record),
         text_table(metric_rows(rows, metrics)),
     ]
-    for name, results in record.also.items():
-        lines.append(
-            f"{name}: "
-            + "  ".join(f"{m} {results[m]['mean']:.4f}" for m in ("HR@10", "Recall@20", "NDCG@10") if m in results)
-        )
+    also = ALSO if is_published(record.dataset) else [name for name in metrics if name.partition("@")[0] in OWN]
+    further = [(name, m, results[m]["mean"]) for name, results in record.also.items() for m in also if m in results]
+    for name in record.also:
+        lines.append(f"{name}: " + "  ".join(f"{m} {mean:.4f}" for of, m, mean in further if of == name))
+    lines += legend([*metrics, *(m for _, m, _ in further)])
     lines += _key_frames(record)
     if record.reported and not stand_in:
         lines.append("reported elsewhere (settings differ, see the notes):")
@@ -111,11 +156,14 @@ def _key_frames(record: RunRecord) -> list[str]:
     of_users = len(record.seeds) == 1  # then the interval is that of the records, clustered by user
     ours = {name: m | {"ci95": m["within"] if of_users else m["ci95"]} for name, m in key_frames["metrics"].items()}
     rows.append((f"{record.model}, ± over {'users' if of_users else 'seeds'}", ours))
-    return [head, text_table(metric_rows(rows, list(key_frames["metrics"])))]
+    return [head, text_table(metric_rows(rows, list(key_frames["metrics"]))), MEANING]
 
 
-def draw_curves(path: Path, lines: list[dict], title: str, chosen_epoch: int, floor: float | None) -> None:
-    """lines: those of metrics.jsonl. floor: popularity's validation metric, drawn as a dotted line."""
+def draw_curves(
+    path: Path, lines: list[dict], title: str, chosen_epoch: int, floor: float | None, metric: str = METRIC
+) -> None:
+    """lines: those of metrics.jsonl. floor: popularity's validation metric, drawn as a dotted line. metric: of the
+    validation part, by which the epoch was chosen."""
     figure = blank(9, 3.6)
     figure.suptitle(title, fontsize=10)
     left, right = figure.subplots(1, 2)
@@ -126,7 +174,7 @@ def draw_curves(path: Path, lines: list[dict], title: str, chosen_epoch: int, fl
     if validated:
         right.plot(
             [line["epoch"] for line in validated],
-            [line["validation"][METRIC] for line in validated],
+            [line["validation"][metric] for line in validated],
             marker=".",
             color=GREEN,
         )
@@ -136,14 +184,11 @@ def draw_curves(path: Path, lines: list[dict], title: str, chosen_epoch: int, fl
         right.legend(fontsize=8, loc="lower right")
     else:
         right.text(0.5, 0.5, "no validation part", ha="center", transform=right.transAxes)
-    right.set(xlabel="epoch", ylabel=f"validation {METRIC}")
+    right.set(xlabel="epoch", ylabel=f"validation {metric}")
     for axis in (left, right):
         axis.grid(alpha=0.3)
         axis.xaxis.get_major_locator().set_params(integer=True)
     save(figure, path)
-
-
-SWEPT = ("HR@10", "NDCG@10")
 
 
 def summary(name: str, records: dict[str, RunRecord], folder: Path) -> str:
@@ -153,7 +198,8 @@ def summary(name: str, records: dict[str, RunRecord], folder: Path) -> str:
     rows += [(f"{label}{_marked(record)}", record.metrics) for label, record in records.items()]
     head = f"sweep of {name} on {first.dataset} ({first.data}), {first.protocol}, test"
     head += f"; {folder / f'sweep_{name}.png'}"
-    return "\n".join(["", head, text_table(metric_rows(rows, SWEPT))])
+    metrics = swept(first)
+    return "\n".join(["", head, evaluated(first), text_table(metric_rows(rows, metrics)), *legend(metrics)])
 
 
 def _marked(record: RunRecord) -> str:
@@ -166,7 +212,8 @@ def draw_sweep(path: Path, name: str, records: dict[str, RunRecord]) -> None:
     figure = blank(9, 1.4 + 0.45 * len(records))
     figure.suptitle(f"{first.experiment} on {first.dataset} ({first.data}), {first.protocol}", fontsize=10)
     labels = [label.replace(",", "\n") for label in records]
-    for axis, metric in zip(figure.subplots(1, len(SWEPT), sharey=True), SHOWN):
+    metrics = swept(first)
+    for axis, metric in zip(figure.subplots(1, len(metrics), sharey=True), metrics):
         found = [record.metrics[metric] for record in records.values()]
         means, widths = [f["mean"] for f in found], [f["ci95"] or 0.0 for f in found]
         axis.barh(labels, means, xerr=widths if any(widths) else None, color=BLUE, height=0.6)
@@ -175,7 +222,7 @@ def draw_sweep(path: Path, name: str, records: dict[str, RunRecord]) -> None:
             axis.text(mean, row, f" {mean:.4f}", va="center", fontsize=8)
         axis.set(title=metric, xlim=(0, 1.2 * max(means)))
         axis.tick_params(labelsize=8)
-        axis.invert_yaxis() if metric == SWEPT[0] else None
+        axis.invert_yaxis() if metric == metrics[0] else None
     figure.axes[0].set_ylabel(name)
     figure.axes[-1].legend(fontsize=8, loc="lower right")
     save(figure, path)

@@ -12,7 +12,7 @@ from socialjax import models
 from socialjax.data import sources
 from socialjax.data.schema import Dataset
 from socialjax.drawing import attempt
-from socialjax.eval import groups, protocol, ranking
+from socialjax.eval import groups, ranking
 from socialjax.eval.significance import mean_interval
 from socialjax.memory import release_programs
 from socialjax.names import KEPT, below, identifier
@@ -22,10 +22,11 @@ from socialjax.run.definitions import code_digest
 from socialjax.run.lock import only_one
 from socialjax.run.record import Metrics, OverSeeds, RunRecord, SeedRecord
 from socialjax.run.results import peak_memory_bytes
-from socialjax.run.settings import Definition, EvalSettings, Experiment
-from socialjax.run.workbench import Workbench, protocol_of
+from socialjax.run.settings import Definition, Experiment
+from socialjax.run.workbench import Workbench
 from socialjax.train.log import MetricsLog
 from socialjax.train.parallel import check_stop, is_first, join_processes, of_first, program_start
+from socialjax.train.step import METRIC
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +82,8 @@ def run(
     _log_line(f"data: {display.describe(data, experiment.model)}")
     _log_line(f"model: {models.name_of(experiment.model)} {display.settings_line(experiment.model)}")
     _log_line(f"device: {results.device()}   folder: {folder}")
+    for line in (display.users_line(workbench.evaluated_users(data)), *workbench.shortened(data, experiment.eval)):
+        _log_line(line)
     record = run_in(folder, definition, experiment, Workbench(data) if bench is None else bench, began)
     if is_first():
         say(display.table(record, folder), flush=True)
@@ -92,6 +95,9 @@ def run_in(
 ) -> RunRecord:
     """`run` in that folder, without output on standard output."""
     began = time.monotonic() if began is None else began
+    workbench.check(bench.data, experiment.eval)
+    for seed in experiment.seeds if experiment.start_from else ():
+        saved.find_seed(experiment.start_from, seed)
     with contextlib.ExitStack() as held:
         _claim(held, folder, experiment, bench.data)
         check_stop()
@@ -102,19 +108,12 @@ def run_in(
                 for seed in experiment.seeds:
                     _curves(definition, bench.data, folder / f"seed_{seed}")
             return finished
-        _check_cut_offs(experiment.eval, bench.data)
         starts = [began] + [None] * (len(experiment.seeds) - 1)  # the first also waits for imports and data
         records = [_run_seed(definition, experiment, bench, folder, *of) for of in zip(experiment.seeds, starts)]
         record = _summarise(definition, experiment, bench, records, time.monotonic() - began)
         if is_first():
             results.write_json(folder / "result.json", record.to_json())
         return record
-
-
-def _check_cut_offs(settings: EvalSettings, data: Dataset) -> None:
-    """An error in them must come before the training, not after."""
-    for name in settings.protocols():
-        protocol.candidates(data, protocol_of(settings, data, name), users=data.test.user[:1])
 
 
 def _claim(held: contextlib.ExitStack, folder: Path, experiment: Experiment, data: Dataset) -> None:
@@ -217,7 +216,8 @@ def _curves(definition: Definition, data: Dataset, here: Path) -> None:
         record = SeedRecord.read(here / "result.json")
         title = f"{definition.name} on {data.name} ({data.provenance.kind}), seed {record.seed}"
         lines = MetricsLog(here / "metrics.jsonl").read()
-        display.draw_curves(path, lines, title, record.epoch, record.popularity_validation)
+        metric = (record.chosen_on or {}).get("metric", METRIC)
+        display.draw_curves(path, lines, title, record.epoch, record.popularity_validation, metric)
 
     attempt(here / "curves.png", draw)
 
@@ -256,6 +256,7 @@ def _summarise(
         pairs_per_second=float(np.mean([r.pairs_per_second for r in records])),
         peak_memory_bytes=max(r.peak_memory_bytes for r in records),
         reported=[dict(row) for row in definition.reported] or None,
+        users=workbench.evaluated_users(data),
         settings=results.settings_of(experiment),
         provenance=data.provenance.as_dict(),
         code=" ".join(sorted({r.code or "unknown" for r in records})),

@@ -176,12 +176,14 @@ class RunRecord(_Record):
         provenance: that of the data.
         code: digests of what the model's code does; None in records of before.
         commit: of the source tree, with `versions` of libraries and `device`.
+        users: how many there are (`all`), were `evaluated`, are `cold` among these (without a training pair), and chose
+            the epoch (`validation`); None in records of before.
         per_user_sha256: of the metrics of each user, in a kept run.
     """
 
     WHAT = "the result of a run over seeds"
     ADVICE = "run it again"
-    OMITTED = ("key_frames", "code", "per_user_sha256")
+    OMITTED = ("key_frames", "code", "users", "per_user_sha256")
 
     experiment: str = ""
     dataset: str
@@ -211,7 +213,15 @@ class RunRecord(_Record):
     commit: str
     versions: dict = dataclasses.field(default_factory=dict)
     device: str
+    users: dict[str, int] | None = None
     per_user_sha256: str | None = None
+
+    @property
+    def evaluated(self) -> int:
+        """How many users the metrics are means over."""
+        if self.users is not None:
+            return self.users["evaluated"]
+        return sum(group["users"] for group in self.groups[0].get("interactions", {}).values())
 
     def by_protocol(self) -> dict[str, dict[str, OverSeeds]]:
         """The metrics under each protocol, the table's first."""
@@ -240,6 +250,8 @@ def _check_names(record: RunRecord) -> None:
     seeds = record.seeds
     if not seeds or len(seeds) > MOST_SEEDS or len(set(seeds)) != len(seeds) or min(seeds) < 0 or max(seeds) >= 2**32:
         raise ValueError(f"seeds wants 1 to {MOST_SEEDS} different numbers of 0 to 2^32 - 1, got {seeds[:5]}")
+    if record.users is not None and not {"all", "evaluated", "cold", "validation"} <= record.users.keys():
+        raise ValueError("users wants how many there are, evaluated, cold and validation")
     if not record.groups:
         raise ValueError("groups wants those of each seed, got none")
     for place, seed in enumerate(record.groups):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 from socialjax import models
 from socialjax.contract import Model
@@ -20,6 +21,8 @@ from socialjax.eval.significance import mean_interval
 from socialjax.run.settings import EvalSettings
 from socialjax.train.loop import Trained, train
 from socialjax.train.step import METRIC, Resident, TrainSettings, on_device, resident
+
+K_CHOOSES = int(METRIC.partition("@")[2])
 
 
 def measured(model, state, data: Dataset, candidates: protocol.Candidates) -> tuple[Result, dict[str, float]]:
@@ -40,7 +43,7 @@ def measured(model, state, data: Dataset, candidates: protocol.Candidates) -> tu
         return result, {}
     masked = groups.interaction_counts(data)[candidates.users]
     population = corrected.populations(data.num_items, masked, candidates.positives.lengths())
-    return result, corrected.estimate(result.positives.counts, population)
+    return result, corrected.estimate(result.positives.counts, population, k=min(K_CHOOSES, data.num_items))
 
 
 def by_sparsity(data: Dataset, result: Result) -> dict:
@@ -85,23 +88,34 @@ def key_frames_over_seeds(seeds: list[dict]) -> dict:
     return {**seeds[0], "metrics": metrics}
 
 
+def evaluated_users(data: Dataset) -> dict[str, int]:
+    """How many users there are (`all`), have a test pair (`evaluated`), are `cold` among these, that is without a
+    training pair, and have a validation pair (`validation`)."""
+    tested = np.unique(data.test.user)
+    cold = np.count_nonzero(~np.isin(tested, data.train.user))
+    validated = len(np.unique(data.validation.user))
+    return {"all": data.num_users, "evaluated": len(tested), "cold": int(cold), "validation": validated}
+
+
 @dataclasses.dataclass(frozen=True)
 class Validation:
     """By what epochs are chosen.
 
     Attributes:
         candidates: those of the validation part.
-        floor: popularity's METRIC on them, the plateau from which patience starts.
+        floor: popularity's `metric` on them, the plateau from which patience starts.
+        metric: of which the highest epoch is chosen.
     """
 
     candidates: protocol.Candidates
     floor: float
+    metric: str = METRIC
 
     def chosen_on(self) -> dict:
-        """Part, protocol, and the parts whose pairs are never negatives, as in result.json."""
+        """Metric, part, protocol, and the parts whose pairs are never negatives, as in result.json."""
         part, protocol_used = self.candidates.part, self.candidates.protocol
         rejected = protocol.rejecting(part) if protocol_used.strict else (part,)
-        return {"part": part, "protocol": protocol_used.name, "rejected": list(rejected)}
+        return {"part": part, "protocol": protocol_used.name, "rejected": list(rejected), "metric": self.metric}
 
 
 class Workbench:
@@ -132,7 +146,7 @@ class Workbench:
 
     def candidates(self, settings: EvalSettings, name: str, part: protocol.Part = "test") -> protocol.Candidates:
         """The candidates under that protocol of all users of the part."""
-        key = protocol_of(settings, self.data, name), part
+        key = protocol_of(settings, self.data, name, part), part
         if key not in self._candidates:
             self._candidates[key] = protocol.candidates(self.data, *key)
         return self._candidates[key]
@@ -142,11 +156,11 @@ class Workbench:
         if not len(self.data.validation):
             return None
         candidates = self.candidates(settings, settings.validation_protocol, "validation")
+        metric = chosen_by(candidates.protocol, self.data)
         if candidates.protocol not in self._floors:
-            self._floors[candidates.protocol] = self._reference(models.REFERENCES["popularity"], candidates)[0].mean()[
-                METRIC
-            ]
-        return Validation(candidates, self._floors[candidates.protocol])
+            popularity = self._reference(models.REFERENCES["popularity"], candidates)[0].mean()
+            self._floors[candidates.protocol] = popularity[metric]
+        return Validation(candidates, self._floors[candidates.protocol], metric)
 
     def references(self, settings: EvalSettings) -> dict[str, dict]:
         """{"metrics", "corrected"}: name -> protocol -> metrics of the baselines that do not train, and the same of the
@@ -190,6 +204,7 @@ class Workbench:
             candidates = validation.candidates
             validated["validate"] = lambda params: ranking.evaluate(model, params, side, candidates).mean()
             validated["floor"] = validation.floor
+            validated["metric"] = validation.metric
         folder.mkdir(parents=True, exist_ok=True)
         return train(
             model,
@@ -205,12 +220,57 @@ class Workbench:
         )
 
 
-def protocol_of(settings: EvalSettings, data: Dataset, name: str) -> protocol.Protocol:
+def protocol_of(settings: EvalSettings, data: Dataset, name: str, part: protocol.Part = "test") -> protocol.Protocol:
     """The protocol of that name on these data.
 
-    Of the default cut-offs, those above a small catalogue are left out; cut-offs that were asked for stay an error.
+    Of the default cut-offs, those above a small catalogue are left out (`Protocol.within`); cut-offs that were asked
+    for stay an error. The validation part has the one that chooses the epoch, and of the others those that fit.
     """
     made = settings.make(name)
-    if made.ks == protocol.KS and data.num_items >= 10:
-        made = dataclasses.replace(made, ks=tuple(k for k in made.ks if k <= data.num_items))
-    return made
+    if part == "validation":
+        longest = made.longest(data.num_items)
+        fitting = (k for k in made.ks if k <= longest)
+        return dataclasses.replace(made, ks=tuple(dict.fromkeys((*fitting, min(K_CHOOSES, longest)))))
+    return made.within(data.num_items) if made.ks == protocol.KS else made
+
+
+def chosen_by(used: protocol.Protocol, data: Dataset) -> str:
+    """The metric by which epochs are chosen: METRIC, or NDCG of the longest list where that is shorter."""
+    return f"NDCG@{min(K_CHOOSES, used.longest(data.num_items))}"
+
+
+def check(data: Dataset, settings: EvalSettings) -> None:
+    """Refuses, from counts alone, what could not be evaluated after a training: every protocol, for every user.
+
+    Key frames have no such limit: their lists are the frames of an item, and items without a choice are left out.
+
+    Raises:
+        ValueError: what was wanted by which option, what the data set has, and what to do.
+    """
+    asked = [("--eval.protocol", settings.protocol), *(("--eval.also", name) for name in settings.also)]
+    wanted: list[tuple[str, str, protocol.Part]] = [(option, name, "test") for option, name in asked]
+    if len(data.validation):
+        wanted.append(("--eval.validation-protocol", settings.validation_protocol, "validation"))
+    for option, name, part in wanted:
+        try:
+            protocol.check(data, protocol_of(settings, data, name, part), part)
+        except ValueError as error:
+            raise ValueError(f"{option} {name}, {part} part of data set '{data.name}': {error}") from None
+
+
+def shortened(data: Dataset, settings: EvalSettings) -> list[str]:
+    """A line for each protocol whose default cut-offs a small catalogue has shortened, and one for the choosing one."""
+    lines = []
+    for name in settings.protocols():
+        used = protocol_of(settings, data, name)
+        if left_out := sorted(set(settings.ks) - set(used.ks)):
+            kept, longest = " ".join(map(str, used.ks)), used.longest(data.num_items)
+            lines.append(
+                f"cut-offs of {name}: {kept}; {' '.join(map(str, left_out))} exceed lists of {longest} items "
+                f"(the catalogue has {data.num_items})"
+            )
+    if len(data.validation):
+        metric = chosen_by(protocol_of(settings, data, settings.validation_protocol, "validation"), data)
+        if metric != METRIC:
+            lines.append(f"epochs are chosen by validation {metric} in place of {METRIC}")
+    return lines

@@ -130,10 +130,20 @@ class TrainingLog:
         step: from which it goes on.
         per_epoch: steps of an epoch.
         writes: whether this process writes files and shows the bar.
+        metric: of the validation part, shown by the bar.
     """
 
-    def __init__(self, folder: Path, label: str, settings: TrainSettings, step: int, per_epoch: int, writes: bool):
-        self._per_epoch = per_epoch
+    def __init__(
+        self,
+        folder: Path,
+        label: str,
+        settings: TrainSettings,
+        step: int,
+        per_epoch: int,
+        writes: bool,
+        metric: str = METRIC,
+    ):
+        self._per_epoch, self._metric = per_epoch, metric
         self._shown: dict[str, float] = {}
         self._metrics = self._board = None
         if writes:
@@ -145,7 +155,7 @@ class TrainingLog:
     def line(self, line: dict) -> None:
         """line: of metrics.jsonl."""
         validation = line.get("validation", {})
-        self._shown = {METRIC: validation[METRIC]} if validation else {}
+        self._shown = {self._metric: validation[self._metric]} if validation else {}
         if self._metrics is not None:
             self._metrics.append(line)
             own = {

@@ -52,6 +52,7 @@ def train(
     *,
     validate: Validate | None = None,
     floor: float = 0.0,
+    metric: str = METRIC,
     start: Callable[[Any], Any] | None = None,
     stop_after: int | None = None,
     devices=None,
@@ -66,7 +67,8 @@ def train(
         folder: gets checkpoints and metrics.jsonl.
         fingerprint: of everything that decides the figures; a checkpoint with another one is refused.
         validate: params -> metrics of the validation part, or None to train all epochs.
-        floor: popularity's validation METRIC.
+        floor: popularity's value of `metric` on the validation part.
+        metric: by which of the metrics of `validate` epochs are chosen.
         start: fresh parameters -> those to start from, such as another run's.
         stop_after: ends after this epoch of settings.epochs, saved; a later call goes on from there as if it had not
             ended.
@@ -87,12 +89,13 @@ def train(
         check_stop()
         saved = Checkpoints(folder / "checkpoints", fingerprint)
         closing.callback(_close, saved)
-        loop = _Loop(settings, runner, fresh, saved, steps_per_epoch(num_pairs, settings.batch_size), floor)
+        per_epoch = steps_per_epoch(num_pairs, settings.batch_size)
+        loop = _Loop(settings, runner, fresh, saved, per_epoch, floor, metric)
         loop.last_epoch = settings.epochs if stop_after is None else min(settings.epochs, stop_after)
         loop.resume()
         check_stop()  # one that came while a checkpoint was read
         progress_settings = dataclasses.replace(settings, epochs=loop.last_epoch)
-        written = TrainingLog(folder, f"seed {seed}", progress_settings, loop.step, loop.per_epoch, is_first())
+        written = TrainingLog(folder, f"seed {seed}", progress_settings, loop.step, per_epoch, is_first(), metric)
         closing.callback(written.close)
         while not loop.is_over():
             loop.advance()
@@ -114,13 +117,15 @@ def train(
 class _Loop:
     """One training: the state on its devices, the best parameters so far, and what is remembered beside them.
 
-    memory is saved with the state, as JSON: the best validation METRIC, its step and its other metrics; seconds of
+    memory is saved with the state, as JSON: the best validation `metric`, its step and its other metrics; seconds of
     training and evaluation; and, for speed, the steps and seconds of the calls that did not compile.
     """
 
-    def __init__(self, settings: TrainSettings, runner, state, saved: Checkpoints, per_epoch: int, floor: float):
+    def __init__(
+        self, settings: TrainSettings, runner, state, saved: Checkpoints, per_epoch: int, floor: float, metric: str
+    ):
         self.settings, self.runner, self.saved = settings, runner, saved
-        self.per_epoch, self.floor, self.last_epoch = per_epoch, floor, settings.epochs
+        self.per_epoch, self.floor, self.metric, self.last_epoch = per_epoch, floor, metric, settings.epochs
         self.state, self.best, self.step = state, None, 0
         self.memory = {"best": -math.inf, "best_step": 0, "validation": {}, "train_seconds": 0.0, "eval_seconds": 0.0}
         self.memory |= {"timed_steps": 0, "timed_seconds": 0.0}
@@ -175,14 +180,14 @@ class _Loop:
             metrics = dict(zip(metrics, of_first(*metrics.values()), strict=True))  # processes may round differently
             self.memory["eval_seconds"] += time.monotonic() - started
             line["validation"] = metrics
-            if metrics[METRIC] > self.memory["best"]:
+            if metrics[self.metric] > self.memory["best"]:
                 self._keep(metrics)
         line["seconds"] = round(self.memory["train_seconds"] + self.memory["eval_seconds"], 3)
         return line
 
     def _keep(self, metrics: dict) -> None:
         self.best = self.runner.to_save(self.state).params
-        self.memory |= {"best_step": self.step, "validation": metrics, "best": metrics.get(METRIC, -math.inf)}
+        self.memory |= {"best_step": self.step, "validation": metrics, "best": metrics.get(self.metric, -math.inf)}
 
     def is_over(self) -> bool:
         """Whether all epochs are done or patience has run out; it does not run on the popularity plateau."""

@@ -18,7 +18,7 @@ from socialjax.contract import Batch
 from socialjax.data.schema import Dataset
 from socialjax.ops import sample
 
-METRIC = "NDCG@10"  # of the validation part: by this epochs are chosen
+METRIC = "NDCG@10"  # of the validation part: by this epochs are chosen, where its lists are that long
 
 
 Backend = Literal["jit", "pmap"]

@@ -7,7 +7,7 @@ import pytest
 
 from socialjax.data.schema import Dataset, Provenance, interactions, no_interactions
 from socialjax.eval.metrics import joined, rows_of
-from socialjax.eval.protocol import Protocol, candidates, parse
+from socialjax.eval.protocol import Protocol, candidates, check, parse
 
 
 @pytest.fixture(scope="module")
@@ -140,3 +140,25 @@ def test_an_empty_or_unknown_part_is_refused(data):
 def test_official_lists_longer_than_the_catalogue_are_refused(data):
     with pytest.raises(ValueError, match=r"with replacement.*choose fewer, or 'full'"):
         candidates(data, parse(f"sampled{data.num_items}-official", ks=(5,)))
+
+
+def test_what_no_list_can_be_drawn_for_is_refused_from_counts_as_by_drawing(data):
+    """`check` refuses exactly what `candidates` refuses, with the same words."""
+    for name in (
+        "full",
+        "sampled60-strict",
+        "sampled85-strict",
+        "sampled99-strict",
+        "sampled100-official",
+        "sampled9-official",
+    ):
+        for part in ("validation", "test"):
+            asked = parse(name, ks=(1,))
+            said = []
+            for act in (check, candidates):
+                try:
+                    act(data, asked, part)
+                    said.append("")
+                except ValueError as error:
+                    said.append(str(error))
+            assert said[0] == said[1], (name, part)

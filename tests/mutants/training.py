@@ -103,8 +103,8 @@ MUTANTS = (
     Mutant(
         "last-in-place-of-best",
         "socialjax/train/loop.py",
-        '            if metrics[METRIC] > self.memory["best"]:\n',
-        "            if metrics[METRIC] > -1:\n",
+        '            if metrics[self.metric] > self.memory["best"]:\n',
+        "            if metrics[self.metric] > -1:\n",
         (f"{LOOP}::test_the_best_epoch_is_returned",),
         "the last epoch is tested, not the best on validation",
         must=True,
@@ -112,8 +112,8 @@ MUTANTS = (
     Mutant(
         "best-is-lowest",
         "socialjax/train/loop.py",
-        'metrics[METRIC] > self.memory["best"]',
-        '-metrics[METRIC] > self.memory["best"]',
+        'metrics[self.metric] > self.memory["best"]',
+        '-metrics[self.metric] > self.memory["best"]',
         (f"{LOOP}::test_the_best_epoch_is_returned",),
         "the worst epoch is kept",
     ),

@@ -200,18 +200,23 @@ def test_tables_hold_the_figures_of_the_runs(runs, kept, tmp_path, capsys):
     ]
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in out.glob("*.png"))
     record = json.loads((runs["svdpp"] / "result.json").read_text())
-    hr, references = record["metrics"]["HR@10"], record["references"]
+    hit, references = record["metrics"]["Hit@10"], record["references"]
     page = (out / "diffnet-cafes.md").read_text()
-    assert re.search(rf"\| SVD\+\+ \|.*{hr['mean']:.4f} ±{hr['ci95']:.4f}", page)
-    assert f"| popularity | {references['popularity']['HR@5']:.4f} |" in page
-    assert "cafes, real data, ids only; sampled9-strict, test; seeds 0 1; commit" in page
+    assert re.search(rf"\| SVD\+\+ \|.*{hit['mean']:.4f} ±{hit['ci95']:.4f}", page)
+    assert "|  | Hit@5 | Hit@10 | Recall@5 | Recall@10 | NDCG@5 | NDCG@10 | MRR@5 | MRR@10 |" in page
+    assert f"| popularity | {references['popularity']['Hit@5']:.4f} |" in page
+    users = (
+        f"{len(np.load(kept / 'cafes' / 'svdpp' / 'per_user.npz')['users'])} of 24 users are evaluated, none of them"
+    )
+    assert f"cafes, real data, ids only; sampled9-strict, test; {users}" in page
+    assert "Recall@K: hits among the first K / number of test items." in page
     assert "SVD++ - BPR" in page and "Kendall's tau between the orders by `sampled9-strict`" in page
     for image in re.findall(r"\]\(([^)]+\.png)\)", page):
         assert (out / image).exists()
     with (out / "diffnet.csv").open() as file:
         lines = [row for row in csv.DictReader(file) if (row["model"], row["protocol"]) == ("svdpp", "full")]
     assert {(row["metric"], row["k"]) for row in lines} == {
-        (m, k) for m in ("HR", "Recall", "NDCG") for k in "5 10".split()
+        (m, k) for m in ("HR", "Hit", "Recall", "NDCG", "MRR") for k in "5 10".split()
     }
     assert {row["seeds"] for row in lines} == {"0 1"}
     for row in lines:

@@ -103,7 +103,7 @@ def test_an_unknown_preset_or_sweep_is_answered_with_those_that_exist(arguments,
         (("--seeds", "1", "1"), "different numbers of 0 to 2^32 - 1"),
         (("--model.dim", "0"), "dim must be at least 1, got 0"),
         (("--train.learning-rate", "0"), "--train.learning-rate must be above 0"),
-        (("--eval.ks", "5"), "must hold 10"),
+        (("--eval.ks", "0", "5"), "cut-offs must be positive numbers"),
         (("--eval.protocol", "sampled"), "a protocol is 'full'"),
     ],
 )

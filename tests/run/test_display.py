@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from records import record_of
 
+from socialjax.eval.metrics import MEANINGS, Counts, legend, per_user
 from socialjax.models import BPR
 from socialjax.models.social.diffnet import DiffNet
 from socialjax.run import display
@@ -53,3 +54,59 @@ def test_a_reported_figure_stands_beside_the_run_measured_by_the_same_protocol(p
 def test_nothing_stands_beside_a_figure_of_no_protocol_or_one_that_was_not_measured(named):
     theirs = {"name": "theirs", "note": "D = 32", "metrics": {"NDCG@10": 0.2095}, **named}
     assert "this run" not in display.table(record(reported=[theirs]), Path("runs"))
+
+
+def measured(*names):
+    return {name: {"mean": 0.5, "ci95": None, "values": [0.5]} for name in names}
+
+
+EVERY = [f"{name}@{k}" for k in (5, 10, 15, 20, 50) for name in ("HR", "Hit", "Recall", "NDCG", "MRR", "MAP")]
+USERS = {"all": 1642, "evaluated": 1200, "cold": 7, "validation": 30}
+
+
+@pytest.mark.parametrize(
+    "dataset, names, shown",
+    [
+        ("yelp", EVERY, "HR@5 HR@10 HR@15 NDCG@5 NDCG@10 NDCG@15"),
+        ("gowalla", EVERY, "HR@5 HR@10 HR@15 NDCG@5 NDCG@10 NDCG@15"),
+        ("mine", EVERY, "Hit@10 Hit@20 Recall@10 Recall@20 NDCG@10 NDCG@20 MRR@10 MRR@20"),
+        ("mine", [name for name in EVERY if name.endswith("@5")], "Hit@5 Recall@5 NDCG@5 MRR@5"),
+        ("mine", ["Hit@5", "NDCG@5", "HR@8", "Hit@8", "NDCG@8"], "Hit@5 Hit@8 NDCG@5 NDCG@8"),
+    ],
+)
+def test_published_sets_keep_their_columns_and_other_data_have_hit_recall_ndcg_and_mrr(dataset, names, shown):
+    found = record_of(dataset=dataset, metrics=measured(*names), also={"full": measured(*names)}, users=USERS)
+    lines = display.table(found, Path("runs")).splitlines()
+    (head,) = [place for place, line in enumerate(lines) if set(line) == {"-"}]
+    assert lines[head - 1].split() == shown.split()
+    assert (
+        lines[head - 2] == "1,200 of 1,642 users are evaluated, 7 of them cold (no training pair); 30 choose the epoch"
+    )
+    for kind in dict.fromkeys(name.partition("@")[0] for name in shown.split()):
+        assert any(line.startswith(f"{kind}@K: ") for line in lines[head:]), kind
+    told = "HR@K: hits among the first K / min(K, number of test items), as in DiffNet's code"
+    assert any(line.startswith(told) for line in lines) == ("HR@10" in shown), "named where it is shown"
+    assert dataset == "yelp" or any(line.startswith("full: ") for line in lines)
+
+
+def test_a_result_of_before_says_how_many_users_its_groups_have():
+    groups = [{"interactions": {"[0, 8)": {"users": 3}, "[8, 16)": {"users": 40}}}]
+    assert "\n43 users are evaluated\n" in display.table(
+        record_of(metrics=measured("HR@10"), groups=groups), Path("runs")
+    )
+
+
+def test_a_sweep_has_the_columns_and_the_users_of_its_data(tmp_path):
+    for dataset, columns in (("yelp", ["HR@10", "NDCG@10"]), ("mine", ["Hit@10", "NDCG@10"])):
+        metrics = measured(*EVERY)
+        references = {"popularity": {name: 0.1 for name in metrics}}
+        found = {"dim=4": record_of(dataset=dataset, metrics=metrics, users=USERS, references=references)}
+        text = display.summary("dim", found, tmp_path)
+        assert any(line.split() == columns for line in text.splitlines()) and "1,200 of 1,642 users" in text
+        display.draw_sweep(tmp_path / f"{dataset}.png", "dim", found)
+
+
+def test_every_metric_has_a_meaning():
+    counts = Counts(np.array([0, 1]), np.ones(1, np.float32), np.zeros(1, int), np.zeros(1, int), np.ones(1, int))
+    assert {name.partition("@")[0] for name in per_user(counts, (2,))} == set(MEANINGS)
+    assert legend(["HR@5", "HR@10", "AUC"]) == [f"HR@K: {MEANINGS['HR']}", f"AUC: {MEANINGS['AUC']}"]

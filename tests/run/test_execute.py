@@ -9,15 +9,17 @@ import pytest
 from tiny import TINY, write_folder
 
 from socialjax import load
+from socialjax.data.schema import interactions
 from socialjax.data.sources import DataSettings
+from socialjax.eval.protocol import KS, Protocol
 from socialjax.models import BPR
 from socialjax.models.social.diffnet import DiffNet
 from socialjax.run import display, execute
 from socialjax.run.execute import main
 from socialjax.run.record import RunRecord
 from socialjax.run.settings import Definition, EvalSettings, Experiment
-from socialjax.run.workbench import Workbench
-from socialjax.train.step import TrainSettings
+from socialjax.run.workbench import Workbench, chosen_by, protocol_of
+from socialjax.train.step import METRIC, TrainSettings
 from socialjax.worlds import planted
 
 pytestmark = pytest.mark.usefixtures("places")
@@ -283,6 +285,105 @@ def test_default_cut_offs_shrink_with_a_small_catalogue_and_others_are_refused()
     assert Workbench(data).candidates(full, "full").protocol.ks == (5, 10, 15, 20)
     with pytest.raises(ValueError, match=r"K = 50 is larger than the catalogue .*--eval\.ks"):
         Workbench(data).candidates(dataclasses.replace(full, ks=(10, 50)), "full")
+
+
+@pytest.mark.parametrize(
+    "name, size, ks",
+    [
+        ("full", 8, (5, 8)),
+        ("full", 4, (4,)),
+        ("full", 12, (5, 10)),
+        ("sampled6-strict", 20, (5, 7)),
+        ("sampled14-strict", 20, (5, 10, 15)),
+    ],
+)
+def test_default_cut_offs_fit_the_longest_list_and_so_does_the_one_that_chooses(name, size, ks):
+    assert Protocol(name).within(size).ks == ks
+    data = planted.checkerboard(num_items=20)
+    few = EvalSettings(protocol="full", also=(), validation_protocol="full", ks=(7, 20))
+    assert protocol_of(few, data, "full").ks == (7, 20), "as asked"
+    assert protocol_of(few, data, "full", "validation").ks == (7, 20, 10)
+    assert protocol_of(few, data, "sampled6-strict", "validation").ks == (7,)
+    assert chosen_by(Protocol("sampled6-strict"), data) == "NDCG@7" and chosen_by(Protocol("full"), data) == METRIC
+
+
+def write_bank(folder):
+    """60 users, 8 products."""
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    lines = [f"c{u}\tp{i}\n" for u in range(60) for i in rng.permutation(8)[: 4 + u % 2]]
+    (folder / "bank.rating").write_text("".join(lines))
+    return folder
+
+
+def test_a_catalogue_below_ten_items_trains_and_is_evaluated_up_to_its_size(command, tmp_path):
+    words = (
+        "--workdir",
+        tmp_path / "run",
+        "--data.name",
+        "bank",
+        "--data.dir",
+        write_bank(tmp_path / "bank"),
+        "--data.split",
+        "leave-one-out",
+        "--eval.ks",
+        *KS,
+    )
+    code, out, error = command(*words)
+    assert code == 0, error
+    assert "cut-offs of full: 5 8; 10 15 20 50 exceed lists of 8 items (the catalogue has 8)" in error
+    assert "epochs are chosen by validation NDCG@8 in place of NDCG@10" in error and "NDCG@8" in out
+    record = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert {"NDCG@5", "NDCG@8"} <= set(record["metrics"]) and "NDCG@10" not in record["metrics"]
+    assert record["chosen_on"]["metric"] == "NDCG@8" and "NDCG@8" in record["validation"]
+    lines = [json.loads(line) for line in (tmp_path / "run" / "seed_0" / "metrics.jsonl").read_text().splitlines()]
+    best = max(lines, key=lambda line: line["validation"]["NDCG@8"])
+    assert record["epoch"] == [best["epoch"]] and (tmp_path / "run" / "seed_0" / "curves.png").exists()
+    assert "finished before" in command(*words)[2]
+
+
+@pytest.fixture(scope="module")
+def crowded():
+    """24 users, 16 items; user 7, not the first, took all items but three."""
+    data = planted.checkerboard(num_users=24, num_items=16)
+    taken = {part: pairs.item[pairs.user == 7] for part, pairs in data.parts().items()}
+    more = np.setdiff1d(np.arange(16), np.concatenate(list(taken.values())))[3:]
+    train = interactions(np.append(data.train.user, np.full(len(more), 7)), np.append(data.train.item, more))
+    return dataclasses.replace(data, train=train)
+
+
+REFUSED = [
+    ({"protocol": "sampled4-strict"}, "--eval.protocol sampled4-strict, test part"),
+    ({"also": ("full", "sampled4-strict")}, "--eval.also sampled4-strict, test part"),
+    ({"validation_protocol": "sampled9-strict"}, "--eval.validation-protocol sampled9-strict, validation part"),
+    ({"also": ("sampled16-official",)}, "draws 16 times from 16 items"),
+    ({"ks": (3, 17)}, "K = 17 is larger than the catalogue (16 items"),
+]
+
+
+@pytest.mark.parametrize("fields, said", REFUSED, ids=lambda value: str(value)[:40])
+def test_lists_that_some_user_cannot_have_are_refused_before_the_first_step(
+    crowded, tmp_path, monkeypatch, fields, said
+):
+    monkeypatch.setattr("socialjax.run.workbench.train", lambda *_, **__: pytest.fail("trained"))
+    asked = {"protocol": "full", "also": (), "validation_protocol": "full", "ks": (3,)} | fields
+    experiment = Experiment(model=BPR(dim=4), train=TrainSettings(**TINY), eval=EvalSettings(**asked))
+    with pytest.raises(ValueError) as error:
+        execute.run_in(tmp_path / "run", Definition("small", "", experiment), experiment, Workbench(crowded))
+    assert said in str(error.value)
+    if "strict" in said and "test" in said:
+        assert "user 7 has only 3 of 16 items left; choose a protocol with at most 3 negatives, or 'full'" in str(
+            error.value
+        )
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_start_that_lacks_a_seed_is_refused_before_the_first_one_trains(finished, crowded, tmp_path, monkeypatch):
+    monkeypatch.setattr("socialjax.run.workbench.train", lambda *_, **__: pytest.fail("trained"))
+    of = EvalSettings(protocol="full", also=(), validation_protocol="full", ks=(3, 10))
+    experiment = Experiment(BPR(dim=4), train=TrainSettings(**TINY), eval=of, seeds=(0, 5), start_from=finished)
+    with pytest.raises(ValueError, match="has no finished seed 5"):
+        execute.run_in(tmp_path / "run", Definition("small", "", experiment), experiment, Workbench(crowded))
 
 
 def test_a_preset_has_a_folder_of_its_own(definition):

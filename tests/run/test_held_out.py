@@ -152,7 +152,8 @@ def test_a_run_trains_on_train_chooses_on_validation_and_reports_test(data, watc
     record = ran(data, tmp_path / "run", model=DiffNet(dim=4, init_std=0.5))
     watch.assert_trained_on(data)
     assert "test" in watch.after
-    assert record["chosen_on"] == {"part": "validation", "protocol": "full", "rejected": ["validation"]}
+    chosen = {"part": "validation", "protocol": "full", "rejected": ["validation"], "metric": METRIC}
+    assert record["chosen_on"] == chosen
     assert watch.given[0][3] == record["popularity_validation"] > 0, "the plateau from which patience starts"
     course = {line["epoch"]: line["validation"][METRIC] for line in lines(tmp_path / "run" / "seed_0")}
     assert len(course) == TRAIN.epochs and record["validation"][METRIC] == max(course.values())

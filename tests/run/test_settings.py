@@ -13,9 +13,10 @@ def test_seeds_are_different_numbers_of_32_bits(seeds):
         Experiment(model=BPR(), seeds=seeds)
 
 
-def test_cut_offs_hold_the_one_epochs_are_chosen_by():
-    with pytest.raises(ValueError, match=r"--eval.ks must hold 10.*got \(5, 20\)"):
-        EvalSettings(ks=(5, 20))
+def test_cut_offs_of_the_test_part_need_not_hold_the_one_epochs_are_chosen_by():
+    assert EvalSettings(ks=(5, 20)).make("full").ks == (5, 20)
+    with pytest.raises(ValueError, match="cut-offs must be positive"):
+        EvalSettings(ks=())
 
 
 @pytest.mark.parametrize("field", ["protocol", "validation_protocol", "also"])

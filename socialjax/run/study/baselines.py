@@ -18,11 +18,11 @@ from socialjax import stop
 from socialjax.data import sources
 from socialjax.data.schema import Dataset
 from socialjax.data.sets import published
-from socialjax.eval.metrics import metric_rows, text_table
+from socialjax.eval.metrics import legend, metric_rows, text_table
 from socialjax.run import children, results
 from socialjax.run.command import EXPECTED, exit_code, say, set_up_logging
 from socialjax.run.definitions import code_digest
-from socialjax.run.display import SHOWN, describe
+from socialjax.run.display import describe, evaluated, shown
 from socialjax.run.execute import run, work_folder
 from socialjax.run.lock import only_one
 from socialjax.run.record import RunRecord
@@ -211,7 +211,7 @@ def table(study: Study, records: dict[str, RunRecord]) -> str:
     lines = [(name, metrics) for name, metrics in first.references.items()]
     lines += [(label, record.metrics) for label, record in records.items()]
     reported = [name for row in study.reported for name in row["metrics"]]
-    metrics = [name for name in dict.fromkeys((*SHOWN, *reported)) if name in first.metrics]
+    metrics = shown(first, reported)
     seconds = [sum(record.seconds[part] for part in ("train", "eval", "test")) for record in records.values()]
     last = [["seconds", *[""] * len(first.references), *(f"{each:.0f}" for each in seconds)]]
     if study.over in records:
@@ -224,4 +224,4 @@ def table(study: Study, records: dict[str, RunRecord]) -> str:
     altered = published.note(first.provenance.get("published", ""))
     data = f"{first.dataset} ({first.data}{altered})"
     head = f"{study.name} on {data}, {first.protocol}, test, seeds {seeds}{stand_in}"
-    return "\n".join(["", head, text_table(cells)])
+    return "\n".join(["", head, evaluated(first), text_table(cells), *legend(metrics)])

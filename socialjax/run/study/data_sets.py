@@ -14,9 +14,10 @@ import tyro
 from socialjax import stop
 from socialjax.data.schema import DataError, Dataset
 from socialjax.data.sources import DataSettings, load
-from socialjax.eval.metrics import metric_rows, text_table
+from socialjax.eval.metrics import legend, metric_rows, text_table
 from socialjax.names import identifier
 from socialjax.run.command import exit_code, say, set_up_logging
+from socialjax.run.display import evaluated
 from socialjax.run.execute import work_folder
 from socialjax.run.record import RunRecord
 from socialjax.run.study.baselines import compare_on
@@ -122,4 +123,7 @@ def _summary_table(records: dict[str, dict[str, RunRecord]], kinds: dict[str, st
         for label in labels
     ]
     protocols = sorted({record.protocol for results in records.values() for record in results.values()})
-    return f"\n{METRIC}, {', '.join(protocols)}, test\n{text_table(metric_rows(figures, list(columns)))}"
+    firsts = {head: next(iter(results.values())) for head, results in columns.items() if results}
+    users = [f"{head}: {evaluated(record)}" for head, record in firsts.items()]
+    head = f"{METRIC}, {', '.join(protocols)}, test"
+    return "\n".join(["", head, text_table(metric_rows(figures, list(columns))), *users, *legend([METRIC])])

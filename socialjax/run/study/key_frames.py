@@ -93,7 +93,7 @@ def table(summaries: dict[str, dict], head: str) -> str:
         f", key frames: {first['records']:,} records of {first['users']:,} users{', ' if skipped else ''}{skipped}; "
         "± 95 % clustered by user (closed form of chance)"
     )
-    return "\n".join(["", head, text_table([["", *metrics], *lines])])
+    return "\n".join(["", head, text_table([["", *metrics], *lines]), keyframes.MEANING])
 
 
 def _cell(metric: dict) -> str:

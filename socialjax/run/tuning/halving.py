@@ -19,7 +19,8 @@ from socialjax.data import sources
 from socialjax.data.schema import Dataset
 from socialjax.data.sets import published
 from socialjax.drawing import BLUE, GREEN, GREY, ORANGE, attempt, blank, save
-from socialjax.eval.metrics import text_table
+from socialjax.eval import protocol
+from socialjax.eval.metrics import legend, text_table
 from socialjax.names import identifier
 from socialjax.run import results
 from socialjax.run.command import exit_code, say, set_up_logging
@@ -30,6 +31,7 @@ from socialjax.run.settings import Experiment
 from socialjax.run.tuning import trials
 from socialjax.run.tuning.search import Search
 from socialjax.run.tuning.trials import Ledger
+from socialjax.run.workbench import chosen_by
 from socialjax.train.step import METRIC
 
 NO_SETTINGS = ("quiet", "save_seconds")  # what has no bearing on the figures
@@ -106,7 +108,9 @@ def text(search: Search, data: Dataset, rungs: list[list[dict]], chosen: dict, f
         "",
         f"{models.name_of(search.model)} on {data.name} ({kind}), {search.protocol}, validation"
         f"{stand_in}; popularity {chosen['popularity']:.4f}",
+        f"{len(np.unique(data.validation.user)):,} of {data.num_users:,} users are evaluated",
         text_table(rows),
+        *legend([METRIC]),
         f"trial {chosen['trial']} is the best:",
         *(f"    {line}" for line in chosen["python"]),
         "the same as a line of SETTINGS in the file of a table, such as experiments/baselines_yelp.py:",
@@ -124,13 +128,14 @@ def draw(path: Path, ledger: Ledger, search: Search, data: Dataset, rungs: list[
     figure = blank(9, 4.5)
     axis = figure.subplots()
     winner, key = ranked(rungs[-1])[0]["trial"], {}
+    metric = chosen_by(protocol.parse(search.protocol), data)
     last = {record["trial"]: record for rung in rungs for record in rung}
     for trial, record in last.items():
         curves = [[line for line in lines if line["epoch"] <= record["epochs"]] for lines in ledger.curves(trial)]
         if not curves or not all(curves):
             continue
         length = min(map(len, curves))  # seeds may end at different epochs
-        heights = np.mean([[line["validation"][METRIC] for line in lines[:length]] for lines in curves], axis=0)
+        heights = np.mean([[line["validation"][metric] for line in lines[:length]] for lines in curves], axis=0)
         objective = record["model"].get("objective", "other")
         colour, is_best = COLOURS.get(objective, GREY), trial == winner
         key[f"loss: {objective}"] = Line2D([], [], color=colour, marker=".")

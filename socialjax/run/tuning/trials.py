@@ -26,7 +26,7 @@ from socialjax.run.definitions import code_digest
 from socialjax.run.lock import Held, only_one
 from socialjax.run.settings import Experiment
 from socialjax.run.tuning.search import Point, Search
-from socialjax.run.workbench import Validation, Workbench
+from socialjax.run.workbench import K_CHOOSES, Validation, Workbench
 from socialjax.train.log import MetricsLog
 from socialjax.train.loop import Diverged, Trained
 from socialjax.train.step import METRIC
@@ -147,6 +147,11 @@ def bench(data: Dataset, experiment: Experiment) -> Bench:
             f"tuning chooses by validation, and data set '{data.name}' has no validation part; "
             "leave --data.validation as it is, or add a validation file"
         )
+    if validation.metric != METRIC and data.num_items >= K_CHOOSES:
+        raise ValueError(
+            f"trials are compared by validation {METRIC}, and {validation.candidates.protocol.name} has shorter lists; "
+            "choose more negatives, or 'full', with --protocol"
+        )
     return Bench(work, validation)
 
 
@@ -166,7 +171,8 @@ def run(search: Search, bench: Bench, ledger: Ledger, trial: int, rung: int) -> 
     except Diverged as error:
         diverged = str(error)
     jax.clear_caches()  # a search would else hold the programs of all its trials
-    values = [result.validation[METRIC] for result in trained]
+    # Below ten items, what is NDCG of the whole catalogue is NDCG@10 too.
+    values = [result.validation[bench.validation.metric] for result in trained]
     record = {
         "trial": trial,
         "rung": rung,

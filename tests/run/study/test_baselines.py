@@ -73,17 +73,19 @@ def test_every_model_has_its_row_and_one_that_fails_stops_no_other(command, tmp_
     assert code == 1
     table = out.splitlines()
     assert table[0] == "small_table on own (real), full, test, seeds 0 1"
-    assert table[1].split() == ["HR@5", "HR@10", "HR@15", "NDCG@5", "NDCG@10", "NDCG@15", "seconds"]
-    assert [line.split("  ")[0] for line in table[3:8]] == [
+    assert "of 24 users are evaluated, none of them cold" in table[1]
+    assert table[2].split() == ["Hit@10", "Recall@10", "NDCG@10", "MRR@10", "seconds"]
+    assert [line.split("  ")[0] for line in table[4:9]] == [
         *("random", "popularity", "friends + popularity", "bpr", "diffnet")
     ]
-    assert table[6].count("±") == 6 and table[5].count("±") == 0
+    assert table[7].count("±") == 4 and table[6].count("±") == 0
+    assert [line.partition("@")[0] for line in table[9:13]] == ["Hit", "Recall", "NDCG", "MRR"]
     assert "no row for nobody: not among the models" in out
     assert table[-1] == "failed: svdpp; the same command tries them again"
     assert "svdpp failed: the loss is not finite" in error and "3 of 3 models: diffnet" in error
     names = trained(monkeypatch)
     again = command("--workdir", tmp_path / "runs", "--seeds", 0, 1, "--only", "bpr", "diffnet")
-    assert again[0] == 0 and again[1].splitlines()[3:8] == table[3:8] and not names
+    assert again[0] == 0 and again[1].splitlines()[4:9] == table[4:9] and not names
 
 
 def test_a_rows_settings_are_what_is_trained(study, tmp_path):
@@ -108,7 +110,7 @@ def test_the_table_shows_what_is_reported_beside_the_usual_metrics(command, stud
     _, out, _ = command(
         "--workdir", tmp_path, "--seeds", 0, "--only", "bpr", of=dataclasses.replace(study, reported=rows)
     )
-    assert out.splitlines()[1].split()[-3:] == ["NDCG@15", "Recall@10", "seconds"]
+    assert out.splitlines()[2].split()[-3:] == ["MRR@10", "HR@5", "seconds"]
 
 
 def test_what_is_older_than_its_code_or_settings_is_put_aside_and_made_again(command, study, tmp_path, monkeypatch):
