@@ -1,6 +1,7 @@
 """Runs an experiment: data, one training per seed, evaluation, the table. The only module that imports all parts."""
 
 import contextlib
+import dataclasses
 import logging
 import sys
 import time
@@ -20,10 +21,20 @@ from socialjax.run import display, results, saved, workbench
 from socialjax.run.command import exit_code, read_arguments, say, set_up_logging, variants
 from socialjax.run.definitions import code_digest
 from socialjax.run.lock import only_one
-from socialjax.run.record import Metrics, OverSeeds, RunRecord, SeedRecord
+from socialjax.run.record import (
+    RESULT,
+    Metrics,
+    OverSeeds,
+    RunRecord,
+    SeedRecord,
+    asides,
+    described,
+    for_evaluation,
+)
 from socialjax.run.results import peak_memory_bytes
 from socialjax.run.settings import Definition, Experiment
 from socialjax.run.workbench import Workbench
+from socialjax.train.checkpoint import CheckpointError
 from socialjax.train.log import MetricsLog
 from socialjax.train.parallel import check_stop, is_first, join_processes, of_first, program_start
 from socialjax.train.step import METRIC
@@ -124,7 +135,9 @@ def _claim(held: contextlib.ExitStack, folder: Path, experiment: Experiment, dat
             held.enter_context(only_one(folder))
             results.claim(folder, experiment, data)
             saved.keep(data, folder)
-        except (ValueError, OSError) as error:
+            for line in for_evaluation(folder, results.evaluation_of(results.plain(experiment))):
+                _log_line(line)
+        except (ValueError, OSError, CheckpointError) as error:
             refused = error
     if of_first(refused is not None)[0]:
         raise refused or ValueError(f"the first process may not use {folder}; its message gives the reason")
@@ -159,9 +172,11 @@ def _run_seed(definition, experiment, bench: Workbench, folder: Path, seed: int,
         if is_first():
             _curves(definition, data, here)
         return SeedRecord.read(done)
-    model, code = experiment.model, code_digest(experiment.model)
+    model, before = experiment.model, _evaluated_before(folder, seed)
+    code = code_digest(model) if before is None or before.code is None else before.code  # by which it was trained
     settings = results.read_claim(folder / "settings.json")["settings"]  # as they were when the run began
-    validation = bench.validation(experiment.eval)
+    # Validation lines of a run have the metrics with which it began, whatever the test part is evaluated by.
+    validation = bench.validation(dataclasses.replace(experiment.eval, ks=tuple(results.evaluation_of(settings)["ks"])))
     trained = bench.train(
         model,
         experiment.train,
@@ -171,6 +186,12 @@ def _run_seed(definition, experiment, bench: Workbench, folder: Path, seed: int,
         results.fingerprint(settings, data.provenance.as_dict(), seed),
         start=None if experiment.start_from is None else saved.from_run(experiment.start_from, seed),
     )
+    evaluation = results.evaluation_of(results.plain(experiment))
+    if before is not None:
+        _log_line(
+            f"seed {seed}: the parameters of epoch {trained.epoch} are kept, nothing was trained; evaluated anew by "
+            f"{described(evaluation)}"
+        )
     start, side = time.monotonic(), bench.side(model)
     state = ranking.encode(model, trained.params, side)
     results_by_protocol, estimates = {}, {}
@@ -197,6 +218,7 @@ def _run_seed(definition, experiment, bench: Workbench, folder: Path, seed: int,
         chosen_on=validation and validation.chosen_on(),
         code=code,
         key_frames=frames[0] if frames else None,
+        evaluation=evaluation,
     )
     if is_first():
         results.write_per_user(here / "per_user.npz", main.users, main.per_user)
@@ -207,6 +229,12 @@ def _run_seed(definition, experiment, bench: Workbench, folder: Path, seed: int,
         results.write_json(done, record.to_json())
         _curves(definition, data, here)
     return record
+
+
+def _evaluated_before(folder: Path, seed: int) -> SeedRecord | None:
+    """A result of that seed by another evaluation, if there is one: then its training has ended."""
+    paths = (aside / f"seed_{seed}" / RESULT for aside in asides(folder))
+    return next((SeedRecord.read(path) for path in paths if path.is_file()), None)
 
 
 def _curves(definition: Definition, data: Dataset, here: Path) -> None:

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import re
+import shutil
 import typing
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,10 +12,12 @@ from typing import Any, ClassVar, NotRequired, Self, TypedDict
 import numpy as np
 
 from socialjax import json_files
+from socialjax.atomic_write import atomic_write
 from socialjax.eval.protocol import parse
 from socialjax.eval.significance import mean_interval
 from socialjax.names import BadName, identifier
 from socialjax.run import results
+from socialjax.train.checkpoint import CheckpointError, newest
 
 METRIC = re.compile(r"[A-Za-z]{1,20}(@\d{1,6})?")
 MOST_SEEDS = 1000
@@ -124,13 +127,14 @@ class SeedRecord(_Record):
         peak_memory_bytes: of the device, or of the process.
         popularity_validation: popularity's metric on the validation lists.
         chosen_on: part, protocol and rejected parts of these lists; None without any, and in records of before.
-        code: digest of what the model's code does; None in records of before.
+        code: digest of what the model's code did when it was trained; None in records of before.
         key_frames: of a model that ranks frames, where likes of them are known.
+        evaluation: protocol, further protocols and cut-offs; None in records of before, which are as the run began.
     """
 
     WHAT = "the result of a seed"
     ADVICE = "delete it and start the run again"
-    OMITTED = ("key_frames", "code")
+    OMITTED = ("key_frames", "code", "evaluation")
 
     seed: int | None = None
     metrics: Metrics
@@ -146,6 +150,7 @@ class SeedRecord(_Record):
     chosen_on: dict | None = None
     code: str | None = None
     key_frames: dict | None = None
+    evaluation: dict | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -290,3 +295,92 @@ def check_users(
                     f"{path} says {name} {recorded:.6f} for seed {seed}, and the mean over its {len(values)} users is "
                     f"{mean:.6f}: the two do not belong together; run it again"
                 )
+
+
+RESULT = "result.json"
+EVALUATED = ("per_user.npz", "cold_per_user.npz", "key_frames.npz", RESULT)  # of a seed; the last makes them whole
+ASIDE, BY = "evaluation-", "evaluation.json"
+
+
+def for_evaluation(folder: Path, asked: dict) -> list[str]:
+    """Makes room in the folder of a run for results by the evaluation `asked`; parameters stay.
+
+    Results by another evaluation are copied to `evaluation-PROTOCOL` inside, whose evaluation.json says what they are
+    of, and then taken away; those by this one that were kept so are brought back. Whatever moment it is stopped at, the
+    next call goes on.
+
+    Returns:
+        What was done, in lines.
+
+    Raises:
+        ValueError: a result is damaged, or the folder cannot be written.
+        CheckpointError: a seed with a result by another evaluation has no parameters that could be evaluated.
+    """
+    places = [folder, *sorted(folder.glob("seed_*"))]
+    began = results.evaluation_of(results.read_claim(folder / "settings.json")["settings"])
+    others = [(place, by) for place in places if (by := _evaluated_by(place / RESULT, began)) not in (None, asked)]
+    for place, _ in others:
+        if place != folder and not newest(place / "checkpoints"):
+            raise CheckpointError(
+                f"{place} has a result by another evaluation and no parameters to evaluate anew; ask for that one, or "
+                f"delete {place} to train it again"
+            )
+    lines = {}
+    try:
+        for place, by in others:
+            aside = aside_of(folder, by) or _new_aside(folder, by)
+            _copy(place, aside / place.relative_to(folder))
+            (place / RESULT).unlink()
+            lines[aside] = f"the result by {described(by)} is kept in {aside}"
+        back = aside_of(folder, asked)
+        for place in reversed(places if back is not None else []):  # the run's own last: with it the run is finished
+            source = back / place.relative_to(folder)
+            if not (place / RESULT).is_file() and (source / RESULT).is_file():
+                _copy(source, place)
+                lines[back] = f"the result by {described(asked)} is that of {back}"
+    except OSError as error:
+        raise results.unwritable(folder, error) from error
+    return list(lines.values())
+
+
+def described(evaluation: dict) -> str:
+    """`full, sampled1000-strict; K = 5 10`."""
+    return f"{', '.join((evaluation['protocol'], *evaluation['also']))}; K = {' '.join(map(str, evaluation['ks']))}"
+
+
+def asides(folder: Path) -> list[Path]:
+    """Folders inside that hold results by other evaluations."""
+    return sorted(path.parent for path in folder.glob(f"{ASIDE}*/{BY}"))
+
+
+def aside_of(folder: Path, evaluation: dict) -> Path | None:
+    """The one of them with results by this evaluation."""
+    return next((aside for aside in asides(folder) if results.read_json(aside / BY) == evaluation), None)
+
+
+def _new_aside(folder: Path, evaluation: dict) -> Path:
+    name = ASIDE + identifier(evaluation["protocol"], "a protocol")
+    names = (name if number == 1 else f"{name}-{number}" for number in range(1, 1000))
+    aside = next(path for path in map(folder.joinpath, names) if not (path / BY).exists())
+    aside.mkdir(exist_ok=True)
+    results.write_json(aside / BY, evaluation)
+    return aside
+
+
+def _evaluated_by(result: Path, began: dict) -> dict | None:
+    """By what a result of a run or of a seed was evaluated; None where there is none. Those of before do not say."""
+    record = results.read_json(result) if result.is_file() else None
+    if not isinstance(record, dict):
+        return None
+    if "settings" in record:
+        return results.evaluation_of(json_files.typed(record["settings"], dict, f"{result}: settings"))
+    return results.evaluation_of({"eval": record["evaluation"]}) if record.get("evaluation") else began
+
+
+def _copy(source: Path, target: Path) -> None:
+    """The files of a result, the one that makes them whole last."""
+    target.mkdir(exist_ok=True)
+    for name in EVALUATED:
+        if (source / name).is_file():
+            with atomic_write(target / name) as temporary:
+                shutil.copyfile(source / name, temporary)

@@ -17,7 +17,7 @@ import numpy as np
 from socialjax import json_files, models
 from socialjax.atomic_write import atomic_write
 from socialjax.data.schema import Dataset, counts
-from socialjax.run.settings import Experiment
+from socialjax.run.settings import EvalSettings, Experiment
 
 # What may change between two starts in one folder: it has no bearing on the figures.
 FREE = {
@@ -33,6 +33,8 @@ FREE = {
     "train.quiet",
     "train.save_seconds",
 }
+# By what the test part is evaluated: no bearing on parameters, so that a finished training may be evaluated anew.
+TESTED = ("protocol", "also", "ks")
 # Settings that came later, with the value that all runs before had: at that value they are no other settings.
 LATER = {"data.published_features": False}
 CODE = ("socialjax", "experiments", "pyproject.toml", "constraints.txt")  # what figures hang on
@@ -44,6 +46,14 @@ class Origin(TypedDict):
 
     kind: str
     files: dict[str, str]
+
+
+class EvaluatedBy(TypedDict):
+    """By what a test part was evaluated."""
+
+    protocol: str
+    also: list[str]
+    ks: list[int]
 
 
 class Claim(TypedDict):
@@ -94,6 +104,26 @@ def binding(settings: dict, data: dict) -> dict:
     return {**kept, "data.kind": data["kind"], "data.files": data["files"]}
 
 
+def differences(before: dict, now: dict) -> list[str]:
+    """Names of what decides parameters and differs between two records with `settings` and `data`."""
+    old, new = _deciding(before), _deciding(now)
+    return sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
+
+
+def _deciding(record: dict) -> dict:
+    tested = {f"eval.{name}" for name in TESTED}
+    decided = binding(complete(record["settings"]), record["data"])
+    return {name: value for name, value in decided.items() if name not in tested}
+
+
+def evaluation_of(settings: dict) -> dict:
+    """TESTED of settings as a settings.json has them. Raises WrongType when they are of other types."""
+    given, usual = settings.get("eval"), EvalSettings()
+    given = json_files.typed({} if given is None else given, dict, "settings.eval")
+    values = {name: given.get(name, plain(getattr(usual, name))) for name in TESTED}
+    return plain(json_files.typed(values, EvaluatedBy, "settings.eval"))
+
+
 def complete(settings: dict, defaults: Any = None) -> dict:
     """Settings as a settings.json has them, with those that came later at their defaults.
 
@@ -134,6 +164,8 @@ def fingerprint(settings: dict, data: dict, seed: int) -> str:
 def claim(folder: Path, experiment: Experiment, data: Dataset) -> dict:
     """Writes settings.json into `folder`, or checks that the one there has the same settings.
 
+    By what the test part is evaluated may differ (`for_evaluation`); settings.json stays as the training began.
+
     Args:
         folder: of the run.
         experiment: its settings.
@@ -155,11 +187,11 @@ def claim(folder: Path, experiment: Experiment, data: Dataset) -> dict:
         folder.mkdir(parents=True, exist_ok=True)
         is_used = path.exists() and any(folder.glob("seed_*/*"))  # not by a start that failed before it trained
     except OSError as error:
-        raise _unwritable(folder, error) from error
+        raise unwritable(folder, error) from error
     if is_used:
         before = read_claim(path)
-        old, new = (binding(complete(r["settings"]), r["data"]) for r in (before, record))
-        changed = [_difference(k, old, new) for k in sorted({*old, *new}) if old.get(k) != new.get(k)]
+        old, new = _deciding(before), _deciding(record)
+        changed = [_difference(name, old, new) for name in differences(before, record)]
         if changed:
             raise ValueError(
                 f"{folder} holds a run with other settings ({'; '.join(changed)}); choose another --workdir, or "
@@ -169,7 +201,7 @@ def claim(folder: Path, experiment: Experiment, data: Dataset) -> dict:
     try:
         write_json(path, record)
     except OSError as error:
-        raise _unwritable(folder, error) from error
+        raise unwritable(folder, error) from error
     return record
 
 
@@ -181,7 +213,7 @@ def _difference(name: str, old: dict, new: dict) -> str:
     return f"{name}: {before} there, {now} now"
 
 
-def _unwritable(folder: Path, error: OSError) -> ValueError:
+def unwritable(folder: Path, error: OSError) -> ValueError:
     return ValueError(f"the work folder {folder} cannot be written ({error}); choose another with --workdir")
 
 

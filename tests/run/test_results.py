@@ -41,7 +41,7 @@ CHANGES = [
     ("train", {"epochs": 4}, "train.epochs: 3 there, 4 now"),
     ("train", {"backend": "pmap"}, "train.backend: jit there, pmap now"),
     ("eval", {"seed": 1}, "eval.seed: 0 there, 1 now"),
-    ("eval", {"ks": (10,)}, "eval.ks: "),
+    ("eval", {"validation_protocol": "full"}, "eval.validation_protocol: sampled1000-strict there, full now"),
     ("data", {"seed": 3}, "data.seed: 0 there, 3 now"),
     ("data", {"published_features": True}, "data.published_features: False there, True now"),
 ]
@@ -144,6 +144,14 @@ def test_what_changes_no_figure_may_change(tmp_path, part, fields):
     folder = claimed(tmp_path / "run")
     results.claim(folder, changed(part, **fields), DATA)
     assert print_of(changed(part, **fields)) == print_of(EXPERIMENT)
+
+
+@pytest.mark.parametrize("fields", [{"ks": (10,)}, {"protocol": "full"}, {"also": ()}], ids=str)
+def test_by_what_the_test_part_is_evaluated_may_change_and_settings_stay_as_the_training_began(tmp_path, fields):
+    folder = claimed(tmp_path / "run")
+    before = (folder / "settings.json").read_bytes()
+    results.claim(folder, changed("eval", **fields), DATA)
+    assert (folder / "settings.json").read_bytes() == before, "checkpoints are known by these"
 
 
 def test_seeds_may_be_added(tmp_path):

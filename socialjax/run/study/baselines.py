@@ -28,7 +28,7 @@ from socialjax.run.lock import only_one
 from socialjax.run.record import RunRecord
 from socialjax.run.settings import Experiment
 from socialjax.run.study.settings import Arguments, Row, Study, read_arguments, rows
-from socialjax.run.workbench import Workbench
+from socialjax.run.workbench import Workbench, check
 
 NOTE = "code.json"  # by which code the run in a folder was begun
 OLD = ".old-"  # between the name of a folder and the digest of what was put aside
@@ -67,10 +67,8 @@ def stale(folder: Path, experiment: Experiment, data: Dataset) -> str | None:
     path = folder / "settings.json"
     if not path.exists():
         return "settings.json is missing"
-    before = results.read_claim(path)
-    old = results.binding(results.complete(before["settings"]), before["data"])
-    new = results.binding(results.plain(results.settings_of(experiment)), data.provenance.as_dict())
-    changed = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
+    now = {"settings": results.plain(results.settings_of(experiment)), "data": data.provenance.as_dict()}
+    changed = results.differences(results.read_claim(path), now)
     return f"other settings ({', '.join(changed)})" if changed else None
 
 
@@ -113,6 +111,7 @@ def compare_on(study: Study, arguments: Arguments, data: Dataset) -> tuple[dict[
     if not wanted:
         return _show_table(study, wanted, skipped, {}, [])
     first = wanted[0]
+    check(data, first.experiment.eval)
     with only_one(work_folder(first.definition, first.experiment, data, "")):
         return _show_table(study, wanted, skipped, *_run_all(wanted, data, arguments.jobs))
 
