@@ -20,8 +20,11 @@ def fit(model, data, train=None, **options):
     return train_model(model, data, train, **options)
 
 
-def load(folder, seed=None, data_dir=None):
-    """The finished run in `folder`, ready to recommend and to explain: a `socialjax.recommender.Run`."""
+def load(folder, seed=None, data_dir=None, features=None):
+    """The finished run in `folder`, ready to recommend and to explain: a `socialjax.recommender.Run`.
+
+    `data_dir` and `features` say where its data, and the file of `--data.features`, lie now.
+    """
     from socialjax.recommender import load as read
 
-    return read(folder, seed, data_dir)
+    return read(folder, seed, data_dir, features)

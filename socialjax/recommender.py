@@ -293,13 +293,19 @@ def _read(folder: Path, seed: int, model: Model, data: Dataset, side: Any) -> Ru
     return Run(folder, seed, model, data, result, side, ranking.encode(model, params, side))
 
 
-def load(folder: Path | str, seed: int | None = None, data_dir: Path | str | None = None) -> Run:
+def load(
+    folder: Path | str,
+    seed: int | None = None,
+    data_dir: Path | str | None = None,
+    features: Path | str | None = None,
+) -> Run:
     """Loads a finished run.
 
     Args:
         folder: of a run, or of one of its seeds.
         seed: the lowest finished one by default.
         data_dir: where the data lies now, when it was moved.
+        features: where the file that was given with `--data.features` lies now, when it was moved.
 
     Raises:
         ValueError: there is no finished run, or its settings are damaged.
@@ -310,7 +316,7 @@ def load(folder: Path | str, seed: int | None = None, data_dir: Path | str | Non
     folder, seed = find_seed(Path(folder), seed)
     SeedRecord.read(folder / f"seed_{seed}" / "result.json")  # an unreadable result is reported before data are read
     model, settings, record = read_settings(folder)
-    data = read_data(settings, record, folder, data_dir)
+    data = read_data(settings, record, folder, data_dir, features)
     with blamed_on(folder / "settings.json"):
         side = on_device(model.prepare(data))
     return _read(folder, seed, model, data, side)

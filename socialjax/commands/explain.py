@@ -54,6 +54,8 @@ class Arguments:
     """Of the run; its lowest by default."""
     data_dir: Annotated[Path | None, tyro.conf.arg(name="data.dir")] = None
     """Where the data lies now, when that is not where it was."""
+    features: Annotated[Path | None, tyro.conf.arg(name="data.features")] = None
+    """Where the file of item features lies now, when that is not where it was."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -71,7 +73,7 @@ def explain(arguments: Arguments) -> None:
         raise ValueError("--aspects writes files: say where with --out DIR")
     if arguments.shown < 1:
         raise ValueError(f"--shown must be at least 1, got {arguments.shown}")
-    run = load(arguments.run, arguments.seed, arguments.data_dir)
+    run = load(arguments.run, arguments.seed, arguments.data_dir, arguments.features)
     records, pairs = explained(run, arguments.user or some_users(run), arguments.item, arguments.k)
     by_attributes = any(record.get("attributes") for record in records)
     if arguments.gallery is not None and not by_attributes:

@@ -40,6 +40,8 @@ class Arguments:
     """Of the run; its lowest by default."""
     data_dir: Annotated[Path | None, tyro.conf.arg(name="data.dir")] = None
     """Where the data lies now, when that is not where it was."""
+    features: Annotated[Path | None, tyro.conf.arg(name="data.features")] = None
+    """Where the file of item features lies now, when that is not where it was."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -53,7 +55,7 @@ def recommend(arguments: Arguments) -> None:
     """Prints a table for each user."""
     if bool(arguments.user) == bool(arguments.items or arguments.friends):
         raise ValueError("give either --user, or --items and --friends of a new user")
-    run = load(arguments.run, arguments.seed, arguments.data_dir)
+    run = load(arguments.run, arguments.seed, arguments.data_dir, arguments.features)
     warning = stand_in({"data": run.data.provenance.kind, "data_set": run.data.name})
     blocks = [warning] if warning else []
     if arguments.user:

@@ -326,5 +326,5 @@ def _place_of(run, data_dir: Path | None) -> Path | None:
     folder = data_dir or json_files.read(run.folder / "settings.json", advice="start the run again")["settings"][
         "data"
     ].get("dir")
-    inside = Path(folder) / PICTURES if folder else None
+    inside = run.folder / folder / PICTURES if folder else None
     return inside if inside is not None and inside.is_dir() else None

@@ -123,6 +123,7 @@ def run_in(
         records = [_run_seed(definition, experiment, bench, folder, *of) for of in zip(experiment.seeds, starts)]
         record = _summarise(definition, experiment, bench, records, time.monotonic() - began)
         if is_first():
+            record = dataclasses.replace(record, settings=results.inside(folder, record.settings))
             results.write_json(folder / "result.json", record.to_json())
         return record
 
@@ -174,7 +175,8 @@ def _run_seed(definition, experiment, bench: Workbench, folder: Path, seed: int,
         return SeedRecord.read(done)
     model, before = experiment.model, _evaluated_before(folder, seed)
     code = code_digest(model) if before is None or before.code is None else before.code  # by which it was trained
-    settings = results.read_claim(folder / "settings.json")["settings"]  # as they were when the run began
+    claimed = results.read_claim(folder / "settings.json")  # settings and data as they were when the run began
+    settings = claimed["settings"]
     # Validation lines of a run have the metrics with which it began, whatever the test part is evaluated by.
     validation = bench.validation(dataclasses.replace(experiment.eval, ks=tuple(results.evaluation_of(settings)["ks"])))
     trained = bench.train(
@@ -183,7 +185,7 @@ def _run_seed(definition, experiment, bench: Workbench, folder: Path, seed: int,
         validation,
         seed,
         here,
-        results.fingerprint(settings, data.provenance.as_dict(), seed),
+        results.fingerprint(settings, claimed["data"], seed),
         start=None if experiment.start_from is None else saved.from_run(experiment.start_from, seed),
     )
     evaluation = results.evaluation_of(results.plain(experiment))

@@ -33,6 +33,8 @@ FREE = {
     "train.quiet",
     "train.save_seconds",
 }
+FEATURES = "features "  # before the name of a file that --data.features names, among the files of a provenance
+PLACES = ("dir", "features")  # of the settings of data: where files lie
 # By what the test part is evaluated: no bearing on parameters, so that a finished training may be evaluated anew.
 TESTED = ("protocol", "also", "ks")
 # Settings that came later, with the value that all runs before had: at that value they are no other settings.
@@ -85,6 +87,17 @@ def settings_of(experiment: Experiment) -> dict:
     return settings
 
 
+def inside(folder: Path, settings: dict) -> dict:
+    """The same settings, with places that lie below the folder of the run relative to it: the two move together."""
+
+    def place(value: Any) -> Any:
+        is_below = isinstance(value, str) and Path(value).is_relative_to(folder.absolute())
+        return str(Path(value).relative_to(folder.absolute())) if is_below else value
+
+    data = {name: place(value) if name in PLACES else value for name, value in settings["data"].items()}
+    return settings | {"data": data, "start_from": place(settings["start_from"])}
+
+
 def _identity(folder: Path) -> str:
     path = folder / "settings.json"
     if not path.is_file():
@@ -106,8 +119,14 @@ def binding(settings: dict, data: dict) -> dict:
 
 def differences(before: dict, now: dict) -> list[str]:
     """Names of what decides parameters and differs between two records with `settings` and `data`."""
-    old, new = _deciding(before), _deciding(now)
+    old, new = (_without_feature_names(_deciding(record)) for record in (before, now))
     return sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
+
+
+def _without_feature_names(decided: dict) -> dict:
+    """A file that `--data.features` names may be called anything: it is known by its checksum."""
+    files = {sha if name.startswith(FEATURES) else name: sha for name, sha in decided["data.files"].items()}
+    return decided | {"data.files": files}
 
 
 def _deciding(record: dict) -> dict:
@@ -178,7 +197,7 @@ def claim(folder: Path, experiment: Experiment, data: Dataset) -> dict:
         ValueError: the folder holds a run with other settings (the message names them), or cannot be written.
     """
     record = {
-        "settings": settings_of(experiment),
+        "settings": inside(folder, settings_of(experiment)),
         "data": data.provenance.as_dict() | {"name": data.name, "counts": counts(data)},
         **made_with(),
     }
@@ -197,11 +216,15 @@ def claim(folder: Path, experiment: Experiment, data: Dataset) -> dict:
                 f"{folder} holds a run with other settings ({'; '.join(changed)}); choose another --workdir, or "
                 "delete the folder to start anew"
             )
-        record = before | {"settings": before["settings"] | {"seeds": record["settings"]["seeds"]}}
+        now = {name: record["settings"]["data"][name] for name in PLACES if record["settings"]["data"][name]}
+        again = {"seeds": record["settings"]["seeds"], "data": before["settings"]["data"] | now}
+        record = before | {"settings": before["settings"] | again}
     try:
         write_json(path, record)
     except OSError as error:
-        raise unwritable(folder, error) from error
+        # A finished run that may only be read is shown all the same, from wherever its data are now.
+        if not is_used or before["settings"].get("seeds") != record["settings"]["seeds"]:
+            raise unwritable(folder, error) from error
     return record
 
 

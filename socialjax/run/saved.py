@@ -101,17 +101,23 @@ def read_settings(folder: Path) -> tuple[Model, DataSettings, dict]:
     if name not in models.MODELS:
         raise ValueError(f"{path} names model '{visible(name)}', which is none of {', '.join(models.MODELS)}")
     model = _made(models.MODELS[name], of_model, path, "settings.model")
-    return model, _made(DataSettings, record["settings"]["data"], path, "settings.data"), record
+    settings = _made(DataSettings, record["settings"]["data"], path, "settings.data")
+    # Places below the folder of the run are kept relative to it.
+    places = {name: folder / place for name in results.PLACES if (place := getattr(settings, name)) is not None}
+    return model, dataclasses.replace(settings, **places), record
 
 
-def read_data(settings: DataSettings, record: dict, folder: Path, data_dir: Path | None = None) -> Dataset:
+def read_data(
+    settings: DataSettings, record: dict, folder: Path, data_dir: Path | None = None, features: Path | None = None
+) -> Dataset:
     """Loads the data that a run was trained on.
 
     Args:
         settings: of the run's data.
         record: the run's settings.json.
         folder: of the run.
-        data_dir: where the files lie now, when they were moved.
+        data_dir: where the files lie now, when they were moved; features that lay among them are looked for there.
+        features: where the file of `--data.features` lies now.
 
     Raises:
         DataError: the files are missing, or differ from those of the training.
@@ -120,29 +126,49 @@ def read_data(settings: DataSettings, record: dict, folder: Path, data_dir: Path
     stand_in = before["kind"] == "stand-in"
     # What is not found must neither be replaced by the stand-in nor, for a stand-in, come from the network.
     settings = dataclasses.replace(settings, require_real=not stand_in, offline=settings.offline or stand_in)
-    if data_dir is not None:
-        settings = dataclasses.replace(settings, dir=Path(data_dir))
+    settings = _moved(settings, folder, data_dir, features)
     kept = None if data_dir is not None else folder_of(folder, before["files"])
+    both = "--data.dir DIR and --data.features FILE say where they are now"
+    where = "--data.dir DIR says where it is now" if settings.features is None else both
     try:
         data = sources.load(settings) if kept is None else read(kept)
     except DataError as error:
-        raise DataError(f"the data of {folder} cannot be read: {error}; --data.dir DIR says where it is now") from None
+        raise DataError(f"the data of {folder} cannot be read: {error}; {where}") from None
     now = data.provenance
     if now.kind != before["kind"]:
         raise DataError(
             f"{folder} was trained on data set '{data.name}' as {before['kind']}, and what is found now is {now.kind}; "
             "run the experiment again with another --workdir"
         )
-    differ = sorted(n for n in {*before["files"], *now.files} if before["files"].get(n) != now.files.get(n))
+    old, new = before["files"], _named_as_before(now.files, before["files"])
+    differ = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
     if differ or counts(data) != before["counts"]:
         what = (
             f"files {visible(', '.join(differ))}" if differ else f"counts {before['counts']} then, {counts(data)} now"
         )
+        former = "--data.dir DIR" if settings.features is None else "--data.dir DIR and --data.features FILE"
         raise DataError(
             f"data set '{data.name}' is not what {folder} was trained on ({what} differ); "
-            "give the former files with --data.dir DIR, or run the experiment again with another --workdir"
+            f"give the former files with {former}, or run the experiment again with another --workdir"
         )
     return data
+
+
+def _moved(settings: DataSettings, folder: Path, data_dir: Path | None, features: Path | None) -> DataSettings:
+    """The settings with the places where files lie now. Raises DataError for features that the run did not have."""
+    if features is not None and settings.features is None:
+        raise DataError(f"{folder} was trained without --data.features, so it cannot be read with them; leave it out")
+    if features is None and settings.features is not None and data_dir is not None and settings.dir is not None:
+        if settings.features.is_relative_to(settings.dir):
+            features = Path(data_dir) / settings.features.relative_to(settings.dir)
+    now = {"dir": data_dir, "features": features}
+    return dataclasses.replace(settings, **{name: Path(place) for name, place in now.items() if place is not None})
+
+
+def _named_as_before(files: dict[str, str], before: dict[str, str]) -> dict[str, str]:
+    """Checksums by name; a file of features that has another name now, and the same checksum, has its former one."""
+    former = {sha: name for name, sha in before.items() if name.startswith(results.FEATURES)}
+    return {former.get(sha, name) if name.startswith(results.FEATURES) else name: sha for name, sha in files.items()}
 
 
 def read_parameters(model: Model, side, record: dict, folder: Path, seed: int) -> Any:
