@@ -169,6 +169,7 @@ def cut(file: FileBytes, layout: Layout = PLAIN) -> Cut:
     starts_row = np.flatnonzero(np.diff(line, prepend=0))
     columns = np.diff(starts_row, append=len(line))
     rows = line[starts_row] if lines is None else lines[line[starts_row] - 1]
+    del line
     wrong = np.flatnonzero(columns != columns[0])
     if len(wrong):
         raise DataError(
@@ -260,14 +261,19 @@ def _between_blanks(data: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarra
 def _between_marks(data: np.ndarray, separator: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What lies between separators, blanks around it dropped: start, end and line of each field, i64[fields]."""
     small = np.int32 if len(data) < 2**31 else np.int64
-    end = np.flatnonzero((data == separator) | (data == _NEWLINE)).astype(small)
+    is_end = data == separator
+    is_end |= data == _NEWLINE
+    end = np.flatnonzero(is_end).astype(small)
+    del is_end  # as large as the file
     start = np.concatenate([np.zeros(1, small), end[:-1] + 1])
     ends_line = data[end] == _NEWLINE
     line = np.cumsum(ends_line, dtype=small) - ends_line + 1
     is_blank = data == _BLANK
     if separator != _TAB:
         is_blank |= data == _TAB
-    if is_blank.any():
+    if not is_blank.any():
+        del is_blank
+    else:
         ink = np.flatnonzero(~is_blank)  # separators and line feeds are ink, so the searches stay inside the field
         ink = ink.astype(small)
         before = np.searchsorted(ink, end) - 1

@@ -96,7 +96,7 @@ class Table(NamedTuple):
         if not len(rest):
             return value
         _, start, end, _ = self.fields
-        long = (end - start)[rest, column] > LONGEST_NUMBER
+        long = end[rest, column] - start[rest, column] > LONGEST_NUMBER
         spelt, which = np.unique(self._bytes(column, rest[~long]), return_inverse=True)
         value[rest] = np.nan
         value[rest[~long]] = np.array([_number(text) for text in spelt.tolist()], np.float64)[which]
@@ -152,7 +152,7 @@ class Table(NamedTuple):
     def words(self, column: int, kind: str) -> np.ndarray:
         """Names as UTF-8 bytes S[N]. Raises DataError for one that is empty or very long."""
         _, start, end, _ = self.fields
-        start, length = start[:, column], (end - start)[:, column]
+        start, length = start[:, column], end[:, column] - start[:, column]
         bad = np.flatnonzero((length == 0) | (length > LONGEST_WORD))
         if len(bad):
             wanted = f"a {kind} id of 1 to {LONGEST_WORD} bytes"
@@ -168,7 +168,7 @@ class Table(NamedTuple):
     def _bytes(self, column: int, rows: np.ndarray) -> np.ndarray:
         """The fields of some rows as S[len(rows)]."""
         data, start, end, _ = self.fields
-        start, length = start[rows, column], (end - start)[rows, column]
+        start, length = start[rows, column], end[rows, column] - start[rows, column]
         width = max(int(length.max(initial=1)), 1)
         text = np.zeros((len(rows), width), np.uint8)
         for place in range(width):
@@ -179,7 +179,7 @@ class Table(NamedTuple):
     def whole_numbers(self, column: int) -> tuple[np.ndarray, np.ndarray]:
         """(value i64[N], whether the field is 1 to 18 digits bool[N]). The value of others means nothing."""
         data, start, end, _ = self.fields
-        start, length = start[:, column], (end - start)[:, column]
+        start, length = start[:, column], end[:, column] - start[:, column]
         value = np.zeros(len(start), np.int64)
         whole = (length > 0) & (length <= _MOST_DIGITS)
         for place in range(min(int(length.max(initial=0)), _MOST_DIGITS)):
