@@ -24,12 +24,13 @@ Fit = Literal["pad", "crop", "stretch"]
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")  # no format that starts another program
 LARGEST = 50_000_000  # pixels
 LARGEST_FILE = 512 << 20  # bytes, before it is decoded
-MOST_SCANNED = 20 * LARGEST  # pixels of all passes of a progressive JPEG; some hundred bytes ask for one more
+PASSES = 20  # over as many pixels, of a progressive JPEG; some hundred bytes ask for one more
 BAND = 1 << 22  # pixels that are converted at a time
 WHITE = (255, 255, 255)
 ORIENTATION, BITS, PHOTOMETRIC, TILE_WIDTH, TILE_LENGTH = 274, 258, 262, 322, 323  # tags of EXIF and TIFF
-# How a picture is turned by its EXIF orientation: quarters clockwise, and whether it is mirrored before.
-TURNS = {2: (0, True), 3: (2, False), 4: (2, True), 5: (3, True), 6: (1, False), 7: (1, True), 8: (3, False)}
+# EXIF orientation, from 2 on -> what puts the picture upright.
+WAYS = "FLIP_LEFT_RIGHT ROTATE_180 FLIP_TOP_BOTTOM TRANSPOSE ROTATE_270 TRANSVERSE ROTATE_90"
+UPRIGHT = {orientation: Image.Transpose[way] for orientation, way in enumerate(WAYS.split(), 2)}
 
 
 def read_picture(
@@ -59,7 +60,7 @@ def read_picture(
         raise DataError(f"{name}: wanted a picture, got an empty file; copy or download it again")
     try:
         with warnings.catch_warnings(action="ignore"):  # on tags that nobody reads
-            picture = _decoded(data, name)
+            picture, orientation = _decoded(data, name)
     except (DataError, MemoryError):
         raise
     except Exception as problem:  # decoders raise whatever their formats make them
@@ -69,12 +70,8 @@ def read_picture(
             f"{name}: wanted a whole picture ({', '.join(FORMATS)}), got {len(data)} bytes that cannot be decoded "
             f"({why}); copy, convert or download it again, or leave its row out"
         ) from None
-    return picture if size is None else np.asarray(fitted(Image.fromarray(picture), size, fit))
-
-
-def upright(picture: np.ndarray, quarters: int, mirrored: bool) -> np.ndarray:
-    """u8[H, W, 3] mirrored left to right or not, then turned clockwise by quarters."""
-    return np.ascontiguousarray(np.rot90(picture[:, ::-1] if mirrored else picture, -quarters))
+    picture = picture.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else picture
+    return np.asarray(picture if size is None else fitted(picture, size, fit))
 
 
 def fitted(picture: Image.Image, size: int, fit: Fit = "pad") -> Image.Image:
@@ -111,44 +108,44 @@ def _bytes(path: Path) -> bytes:
         ) from None
 
 
-def _decoded(data: bytes, name: str) -> np.ndarray:
-    """u8[H, W, 3], upright."""
+def _decoded(data: bytes, name: str) -> tuple[Image.Image, int | None]:
+    """RGB, and its EXIF orientation."""
     with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
-        pixels = opened.width * opened.height
         tags = opened.tag_v2 if opened.format == "TIFF" else {}
-        if pixels > LARGEST or tags.get(TILE_WIDTH, 1) * tags.get(TILE_LENGTH, 1) > LARGEST:
-            raise DataError(
-                f"{name}: wanted at most {LARGEST} pixels, got {opened.width} x {opened.height}; make it smaller"
-            )
-        if data[:2] == b"\xff\xd8" and pixels * data.count(b"\xff\xda") > MOST_SCANNED:
-            raise DataError(f"{name}: wanted a JPEG of fewer passes, got too many; save it again")
+        pixels, tile = opened.width * opened.height, tags.get(TILE_WIDTH, 1) * tags.get(TILE_LENGTH, 1)
+        passes = data.count(b"\xff\xda") if data[:2] == b"\xff\xd8" else 1
+        if max(pixels, tile, pixels * passes / PASSES) > LARGEST:
+            found = f"{opened.width} x {opened.height}" + f" in {passes} passes" * (passes > 1)
+            found += f" in tiles of {tile}" * (tile > 1)
+            raise DataError(f"{name}: wanted at most {LARGEST} pixels, got {found}; make it smaller")
         opened.load()
-        rgb = np.empty((opened.height, opened.width, 3), np.uint8)
-        rows = max(1, BAND // opened.width)
-        for top in range(0, opened.height, rows):  # in bands: whole copies would fill the memory
-            band = opened.crop((0, top, opened.width, min(top + rows, opened.height)))
-            rgb[top : top + rows] = _rgb(band, opened.format, tags, name)
+        picture = opened
+        if opened.mode != "RGB" or opened.has_transparency_data:
+            picture, rows = Image.new("RGB", opened.size), max(1, BAND // opened.width)
+            for top in range(0, opened.height, rows):  # in bands: copies of all of it would fill the memory
+                band = opened.crop((0, top, opened.width, min(top + rows, opened.height)))
+                picture.paste(_rgb(band, opened.format, tags, name), (0, top))
         try:
             orientation = opened.getexif().get(ORIENTATION)
         except Exception:  # of damaged tags; the picture itself is whole
             orientation = None
-    return upright(rgb, *TURNS[orientation]) if orientation in TURNS else rgb
+    return picture, orientation
 
 
-def _rgb(band: Image.Image, kind: str, tags: Mapping, name: str) -> np.ndarray:
-    """u8[h, W, 3] of a part of a picture of a format, with its TIFF tags."""
+def _rgb(band: Image.Image, kind: str, tags: Mapping, name: str) -> Image.Image:
+    """A part of a picture of a format, with its TIFF tags."""
     if band.mode.startswith("I;16") or (band.mode == "I" and kind == "PPM"):
         values = np.asarray(band)
         grey = (values >> (tags.get(BITS, (16,))[0] - 8)).astype(np.uint8)
         grey = 255 - grey if tags.get(PHOTOMETRIC) == 0 else grey  # 0 is white
         grey[values == band.info.get("transparency", -1)] = 255
-        return np.repeat(grey[..., None], 3, axis=2)
+        return Image.fromarray(grey).convert("RGB")
     if band.mode in ("I", "F"):
         raise DataError(f"{name}: wanted 8 or 16 bits a colour, got mode {band.mode}; convert it to 8 bits")
     if band.has_transparency_data:
         over = band.convert("RGBA")
         band = Image.alpha_composite(Image.new("RGBA", over.size, (*WHITE, 255)), over)
-    return np.asarray(band.convert("RGB"))
+    return band.convert("RGB")
 
 
 LONGEST_HEADER = 64 << 10  # bytes of an extended header of a tar archive: paths and attributes

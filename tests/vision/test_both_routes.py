@@ -174,7 +174,7 @@ def test_a_jpeg_of_endless_passes_is_refused(tmp_path):
     """Each pass goes over all pixels: some kilobytes would take minutes."""
     content = encoded(Image.new("L", (7000, 7000)), "JPEG", progressive=True)
     last = content.rindex(b"\xff\xda")
-    with pytest.raises(DataError, match="a JPEG of fewer passes"):
+    with pytest.raises(DataError, match=r"got 7000 x 7000 in 5\d\d passes"):
         read_picture(content[:-2] + 500 * content[last:-2] + content[-2:])
 
 
@@ -184,7 +184,7 @@ def test_tiles_larger_than_a_picture_may_be_are_refused():
     for tag, new, value in ((277, 322, 1 << 17), (278, 323, 1 << 17)):
         place = content.rindex(struct.pack("<HHI", tag, 4, 1))
         content[place : place + 12] = struct.pack("<HHII", new, 4, 1, value)
-    with pytest.raises(DataError, match="wanted"):
+    with pytest.raises(DataError, match="tiles of 17179869184"):
         read_picture(bytes(content))
 
 

@@ -29,7 +29,15 @@ class Signature:
 
 
 def signature(frames: np.ndarray, width: int = 32) -> Signature:
-    """frames u8[n, H, W, 3] -> their signature at `width` cells across, the height in proportion."""
+    """Features of frames for comparison.
+
+    Args:
+        frames: u8[n, H, W, 3].
+        width: cells across; the height is in proportion.
+
+    Returns:
+        Their signature.
+    """
     height = max(4, round(frames.shape[1] * width / frames.shape[2]))
     grey = np.empty((len(frames), height, width), np.float32)
     colour = np.empty((len(frames), _COLOURS**3), np.float32)
@@ -79,7 +87,15 @@ def moved_difference(before: np.ndarray, after: np.ndarray, reach: int = 3, bloc
 
 
 def colour_distance(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """Half the L1 distance of histograms f32[m, C], pair by pair -> f32[m] in 0..1."""
+    """Half the L1 distance of histograms, pair by pair.
+
+    Args:
+        before: f32[m, C], histograms that sum to 1.
+        after: f32[m, C].
+
+    Returns:
+        f32[m] in 0..1.
+    """
     return np.abs(before - after).sum(axis=1) / 2
 
 
@@ -111,10 +127,19 @@ class CutSettings:
 
 
 def find_cuts(frames: np.ndarray, settings: CutSettings = CutSettings()) -> np.ndarray:
-    """frames u8[n, h, w, 3], in order -> i64[cuts]: positions of the first frame of each new shot, rising, 0 left out.
+    """Finds hard cuts.
 
     Fades are gradual and no cut. A shot of at most `flash` frames between two looks of the same shot is no cut either.
-    Raises ValueError for other shapes and types.
+
+    Args:
+        frames: u8[n, h, w, 3], in order.
+        settings: one for all clips.
+
+    Returns:
+        i64[cuts], positions of the first frame of each new shot, rising, 0 left out.
+
+    Raises:
+        ValueError: other shapes and types.
     """
     if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8:
         raise ValueError(
@@ -128,7 +153,15 @@ def find_cuts(frames: np.ndarray, settings: CutSettings = CutSettings()) -> np.n
 
 
 def steps(frames: np.ndarray, settings: CutSettings = CutSettings()) -> np.ndarray:
-    """frames u8[n, h, w, 3] -> f32[n - 1]: the difference of each frame to the next, without regard to neighbours."""
+    """The difference of each frame to the next, without regard to neighbours.
+
+    Args:
+        frames: u8[n, h, w, 3], in order.
+        settings: one for all clips.
+
+    Returns:
+        f32[n - 1].
+    """
     return _steps(signature(frames), settings)
 
 
@@ -188,7 +221,14 @@ def _apart(steps: np.ndarray, score: np.ndarray, shortest: int) -> np.ndarray:
 
 
 def sharpness(frames: np.ndarray) -> np.ndarray:
-    """frames u8[n, h, w, 3] -> f32[n]: the variance of the Laplacian of the grey picture; blurred and plain are low."""
+    """The variance of the Laplacian of the grey picture; blurred and plain ones have a low one.
+
+    Args:
+        frames: u8[n, h, w, 3].
+
+    Returns:
+        f32[n].
+    """
     variances = np.empty(len(frames), np.float32)
     for n, frame in enumerate(frames):
         grey = frame.astype(np.float32).mean(axis=2)
@@ -198,10 +238,18 @@ def sharpness(frames: np.ndarray) -> np.ndarray:
 
 
 def key_frames(frames: np.ndarray, cuts: np.ndarray, at_most: int) -> np.ndarray:
-    """Positions i64[k], k <= at_most, rising: the sharpest frame in the middle half of each shot, first of equals.
+    """The sharpest frame in the middle half of each shot, the first of equals.
 
-    frames u8[n, h, w, 3]; cuts i64[C], the first frame of each shot but the first, rising. The outer quarters of a shot
-    are left out: fades live there. With more than `at_most` shots the longest are kept, the earlier of equals.
+    The outer quarters of a shot are left out: fades live there. With more than `at_most` shots the longest are kept,
+    the earlier of equals.
+
+    Args:
+        frames: u8[n, h, w, 3].
+        cuts: i64[C], the first frame of each shot but the first, rising.
+        at_most: how many.
+
+    Returns:
+        i64[k], k <= at_most, positions, rising.
     """
     edges = np.concatenate([[0], cuts, [len(frames)]]).astype(np.int64)
     lengths = np.diff(edges)

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from socialjax.atomic_write import atomic_write
-from socialjax.data.picture_files import read_picture, upright
+from socialjax.data.picture_files import read_picture
 from socialjax.data.schema import DataError
 
 MOST_BYTES = 512 << 20  # of the scaled pictures of one file; nine hours of intra frames have 80 MB
@@ -115,7 +115,7 @@ def _clip(path: Path, demuxer: str, width: int, only_intra: bool, wanted: set[in
                 raise DataError(f"{path}: wanted one picture size, got a change at {position}; convert the file")
             if len(times) == len(frames):  # grown in place: a list and its stack would be twice as much
                 frames.resize((2 * len(frames), height, width, 3), refcheck=False)
-            frames[len(times)] = upright(small, quarters, mirrored)
+            frames[len(times)] = np.rot90(small[:, ::-1] if mirrored else small, -quarters)
             times.append(float(frame.time or 0))
         if wanted is not None and position >= max(wanted, default=-1):
             break
@@ -134,10 +134,16 @@ def _picture(path: Path, width: int) -> Pictures:
 
 
 def _turn(frame) -> tuple[int, bool]:
-    """(quarters clockwise, whether it is mirrored left to right before) by a frame's display matrix.
+    """How a frame is put upright by its display matrix.
 
     The matrix (a, b, u, c, d, v, x, y, w) moves the point (p, q) to (ap + cq + x, bp + dq + y), q downwards: ISO/IEC
     14496-12, 6.2.2. Of other angles the nearest quarter is taken.
+
+    Args:
+        frame: of PyAV.
+
+    Returns:
+        Quarters clockwise, and whether it is mirrored left to right before.
     """
     matrix = frame.side_data.get("DISPLAYMATRIX")
     if matrix is None or len(content := bytes(matrix)) != 36:
@@ -179,9 +185,16 @@ def _decoded(path: Path, demuxer: str, width: int, only_intra: bool, wanted: set
 
 
 def format_of(path: Path) -> str:
-    """The format of a file by its first bytes or else its ending: FFmpeg's name, one of the list, or PICTURE.
+    """The format of a file by its first bytes or else by its ending.
 
-    Raises DataError for another format, and for what is no file or cannot be read.
+    Args:
+        path: of the file.
+
+    Returns:
+        FFmpeg's name, one of those in FORMATS and MARKS, or PICTURE.
+
+    Raises:
+        DataError: another format, no plain file, or one that cannot be read.
     """
     try:
         if not path.is_file():  # a pipe would be waited for
