@@ -51,10 +51,15 @@ def overall(paper: Paper, runs: Sequence[Kept]) -> list[list[str]]:
 
 
 def meanings(paper: Paper, runs: Sequence[Kept]) -> str:
-    """What the columns mean, below the table of one's own data; the page of results says it of published sets."""
+    """What the columns mean, and HR of the parts below, under the table of one's own data.
+
+    The page of results says it of published sets.
+    """
     if _is_of_papers(paper, runs):
         return ""
-    return " " + " ".join(f"{line[0].upper()}{line[1:]}." for line in metrics_legend(columns(paper, runs)))
+    return " " + " ".join(
+        f"{line[0].upper()}{line[1:]}." for line in metrics_legend([*columns(paper, runs), *SIDE_BY_SIDE])
+    )
 
 
 def notes(paper: Paper, runs: Sequence[Kept]) -> str:

@@ -107,8 +107,6 @@ def run_in(
     """`run` in that folder, without output on standard output."""
     began = time.monotonic() if began is None else began
     workbench.check(bench.data, experiment.eval)
-    for seed in experiment.seeds if experiment.start_from else ():
-        saved.find_seed(experiment.start_from, seed)
     with contextlib.ExitStack() as held:
         _claim(held, folder, experiment, bench.data)
         check_stop()
@@ -119,6 +117,8 @@ def run_in(
                 for seed in experiment.seeds:
                     _curves(definition, bench.data, folder / f"seed_{seed}")
             return finished
+        for seed in experiment.seeds if experiment.start_from else ():  # the last one too, before the first trains
+            saved.find_seed(experiment.start_from, seed)
         starts = [began] + [None] * (len(experiment.seeds) - 1)  # the first also waits for imports and data
         records = [_run_seed(definition, experiment, bench, folder, *of) for of in zip(experiment.seeds, starts)]
         record = _summarise(definition, experiment, bench, records, time.monotonic() - began)

@@ -156,3 +156,12 @@ def test_nothing_to_evaluate_or_to_compare_with_is_an_error():
         groups.evaluate_pairs(Table(), scores(), data, data.test.take(np.zeros(0, int)))
     with pytest.raises(ValueError, match=r"user 0 took every item that negatives are drawn from \(1 of 40\)"):
         groups.evaluate_pairs(Table(), scores(), data, data.test, among=np.arange(ITEMS) == data.train.item[0])
+
+
+def test_what_cannot_be_evaluated_is_known_from_counts_before_a_training():
+    data = world()
+    groups.check_pairs(data, data.test)
+    with pytest.raises(ValueError, match="wanted test pairs of data set 'known'"):
+        groups.check_pairs(data, data.test.take(np.zeros(0, int)))
+    with pytest.raises(ValueError, match=r"user 0 took every item that negatives are drawn from \(1 of 40\)"):
+        groups.check_pairs(data, data.test, among=np.arange(ITEMS) == data.train.item[0])
