@@ -96,6 +96,7 @@ def main() -> None:
             size = files[kind].stat().st_size / 2**20
             seconds, mb = (statistics.median(run[key] for run in results) for key in ("seconds", "mb"))
             print(f"| {reader} | {kind} | {size:.0f} | {seconds:.2f} | {mb:.0f} | {mb / size:.1f} |")
+        print(json.dumps({f"{reader} {kind}": results for (reader, kind), results in runs.items()}))
 
 
 if __name__ == "__main__":
