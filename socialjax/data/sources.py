@@ -54,6 +54,9 @@ class DataSettings(FolderOptions):
 
     def __post_init__(self):
         super().__post_init__()
+        for name in ("dir", "features"):  # `--data.dir=~/mine` comes as it stands
+            if isinstance(path := getattr(self, name), Path) and path.parts[:1] == ("~",):
+                object.__setattr__(self, name, path.expanduser())
         try:
             identifier(self.name, "a data set (--data.name)")
         except BadName as error:
@@ -217,7 +220,9 @@ def _forbids_stand_in(settings: DataSettings) -> bool:
 
 def _must_be_complete(name: str, folder: Path, named_by: str) -> None:
     if not folder.is_dir():
-        raise DataError(f"{named_by} names {folder}, which is not a folder; correct it or leave it out")
+        raise DataError(
+            f"{named_by} names {folder}, which is not a folder{_looked_for(folder)}; correct it or leave it out"
+        )
     if lacks := ngcf.missing(folder, name):
         raise DataError(f"{folder} ({named_by}) lacks {' and '.join(lacks)}. {ngcf.instructions(name)}")
     # The files of one's own folder have several forms: its reader knows which are missing.
@@ -225,8 +230,14 @@ def _must_be_complete(name: str, folder: Path, named_by: str) -> None:
         wanted = ", ".join(file.name for file in PUBLISHED[name].files)
         raise DataError(
             f"{folder} ({named_by}) lacks {', '.join(missing)} of {name}, which needs {wanted}; "
-            f"get them from {PUBLISHED[name].addresses[0]} or do not name the folder"
+            f"get them from {PUBLISHED[name].addresses[0]}, do not name the folder, or, if these are your own files, "
+            "give them another name than a published set has"
         )
+
+
+def _looked_for(folder: Path) -> str:
+    """Where a relative folder was looked for."""
+    return "" if folder.is_absolute() else f" in {Path.cwd()}"
 
 
 def _refuse_own_only(settings: DataSettings, but: tuple[str, ...] = ()) -> None:

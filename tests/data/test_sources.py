@@ -6,6 +6,7 @@ import hashlib
 import logging
 import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -230,3 +231,12 @@ def test_files_that_change_while_they_are_read_are_read_again(tmp_path, monkeypa
     assert data.provenance.files == {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.iterdir()}
     again = load(DataSettings(name="tiny", dir=folder))
     assert len(again.links) == 2 + changes and again.provenance == data.provenance
+
+
+def test_a_folder_below_the_home_folder_and_one_that_is_not_there(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write_own(tmp_path / "mine")
+    assert load(DataSettings(name="mine", dir=Path("~/mine"))).num_items == 4
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match=f"names other, which is not a folder in {tmp_path}; correct it"):
+        load(DataSettings(name="mine", dir=Path("other")))

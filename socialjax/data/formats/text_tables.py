@@ -237,8 +237,8 @@ def table_of(
     if not least <= table.num_columns <= (most if not table.header else table.num_columns):
         raise DataError(
             f"{path}, line {table.fields.line[0] if len(table) else 1}: wanted {least} to {most} columns separated by "
-            f"tabs, commas, `;`, `|`, `::` or blanks, got {table.num_columns}; name the columns in a header, drop "
-            "some, or name another --data.separator"
+            f"tabs, commas, `;`, `|`, `::` or blanks, got {table.num_columns}; say which are which, as in "
+            "--data.columns user=1 item=2, drop some, or name another --data.separator"
         )
     if not len(table):
         raise DataError(f"{path}: wanted rows, got a header alone; copy or export it again")
