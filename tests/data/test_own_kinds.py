@@ -4,6 +4,8 @@ import dataclasses
 import itertools
 
 import numpy as np
+import pandas
+import polars
 import pyarrow as pa
 import pytest
 from pyarrow import csv, parquet
@@ -196,6 +198,31 @@ def test_frames_and_arrays_pass_the_same_checks_as_files(tmp_path):
         from_frames(arrays, links={"follower": [5], "followee": [6]})
     with pytest.raises(DataError, match="line 2: wanted a user id of 1 to 256 bytes, got ''"):
         from_frames({"user": ["a", None], "item": ["x", "y"]})
+
+
+@pytest.mark.parametrize("library", [pandas, polars])
+def test_frames_of_pandas_and_polars_are_those_of_arrays(library):
+    rows = [(f"u{u}", f"i{i}", float(v), 1_300_000_000 + 1_000 * u + i) for u, i, v in some_pairs(5)]
+    columns_of = dict(zip(("user_id", "item_id", "rating", "timestamp"), map(list, zip(*rows))))
+    expected = columns(from_frames(tuple(np.array(column) for column in columns_of.values())))
+    frame = library.DataFrame(columns_of)
+    if library is pandas:
+        moments = pandas.to_datetime(frame["timestamp"], unit="s")
+        frames = [
+            frame,
+            frame.set_index(frame.index + 7),
+            frame.assign(timestamp=moments),
+            frame.assign(timestamp=moments.dt.tz_localize("UTC")),
+            frame.assign(user_id=frame["user_id"].astype("category")),
+            frame.sample(frac=1, random_state=1),
+        ]
+    else:
+        frames = [frame, frame.with_columns(polars.from_epoch("timestamp", time_unit="s")), frame[::-1]]
+    for each in frames:
+        assert columns(from_frames(each)) == expected
+    features = library.DataFrame({"item_id": [f"i{k}" for k in range(30)][::-1], "size": np.arange(30.0)[::-1]})
+    data = from_frames(frame, item_features=features)
+    assert data.item_features[:, 0].tolist() == [float(name[1:]) for name in data.item_names.tolist()]
 
 
 def test_values_of_0_and_1_and_links_of_no_trust_have_two_readings(tmp_path):
