@@ -186,7 +186,7 @@ def test_rows_start_from_others_and_are_set_beside_one(in_turn, command, tmp_pat
 
 def test_a_sweep_of_several_settings_takes_along_what_it_starts_from_and_is_set_beside(in_turn, command, tmp_path):
     code, out, _ = command("--workdir", tmp_path, "--seeds", 0, "--sweep", "pool", of=in_turn)
-    labels = [line.split("  ")[0] for line in out.splitlines()[6:]]
+    labels = [line.split("  ")[0] for line in out.splitlines()[7:11]]
     assert code == 0 and labels == ["bpr", "bpr-on", "svdpp exponent=1.0,tied=True", "svdpp exponent=0.5"]
     assert (tmp_path / "sweeps" / "svdpp" / "exponent=1.0,tied=True" / "result.json").exists()
     assert (tmp_path / "svdpp" / "result.json").exists()
