@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import os
 
 import numpy as np
 import pandas
@@ -333,3 +334,17 @@ def test_text_in_another_encoding_is_read_on_request(tmp_path):
 def test_files_that_nobody_reads_are_named(tmp_path):
     data = read(tmp_path, PAIRS, friends__csv="a,b\n")
     assert "files of the folder not used: friends.csv" in data.provenance.repairs
+
+
+@pytest.mark.parametrize("kind", ["a link that leads nowhere", "a folder", "a pipe or device"])
+@pytest.mark.parametrize("file", ["mine.links", "mine.items", "mine.owners", "mine.rating", "item_features.csv"])
+def test_what_is_there_and_no_file_is_not_passed_over(tmp_path, file, kind):
+    if file != "mine.rating":
+        (tmp_path / "mine.rating").write_text("".join(f"{row[0]} {row[1]}\n" for row in PAIRS))
+    {
+        "a link that leads nowhere": lambda path: path.symlink_to(tmp_path / "gone"),
+        "a folder": lambda path: path.mkdir(),
+        "a pipe or device": os.mkfifo,
+    }[kind](tmp_path / file)
+    with pytest.raises(DataError, match=f"{file}: wanted a file, got {kind}; take it away"):
+        folder.read(tmp_path, "mine")

@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import io
 import math
+import os
 import warnings
 import zipfile
 import zlib
@@ -31,10 +32,17 @@ class FileBytes:
 
 
 def find(folder: Path, name: str) -> Path | None:
-    """`folder/name`, else `folder/name.gz` or `.zip`, else None."""
+    """`folder/name`, else `folder/name.gz` or `.zip`, else None.
+
+    Raises DataError for one that is there and no file, which would be passed over in silence: a link that leads
+    nowhere, a folder, a pipe.
+    """
     for path in (Path(folder) / name, Path(folder) / f"{name}.gz", Path(folder) / f"{name}.zip"):
         if path.is_file():
             return path
+        if os.path.lexists(path):
+            kind = "a folder" if path.is_dir() else "a pipe or device" if path.exists() else "a link that leads nowhere"
+            raise DataError(f"{path}: wanted a file, got {kind}; take it away or put the file in its place")
     return None
 
 
