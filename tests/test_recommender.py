@@ -148,7 +148,7 @@ def test_new_users_need_no_items_and_a_model_without_friends_says_so(opened):
 
 
 def test_unknown_users_and_items_are_answered_with_those_that_exist(opened):
-    with pytest.raises(ValueError, match="no user 'bob'; its 24 users are called guest0, guest1, guest10"):
+    with pytest.raises(ValueError, match="no user 'bob'; its 24 users are called guest0, guest1, guest2"):
         opened["diffnet"].recommend("bob")
     with pytest.raises(ValueError, match="no item '3'; its 16 items are called cafe-0, "):
         opened["diffnet"].score("guest1", 3)

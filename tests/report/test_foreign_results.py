@@ -190,11 +190,11 @@ USERS = {
     "without users": (lambda path: zeros(path, users=None), "wanted the numbers of users"),
     "no users": (lambda path: np.savez(path, users=np.zeros(0, np.int32), **{"HR@10": np.zeros(0, np.float16)}), ""),
     "users alone": (lambda path: np.savez(path, users=np.arange(3)), "wanted the numbers of users"),
-    "users twice": (lambda path: zeros(path, users=np.zeros(7, np.int32)), "wanted each user once"),
-    "texts": (lambda path: zeros(path, **{"HR@10": np.full(7, "x")}), "wanted a number of each of 7 users"),
-    "nan": (lambda path: zeros(path, **{"HR@10": np.full(7, np.nan, np.float16)}), "not all of them finite"),
-    "other length": (lambda path: zeros(path, **{"HR@10": np.zeros(3, np.float16)}), "wanted a number of each of 7"),
-    "other values": (lambda path: zeros(path, **{"NDCG@5": np.full(7, 0.125, "<f2")}), "users is 0.125000"),
+    "users twice": (lambda path: zeros(path, users=np.zeros(24, np.int32)), "wanted each user once"),
+    "texts": (lambda path: zeros(path, **{"HR@10": np.full(24, "x")}), "wanted a number of each of 24 users"),
+    "nan": (lambda path: zeros(path, **{"HR@10": np.full(24, np.nan, np.float16)}), "not all of them finite"),
+    "other length": (lambda path: zeros(path, **{"HR@10": np.zeros(3, np.float16)}), "wanted a number of each of 24"),
+    "other values": (lambda path: zeros(path, **{"NDCG@5": np.full(24, 0.125, "<f2")}), "users is 0.125000"),
     "a metric less": (lambda path: zeros(path, **{"NDCG@5": None}), "lacks NDCG@5"),
 }
 

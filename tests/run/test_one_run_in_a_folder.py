@@ -10,6 +10,7 @@ from experiments import jifr_douban, jifr_video, planted_all, saers_amazon_fashi
 from socialjax.commands import tables
 from socialjax.data.sources import DataSettings
 from socialjax.models.cf.bpr import BPR
+from socialjax.run.settings import EvalSettings
 from socialjax.run.study import baselines
 from socialjax.run.study.settings import Setting, Study
 from socialjax.run.tuning import halving
@@ -84,7 +85,8 @@ def test_a_search_and_a_table_are_refused(held, tmp_path, capsys, logging_as_bef
     held(folder)
     assert halving.main(Search(BPR(), data, workdir=folder)) == 1
     assert f"another run is at work in {folder}" in capsys.readouterr().err.splitlines()[-1]
-    study = Study("small", "A small table.", data, {"bpr": Setting({"dim": 4}, TrainSettings(epochs=1))})
+    plain = EvalSettings(protocol="full", also=(), validation_protocol="full")  # of 16 items none has 1,000 negatives
+    study = Study("small", "A small table.", data, {"bpr": Setting({"dim": 4}, TrainSettings(epochs=1))}, eval=plain)
     assert baselines.main(study, ["--workdir", str(folder)]) == 1
     assert f"another run is at work in {folder}" in capsys.readouterr().err.splitlines()[-1]
     assert not list(folder.iterdir())

@@ -11,9 +11,8 @@ import numpy as np
 from socialjax import npz_files
 from socialjax.data.formats.file_bytes import find, parse_features, read_bytes, require_finite
 from socialjax.data.formats.pairs_files import as_float32
-from socialjax.data.formats.text_layout import PLAIN
 from socialjax.data.formats.text_tables import Table, plain_name
-from socialjax.data.own.table_columns import NAMES, Chosen, read_any
+from socialjax.data.own.table_columns import AS_FOUND, NAMES, read_any
 from socialjax.data.schema import DataError, Dataset
 
 FEATURE_FILES = {"user_vector.npy": "user_features", "item_vector.npy": "item_features"}  # file -> table
@@ -116,7 +115,7 @@ def read_by_id(path: Path, checksums: dict[str, str]) -> tuple[np.ndarray, np.nd
     if path.suffix == ".npz":
         ids, features = _npz(path, checksums)
     else:
-        ids, features = ids_and_numbers(read_any(path, checksums, Chosen({}, PLAIN), ("user", "item"), most=None))
+        ids, features = ids_and_numbers(read_any(path, checksums, AS_FOUND, ("user", "item"), most=None))
     if features.ndim != 2 or len(features) != len(ids) or features.shape[1] == 0:
         raise DataError(f"{path}: wanted ids [N] and features [N, F], got {ids.shape} and {features.shape}")
     require_finite(features, str(path))

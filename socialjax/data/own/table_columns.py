@@ -49,6 +49,9 @@ class Chosen(NamedTuple):
     layout: Layout
 
 
+AS_FOUND = Chosen({}, Layout())
+
+
 def chosen_columns(texts: Sequence[str]) -> dict[str, str]:
     """Role -> column from `role=column`. Raises DataError for another form and for roles that do not exist."""
     columns = {}
@@ -99,7 +102,7 @@ def read_any(
     return table_of(path, parts, (2, max(2, most)), [frozenset(NAMES[role]) for role in roles], header=True)
 
 
-def read_pairs_table(path: Path, checksums: dict[str, str], chosen: Chosen) -> PairsTable:
+def read_pairs_table(path: Path, checksums: dict[str, str], chosen: Chosen = AS_FOUND) -> PairsTable:
     """`user item [value [time]]`, or any columns under a header that names them."""
     return pairs_of(read_any(path, checksums, chosen, ("user", "item", "value", "time")), chosen)
 
