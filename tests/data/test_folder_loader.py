@@ -83,7 +83,7 @@ def test_sparse_integers_are_compacted_in_order_of_number_and_keep_their_names(t
 def test_leading_zeros_make_words_of_numbers(tmp_path):
     rows = [(user, item) for user in ("007", "7") for item in range(8)]
     (tmp_path / "mine.rating").write_text(lines(rows))
-    assert folder.read(tmp_path, "mine").user_names.tolist() == ["7", "007"]  # by the number
+    assert folder.read(tmp_path, "mine").user_names.tolist() == ["7", "007"]  # the shorter first
 
 
 def test_feature_tables_keep_ids_as_rows_and_must_have_a_row_for_each(tmp_path):

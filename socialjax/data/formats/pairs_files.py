@@ -90,7 +90,7 @@ _NUMBERED = re.compile(rb"(\D*)(\d+)(\D*)", re.S)
 def natural_order(words: np.ndarray) -> np.ndarray:
     """The order of distinct words S[n], i64[n].
 
-    By their bytes; but where all are the same word with a number in it, by the number: `u2` before `u10`, so that ids
+    By their bytes; but where all are the same word with a number in it, by length first: `u2` before `u10`, so that ids
     called `u0`, `u1`, ... are numbered as `0`, `1`, ... are.
     """
     parts = _NUMBERED.fullmatch(words[0]) if len(words) else None

@@ -12,6 +12,7 @@ from socialjax import npz_files
 from socialjax.data.formats.file_bytes import find, parse_features, read_bytes, require_finite
 from socialjax.data.formats.pairs_files import as_float32
 from socialjax.data.formats.text_tables import Table, plain_name
+from socialjax.data.own.additions import stated
 from socialjax.data.own.table_columns import AS_FOUND, NAMES, read_any
 from socialjax.data.schema import DataError, Dataset
 
@@ -76,9 +77,8 @@ def join(data: Dataset, table: str, path: Path) -> Dataset:
         ids, rows = read_by_id(path, checksums)
         features, notes = matched(path, ids, rows, names, size, kind)
     files = data.provenance.files | {f"features {name}": sha for name, sha in checksums.items()}
-    repairs = (*data.provenance.repairs, *notes)
-    provenance = dataclasses.replace(data.provenance, files=files, repairs=repairs)
-    return dataclasses.replace(data, provenance=provenance, **{table: features})
+    provenance = dataclasses.replace(data.provenance, files=files)
+    return stated(dataclasses.replace(data, provenance=provenance, **{table: features}), *notes)
 
 
 def _by_row(

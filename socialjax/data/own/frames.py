@@ -11,6 +11,7 @@ from socialjax.data import validate
 from socialjax.data.formats.arrow_tables import cut_frame
 from socialjax.data.formats.text_tables import Table, table_of
 from socialjax.data.own import features
+from socialjax.data.own.additions import stated
 from socialjax.data.own.joined import joined
 from socialjax.data.own.options import FolderOptions, finish, split
 from socialjax.data.own.table_columns import links_of, pairs_of
@@ -53,9 +54,7 @@ def from_frames(
             ids, numbers = features.ids_and_numbers(_table(frame, (), f"{name} ({kind} features)"))
             names, size = (data.item_names, data.num_items) if kind == "item" else (data.user_names, data.num_users)
             values, notes = features.matched(Path(f"{name} ({kind} features)"), ids, numbers, names, size, kind)
-            repairs = (*data.provenance.repairs, *notes)
-            provenance = dataclasses.replace(data.provenance, repairs=repairs)
-            data = dataclasses.replace(data, provenance=provenance, **{f"{kind}_features": values})
+            data = stated(dataclasses.replace(data, **{f"{kind}_features": values}), *notes)
     return finish(data if len(data.test) else split(data, options), options)
 
 

@@ -10,6 +10,7 @@ from socialjax import sorted_ints
 from socialjax.data import split as splits
 from socialjax.data import validate
 from socialjax.data.formats.text_layout import Layout, Separator
+from socialjax.data.own.additions import stated
 from socialjax.data.own.table_columns import Chosen, chosen_columns
 from socialjax.data.schema import DataError, Dataset, no_interactions
 
@@ -99,7 +100,7 @@ def split(data: Dataset, options: FolderOptions) -> Dataset:
         parts = splits.cold_items(parts, options.cold_items, options.seed)
         note += f", {options.cold_items:g} of the items in test only"
     data = dataclasses.replace(data, train=parts.train, validation=parts.validation, test=parts.test)
-    return _stated(data, f"{note}, seed {options.seed}")
+    return stated(data, f"{note}, seed {options.seed}")
 
 
 def enough(number: int) -> int:
@@ -116,7 +117,7 @@ def with_validation(data: Dataset, options: FolderOptions) -> Dataset:
     if len(validation) < enough(len(data.train)):
         train, validation = splits.hold_out_last(data.train, options.seed, enough(len(data.train)))
         note = f"{len(validation)} pairs taken from train, at least one of each user with two, seed {options.seed}"
-    return _stated(dataclasses.replace(data, train=train, validation=validation), f"no validation given: {note}")
+    return stated(dataclasses.replace(data, train=train, validation=validation), f"no validation given: {note}")
 
 
 def state_reach(data: Dataset, options: FolderOptions) -> Dataset:
@@ -147,7 +148,7 @@ def state_reach(data: Dataset, options: FolderOptions) -> Dataset:
         notes.append(
             f"validation: {validation} pairs, {share:.1%}, of {len(np.unique(data.validation.user))} users{short}"
         )
-    return _stated(data, *notes)
+    return stated(data, *notes)
 
 
 def finish(data: Dataset, options: FolderOptions) -> Dataset:
@@ -160,8 +161,3 @@ def finish(data: Dataset, options: FolderOptions) -> Dataset:
     data = state_reach(data, options)
     validate.check(data)
     return data
-
-
-def _stated(data: Dataset, *notes: str) -> Dataset:
-    provenance = dataclasses.replace(data.provenance, repairs=(*data.provenance.repairs, *notes))
-    return dataclasses.replace(data, provenance=provenance)
