@@ -228,10 +228,11 @@ def test_frames_of_pandas_and_polars_are_those_of_arrays(library):
 
 def test_values_of_0_and_1_and_links_of_no_trust_have_two_readings(tmp_path):
     rows = [(u, i, (u + i) % 2) for u in range(4) for i in range(5)]
-    with pytest.raises(
-        DataError, match=r"got 0 in 10 and 1 in 10 lines; if 0 is no interaction give --data\.min-value 1"
-    ):
-        read(tmp_path, rows)
+    for low in (0, -1, -10):  # not clicked, disliked, a scale around 0
+        signed = [(u, i, low if value == 0 else value) for u, i, value in rows]
+        with pytest.raises(DataError, match=r"got 10 of 0 or below in 20 pairs; .* \(--data\.min-value 1\)"):
+            read(tmp_path, signed)
+        assert sum(map(len, read(tmp_path, signed, FolderOptions(min_value=1)).parts().values())) == 10
     assert sum(map(len, read(tmp_path, rows, FolderOptions(min_value=1)).parts().values())) == 10
     assert sum(map(len, read(tmp_path, rows, FolderOptions(columns=("value=-",))).parts().values())) == 20
     links = "u0 u1 1\nu1 u2 -1\n"

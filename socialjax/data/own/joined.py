@@ -91,11 +91,14 @@ def _kept(
         enough = pairs.value >= options.min_value
         repairs.append(f"{(~enough).sum()} pairs with a value below {options.min_value:g} dropped")
         pairs = pairs.take(enough)
-    elif pairs.value is not None and set(sorted_ints.unique(pairs.value).tolist()) == {0.0, 1.0}:
+    elif pairs.value is not None and (
+        (pairs.value < 0).any() or set(sorted_ints.unique(pairs.value).tolist()) == {0.0, 1.0}
+    ):
+        low = pairs.value <= 0
         raise DataError(
-            f"{path}: wanted values, or 1 for each pair, got 0 in {(pairs.value == 0).sum()} and 1 in "
-            f"{(pairs.value == 1).sum()} lines; if 0 is no interaction give --data.min-value 1, if every line is one "
-            "give --data.columns value=-"
+            f"{path}: wanted values above 0, or none, got {low.sum()} of 0 or below in {len(low)} pairs; if these are "
+            "no interaction give the least value that is one (--data.min-value 1), if every line is one give "
+            "--data.columns value=-"
         )
     if options.k_core:
         core = splits.k_core(pairs, options.k_core)
