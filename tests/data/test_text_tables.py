@@ -3,6 +3,7 @@ import gzip
 import numpy as np
 import pytest
 
+from socialjax.data.formats import text_layout
 from socialjax.data.formats.file_bytes import read_bytes
 from socialjax.data.formats.text_tables import read_table
 from socialjax.data.schema import DataError
@@ -22,7 +23,9 @@ def rows_of(text: str, separator: str | None) -> list[list[str]]:
 
 @pytest.mark.parametrize("separator", ["\t", ",", None])
 @pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
-def test_fields_are_those_of_a_line_by_line_reader(tmp_path, separator, line_end):
+@pytest.mark.parametrize("block", [7, text_layout._BLOCK])
+def test_fields_are_those_of_a_line_by_line_reader(tmp_path, monkeypatch, separator, line_end, block):
+    monkeypatch.setattr(text_layout, "_BLOCK", block)
     rng = np.random.default_rng(0)
     lines = []
     for _ in range(300):

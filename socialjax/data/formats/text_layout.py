@@ -21,13 +21,17 @@ LONGEST_LINE = 65_536
 MOST_COLUMNS = 256
 Separator = Literal["auto", "tab", "comma", "semicolon", "colons", "pipe", "blanks"]
 MARKS = {"tab": "\t", "colons": "::", "semicolon": ";", "pipe": "|", "comma": ",", "blanks": " "}
-_NEWLINE, _TAB, _BLANK, _COMMA = b"\n\t ,"
+_NEWLINE, _TAB, _BLANK = b"\n\t "
 UNIT = 0x1F  # separates fields that were rewritten; no text file may hold it
 _NOT_TEXT = np.zeros(256, bool)
 _NOT_TEXT[:32] = _NOT_TEXT[127] = True
 _NOT_TEXT[[_TAB, _NEWLINE]] = False
+_NEWLINES, _BLANKS = np.zeros((2, 256), bool)
+_NEWLINES[_NEWLINE] = True
+_BLANKS[[_BLANK, _TAB]] = True
 _FOREIGN_MARKS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16", b"\x00\x00\xfe\xff": "UTF-32"}
 _LINES_LOOKED_AT = 50
+_BLOCK = 1 << 22  # bytes that are looked at together, so that masks of them need little memory
 
 
 class Fields(NamedTuple):
@@ -89,9 +93,9 @@ def clean_text(file: FileBytes, encoding: str = "utf-8") -> bytes:
     if not text.endswith(b"\n"):
         text += b"\n"
     data = np.frombuffer(text, np.uint8)
-    strange = _NOT_TEXT[data]
-    if strange.any():
-        where = int(strange.argmax())
+    strange = _where(data, _NOT_TEXT, most=1)
+    if len(strange):
+        where = int(strange[0])
         raise DataError(
             f"{file.path}, line {_line_of(text, where)}: wanted text, got byte 0x{data[where]:02x}; "
             "the file is binary or damaged, copy or export it again"
@@ -104,8 +108,7 @@ def clean_text(file: FileBytes, encoding: str = "utf-8") -> bytes:
                 f"{file.path}, line {_line_of(text, problem.start)}: wanted UTF-8 text, got byte "
                 f"0x{text[problem.start]:02x}; save the file as UTF-8, or name its encoding: --data.encoding latin-1"
             ) from None
-    ends = np.flatnonzero(data == _NEWLINE)
-    lengths = np.diff(ends, prepend=-1) - 1
+    lengths = np.diff(_where(data, _NEWLINES), prepend=-1) - 1
     if lengths.max() > LONGEST_LINE and not text.lstrip().startswith(b"["):  # a JSON array may be one line
         longest = int(lengths.argmax())
         raise DataError(
@@ -166,7 +169,7 @@ def cut(file: FileBytes, layout: Layout = PLAIN) -> Cut:
         text = _quotes_off(text, b"::")
     data = np.frombuffer(text, np.uint8)
     start, end, line = _between_blanks(data) if separator == "blanks" else _between_marks(data, byte)
-    starts_row = np.flatnonzero(np.diff(line, prepend=0))
+    starts_row = np.concatenate([[0], np.flatnonzero(line[1:] != line[:-1]) + 1])
     columns = np.diff(starts_row, append=len(line))
     rows = line[starts_row] if lines is None else lines[line[starts_row] - 1]
     del line
@@ -250,32 +253,41 @@ def _counts(lines: list[str], separator: Separator) -> list[int]:
     return counts[:-1] if len(counts) > 1 else counts  # the last one may be cut off inside its quotes
 
 
+def _where(data: np.ndarray, wanted: np.ndarray, most: int | None = None) -> np.ndarray:
+    """Positions of the bytes for which `wanted` bool[256] holds, i32 (i64 if large); the first `most` at least."""
+    small = np.int32 if len(data) < 2**31 else np.int64
+    places, count = [], 0
+    for begin in range(0, len(data), _BLOCK):
+        place = np.flatnonzero(wanted[data[begin : begin + _BLOCK]])
+        places.append((place + begin).astype(small))
+        count += len(place)
+        if most is not None and count >= most:
+            break
+    return np.concatenate(places)
+
+
 def _between_blanks(data: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Runs of anything but blanks: start, end and line of each, i64[fields]."""
     ink = (data != _BLANK) & (data != _TAB) & (data != _NEWLINE)
     edges = np.flatnonzero(np.diff(ink, prepend=False))  # the text ends with a line feed: edges come in pairs
     start, end = edges[::2], edges[1::2]
-    return start, end, np.searchsorted(np.flatnonzero(data == _NEWLINE), start) + 1
+    return start, end, np.searchsorted(_where(data, _NEWLINES), start) + 1
 
 
 def _between_marks(data: np.ndarray, separator: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What lies between separators, blanks around it dropped: start, end and line of each field, i64[fields]."""
-    small = np.int32 if len(data) < 2**31 else np.int64
-    is_end = data == separator
-    is_end |= data == _NEWLINE
-    end = np.flatnonzero(is_end).astype(small)
-    del is_end  # as large as the file
-    start = np.concatenate([np.zeros(1, small), end[:-1] + 1])
+    ends, blanks = _NEWLINES.copy(), _BLANKS.copy()
+    ends[separator], blanks[separator] = True, False
+    end = _where(data, ends)
+    start = np.empty_like(end)
+    start[0] = 0
+    np.add(end[:-1], 1, out=start[1:])
     ends_line = data[end] == _NEWLINE
-    line = np.cumsum(ends_line, dtype=small) - ends_line + 1
-    is_blank = data == _BLANK
-    if separator != _TAB:
-        is_blank |= data == _TAB
-    if not is_blank.any():
-        del is_blank
-    else:
-        ink = np.flatnonzero(~is_blank)  # separators and line feeds are ink, so the searches stay inside the field
-        ink = ink.astype(small)
+    line = np.cumsum(ends_line, dtype=end.dtype)
+    line -= ends_line
+    line += 1
+    if len(_where(data, blanks, most=1)):
+        ink = _where(data, ~blanks)  # separators and line feeds are ink, so the searches stay inside the field
         before = np.searchsorted(ink, end) - 1
         start = ink[np.searchsorted(ink, start)]
         end = np.maximum(np.where(before >= 0, ink[before] + 1, 0), start)

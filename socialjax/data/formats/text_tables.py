@@ -157,7 +157,7 @@ class Table(NamedTuple):
         if len(bad):
             wanted = f"a {kind} id of 1 to {LONGEST_WORD} bytes"
             raise self.error(bad[0], column, wanted, "give every row its id or drop the line")
-        return self._bytes(column, np.arange(len(start)))
+        return self._bytes(column, slice(None))
 
     def strings(self, column: int) -> list[str]:
         """All fields of a column."""
@@ -165,12 +165,12 @@ class Table(NamedTuple):
         text = data.tobytes()
         return [text[a:b].decode("utf-8") for a, b in zip(start[:, column].tolist(), end[:, column].tolist())]
 
-    def _bytes(self, column: int, rows: np.ndarray) -> np.ndarray:
-        """The fields of some rows as S[len(rows)]."""
+    def _bytes(self, column: int, rows: np.ndarray | slice) -> np.ndarray:
+        """The fields of some rows, S[len(rows)]."""
         data, start, end, _ = self.fields
         start, length = start[rows, column], end[rows, column] - start[rows, column]
         width = max(int(length.max(initial=1)), 1)
-        text = np.zeros((len(rows), width), np.uint8)
+        text = np.zeros((len(start), width), np.uint8)
         for place in range(width):
             inside = length > place
             text[inside, place] = data[start[inside] + place]
