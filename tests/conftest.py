@@ -24,7 +24,7 @@ import jax
 import pytest
 from tiny import ITEMS, ODD_TITLE, TINY, write_folder
 
-gc.set_threshold(50_000, 20, 50)  # tracing makes millions of small objects: a tenth of the time of tests of models
+gc.set_threshold(20_000, 10, 10)  # tracing makes millions of small objects: a tenth of the time of tests of models
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored, in the processes that tests start as well
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_default_matmul_precision", "float32")
