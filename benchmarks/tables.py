@@ -46,9 +46,9 @@ def written(folder: Path) -> dict[str, Path]:
 
 
 def ours(path: Path) -> None:
-    from socialjax.data.formats.pairs_files import assign, collect
     from socialjax.data.own.options import FolderOptions
     from socialjax.data.own.table_columns import read_pairs_table
+    from socialjax.data.pairs_files import assign, collect
 
     table = read_pairs_table(path, {}, FolderOptions().chosen)
     for kind, column in (("user", table.user), ("item", table.item)):

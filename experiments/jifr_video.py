@@ -24,11 +24,12 @@ import tyro
 from socialjax import stop
 from socialjax.atomic_write import atomic_write
 from socialjax.data.cache import file_checksums, key_of
-from socialjax.data.schema import DataError, Dataset
+from socialjax.data.schema import Dataset
 from socialjax.data.validate import check
 from socialjax.drawing import attempt
 from socialjax.eval import ranking
 from socialjax.eval.protocol import check as check_lists
+from socialjax.formats.file_bytes import DataError
 from socialjax.models.cf.bpr import BPR
 from socialjax.models.visual.jifr import JIFR
 from socialjax.report.jifr import contact_sheet, has_frames_to_show, measured, ranked, report, write_key_frames

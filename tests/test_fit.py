@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 import socialjax
-from socialjax.data.schema import DataError, no_interactions
+from socialjax.data.schema import no_interactions
 from socialjax.data.sources import DataSettings
+from socialjax.formats.file_bytes import DataError
 from socialjax.models import BPR, DiffNet
 from socialjax.models.cf.reference import Popular
 from socialjax.run import workbench

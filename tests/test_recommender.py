@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import socialjax
-from socialjax.data.schema import DataError
+from socialjax.formats.file_bytes import DataError
 from socialjax.models.social.diffnet import DiffNet
 from socialjax.train.checkpoint import CheckpointError
 

@@ -22,13 +22,14 @@ import tyro
 
 from socialjax.data import cache, download, leaks, sources, validate
 from socialjax.data.facts import facts
-from socialjax.data.formats import file_bytes
 from socialjax.data.own.additions import read_negatives
-from socialjax.data.schema import DataError, Dataset, counts
+from socialjax.data.schema import Dataset, counts
 from socialjax.data.sets import PUBLISHED, published
 from socialjax.data.sources import DataSettings
 from socialjax.drawing import blank, save
 from socialjax.eval import protocol
+from socialjax.formats import file_bytes
+from socialjax.formats.file_bytes import DataError
 from socialjax.names import visible
 
 Name = Annotated[str, tyro.conf.Positional]

@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from socialjax.data import records
-from socialjax.data.schema import DataError, Dataset
+from socialjax.data.schema import Dataset
+from socialjax.formats.file_bytes import DataError
 from socialjax.names import below, identifier
 
 log = logging.getLogger(__name__)

@@ -19,11 +19,11 @@ from pathlib import Path
 from tqdm import tqdm
 
 from socialjax import stop
-from socialjax.data.formats import file_bytes
 from socialjax.data.own.features import FEATURE_FILES
-from socialjax.data.schema import DataError
 from socialjax.data.sets import PUBLISHED
 from socialjax.data.sets.published import Published, RemoteFile
+from socialjax.formats import file_bytes
+from socialjax.formats.file_bytes import DataError
 
 log = logging.getLogger(__name__)
 CHUNK = 1 << 16

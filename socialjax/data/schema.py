@@ -9,10 +9,6 @@ Kind = Literal["real", "stand-in", "planted"]
 PARTS = ("train", "validation", "test")
 
 
-class DataError(ValueError):
-    """A file that cannot be used. The message names file and line, what was wanted, what was found and what to do."""
-
-
 @dataclasses.dataclass(frozen=True)
 class Interactions:
     """Interactions of users with items, as columns.

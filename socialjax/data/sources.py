@@ -9,15 +9,15 @@ from typing import Annotated, Literal
 import tyro
 
 from socialjax.data import cache, download, standin
-from socialjax.data.formats import file_bytes
-from socialjax.data.formats.file_bytes import read_bytes
 from socialjax.data.own import attribute_files, features, frame_files, ngcf
 from socialjax.data.own import folder as own
 from socialjax.data.own.options import FolderOptions
-from socialjax.data.schema import DataError, Dataset, no_interactions
+from socialjax.data.schema import Dataset, no_interactions
 from socialjax.data.sets import PUBLISHED, published
 from socialjax.data.sets.published import Published
 from socialjax.data.split import concatenate
+from socialjax.formats import file_bytes
+from socialjax.formats.file_bytes import DataError, read_bytes
 from socialjax.names import BadName, below, identifier
 
 log = logging.getLogger(__name__)

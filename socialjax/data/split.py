@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from socialjax import sorted_ints
-from socialjax.data.schema import DataError, Interactions
+from socialjax.data.schema import Interactions
+from socialjax.formats.file_bytes import DataError
 
 DIFFNET_RATIOS = (0.05, 0.10)  # validation, test: those of the released Yelp and Flickr, for every user
 

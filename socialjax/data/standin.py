@@ -14,10 +14,11 @@ import dataclasses
 import numpy as np
 
 from socialjax import sorted_ints
-from socialjax.data.schema import DataError, Dataset, Interactions, Links, Provenance, interactions
+from socialjax.data.schema import Dataset, Interactions, Links, Provenance, interactions
 from socialjax.data.sets import SHAPES
 from socialjax.data.split import by_ratio, leave_one_out
 from socialjax.data.standin_shapes import Shape, degrees, fit_split
+from socialjax.formats.file_bytes import DataError
 
 ROUNDS = 12  # of proposals; items that are still without an owner then get any user with uploads left
 DRAWS = 64  # draws of a user who took the item and of one of their followees; the most frequent one is proposed

@@ -7,8 +7,8 @@ from typing import Literal
 import numpy as np
 
 from socialjax import sorted_ints
-from socialjax.data.formats.file_bytes import require_finite
-from socialjax.data.schema import PARTS, Attributes, DataError, Dataset, FrameLikes, Frames, Links, counts, pair_keys
+from socialjax.data.schema import PARTS, Attributes, Dataset, FrameLikes, Frames, Links, counts, pair_keys
+from socialjax.formats.file_bytes import DataError, require_finite
 
 
 def check_attributes(data: Dataset) -> None:

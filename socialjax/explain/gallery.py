@@ -11,12 +11,12 @@ from PIL import Image
 
 from socialjax import json_files, pages
 from socialjax.data.own.attribute_files import PICTURES
-from socialjax.data.picture_files import PictureFiles, fitted
-from socialjax.data.schema import DataError
 from socialjax.explain.attributes import Card, Profile, Section, caption, in_pixels, profile, unpadded
 from socialjax.explain.picture import BOXES, boxed, colour, draw_boxes
 from socialjax.explain.record import records
 from socialjax.explain.text import stand_in
+from socialjax.formats.file_bytes import DataError
+from socialjax.formats.picture_files import PictureFiles, fitted
 
 LARGEST = 384  # pixels of a picture's longer side
 DOT = "\u00a0· "  # lines break after it

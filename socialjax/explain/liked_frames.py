@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from socialjax.data.picture_files import read_picture
-from socialjax.data.schema import DataError, Dataset, Frames
+from socialjax.data.schema import Dataset, Frames
 from socialjax.drawing import COLOURS, PINK, blank, save, wrapped
 from socialjax.explain.text import shorten
+from socialjax.formats.file_bytes import DataError
+from socialjax.formats.picture_files import read_picture
 from socialjax.names import BadName, below
 
 PAST = 3  # frames of a user's training items that are shown

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import tyro
 
 from socialjax import stop
-from socialjax.data.schema import DataError
+from socialjax.formats.file_bytes import DataError
 from socialjax.names import visible, visible_lines
 from socialjax.run.settings import Definition, Experiment
 from socialjax.stop import Interrupted

@@ -22,8 +22,9 @@ import numpy as np
 from socialjax import json_files, models
 from socialjax.contract import Model, Params
 from socialjax.data import sources
-from socialjax.data.schema import DataError, Dataset, counts
+from socialjax.data.schema import Dataset, counts
 from socialjax.data.sources import DataSettings
+from socialjax.formats.file_bytes import DataError
 from socialjax.names import visible
 from socialjax.run import results
 from socialjax.train.checkpoint import CheckpointError, read_best

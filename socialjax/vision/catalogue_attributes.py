@@ -12,10 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from socialjax.data.cache import key_of
-from socialjax.data.picture_files import PictureFiles
-from socialjax.data.schema import Attributes, DataError, Dataset, Interactions
+from socialjax.data.schema import Attributes, Dataset, Interactions
 from socialjax.data.sets import amazon_fashion
 from socialjax.eval.groups import cold_start_items
+from socialjax.formats.file_bytes import DataError
+from socialjax.formats.picture_files import PictureFiles
 from socialjax.vision import taken
 from socialjax.vision.accuracy import accuracies, regions
 from socialjax.vision.feature_maps import feature_maps, in_shards, pretrained

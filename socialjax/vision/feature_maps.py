@@ -21,8 +21,8 @@ from tqdm import tqdm
 from socialjax import stop
 from socialjax.atomic_write import atomic_write
 from socialjax.data.cache import cache_folder, key_of
-from socialjax.data.formats.tensor_files import read_tensors
-from socialjax.data.schema import DataError
+from socialjax.formats.file_bytes import DataError
+from socialjax.formats.tensor_files import read_tensors
 from socialjax.vision.backbones import BACKBONES
 from socialjax.vision.backbones.weights import centred, variables_of
 

@@ -15,7 +15,8 @@ from tqdm import tqdm
 from socialjax import stop
 from socialjax.atomic_write import atomic_write, sweep
 from socialjax.data.cache import cache_folder, key_of
-from socialjax.data.schema import DataError, Frames, Provenance
+from socialjax.data.schema import Frames, Provenance
+from socialjax.formats.file_bytes import DataError
 from socialjax.vision.backbones.weights import prepared
 from socialjax.vision.feature_maps import Pretrained, pretrained
 from socialjax.vision.key_frames.collect import FrameTable

@@ -7,8 +7,9 @@ import numpy as np
 
 from socialjax.data import split
 from socialjax.data.own.table_columns import PairsTable, read_pairs_table
-from socialjax.data.schema import DataError, Dataset, Frames, Interactions, Provenance, no_interactions
+from socialjax.data.schema import Dataset, Frames, Interactions, Provenance, no_interactions
 from socialjax.data.validate import repair
+from socialjax.formats.file_bytes import DataError
 from socialjax.names import as_identifier
 from socialjax.vision.labelled.label_tables import PAIRS, LabelledPictures
 

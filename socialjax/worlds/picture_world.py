@@ -15,7 +15,8 @@ from tqdm import tqdm
 
 from socialjax import json_files, stop
 from socialjax.atomic_write import atomic_write
-from socialjax.data.schema import DataError, Dataset, FrameLikes, Frames, Provenance
+from socialjax.data.schema import Dataset, FrameLikes, Frames, Provenance
+from socialjax.formats.file_bytes import DataError
 from socialjax.vision.key_frames import video
 from socialjax.vision.key_frames.collect import FrameTable
 from socialjax.worlds.drawn_pictures import draw

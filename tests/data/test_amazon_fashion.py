@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from socialjax.data import validate
-from socialjax.data.picture_files import PictureFiles
-from socialjax.data.schema import DataError
 from socialjax.data.sets.amazon_fashion import FILE, read, write_pictures
+from socialjax.formats.file_bytes import DataError
+from socialjax.formats.picture_files import PictureFiles
 
 
 def jpeg(shade):

@@ -7,8 +7,8 @@ import pytest
 
 from socialjax.data import sources
 from socialjax.data.own import attribute_files
-from socialjax.data.schema import DataError
 from socialjax.data.sources import DataSettings
+from socialjax.formats.file_bytes import DataError
 from socialjax.worlds.garments import garment_world
 
 WORLD = garment_world(seed=0, users=8, items=30, purchases=8, size=32)

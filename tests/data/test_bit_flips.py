@@ -11,8 +11,8 @@ from small_yelp import FEATURES, SMALL, content_of, publish
 from test_builders import assert_same
 
 from socialjax.data import cache, sources
-from socialjax.data.schema import DataError
 from socialjax.data.sources import DataSettings
+from socialjax.formats.file_bytes import DataError
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ import gzip
 import numpy as np
 import pytest
 
-from socialjax.data.schema import DataError
 from socialjax.data.sets import diffnet
+from socialjax.formats.file_bytes import DataError
 
 TRAIN, VALIDATION, TEST = "0\t0\t1\n0\t1\t1\n1\t2\t1\n", "1\t0\t1\n", "2\t4\t1\n"
 

@@ -13,7 +13,7 @@ import pytest
 
 from socialjax.data.own import folder
 from socialjax.data.own.folder import FolderOptions
-from socialjax.data.schema import DataError
+from socialjax.formats.file_bytes import DataError
 from socialjax.names import visible
 
 USERS, ITEMS = 12, 15

@@ -7,7 +7,7 @@ import pytest
 
 from socialjax.data.own import folder
 from socialjax.data.own.folder import FolderOptions
-from socialjax.data.schema import DataError
+from socialjax.formats.file_bytes import DataError
 
 PEOPLE = ["zoe", "ann", "Émile", "bob", "o'neil"]
 

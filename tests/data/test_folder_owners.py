@@ -9,8 +9,8 @@ from socialjax.commands import data as command
 from socialjax.data import sources
 from socialjax.data.own import folder
 from socialjax.data.own.folder import FolderOptions
-from socialjax.data.schema import DataError
 from socialjax.data.sources import DataSettings
+from socialjax.formats.file_bytes import DataError
 
 MADE_BY = {"a1": "ann", "a2": "ann", "b1": "bob", "c1": "lurker"}
 

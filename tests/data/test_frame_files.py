@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from socialjax.data.own import frame_files
-from socialjax.data.schema import DataError
 from socialjax.data.sources import DataSettings, load
+from socialjax.formats.file_bytes import DataError
 
 TEXTS = {
     "items.tsv": "matrix\t2\nheat\t0\nalien\t3\n",

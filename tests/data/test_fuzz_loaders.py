@@ -9,8 +9,8 @@ import pytest
 
 from socialjax.data import validate
 from socialjax.data.own import folder
-from socialjax.data.schema import DataError
 from socialjax.data.sets import diffnet
+from socialjax.formats.file_bytes import DataError
 
 CASES = 2_000
 NUMBERS = (b"-1", b"2147483647", b"99999999999999999999", b"4294967296", b"1e400", b"nan", b"inf", b"0x1", b"1_0", b"")

@@ -9,9 +9,10 @@ import pytest
 
 from socialjax.data import validate
 from socialjax.data.facts import facts
-from socialjax.data.schema import DataError, counts
+from socialjax.data.schema import counts
 from socialjax.data.sets import hasc_fs as hasc
 from socialjax.data.sets.published import names
+from socialjax.formats.file_bytes import DataError
 
 TRAIN = {0: {3, 1}, 1: {0}, 2: {1, 4, 0}}
 HELD = {"mymodel_val.npy": {0: 4, 1: 3, 2: 3}, "mymodel_test.npy": {0: 0, 1: 4, 2: 2}}

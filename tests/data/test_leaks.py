@@ -10,9 +10,10 @@ from socialjax.commands import data as command
 from socialjax.data import leaks, sources, validate
 from socialjax.data.leaks import explained_columns, item_columns
 from socialjax.data.own.additions import read_negatives
-from socialjax.data.schema import DataError, Interactions, interactions
+from socialjax.data.schema import Interactions, interactions
 from socialjax.data.split import by_time, concatenate, leave_one_out
 from socialjax.eval import protocol
+from socialjax.formats.file_bytes import DataError
 from socialjax.worlds.planted import influence
 
 SEEDS = [*range(4), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(4, 20))]

@@ -9,8 +9,8 @@ import pytest
 from socialjax.data import sources
 from socialjax.data.own import folder, ngcf
 from socialjax.data.own.folder import FolderOptions
-from socialjax.data.schema import DataError
 from socialjax.data.sources import DataSettings, load
+from socialjax.formats.file_bytes import DataError
 
 TRAIN = "0 3 1 4\n1 0 2\n2\n3 5 0 1 2\n"
 TEST = "0 0\n1 \n2 5 1\n4 2\n"

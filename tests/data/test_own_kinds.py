@@ -14,8 +14,8 @@ from pyarrow import csv, parquet
 from socialjax.data.own import folder
 from socialjax.data.own.frames import from_frames
 from socialjax.data.own.options import FolderOptions
-from socialjax.data.schema import DataError
 from socialjax.data.sources import DataSettings, load
+from socialjax.formats.file_bytes import DataError
 
 RENAMED = {
     "from 1": lambda n: str(n + 1),

@@ -11,9 +11,9 @@ from small_yelp import FEATURES, PATH, SMALL, packed, publish
 
 from experiments import diffnet_yelp
 from socialjax.commands import data as command
-from socialjax.data.schema import DataError
 from socialjax.data.sets import PUBLISHED
 from socialjax.data.sources import DataSettings, load, raw_folder
+from socialjax.formats.file_bytes import DataError
 from socialjax.run.command import read_arguments
 
 

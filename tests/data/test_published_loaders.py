@@ -8,8 +8,9 @@ import pytest
 
 from socialjax.data import validate
 from socialjax.data.facts import facts
-from socialjax.data.schema import DataError, counts, pair_keys
+from socialjax.data.schema import counts, pair_keys
 from socialjax.data.sets import PUBLISHED, diffnet, filmtrust, lastfm
+from socialjax.formats.file_bytes import DataError
 
 
 @pytest.fixture(scope="module", params=["yelp", "flickr"])

@@ -13,9 +13,10 @@ import pytest
 import tyro
 
 from socialjax.data import download, sources
-from socialjax.data.schema import DataError, counts
+from socialjax.data.schema import counts
 from socialjax.data.sets import PUBLISHED
 from socialjax.data.sources import DataSettings, load
+from socialjax.formats.file_bytes import DataError
 
 NOWHERE = ("http://127.0.0.1:9/nothing",)  # the discard port: refused at once
 

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from socialjax.data import split
-from socialjax.data.schema import DataError, interactions
+from socialjax.data.schema import interactions
+from socialjax.formats.file_bytes import DataError
 
 
 def some_pairs(seed=0, users=40, items=60, share=0.3, timed=True):

@@ -9,10 +9,11 @@ from scipy import sparse
 
 from socialjax.data import standin, validate
 from socialjax.data.facts import facts, owner_facts
-from socialjax.data.schema import DataError, counts
+from socialjax.data.schema import counts
 from socialjax.data.sets import PUBLISHED, SHAPES
 from socialjax.data.standin import _most_frequent
 from socialjax.data.standin_shapes import Shape, degrees, fit_split
+from socialjax.formats.file_bytes import DataError
 
 SMALL = Shape(
     users=600, items=900, train=10000, validation=440, test=1100, links=6000, reciprocated=2400,

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from socialjax.data import validate
-from socialjax.data.schema import DataError, counts
+from socialjax.data.schema import counts
 from socialjax.data.sets import tiktok
+from socialjax.formats.file_bytes import DataError
 
 USERS, ITEMS = 4, 5
 

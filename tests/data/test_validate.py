@@ -6,7 +6,6 @@ import pytest
 from socialjax.data import validate
 from socialjax.data.schema import (
     Attributes,
-    DataError,
     Dataset,
     FrameLikes,
     Frames,
@@ -16,6 +15,7 @@ from socialjax.data.schema import (
     interactions,
     no_interactions,
 )
+from socialjax.formats.file_bytes import DataError
 
 
 def links(*pairs):

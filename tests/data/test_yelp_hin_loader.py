@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from socialjax.data import validate
-from socialjax.data.schema import DataError, counts, pair_keys
+from socialjax.data.schema import counts, pair_keys
 from socialjax.data.sets import yelp_hin
+from socialjax.formats.file_bytes import DataError
 
 USERS, ITEMS = 30, 40
 

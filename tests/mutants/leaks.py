@@ -243,7 +243,7 @@ MUTANTS = (
     ),
     Mutant(
         "ghost-items",
-        "socialjax/data/formats/pairs_files.py",
+        "socialjax/data/pairs_files.py",
         "if ids.are_integers and used.all() and len(keys) and keys[0] == 0 and keys[-1] == len(keys) - 1:",
         "if ids.are_integers and len(ids.keys) and ids.keys[0] == 0 and ids.keys[-1] == len(ids.keys) - 1:",
         ("tests/data/test_own_kinds.py",),

@@ -12,8 +12,8 @@ from tiny import ITEMS, TINY, write_folder
 
 import socialjax
 from socialjax.commands import explain, recommend
-from socialjax.data.schema import DataError
 from socialjax.data.sources import DataSettings
+from socialjax.formats.file_bytes import DataError
 from socialjax.models import BPR
 from socialjax.run import display, results
 from socialjax.run.execute import main

@@ -11,8 +11,8 @@ import time
 import pytest
 
 from socialjax import memory, stop
-from socialjax.data.schema import DataError
 from socialjax.data.sources import DataSettings
+from socialjax.formats.file_bytes import DataError
 from socialjax.models import BPR
 from socialjax.run.command import exit_code, read_arguments, set_up_logging, variants
 from socialjax.run.settings import Definition, Experiment

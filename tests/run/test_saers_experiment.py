@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from experiments import saers_amazon_fashion
-from socialjax.data.schema import DataError
 from socialjax.data.sets.amazon_fashion import FILE
+from socialjax.formats.file_bytes import DataError
 from socialjax.report.gather import finished
 from socialjax.report.saers import how_sure, saers_report
 from socialjax.vision import catalogue_attributes

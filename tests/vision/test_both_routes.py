@@ -13,8 +13,8 @@ import pytest
 from odd_media import HEIGHT, WIDTH, encoded, four_colours
 from PIL import Image
 
-from socialjax.data.picture_files import read_picture
-from socialjax.data.schema import DataError
+from socialjax.formats.file_bytes import DataError
+from socialjax.formats.picture_files import read_picture
 from socialjax.vision.key_frames import video
 from socialjax.vision.key_frames.collect import FrameSettings, key_frames_of
 
@@ -251,7 +251,7 @@ def test_clips_of_every_kind_have_their_colours(name, tmp_path):
 
 MEMORY = """
 import sys
-from socialjax.data.picture_files import read_picture
+from socialjax.formats.picture_files import read_picture
 def kilobytes(name):
     with open("/proc/self/status") as lines:
         return next(int(line.split()[1]) for line in lines if line.startswith(name))

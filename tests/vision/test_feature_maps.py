@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from socialjax.data.schema import DataError
+from socialjax.formats.file_bytes import DataError
 from socialjax.vision.backbones.weights import Preparation
 from socialjax.vision.feature_maps import Pretrained, feature_maps, in_shards
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from socialjax.data.schema import DataError
+from socialjax.formats.file_bytes import DataError
 from socialjax.vision import frame_features as module
 from socialjax.vision.backbones.weights import Preparation, prepared
 from socialjax.vision.feature_maps import PACKAGES, Pretrained

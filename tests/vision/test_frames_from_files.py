@@ -12,7 +12,7 @@ from clips import clip
 from PIL import Image
 
 from socialjax.atomic_write import atomic_write
-from socialjax.data.schema import DataError
+from socialjax.formats.file_bytes import DataError
 from socialjax.vision.key_frames import collect, video
 from socialjax.vision.key_frames.collect import FrameSettings, frames_of, key_frames_of
 from socialjax.vision.key_frames.cuts import find_cuts

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from socialjax.data import validate
-from socialjax.data.picture_files import PictureFiles
-from socialjax.data.schema import DataError
+from socialjax.formats.file_bytes import DataError
+from socialjax.formats.picture_files import PictureFiles
 from socialjax.vision import taken
 from socialjax.vision.labelled import fashion_ai, label_tables, labelled_pictures, ut_zap50k
 from socialjax.vision.labelled.label_tables import coded, drawn_parts, read_rows

@@ -8,8 +8,8 @@ import numpy as np
 import odd_media
 import pytest
 
-from socialjax.data.picture_files import PictureFiles, read_picture
-from socialjax.data.schema import DataError
+from socialjax.formats.file_bytes import DataError
+from socialjax.formats.picture_files import PictureFiles, read_picture
 from socialjax.vision.key_frames import collect
 from socialjax.vision.key_frames.collect import FrameSettings, frames_of, key_frames_of
 

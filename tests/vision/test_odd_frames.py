@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from socialjax.data.schema import DataError
+from socialjax.formats.file_bytes import DataError
 from socialjax.stop import Interrupted
 from socialjax.vision.key_frames import collect, video
 from socialjax.vision.key_frames.collect import FrameSettings, frames_of

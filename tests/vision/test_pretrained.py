@@ -9,8 +9,8 @@ import jax
 import numpy as np
 import pytest
 
-from socialjax.data.formats.tensor_files import read_tensors
-from socialjax.data.schema import DataError
+from socialjax.formats.file_bytes import DataError
+from socialjax.formats.tensor_files import read_tensors
 from socialjax.vision.backbones.weights import prepared
 from socialjax.vision.feature_maps import packaged, pretrained
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from socialjax.data.schema import DataError, Frames, Provenance
+from socialjax.data.schema import Frames, Provenance
+from socialjax.formats.file_bytes import DataError
 from socialjax.vision.taken import of_videos
 
 MADE = Provenance("real", "key frames", files={"b.mp4": "00"}, repairs=("skipped x.mp4",))

@@ -6,7 +6,8 @@ import importlib.util
 import numpy as np
 import pytest
 
-from socialjax.data.schema import DataError, Dataset, Frames, Provenance, interactions
+from socialjax.data.schema import Dataset, Frames, Provenance, interactions
+from socialjax.formats.file_bytes import DataError
 from socialjax.vision.key_frames import video
 from socialjax.vision.key_frames.collect import DEFAULT, FrameTable, frames_of
 from socialjax.vision.key_frames.cuts import find_cuts

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from socialjax.data.formats.arrow_tables import is_parquet
-from socialjax.data.formats.file_bytes import find, read_bytes
-from socialjax.data.formats.text_layout import clean_text
 from socialjax.data.own.table_columns import Chosen, find_columns, read_any
-from socialjax.data.schema import DataError, Dataset
+from socialjax.data.schema import Dataset
 from socialjax.data.split import hold_out_validation
+from socialjax.formats.arrow_tables import is_parquet
+from socialjax.formats.file_bytes import DataError, find, read_bytes
+from socialjax.formats.text_layout import clean_text
 
 
 def with_validation(data: Dataset, ratio: float, seed: int) -> Dataset:

@@ -17,8 +17,9 @@ import numpy as np
 from socialjax import json_files, npz_files
 from socialjax.atomic_write import atomic_write
 from socialjax.data.cache import ChangedError, file_checksums
-from socialjax.data.schema import PARTS, Attributes, DataError, Dataset, Provenance, interactions
+from socialjax.data.schema import PARTS, Attributes, Dataset, Provenance, interactions
 from socialjax.data.validate import check
+from socialjax.formats.file_bytes import DataError
 
 COLUMNS, DESCRIBED, PICTURES = "columns.npz", "data.json", "pictures"
 LARGEST = 8 << 30  # bytes of all columns; a million items of 2,048 features each

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from socialjax import npz_files
-from socialjax.data.formats.file_bytes import find, parse_features, read_bytes, require_finite
-from socialjax.data.formats.pairs_files import as_float32
-from socialjax.data.formats.text_tables import Table, plain_name
 from socialjax.data.own.additions import stated
 from socialjax.data.own.table_columns import AS_FOUND, NAMES, read_any
-from socialjax.data.schema import DataError, Dataset
+from socialjax.data.pairs_files import as_float32
+from socialjax.data.schema import Dataset
+from socialjax.formats.file_bytes import DataError, find, parse_features, read_bytes, require_finite
+from socialjax.formats.text_tables import Table, plain_name
 
 FEATURE_FILES = {"user_vector.npy": "user_features", "item_vector.npy": "item_features"}  # file -> table
 SOCIAL_FILE = "social_vector.npy"

@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 
 from socialjax.data import validate
-from socialjax.data.formats.file_bytes import find
-from socialjax.data.formats.pairs_files import Rows, memory_named
 from socialjax.data.own import features, ngcf
 from socialjax.data.own.additions import read_titles
 from socialjax.data.own.joined import joined, length
 from socialjax.data.own.options import FolderOptions, finish, split
 from socialjax.data.own.table_columns import Chosen, read_links_table, read_owners_table, read_pairs_table
-from socialjax.data.schema import DataError, Dataset
+from socialjax.data.pairs_files import Rows, memory_named
+from socialjax.data.schema import Dataset
+from socialjax.formats.file_bytes import DataError, find
 
 ENDINGS = ("rating", "ratings", "csv", "tsv", "txt", "dat", "data", "inter", "json", "jsonl", "parquet")
 LINK_ENDINGS = ("links", "link", "net")

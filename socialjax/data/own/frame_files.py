@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 
 from socialjax.data import validate
-from socialjax.data.formats.file_bytes import find, read_bytes, require
-from socialjax.data.formats.pairs_files import Rows, as_float32, assign, collect
-from socialjax.data.formats.text_tables import Table, read_table
-from socialjax.data.schema import DataError, Dataset, FrameLikes, Frames, Provenance, interactions, no_interactions
+from socialjax.data.pairs_files import Rows, as_float32, assign, collect
+from socialjax.data.schema import Dataset, FrameLikes, Frames, Provenance, interactions, no_interactions
+from socialjax.formats.file_bytes import DataError, find, read_bytes, require
+from socialjax.formats.text_tables import Table, read_table
 
 ITEMS, FRAMES, OWNERS, LIKES = "items.tsv", "frames.npy", "frame_item.npy", "test_frames.tsv"
 PICTURES = "frame_names.txt"

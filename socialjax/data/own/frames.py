@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 
 from socialjax.data import validate
-from socialjax.data.formats.arrow_tables import cut_frame
-from socialjax.data.formats.text_tables import Table, table_of
 from socialjax.data.own import features
 from socialjax.data.own.additions import stated
 from socialjax.data.own.joined import joined
 from socialjax.data.own.options import FolderOptions, finish, split
 from socialjax.data.own.table_columns import links_of, pairs_of
 from socialjax.data.schema import Dataset
+from socialjax.formats.arrow_tables import cut_frame
+from socialjax.formats.text_tables import Table, table_of
 
 PAIRS, LINKS = ("user", "item", "value", "time"), ("follower", "followee", "value")
 PLAIN = FolderOptions()

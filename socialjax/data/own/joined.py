@@ -5,11 +5,12 @@ import numpy as np
 
 from socialjax import sorted_ints
 from socialjax.data import split as splits
-from socialjax.data.formats.pairs_files import Rows, assign, collect
-from socialjax.data.formats.text_tables import Table
 from socialjax.data.own.options import FolderOptions
 from socialjax.data.own.table_columns import LinksTable, PairsTable
-from socialjax.data.schema import DataError, Dataset, Interactions, Links, Provenance, interactions, no_interactions
+from socialjax.data.pairs_files import Rows, assign, collect
+from socialjax.data.schema import Dataset, Interactions, Links, Provenance, interactions, no_interactions
+from socialjax.formats.file_bytes import DataError
+from socialjax.formats.text_tables import Table
 
 
 def joined(

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from socialjax.data.formats.file_bytes import find, read_bytes
-from socialjax.data.formats.pairs_files import table_size
-from socialjax.data.formats.text_tables import Fields, Table
-from socialjax.data.schema import DataError, Dataset, Interactions, Provenance, interactions, no_interactions
+from socialjax.data.pairs_files import table_size
+from socialjax.data.schema import Dataset, Interactions, Provenance, interactions, no_interactions
 from socialjax.data.validate import compare
+from socialjax.formats.file_bytes import DataError, find, read_bytes
+from socialjax.formats.text_tables import Fields, Table
 
 FILES = {"train": "train.txt", "test": "test.txt", "validation": "val.txt"}
 # As the papers count them; a folder that goes by one of these names must be that set.

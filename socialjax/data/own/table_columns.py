@@ -9,12 +9,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from socialjax.data.formats.arrow_tables import cut_parquet, is_parquet
-from socialjax.data.formats.file_bytes import read_bytes
-from socialjax.data.formats.pairs_files import as_float32
-from socialjax.data.formats.text_layout import Layout, cut
-from socialjax.data.formats.text_tables import Table, plain_name, table_of
-from socialjax.data.schema import DataError
+from socialjax.data.pairs_files import as_float32
+from socialjax.formats.arrow_tables import cut_parquet, is_parquet
+from socialjax.formats.file_bytes import DataError, read_bytes
+from socialjax.formats.text_layout import Layout, cut
+from socialjax.formats.text_tables import Table, plain_name, table_of
 
 # Names of columns as `plain_name` writes them: `User-ID`, `user_id:token` and `userid` are one.
 KNOWN = {

@@ -22,10 +22,10 @@ from pathlib import Path
 import numpy as np
 
 from socialjax.data import validate
-from socialjax.data.formats.file_bytes import FileBytes, read_header
-from socialjax.data.formats.pickled import Machine, objects_of
-from socialjax.data.picture_files import read_picture
-from socialjax.data.schema import PARTS, DataError, Dataset, Interactions, Provenance
+from socialjax.data.schema import PARTS, Dataset, Interactions, Provenance
+from socialjax.formats.file_bytes import DataError, FileBytes, read_header
+from socialjax.formats.pickled import Machine, objects_of
+from socialjax.formats.picture_files import read_picture
 
 FILE = "AmazonFashion6ImgPartitioned.npy"
 SOURCE = "cseweb.ucsd.edu/~wckang/DVBPR, AmazonFashion (Kang et al., ICDM 2017)"

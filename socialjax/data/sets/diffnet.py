@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from socialjax.data import validate
-from socialjax.data.formats.file_bytes import require
-from socialjax.data.formats.pairs_files import memory_named, read_links, read_pairs, table_size
 from socialjax.data.own.features import read_features
+from socialjax.data.pairs_files import memory_named, read_links, read_pairs, table_size
 from socialjax.data.schema import Dataset, Provenance
+from socialjax.formats.file_bytes import require
 
 
 def files(name: str) -> tuple[str, ...]:

@@ -7,12 +7,12 @@ ids from 1. Ratings stay in the value column. Trust reaches users without rating
 from pathlib import Path
 
 from socialjax.data import validate
-from socialjax.data.formats.file_bytes import require
-from socialjax.data.formats.pairs_files import memory_named, read_links, read_pairs
 from socialjax.data.own.additions import with_validation
-from socialjax.data.schema import DataError, Dataset, Provenance, no_interactions
+from socialjax.data.pairs_files import memory_named, read_links, read_pairs
+from socialjax.data.schema import Dataset, Provenance, no_interactions
 from socialjax.data.sets.published import Published, RemoteFile, counts_of, github, names
 from socialjax.data.standin_shapes import Shape
+from socialjax.formats.file_bytes import DataError, require
 
 FILES = (
     RemoteFile("trainset.txt", "5dde957e2666697ab43fcede5067f58cd1e794450cd147e2399d9d68f07d1d5c"),

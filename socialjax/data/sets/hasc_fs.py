@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from socialjax.data import validate
-from socialjax.data.formats.file_bytes import FileBytes, read_bytes, read_header, require
-from socialjax.data.formats.pairs_files import memory_named
-from socialjax.data.formats.pickled import read_objects
-from socialjax.data.schema import DataError, Dataset, Links, Provenance, interactions
+from socialjax.data.pairs_files import memory_named
+from socialjax.data.schema import Dataset, Links, Provenance, interactions
 from socialjax.data.sets.published import Published, RemoteFile, counts_of, github, names
 from socialjax.data.standin_shapes import Shape
+from socialjax.formats.file_bytes import DataError, FileBytes, read_bytes, read_header, require
+from socialjax.formats.pickled import read_objects
 
 PARTS = {
     "train": RemoteFile("mymodel_train.npy", blob="ffbd06dc1b06888d9d68b9dba773cf5981bcd16b"),

@@ -7,12 +7,12 @@ Plays (1 to 324,660) stay in the value column; every pair counts as positive.
 from pathlib import Path
 
 from socialjax.data import validate
-from socialjax.data.formats.file_bytes import require
-from socialjax.data.formats.pairs_files import memory_named, read_links, read_pairs
 from socialjax.data.own.additions import with_validation
+from socialjax.data.pairs_files import memory_named, read_links, read_pairs
 from socialjax.data.schema import Dataset, Provenance, no_interactions
 from socialjax.data.sets.published import Published, RemoteFile, counts_of, github, names
 from socialjax.data.standin_shapes import Shape
+from socialjax.formats.file_bytes import require
 
 FILES = (
     RemoteFile("data1.txt", "15d45d21149cf0340a4f901fceae31bae313aa2cd1f346a4c728e55685289432"),

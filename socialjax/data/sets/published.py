@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
-from socialjax.data.formats.file_bytes import FileBytes
 from socialjax.data.schema import PARTS, Dataset
 from socialjax.data.standin_shapes import Shape
+from socialjax.formats.file_bytes import FileBytes
 
 GITHUB = "https://raw.githubusercontent.com"
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from socialjax.data import validate
-from socialjax.data.formats.file_bytes import FileBytes, parse_features, read_bytes, require
-from socialjax.data.formats.pairs_files import memory_named, read_pairs
-from socialjax.data.schema import DataError, Dataset, Provenance
+from socialjax.data.pairs_files import memory_named, read_pairs
+from socialjax.data.schema import Dataset, Provenance
 from socialjax.data.sets.published import Published, RemoteFile, counts_of, github, names
+from socialjax.formats.file_bytes import DataError, FileBytes, parse_features, read_bytes, require
 
 PAIRS = (
     RemoteFile("train.txt", "f09aa464293f377fe635b1d02c6a8ed0a56d4e2ba0806723e63525d44639d6ae"),

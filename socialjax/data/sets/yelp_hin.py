@@ -20,12 +20,12 @@ from scipy import sparse
 
 from socialjax import sorted_ints
 from socialjax.data import validate
-from socialjax.data.formats.file_bytes import require
-from socialjax.data.formats.pairs_files import memory_named, read_links, read_pairs
-from socialjax.data.schema import DataError, Dataset, Interactions, Provenance
+from socialjax.data.pairs_files import memory_named, read_links, read_pairs
+from socialjax.data.schema import Dataset, Interactions, Provenance
 from socialjax.data.sets.published import Published, RemoteFile, counts_of, github, names
 from socialjax.data.split import DIFFNET_RATIOS, by_ratio
 from socialjax.data.standin_shapes import Shape
+from socialjax.formats.file_bytes import DataError, require
 
 FILES = (
     RemoteFile("user_business.dat", "d57853e95c3f49f0060f31ee9365ab3fffe1010999c76863c3cd9628b91e994d"),

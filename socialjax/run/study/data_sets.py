@@ -12,9 +12,10 @@ from pathlib import Path
 import tyro
 
 from socialjax import stop
-from socialjax.data.schema import DataError, Dataset
+from socialjax.data.schema import Dataset
 from socialjax.data.sources import DataSettings, load
 from socialjax.eval.metrics import legend, metric_rows, text_table
+from socialjax.formats.file_bytes import DataError
 from socialjax.names import identifier
 from socialjax.run.command import exit_code, say, set_up_logging
 from socialjax.run.display import evaluated

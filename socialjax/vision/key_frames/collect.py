@@ -15,7 +15,8 @@ from tqdm import tqdm
 from socialjax import npz_files, stop
 from socialjax.atomic_write import atomic_write, sweep
 from socialjax.data.cache import cache_folder, file_checksums, key_of
-from socialjax.data.schema import DataError, Provenance
+from socialjax.data.schema import Provenance
+from socialjax.formats.file_bytes import DataError
 from socialjax.names import visible
 from socialjax.vision.key_frames import video
 from socialjax.vision.key_frames.cuts import CutSettings, find_cuts, key_frames, steps

@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 
 from socialjax.atomic_write import atomic_write
-from socialjax.data.picture_files import read_picture
-from socialjax.data.schema import DataError
+from socialjax.formats.file_bytes import DataError
+from socialjax.formats.picture_files import read_picture
 
 MOST_BYTES = 512 << 20  # of the scaled pictures of one file; nine hours of intra frames have 80 MB
 _LARGEST = 16384  # points along a side; a damaged header may ask for any number

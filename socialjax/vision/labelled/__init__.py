@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from socialjax.data.schema import DataError
+from socialjax.formats.file_bytes import DataError
 from socialjax.names import BadName, identifier
 from socialjax.vision.labelled import fashion_ai, label_tables, ut_zap50k
 from socialjax.vision.labelled.label_tables import LabelledPictures

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from socialjax.data.schema import DataError, Provenance
+from socialjax.data.schema import Provenance
+from socialjax.formats.file_bytes import DataError
 from socialjax.vision.labelled.label_tables import UNLABELLED, LabelledPictures, drawn_parts, finished, read_rows
 
 # field -> (attribute, product group, classes in label order)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from socialjax.data.formats.file_bytes import read_bytes
-from socialjax.data.picture_files import PictureFiles
-from socialjax.data.schema import PARTS, DataError, Provenance
+from socialjax.data.schema import PARTS, Provenance
+from socialjax.formats.file_bytes import DataError, read_bytes
+from socialjax.formats.picture_files import PictureFiles
 
 UNLABELLED = -1
 

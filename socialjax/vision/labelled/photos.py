@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from socialjax.data.picture_files import PictureFiles
+from socialjax.formats.picture_files import PictureFiles
 from socialjax.vision.accuracy import mass_inside
 from socialjax.vision.feature_maps import Pretrained, feature_maps
 from socialjax.vision.labelled.label_tables import LabelledPictures

@@ -12,7 +12,8 @@ from typing import Literal
 
 import numpy as np
 
-from socialjax.data.schema import DataError, Provenance
+from socialjax.data.schema import Provenance
+from socialjax.formats.file_bytes import DataError
 from socialjax.vision.labelled.label_tables import LabelledPictures, coded, drawn_parts, finished, read_rows
 
 COLUMNS = ("CID", "Category", "SubCategory", "HeelHeight", "Insole", "Closure", "Gender", "Material", "ToeStyle")

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from socialjax.data.formats.file_bytes import read_bytes
-from socialjax.data.formats.text_tables import Table, distinct, read_table
-from socialjax.data.schema import DataError, Interactions, Links, interactions
+from socialjax.data.schema import Interactions, Links, interactions
+from socialjax.formats.file_bytes import DataError, read_bytes
+from socialjax.formats.text_tables import Table, distinct, read_table
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from socialjax.data.schema import DataError
+from socialjax.formats.file_bytes import DataError
 from socialjax.names import BadName, below, visible
 
 Fit = Literal["pad", "crop", "stretch"]

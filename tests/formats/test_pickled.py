@@ -11,9 +11,8 @@ import subprocess
 import numpy as np
 import pytest
 
-from socialjax.data.formats.file_bytes import FileBytes, read_bytes
-from socialjax.data.formats.pickled import read_objects
-from socialjax.data.schema import DataError
+from socialjax.formats.file_bytes import DataError, FileBytes, read_bytes
+from socialjax.formats.pickled import read_objects
 
 HEADER = {"fortran_order": False, "descr": "|O"}
 
@@ -233,6 +232,6 @@ def test_arrays_of_other_kinds_and_large_files_are_refused(tmp_path, monkeypatch
         read_objects(read_bytes(tmp_path / "n.npy"))
     with pytest.raises(DataError, match=r"wanted an array of objects of shape \(\) or \(n,\), got object \(2, 2\)"):
         read(npy(b".", (2, 2)), tmp_path)
-    monkeypatch.setattr("socialjax.data.formats.pickled.LARGEST", 100)
+    monkeypatch.setattr("socialjax.formats.pickled.LARGEST", 100)
     with pytest.raises(DataError, match="at most 100 bytes"):
         read_objects(FileBytes(tmp_path / "x.npy", b"0" * 101, ""))

@@ -8,9 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from socialjax.data.formats.file_bytes import FileBytes
-from socialjax.data.formats.text_layout import PLAIN, Cut, Fields, Layout, Separator, cut
-from socialjax.data.schema import DataError
+from socialjax.formats.file_bytes import DataError, FileBytes
+from socialjax.formats.text_layout import PLAIN, Cut, Fields, Layout, Separator, cut
 
 LARGEST_ID = 2**31 - 2  # the number of ids is one more and fits an int32 as well
 LONGEST_WORD = 256

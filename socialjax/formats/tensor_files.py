@@ -22,9 +22,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from socialjax.data.formats.file_bytes import FileBytes, read_bytes
-from socialjax.data.formats.pickled import Machine, Name, Refused
-from socialjax.data.schema import DataError
+from socialjax.formats.file_bytes import DataError, FileBytes, read_bytes
+from socialjax.formats.pickled import Machine, Name, Refused
 
 ADMITTED = "tensors by name"
 MAGIC = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # the pickle of torch.serialization.MAGIC_NUMBER

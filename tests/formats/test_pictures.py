@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from socialjax.data.picture_files import PictureFiles, read_picture
-from socialjax.data.schema import DataError
+from socialjax.formats.file_bytes import DataError
+from socialjax.formats.picture_files import PictureFiles, read_picture
 
 RED = (220, 30, 40)
 

@@ -15,8 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from socialjax.data.formats.file_bytes import FileBytes, read_header
-from socialjax.data.schema import DataError
+from socialjax.formats.file_bytes import DataError, FileBytes, read_header
 
 LARGEST = 256 << 20  # bytes of a file
 ADMITTED = "dict, defaultdict, set, list, int and NumPy arrays of them"

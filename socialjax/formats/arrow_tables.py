@@ -5,9 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from socialjax.data.formats.file_bytes import LARGEST, FileBytes
-from socialjax.data.formats.text_layout import MOST_COLUMNS, UNIT, Cut, fields_of
-from socialjax.data.schema import DataError
+from socialjax.formats.file_bytes import LARGEST, DataError, FileBytes
+from socialjax.formats.text_layout import MOST_COLUMNS, UNIT, Cut, fields_of
 
 _ROWS_AT_ONCE = 1 << 16
 _CONTROL = r"[\x00-\x1f\x7f]"

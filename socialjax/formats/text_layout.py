@@ -14,8 +14,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from socialjax.data.formats.file_bytes import FileBytes
-from socialjax.data.schema import DataError
+from socialjax.formats.file_bytes import DataError, FileBytes
 
 LONGEST_LINE = 65_536
 MOST_COLUMNS = 256

@@ -14,12 +14,14 @@ from pathlib import Path
 
 import numpy as np
 
-from socialjax.data.schema import DataError
-
 LARGEST = 4 << 30  # bytes after decompression
 ALWAYS_FINE = 256 << 20  # bytes after decompression whose ratio nobody needs to ask about
 RATIO = 50  # of a compressed file's bytes to those after decompression; text reaches 20, a bomb 1,000
 _CHUNK = 1 << 20
+
+
+class DataError(ValueError):
+    """A file that cannot be used. The message names file and line, what was wanted, what was found and what to do."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,10 +3,9 @@ import gzip
 import numpy as np
 import pytest
 
-from socialjax.data.formats import text_layout
-from socialjax.data.formats.file_bytes import read_bytes
-from socialjax.data.formats.text_tables import read_table
-from socialjax.data.schema import DataError
+from socialjax.formats import text_layout
+from socialjax.formats.file_bytes import DataError, read_bytes
+from socialjax.formats.text_tables import read_table
 
 USER, ITEM, TIME = frozenset({"user"}), frozenset({"item"}), frozenset({"time"})
 

@@ -15,8 +15,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from socialjax.data.formats.tensor_files import MAGIC, read_tensors
-from socialjax.data.schema import DataError
+from socialjax.formats.file_bytes import DataError
+from socialjax.formats.tensor_files import MAGIC, read_tensors
 
 STORAGES = {"f4": "FloatStorage", "f8": "DoubleStorage", "i8": "LongStorage", "f2": "HalfStorage", "u1": "ByteStorage"}
 RNG = np.random.default_rng(0)
