@@ -3,8 +3,7 @@
 import sys
 
 if sys.argv[:1] == ["-m"]:  # `python -m experiments.NAME`: its imports take seconds, and what follows sets its own
-    from socialjax import stop
-    from socialjax.train import shortage
+    from socialjax import memory, stop
 
     stop.end_at_once()
-    shortage.shorten_memory_errors()
+    memory.shorten_memory_errors()

@@ -40,7 +40,7 @@ from socialjax.report.papers import Paper
 from socialjax.run import results
 from socialjax.run.command import exit_code, say, set_up_logging
 from socialjax.run.execute import run, work_folder
-from socialjax.run.lock import only_one
+from socialjax.run.processes import only_one
 from socialjax.run.settings import Definition, Experiment
 from socialjax.run.study.baselines import make_room
 from socialjax.train.parallel import is_first, join_processes

@@ -24,7 +24,7 @@ from socialjax.data.schema import Dataset
 from socialjax.data.sources import DataSettings
 from socialjax.models.visual.item_features import frame_table
 from socialjax.run.command import exit_code, say, set_up_logging
-from socialjax.run.lock import only_one
+from socialjax.run.processes import only_one
 from socialjax.run.results import write_json
 from socialjax.run.settings import EvalSettings
 from socialjax.run.study import key_frames

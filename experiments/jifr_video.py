@@ -34,7 +34,7 @@ from socialjax.models.cf.bpr import BPR
 from socialjax.models.visual.jifr import JIFR
 from socialjax.report.jifr import contact_sheet, has_frames_to_show, measured, ranked, report, write_key_frames
 from socialjax.run.command import exit_code, say, set_up_logging
-from socialjax.run.lock import only_one
+from socialjax.run.processes import only_one
 from socialjax.run.results import write_json
 from socialjax.run.settings import EvalSettings
 from socialjax.run.workbench import Workbench

@@ -16,7 +16,7 @@ import tyro
 
 from socialjax import stop
 from socialjax.run.command import exit_code, set_up_logging
-from socialjax.run.lock import only_writer
+from socialjax.run.processes import only_writer
 from socialjax.run.results import made_with, write_json
 from socialjax.worlds.bars import Bar, aspects, bars_table, frames, garments, influence
 

@@ -38,7 +38,7 @@ from socialjax.report.saers import check as check_measurable
 from socialjax.report.saers import how_sure, measured, saers_report
 from socialjax.run.command import exit_code, say, set_up_logging
 from socialjax.run.execute import work_folder
-from socialjax.run.lock import only_one
+from socialjax.run.processes import only_one
 from socialjax.run.results import write_json
 from socialjax.run.settings import EvalSettings
 from socialjax.run.study.baselines import compare_on

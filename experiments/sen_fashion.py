@@ -29,7 +29,7 @@ from socialjax.data.cache import key_of
 from socialjax.drawing import attempt
 from socialjax.report.saers import draw_sheet, missed, sen_report
 from socialjax.run.command import exit_code, say, set_up_logging
-from socialjax.run.lock import only_one
+from socialjax.run.processes import only_one
 from socialjax.run.results import made_with, write_json
 from socialjax.vision.accuracy import accuracies
 from socialjax.vision.catalogue_attributes import extract

@@ -4,8 +4,7 @@ import importlib
 import sys
 from pathlib import Path
 
-from socialjax import commands, stop
-from socialjax.train import shortage
+from socialjax import commands, memory, stop
 
 
 def run(words: list[str]) -> int:
@@ -22,7 +21,7 @@ def run(words: list[str]) -> int:
 def main() -> int:
     """Exit code of the command line of this process."""
     stop.end_at_once()  # imports take seconds, and a command sets its own
-    shortage.shorten_memory_errors()
+    memory.shorten_memory_errors()
     return run(sys.argv[1:])
 
 

@@ -1,7 +1,8 @@
-"""The contract of a model: a frozen dataclass of settings with pure functions, params in and params out."""
+"""The contract of a model: a frozen dataclass of settings with pure functions, and the ranges of its settings."""
 
 import abc
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
@@ -9,12 +10,48 @@ import jax
 import numpy as np
 from flax import struct
 
-from socialjax.ranges import Range
-
 Params = Any  # a pytree of trainable arrays
 Side = Any  # the fixed data of a model as a pytree; an argument of every function, never a closure
 State = Any  # what `encode` returns
 Need = Literal["links", "user_features", "item_features", "social_features", "frames", "owners"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """A range of a setting, of which a search for good ones draws: one of some values, equally often."""
+
+    values: tuple
+
+    def at(self, u: float) -> Any:
+        """The value at `u` in [0, 1)."""
+        return self.values[int(u * len(self.values))]
+
+
+@dataclasses.dataclass(frozen=True)
+class Uniform:
+    """A number of low..high, to two decimals."""
+
+    low: float
+    high: float
+
+    def at(self, u: float) -> float:
+        """The number at `u` in [0, 1)."""
+        return round(self.low + u * (self.high - self.low), 2)
+
+
+@dataclasses.dataclass(frozen=True)
+class LogUniform:
+    """A number of low..high whose logarithm is uniform, to two digits."""
+
+    low: float
+    high: float
+
+    def at(self, u: float) -> float:
+        """The number at `u` in [0, 1)."""
+        return float(f"{self.low * math.exp(u * math.log(self.high / self.low)):.2g}")
+
+
+Range = Choice | Uniform | LogUniform
 
 
 @struct.dataclass

@@ -1,7 +1,14 @@
-"""What is left of a process's memory: its address space under a limit, and memory maps for compiled programs."""
+"""What a machine runs short of: memory and memory maps that are left, and errors that say something of the machine.
 
+These are of memory, limits, disks and permissions, and nothing of a file.
+"""
+
+import errno
 import gc
+import os
+import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 MOST_MAPS = 10_000
@@ -51,3 +58,83 @@ def release_programs(most: int = MOST_MAPS) -> bool:
     jax.clear_caches()
     gc.collect()
     return True
+
+
+ADVICE = "raise the limit or end other programs, then start the same command again"
+RUN = 1300 << 20  # bytes of address space: JAX on 2 cores, and compiling a small model, measured; more cores want more
+# What C++ libraries and the system say, whatever Python class it comes as.
+MEMORY = re.compile(
+    r"RESOURCE_EXHAUSTED|bad_alloc|[Oo]ut of memory|annot allocate memory|can't start new thread|failed to map segment"
+)
+CODE = re.compile(r"os_error_code='?(\d+)")  # TensorStore's word for errno
+MISSING = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR)
+
+
+class NotEnoughMemory(MemoryError):
+    """What there was no memory for, and what to do."""
+
+
+def sentence(error: BaseException) -> str:
+    """The message of an error of memory."""
+    if isinstance(error, NotEnoughMemory):
+        return str(error)
+    description = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+    return f"not enough memory ({description}); {ADVICE}: it goes on from where it was"
+
+
+def check_address_space() -> None:
+    """Raises NotEnoughMemory before JAX starts, where a limit on the address space leaves it too little: XLA ends the
+    process when a thread of its own cannot start."""
+    room = left()
+    if room is not None and room[0] < RUN:
+        raise NotEnoughMemory(
+            f"not enough memory: JAX wants {RUN >> 20} MB of address space and more, and {room[0] >> 20} are left of "
+            f"the {room[1] >> 20} MB that ulimit -v allows; {ADVICE}"
+        )
+
+
+def shorten_memory_errors() -> None:
+    """From now on a lack of memory while a program is imported is reported in one line, without a traceback."""
+    before = sys.excepthook
+
+    def tell(kind, error, trace):
+        if of_memory(error):
+            sys.stderr.write(f"error: {sentence(error)}\n")
+        else:
+            before(kind, error, trace)
+
+    sys.excepthook = tell
+
+
+def of_memory(error: BaseException) -> bool:
+    """Whether the error, or what it was raised from, is that memory or threads are short."""
+    for each in _chain(error):
+        code = _errno(each)
+        if isinstance(each, MemoryError) or code == errno.ENOMEM or (code is None and MEMORY.search(str(each))):
+            return True
+    return False
+
+
+def of_system(error: BaseException) -> OSError | None:
+    """The system's refusal that the error is, or was raised from; None where a file is merely missing."""
+    for each in _chain(error):
+        code = _errno(each)
+        if code is not None and code not in MISSING:
+            return each if isinstance(each, OSError) else OSError(code, os.strerror(code))
+    return None
+
+
+def _errno(error: BaseException) -> int | None:
+    if isinstance(error, OSError):
+        return error.errno
+    match = CODE.search(str(error))
+    return int(match[1]) if match else None
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The error and those that it was raised from, each once."""
+    seen: list[BaseException] = []
+    while error is not None and error not in seen:
+        seen.append(error)
+        yield error
+        error = error.__cause__ or error.__context__

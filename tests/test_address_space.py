@@ -9,7 +9,6 @@ import pytest
 
 from socialjax import memory
 from socialjax.data import builder
-from socialjax.train import shortage
 
 ROOT = Path(__file__).resolve().parents[1]
 MB = 1 << 20
@@ -22,9 +21,9 @@ RUN = [sys.executable, "-m", "socialjax", "train", "bpr", "--data.name", "own", 
 def test_a_run_starts_only_with_room_for_jax(monkeypatch, room, enough):
     monkeypatch.setattr(memory, "left", lambda: room)
     if enough:
-        return shortage.check_address_space()
-    with pytest.raises(shortage.NotEnoughMemory, match=r"JAX wants 1300 MB .* 1299 are left of the 2000 MB"):
-        shortage.check_address_space()
+        return memory.check_address_space()
+    with pytest.raises(memory.NotEnoughMemory, match=r"JAX wants 1300 MB .* 1299 are left of the 2000 MB"):
+        memory.check_address_space()
 
 
 def test_threads_that_find_no_room_are_refused_and_no_damage(monkeypatch):

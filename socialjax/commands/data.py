@@ -22,7 +22,7 @@ import tyro
 
 from socialjax.data import cache, download, leaks, sources, validate
 from socialjax.data.facts import facts
-from socialjax.data.own.additions import read_negatives
+from socialjax.data.own.joined import read_negatives
 from socialjax.data.schema import Dataset, counts
 from socialjax.data.sets import PUBLISHED, published
 from socialjax.data.sources import DataSettings

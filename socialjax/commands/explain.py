@@ -23,7 +23,7 @@ from socialjax.explain.picture import draw
 from socialjax.explain.text import report, stand_in
 from socialjax.names import file_part
 from socialjax.run.command import exit_code, say, set_up_logging
-from socialjax.run.lock import only_one
+from socialjax.run.processes import only_one
 from socialjax.run.results import write_json
 
 

@@ -23,7 +23,7 @@ from socialjax.report.keep import keep_search as kept_search
 from socialjax.report.page import update_page, write_tables
 from socialjax.report.papers import PAPERS
 from socialjax.run.command import say
-from socialjax.run.lock import only_one
+from socialjax.run.processes import only_one
 
 KEPT = Path("docs/results")
 Runs = Annotated[tuple[Path, ...], tyro.conf.Positional]

@@ -243,3 +243,9 @@ def no_interactions() -> Interactions:
 def pair_keys(pairs: Interactions, num_items: int) -> np.ndarray:
     """i64[N], a key of each pair, equal exactly for equal (user, item)."""
     return pairs.user.astype(np.int64) * num_items + pairs.item
+
+
+def stated(data: Dataset, *repairs: str) -> Dataset:
+    """`data` with more repairs in its provenance."""
+    provenance = dataclasses.replace(data.provenance, repairs=(*data.provenance.repairs, *repairs))
+    return dataclasses.replace(data, provenance=provenance)

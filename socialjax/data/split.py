@@ -4,13 +4,14 @@ Randomness comes from a hash of (seed, user, item), so adding or moving a row ch
 its user has the same number of pairs. Pairs must be distinct; `validate.repair` ensures it.
 """
 
+import dataclasses
 from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
 
 from socialjax import sorted_ints
-from socialjax.data.schema import Interactions
+from socialjax.data.schema import Dataset, Interactions, stated
 from socialjax.formats.file_bytes import DataError
 
 DIFFNET_RATIOS = (0.05, 0.10)  # validation, test: those of the released Yelp and Flickr, for every user
@@ -167,3 +168,10 @@ def _fraction(ratio: float) -> Fraction:
 
 def _floor(ratio: Fraction, n):
     return n * ratio.numerator // ratio.denominator
+
+
+def with_validation(data: Dataset, ratio: float, seed: int) -> Dataset:
+    """`data` with a share of each user's training pairs as validation, stated in the provenance."""
+    train, validation = hold_out_validation(data.train, ratio, seed)
+    note = f"no validation given: {len(validation)} pairs taken from train, {ratio:g} of each user's, seed {seed}"
+    return stated(dataclasses.replace(data, train=train, validation=validation), note)

@@ -12,7 +12,7 @@ from flax import struct
 
 from socialjax.contract import Batch, Explanation, Model, Params, Side
 from socialjax.ops import losses, sample
-from socialjax.ops.pairs import candidate_scores
+from socialjax.ops.lookup import candidate_scores
 
 
 @struct.dataclass

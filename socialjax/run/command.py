@@ -9,12 +9,11 @@ from collections.abc import Callable, Sequence
 
 import tyro
 
-from socialjax import stop
+from socialjax import memory, stop
 from socialjax.formats.file_bytes import DataError
 from socialjax.names import visible, visible_lines
 from socialjax.run.settings import Definition, Experiment
 from socialjax.stop import Interrupted
-from socialjax.train import shortage
 from socialjax.train.checkpoint import CheckpointError
 from socialjax.train.loop import Diverged
 
@@ -95,7 +94,7 @@ def exit_code(action: Callable[[], None], saves: bool = True) -> int:
     """
     try:
         with stop.heeded(is_program=True) if saves else contextlib.nullcontext():
-            shortage.check_address_space()
+            memory.check_address_space()
             action()
     except Interrupted as stopped:
         log.warning("%s", stopped)
@@ -104,10 +103,10 @@ def exit_code(action: Callable[[], None], saves: bool = True) -> int:
         log.warning("stopped by SIGINT; start the same command again")
         return 130
     except Exception as error:
-        is_memory = shortage.of_memory(error)
+        is_memory = memory.of_memory(error)
         if os.environ.get("SOCIALJAX_TRACEBACK") or not (is_memory or isinstance(error, EXPECTED)):
             raise
-        return fail(shortage.sentence(error) if is_memory else str(error) or type(error).__name__, code=1)
+        return fail(memory.sentence(error) if is_memory else str(error) or type(error).__name__, code=1)
     return 0
 
 

@@ -21,8 +21,8 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from socialjax import json_files
-from socialjax.train import digests, shortage
+from socialjax import json_files, memory
+from socialjax.train import digests
 from socialjax.train.digests import Damaged
 from socialjax.train.parallel import is_first, of_first
 
@@ -202,9 +202,9 @@ class Checkpoints:
             self._manager.close()
 
     def _refused(self, error: Exception) -> Exception:
-        if shortage.of_memory(error):
-            return shortage.NotEnoughMemory(
-                f"not enough memory to save a checkpoint in {self.folder} ({_first_line(error)}); {shortage.ADVICE}: "
+        if memory.of_memory(error):
+            return memory.NotEnoughMemory(
+                f"not enough memory to save a checkpoint in {self.folder} ({_first_line(error)}); {memory.ADVICE}: "
                 "it goes on from the last checkpoint that was saved"
             )
         return CheckpointError(
@@ -287,12 +287,12 @@ def _damage(error: Exception, step: int, folder: Path) -> str:
     OSError for what Orbax made of one, NotEnoughMemory for all that means it."""
     if isinstance(error, CheckpointError):
         raise error
-    if shortage.of_memory(error):
-        raise shortage.NotEnoughMemory(
+    if memory.of_memory(error):
+        raise memory.NotEnoughMemory(
             f"not enough memory to read the checkpoint of step {step} in {folder} ({_first_line(error)}); "
-            f"{shortage.ADVICE}: no checkpoint was changed"
+            f"{memory.ADVICE}: no checkpoint was changed"
         ) from error
-    if (refusal := shortage.of_system(error)) is not None:
+    if (refusal := memory.of_system(error)) is not None:
         raise refusal if refusal.filename else OSError(refusal.errno, refusal.strerror, str(folder / str(step)))
     # Of digests and checksums, of TensorStore, of JSON, of Orbax about its own files, of names and sizes in them. Orbax
     # wraps some of TensorStore's in a bare Exception.

@@ -9,7 +9,7 @@ import pytest
 from socialjax.commands import data as command
 from socialjax.data import leaks, sources, validate
 from socialjax.data.leaks import explained_columns, item_columns
-from socialjax.data.own.additions import read_negatives
+from socialjax.data.own.joined import read_negatives
 from socialjax.data.schema import Interactions, interactions
 from socialjax.data.split import by_time, concatenate, leave_one_out
 from socialjax.eval import protocol

@@ -12,7 +12,7 @@ import pytest
 from pyarrow import csv, parquet
 
 from socialjax.data.own import folder
-from socialjax.data.own.frames import from_frames
+from socialjax.data.own.folder import from_frames
 from socialjax.data.own.options import FolderOptions
 from socialjax.data.sources import DataSettings, load
 from socialjax.formats.file_bytes import DataError

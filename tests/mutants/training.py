@@ -244,7 +244,7 @@ MUTANTS = (
     ),
     Mutant(
         "search-half-of-range",
-        "socialjax/ranges.py",
+        "socialjax/contract.py",
         'return float(f"{self.low * math.exp(u * math.log(self.high / self.low)):.2g}")',
         'return float(f"{self.low * math.exp(u / 2 * math.log(self.high / self.low)):.2g}")',
         POINTS,
@@ -252,7 +252,7 @@ MUTANTS = (
     ),
     Mutant(
         "search-linear",
-        "socialjax/ranges.py",
+        "socialjax/contract.py",
         'return float(f"{self.low * math.exp(u * math.log(self.high / self.low)):.2g}")',
         'return float(f"{self.low + u * (self.high - self.low):.2g}")',
         POINTS,

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from socialjax import stop
-from socialjax.run import children
+from socialjax.run import processes
 
 PARENT = """
 import sys, time
 from pathlib import Path
-from socialjax.run import children
+from socialjax.run import processes
 if sys.argv[1] == "pipe":  # as where the kernel has no such call: this one does not know it either
-    children.PR_SET_PDEATHSIG = 1 << 30
+    processes.PR_SET_PDEATHSIG = 1 << 30
 
 def at_work(folder):
     (folder / "pid").write_text(str(__import__("os").getpid()))
@@ -26,7 +26,7 @@ def at_work(folder):
 
 if __name__ == "__main__":
     folder = Path(sys.argv[2])
-    list(children.each(at_work, {"a": (folder,)}, {"a": folder / "log.txt"}, 1))
+    list(processes.each(at_work, {"a": (folder,)}, {"a": folder / "log.txt"}, 1))
 """
 
 
@@ -54,22 +54,22 @@ def by_name(tasks):
 
 def test_the_cores_are_dealt_out():
     mine = os.sched_getaffinity(0)
-    found = children.shares(len(mine))
+    found = processes.shares(len(mine))
     assert set.union(*found) == mine and sum(map(len, found)) == len(mine)
-    assert all(share and share <= mine for share in children.shares(3 * len(mine)))
+    assert all(share and share <= mine for share in processes.shares(3 * len(mine)))
 
 
 def test_one_that_falls_does_not_stop_the_others_and_each_has_its_log(tmp_path):
     tasks = {"a": (("fall", "killed"),), "b": (("fall", "code"),), "c": (("say", "hello"),)}
     logs = {name: tmp_path / name / "log.txt" for name in tasks}
-    ended = dict(event for event in children.each(by_name, tasks, logs, 2) if event[1] is not None)
+    ended = dict(event for event in processes.each(by_name, tasks, logs, 2) if event[1] is not None)
     assert ended == {"a": -signal.SIGKILL, "b": 3, "c": 0}
     assert "said hello" in logs["c"].read_text() and "said" not in logs["a"].read_text()
 
 
 def test_they_end_with_the_caller(tmp_path):
     mark = tmp_path / "mark"
-    events = children.each(by_name, {"a": (("sleep", mark),)}, {"a": tmp_path / "log.txt"}, 1)
+    events = processes.each(by_name, {"a": (("sleep", mark),)}, {"a": tmp_path / "log.txt"}, 1)
     for _ in events:
         if mark.exists() and mark.read_text():
             break
@@ -82,7 +82,7 @@ def test_they_end_when_the_caller_is_asked_to_stop(tmp_path):
     mark = tmp_path / "mark"
     try:
         with pytest.raises(stop.Interrupted):
-            for _ in children.each(by_name, {"a": (("sleep", mark),)}, {"a": tmp_path / "log.txt"}, 1):
+            for _ in processes.each(by_name, {"a": (("sleep", mark),)}, {"a": tmp_path / "log.txt"}, 1):
                 if mark.exists() and mark.read_text():
                     stop.ask(signal.SIGTERM)
     finally:
@@ -125,8 +125,8 @@ def is_alive(process):
 
 def test_the_end_of_a_log_is_one_short_line(tmp_path):
     log = tmp_path / "log.txt"
-    assert children.last_lines(log) == ""
+    assert processes.last_lines(log) == ""
     log.write_bytes(b"one\ntwo\n\n  three \xff\nfour\n\n")
-    assert children.last_lines(log) == "two | three \N{REPLACEMENT CHARACTER} | four"
+    assert processes.last_lines(log) == "two | three \N{REPLACEMENT CHARACTER} | four"
     log.write_text("x" * 9999)
-    assert len(children.last_lines(log)) == children.LAST_CHARACTERS
+    assert len(processes.last_lines(log)) == processes.LAST_CHARACTERS

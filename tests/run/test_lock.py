@@ -9,12 +9,12 @@ import threading
 import pytest
 
 from socialjax import stop
-from socialjax.run.lock import only_one
+from socialjax.run.processes import only_one
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from socialjax.run.lock import only_one
+from socialjax.run.processes import only_one
 with only_one(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("places")
 HOLD = """
 import sys
 from pathlib import Path
-from socialjax.run.lock import only_one, only_writer
+from socialjax.run.processes import only_one, only_writer
 with {what}(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()

@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
+from socialjax.memory import NotEnoughMemory
 from socialjax.train import checkpoint
 from socialjax.train.checkpoint import CheckpointError, Checkpoints, read_best
-from socialjax.train.shortage import NotEnoughMemory
 
 
 def state_at(step, rows=24):

@@ -9,10 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from socialjax import npz_files
-from socialjax.data.own.additions import stated
 from socialjax.data.own.table_columns import AS_FOUND, NAMES, read_any
 from socialjax.data.pairs_files import as_float32
-from socialjax.data.schema import Dataset
+from socialjax.data.schema import Dataset, stated
 from socialjax.formats.file_bytes import DataError, find, parse_features, read_bytes, require_finite
 from socialjax.formats.text_tables import Table, plain_name
 

@@ -1,24 +1,33 @@
-"""A user's own data: a folder of text tables; `read` documents its files.
+"""A user's own data: `read` documents the files of a folder, `from_frames` takes columns in memory.
 
-The module finds the files, reads owners of items (`<name>.owners`, `<name>.uploads` or both),
-and turns fields into ids, rows, links and titles before any split.
+`read` finds the files, reads owners of items (`<name>.owners`, `<name>.uploads` or both), and turns fields into ids,
+rows, links and titles before any split. Frames of pandas and Polars, Arrow tables and arrays go through its checks.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from socialjax.data import validate
 from socialjax.data.own import features, ngcf
-from socialjax.data.own.additions import read_titles
-from socialjax.data.own.joined import joined, length
+from socialjax.data.own.joined import joined, length, read_titles
 from socialjax.data.own.options import FolderOptions, finish, split
-from socialjax.data.own.table_columns import Chosen, read_links_table, read_owners_table, read_pairs_table
+from socialjax.data.own.table_columns import (
+    Chosen,
+    links_of,
+    pairs_of,
+    read_links_table,
+    read_owners_table,
+    read_pairs_table,
+)
 from socialjax.data.pairs_files import Rows, memory_named
-from socialjax.data.schema import Dataset
+from socialjax.data.schema import Dataset, stated
+from socialjax.formats.arrow_tables import cut_frame
 from socialjax.formats.file_bytes import DataError, find
+from socialjax.formats.text_tables import Table, table_of
 
 ENDINGS = ("rating", "ratings", "csv", "tsv", "txt", "dat", "data", "inter", "json", "jsonl", "parquet")
 LINK_ENDINGS = ("links", "link", "net")
@@ -237,3 +246,53 @@ def _lists(folder: Path, name: str, options: FolderOptions) -> Dataset:
             "leave that out, or give one unsplit file of pairs"
         )
     return validate.repair(ngcf.read(folder, name))
+
+
+PAIRS, LINKS = ("user", "item", "value", "time"), ("follower", "followee", "value")
+PLAIN = FolderOptions()
+
+
+def from_frames(
+    pairs: Any,
+    links: Any = None,
+    item_features: Any = None,
+    user_features: Any = None,
+    name: str = "mine",
+    options: FolderOptions = PLAIN,
+) -> Dataset:
+    """A data set, split, repaired and checked as one that is read from a folder.
+
+    Args:
+      pairs: a frame whose columns are found by their names as those of files are, a dict of columns, or a tuple of
+        users, items and perhaps values and times, each [N].
+      links: who follows whom, in the same forms: `follower` and `followee`, or a tuple of the two, each [E].
+      item_features: a column of item ids and numbers in all others, [I, F]. Ids may come in any order.
+      user_features: the same of users.
+      name: what the set is called.
+      options: as for a folder; errors name them as on the command line.
+
+    Returns:
+      The data set, whose provenance states what was repaired, dropped and joined.
+
+    Raises:
+      DataError: columns that cannot be used, with the row, counted from 1.
+    """
+    table = pairs_of(_table(pairs, PAIRS, f"{name} (pairs)"), options.chosen)
+    linked = None if links is None else links_of(_table(links, LINKS, f"{name} (links)"), options.chosen)
+    data = validate.repair(joined(name, {"all": table}, linked, (None, None, None), options, name))
+    for kind, frame in (("item", item_features), ("user", user_features)):
+        if frame is not None:
+            ids, numbers = features.ids_and_numbers(_table(frame, (), f"{name} ({kind} features)"))
+            names, size = (data.item_names, data.num_items) if kind == "item" else (data.user_names, data.num_users)
+            values, notes = features.matched(Path(f"{name} ({kind} features)"), ids, numbers, names, size, kind)
+            data = stated(dataclasses.replace(data, **{f"{kind}_features": values}), *notes)
+    return finish(data if len(data.test) else split(data, options), options)
+
+
+def _table(columns: Any, roles: Sequence[str], name: str) -> Table:
+    """The table of a frame, or of columns whose roles are known by their place."""
+    if isinstance(columns, tuple | list):
+        columns = dict(zip(roles, columns))
+    if isinstance(columns, Mapping):
+        columns = {str(title): np.asarray(column) for title, column in columns.items()}
+    return table_of(Path(name), cut_frame(columns, name), (2, 2))

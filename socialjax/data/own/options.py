@@ -9,9 +9,8 @@ import numpy as np
 from socialjax import sorted_ints
 from socialjax.data import split as splits
 from socialjax.data import validate
-from socialjax.data.own.additions import stated
 from socialjax.data.own.table_columns import Chosen, chosen_columns
-from socialjax.data.schema import Dataset, no_interactions
+from socialjax.data.schema import Dataset, no_interactions, stated
 from socialjax.formats.file_bytes import DataError
 from socialjax.formats.text_layout import Layout, Separator
 

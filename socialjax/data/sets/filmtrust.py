@@ -7,10 +7,10 @@ ids from 1. Ratings stay in the value column. Trust reaches users without rating
 from pathlib import Path
 
 from socialjax.data import validate
-from socialjax.data.own.additions import with_validation
 from socialjax.data.pairs_files import memory_named, read_links, read_pairs
 from socialjax.data.schema import Dataset, Provenance, no_interactions
 from socialjax.data.sets.published import Published, RemoteFile, counts_of, github, names
+from socialjax.data.split import with_validation
 from socialjax.data.standin_shapes import Shape
 from socialjax.formats.file_bytes import DataError, require
 

@@ -7,10 +7,10 @@ Plays (1 to 324,660) stay in the value column; every pair counts as positive.
 from pathlib import Path
 
 from socialjax.data import validate
-from socialjax.data.own.additions import with_validation
 from socialjax.data.pairs_files import memory_named, read_links, read_pairs
 from socialjax.data.schema import Dataset, Provenance, no_interactions
 from socialjax.data.sets.published import Published, RemoteFile, counts_of, github, names
+from socialjax.data.split import with_validation
 from socialjax.data.standin_shapes import Shape
 from socialjax.formats.file_bytes import require
 

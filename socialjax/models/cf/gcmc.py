@@ -14,12 +14,11 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from socialjax.contract import Traits
+from socialjax.contract import Choice, LogUniform, Traits, Uniform
 from socialjax.models.history import Bipartite, aggregate, bipartite, elements
 from socialjax.models.parts import DotProductModel, Factors, pair_dot, require_at_least, require_share
 from socialjax.ops import sample
 from socialjax.ops.activations import ACTIVATIONS
-from socialjax.ranges import Choice, LogUniform, Uniform
 
 
 @struct.dataclass

@@ -9,11 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from socialjax.contract import Traits
+from socialjax.contract import Choice, Traits, Uniform
 from socialjax.models.history import Bipartite, aggregate, bipartite, elements
 from socialjax.models.parts import DotProductModel, Factors, pair_dot, require_depth, require_share
 from socialjax.ops import sample
-from socialjax.ranges import Choice, Uniform
 
 
 @struct.dataclass

@@ -6,11 +6,10 @@ from typing import ClassVar, Literal
 import jax.numpy as jnp
 import numpy as np
 
-from socialjax.contract import Batch, Traits
+from socialjax.contract import Batch, Choice, Traits
 from socialjax.models.cf.lightgcn import aggregate_new
 from socialjax.models.history import Bipartite, aggregate, bipartite, elements
 from socialjax.models.parts import DotProductModel, Factors, pair_dot, require_depth
-from socialjax.ranges import Choice
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,7 +14,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from flax import struct
 
-from socialjax.contract import Batch, Traits
+from socialjax.contract import Batch, Choice, LogUniform, Traits
 from socialjax.graph import edges, normalise, symmetrise
 from socialjax.models.parts import (
     DotProductModel,
@@ -27,7 +27,6 @@ from socialjax.models.parts import (
 from socialjax.ops.activations import unit
 from socialjax.ops.graph_analysis import visits
 from socialjax.ops.propagate import Diffusion, diffusion, propagate
-from socialjax.ranges import Choice, LogUniform
 
 
 @struct.dataclass

@@ -9,10 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from socialjax.contract import Batch, Traits
+from socialjax.contract import Batch, Choice, Traits
 from socialjax.models.history import History, elements, history, pool, without_target
 from socialjax.models.parts import DotProductModel, Factors, pair_dot
-from socialjax.ranges import Choice
 
 
 @struct.dataclass

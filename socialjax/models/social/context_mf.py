@@ -15,13 +15,12 @@ import numpy as np
 from flax import struct
 from scipy import sparse
 
-from socialjax.contract import OF_USERS, Ragged, Traits
+from socialjax.contract import OF_USERS, Choice, Ragged, Traits
 from socialjax.graph import distinct
 from socialjax.models.history import taken_items
 from socialjax.models.parts import EmbeddingModel, Factors, dot_scores, pair_dot
 from socialjax.models.social.shared import cosine, link_edges
 from socialjax.ops import lookup
-from socialjax.ranges import Choice
 
 TABLE_UP_TO = 100  # items of the catalogue for each candidate, up to which whole rows are scored and picked from
 

@@ -20,7 +20,7 @@ import numpy as np
 from flax import struct
 from scipy import sparse
 
-from socialjax.contract import Batch, Explanation, Kind, Ragged, Traits
+from socialjax.contract import Batch, Choice, Explanation, Kind, Ragged, Traits
 from socialjax.models.history import History, elements, history, pool, without_target
 from socialjax.models.parts import DotProductModel, Factors, pair_dot, require_depth, weight_penalty
 from socialjax.models.social.shared import (
@@ -33,7 +33,6 @@ from socialjax.models.social.shared import (
 from socialjax.ops.activations import ACTIVATIONS
 from socialjax.ops.lookup import segment_max
 from socialjax.ops.propagate import Diffusion, propagate
-from socialjax.ranges import Choice
 
 # Name -> (the function, its slope from its value).
 NUMPY_ACTIVATIONS = {

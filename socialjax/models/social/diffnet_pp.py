@@ -27,7 +27,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from socialjax.contract import OF_ITEMS, OF_USERS, Batch, Explanation, Traits
+from socialjax.contract import OF_ITEMS, OF_USERS, Batch, Choice, Explanation, LogUniform, Traits
 from socialjax.models.history import bipartite, elements
 from socialjax.models.parts import DotProductModel, pair_dot, require_at_least, require_depth, weight_penalty
 from socialjax.models.social.diffnet import NUMPY_ACTIVATIONS
@@ -40,7 +40,6 @@ from socialjax.models.social.diffnet_pp_layers import (
     first_layer,
 )
 from socialjax.models.social.shared import FEATURE_LAYERS, check_scale_and_penalties, features_for, friends
-from socialjax.ranges import Choice, LogUniform
 
 
 @dataclasses.dataclass(frozen=True)

@@ -22,7 +22,7 @@ from socialjax.models.parts import EmbeddingModel, Factors, pair_dot, require_at
 from socialjax.models.social import hasc_layers as attention
 from socialjax.models.social.hasc_layers import HASCLayers, HASCSide, hasc_side
 from socialjax.ops import lookup
-from socialjax.ops.pairs import candidate_scores
+from socialjax.ops.lookup import candidate_scores
 
 ASPECTS = ("upload", "social", "owner")
 KINDS = {

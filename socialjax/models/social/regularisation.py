@@ -13,14 +13,13 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from socialjax.contract import Batch, Traits
+from socialjax.contract import Batch, LogUniform, Traits
 from socialjax.graph import edges
 from socialjax.models.history import taken_items
 from socialjax.models.parts import DotProductModel, Factors, require_at_least
 from socialjax.models.social.shared import cosine, friends, link_edges
 from socialjax.ops import sample
 from socialjax.ops.propagate import Diffusion, diffusion, propagate
-from socialjax.ranges import LogUniform
 
 
 @struct.dataclass

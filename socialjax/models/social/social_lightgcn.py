@@ -13,15 +13,14 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from socialjax.contract import OF_USERS, Batch, Traits
+from socialjax.contract import OF_USERS, Batch, Choice, LogUniform, Traits, Uniform
 from socialjax.models.history import HISTORY, Bipartite, aggregate, bipartite, elements
 from socialjax.models.parts import DotProductModel, Factors, pair_dot, require_at_least, require_depth, require_share
 from socialjax.models.social.shared import friends
 from socialjax.ops import losses, sample
 from socialjax.ops.activations import unit
-from socialjax.ops.pairs import candidate_scores
+from socialjax.ops.lookup import candidate_scores
 from socialjax.ops.propagate import Diffusion, propagate
-from socialjax.ranges import Choice, LogUniform, Uniform
 
 
 def contrast(key, table, ids, rows, noise: float, temperature: float, num_others: int) -> jax.Array:

@@ -13,12 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from socialjax.contract import OF_USERS, Batch, Traits
+from socialjax.contract import OF_USERS, Batch, LogUniform, Traits
 from socialjax.models.history import History, elements, history, pool, without_target
 from socialjax.models.parts import DotProductModel, Factors, pair_dot, require_at_least
 from socialjax.models.social.shared import friends
 from socialjax.ops import sample
-from socialjax.ranges import LogUniform
 
 
 @struct.dataclass

@@ -17,7 +17,7 @@ from socialjax.models.parts import EmbeddingModel, Factors, dot_scores, pair_dot
 from socialjax.models.visual import jifr_scores
 from socialjax.models.visual.item_features import frame_table
 from socialjax.models.visual.jifr_scores import Perceptron, sharpness
-from socialjax.ops.pairs import candidate_scores
+from socialjax.ops.lookup import candidate_scores
 
 # Frames of an item: ids are rows of `Frames.features`, weight the attention alpha_a(k|i), and the column is l_ak.
 FRAMES = Kind(

@@ -8,8 +8,7 @@ import jax.numpy as jnp
 
 from socialjax.models.visual.item_features import AllFrames, PaddedFrames, padded_frames
 from socialjax.ops import sample
-from socialjax.ops.lookup import row_sums
-from socialjax.ops.pairs import candidate_scores
+from socialjax.ops.lookup import candidate_scores, row_sums
 
 FRAMES = 13  # counter that keeps the draw of frames apart
 NUMBERS_AT_ONCE = 1 << 23  # of the largest array in scoring: 32 MiB

@@ -8,7 +8,7 @@ import numpy as np
 from flax import struct
 
 from socialjax.ops.activations import masked_softmax
-from socialjax.ops.pairs import candidate_scores
+from socialjax.ops.lookup import candidate_scores
 
 EXACT = jax.lax.Precision.HIGHEST
 

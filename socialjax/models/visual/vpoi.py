@@ -17,7 +17,7 @@ from socialjax.contract import Batch, Traits
 from socialjax.models.parts import DotProductModel, Factors, require_at_least
 from socialjax.models.visual.item_features import scaled
 from socialjax.ops import losses, sample
-from socialjax.ops.pairs import candidate_scores
+from socialjax.ops.lookup import candidate_scores
 
 POSTED, SHOWN = 11, 12  # counters that keep the draws of the two terms apart
 

@@ -19,12 +19,12 @@ from socialjax.data import sources
 from socialjax.data.schema import Dataset
 from socialjax.data.sets import published
 from socialjax.eval.metrics import legend, metric_rows, text_table
-from socialjax.run import children, results
+from socialjax.run import processes, results
 from socialjax.run.command import EXPECTED, exit_code, say, set_up_logging
 from socialjax.run.definitions import code_digest
 from socialjax.run.display import describe, evaluated, shown
 from socialjax.run.execute import run, work_folder
-from socialjax.run.lock import only_one
+from socialjax.run.processes import only_one
 from socialjax.run.record import RunRecord
 from socialjax.run.settings import Experiment
 from socialjax.run.study.settings import Arguments, Row, Study, read_arguments, rows
@@ -181,12 +181,12 @@ def _one_by_one(wanted: list[Row], bench: Workbench) -> Ended:
 def _side_by_side(wanted: list[Row], folders: dict[str, Path], jobs: int) -> Ended:
     """The same, `jobs` models at a time, each in a process of its own that writes into log.txt of its folder."""
     logs = {label: folder / "log.txt" for label, folder in folders.items()}
-    with contextlib.closing(children.each(_child, {row.label: (row,) for row in wanted}, logs, jobs)) as events:
+    with contextlib.closing(processes.each(_child, {row.label: (row,) for row in wanted}, logs, jobs)) as events:
         for label, code in events:
             if code == 0:
                 yield label, RunRecord.read(folders[label] / "result.json"), ""
             elif code is not None:
-                why = children.last_lines(logs[label])
+                why = processes.last_lines(logs[label])
                 yield label, None, f"exit code {code}; {logs[label]} says why, at its end: {why}"
 
 

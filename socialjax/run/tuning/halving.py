@@ -26,7 +26,7 @@ from socialjax.run import results
 from socialjax.run.command import exit_code, say, set_up_logging
 from socialjax.run.definitions import code_digest
 from socialjax.run.display import describe
-from socialjax.run.lock import only_one
+from socialjax.run.processes import only_one
 from socialjax.run.settings import Experiment
 from socialjax.run.tuning import trials
 from socialjax.run.tuning.search import Search

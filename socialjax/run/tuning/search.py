@@ -13,9 +13,8 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from socialjax import models
-from socialjax.contract import Model
+from socialjax.contract import Choice, LogUniform, Model, Range, Uniform
 from socialjax.data.sources import DataSettings
-from socialjax.ranges import Choice, LogUniform, Range, Uniform
 from socialjax.run.settings import EvalSettings, Experiment
 from socialjax.train.step import TrainSettings
 

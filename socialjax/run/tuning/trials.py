@@ -20,10 +20,10 @@ from socialjax import models, stop
 from socialjax.atomic_write import atomic_write
 from socialjax.data import sources
 from socialjax.data.schema import Dataset, no_interactions
-from socialjax.run import children, results
+from socialjax.run import processes, results
 from socialjax.run.command import exit_code, set_up_logging
 from socialjax.run.definitions import code_digest
-from socialjax.run.lock import Held, only_one
+from socialjax.run.processes import Held, only_one
 from socialjax.run.settings import Experiment
 from socialjax.run.tuning.search import Point, Search
 from socialjax.run.workbench import K_CHOOSES, Validation, Workbench
@@ -233,14 +233,14 @@ def _by_workers(search: Search, ledger: Ledger, rung: int, missing: list[int]) -
     tasks = {name: (dataclasses.replace(search, quiet=True), ledger, rung, tuple(missing)) for name in names}
     logs = {name: ledger.folder / f"{name}.log" for name in names}
     waiting = list(missing)
-    with contextlib.closing(children.each(_work, tasks, logs, len(names))) as events:
+    with contextlib.closing(processes.each(_work, tasks, logs, len(names))) as events:
         for name, code in events:
             for trial in tuple(waiting):
                 if (record := ledger.read(trial, rung)) is not None:
                     waiting.remove(trial)
                     yield record
             if code:
-                why = children.last_lines(logs[name])
+                why = processes.last_lines(logs[name])
                 raise ValueError(f"{name} ended with exit code {code}; {logs[name]} says why, at its end: {why}")
 
 

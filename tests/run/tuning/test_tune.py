@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from tiny import write_folder
 
+from socialjax.contract import Choice, LogUniform
 from socialjax.data import sources
 from socialjax.data.sources import DataSettings
 from socialjax.models import MODELS
 from socialjax.models.cf.bpr import BPR
-from socialjax.ranges import Choice, LogUniform
 from socialjax.report import keep
 from socialjax.report.papers import Paper
 from socialjax.run import results, workbench
@@ -237,7 +237,7 @@ def test_two_processes_find_the_same(search, unbroken, compiled_for_children, tm
 def test_a_trial_that_another_process_has_is_waited_for(search, unbroken, tmp_path, caplog):
     """The best of the others must not be called the best."""
     folder = tmp_path / "run"
-    code = "import sys, time; from pathlib import Path; from socialjax.run.lock import only_one\n"
+    code = "import sys, time; from pathlib import Path; from socialjax.run.processes import only_one\n"
     code += "with only_one(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
     other = subprocess.Popen([sys.executable, "-c", code, str(folder / "trials" / "001")], stdout=subprocess.PIPE)
     assert other.stdout.readline() == b"held\n"
@@ -248,7 +248,7 @@ def test_a_trial_that_another_process_has_is_waited_for(search, unbroken, tmp_pa
                 assert halving.results.read_json(folder / "trials" / "000" / "rung_0.json")["trial"] == 0
                 other.kill()
 
-    log, handler = logging.getLogger("socialjax.run.lock"), EndsIt()
+    log, handler = logging.getLogger("socialjax.run.processes"), EndsIt()
     log.addHandler(handler)
     try:
         search(folder)

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from socialjax.ops import pairs
-from socialjax.ops.pairs import candidate_scores
+from socialjax.ops import lookup
+from socialjax.ops.lookup import candidate_scores
 
 ITEMS, D = 11, 4
 
@@ -17,7 +17,7 @@ def branch(request, monkeypatch):
     if request.param == "accelerator":
         monkeypatch.setattr(jax.lax, "platform_dependent", lambda *args, cpu, default: default(*args))
     else:
-        monkeypatch.setattr(pairs, "BLOCK", 8)
+        monkeypatch.setattr(lookup, "BLOCK", 8)
     return request.param
 
 
