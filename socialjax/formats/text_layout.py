@@ -176,11 +176,21 @@ def cut(file: FileBytes, layout: Layout = PLAIN) -> Cut:
     if len(wrong):
         raise DataError(
             f"{file.path}, line {rows[wrong[0]]}: wanted {columns[0]} columns as in line {rows[0]}, separated by "
-            f"{separator}, got {columns[wrong[0]]}; correct or drop the line, or name another --data.separator"
+            f"{separator}, got {columns[wrong[0]]}; {_advice(columns)}"
         )
     fields = Fields(data, start.reshape(-1, columns[0]), end.reshape(-1, columns[0]), rows)
     comment = _fields_of(comments[-1].lstrip("#% "), separator) if comments else ()
     return Cut(fields, (), comment if len(comment) == columns[0] else (), tuple(notes), separator)
+
+
+def _advice(columns: np.ndarray) -> str:
+    """What to do about rows of `columns` i64[N] fields each, which are not the same."""
+    if len(columns) > 2 and len(np.unique(columns)) > max(2, len(columns) / 10):
+        return (
+            "the lines look like lists of items: write `user item`, one pair a line, or `user item item ...` in "
+            "train.txt and test.txt"
+        )
+    return "correct or drop the line, or name another --data.separator"
 
 
 def _without_comments(text: bytes) -> tuple[bytes, list[str]]:

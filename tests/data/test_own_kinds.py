@@ -313,6 +313,8 @@ def test_a_column_of_parts_splits_as_it_says(tmp_path):
         ("mine.csv", "# all\n% comments\n", r"mine\.csv: wanted rows, got 2 lines of comments alone"),
         ("mine.csv", "user,item,rating\nu1,i1,\n", r"mine\.csv, line 2: wanted a value, a finite number, got ''"),
         ("theirs.inter", "1 2\n", "got none of them; the folder has theirs.inter; rename the file"),
+        ("mine.mat", "MATLAB", r"the folder has mine\.mat \(no text table: export it as CSV\); rename the file"),
+        ("mine.dat", "2 7 9\n4 1 3 5 6\n1 2\n3 1 2 4\n", "look like lists of items: write `user item`"),
     ],
 )
 def test_what_cannot_be_read_says_what_to_do(tmp_path, name, text, message):

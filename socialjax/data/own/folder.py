@@ -30,6 +30,9 @@ from socialjax.formats.file_bytes import DataError, find
 from socialjax.formats.text_tables import Table, table_of
 
 ENDINGS = ("rating", "ratings", "csv", "tsv", "txt", "dat", "data", "inter", "json", "jsonl", "parquet")
+NO_TABLES = {
+    f".{ending}" for ending in "mat xls xlsx ods pkl pickle h5 hdf5 feather arrow db sqlite rar 7z tar".split()
+}
 LINK_ENDINGS = ("links", "link", "net")
 TITLE_ENDINGS = ("items", "item")
 PART_NAMES = {"train": "train", "validation": "val", "test": "test"}
@@ -59,7 +62,9 @@ def pairs_paths(folder: Path, name: str, wants_split: bool) -> dict[str, Path]:
 
 def _there(folder: Path) -> str:
     """The files of a folder, for messages."""
-    names = sorted(path.name for path in Path(folder).iterdir() if path.is_file()) if Path(folder).is_dir() else []
+    paths = sorted(path for path in Path(folder).iterdir() if path.is_file()) if Path(folder).is_dir() else []
+    foreign = "(no text table: export it as CSV)"
+    names = [f"{path.name} {foreign}" if path.suffix.lower() in NO_TABLES else path.name for path in paths]
     return f"; the folder has {', '.join(names[:6])}{', ...' if len(names) > 6 else ''}" if names else ""
 
 
