@@ -1,7 +1,8 @@
 """The schema of all data sets, whatever their files: columns, a split, and their provenance."""
 
 import dataclasses
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 
@@ -193,6 +194,71 @@ class Dataset:
     attributes: Attributes | None = None
     item_groups: np.ndarray | None = None
     item_pictures: np.ndarray | None = None
+
+    @classmethod
+    def from_pairs(
+        cls,
+        users: Any,
+        items: Any = None,
+        values: Any = None,
+        times: Any = None,
+        *,
+        links: Any = None,
+        item_features: Any = None,
+        user_features: Any = None,
+        item_titles: Any = None,
+        name: str = "mine",
+        **options: Any,
+    ) -> "Dataset":
+        """A data set of columns in memory: split, repaired and checked as one that is read from files.
+
+        Args:
+            users: of each pair, [N]; or, alone, a frame (pandas, Polars, Arrow) or dict with named columns.
+            items: of each pair, [N].
+            values: ratings or counts, [N].
+            times: seconds since 1970, dates or datetimes, [N].
+            links: who follows whom: a tuple of followers and followees, each [E], or a frame.
+            item_features: a tuple of item ids [I] and numbers [I, F], or a frame with a column of ids.
+            user_features: the same of users.
+            item_titles: a dict of id -> title, a tuple of the two columns, or a frame.
+            name: what the set is called.
+            **options: how it is split and filtered: `split`, `ratios`, `k_core`, `min_value`, `repeats`, `cold_users`,
+                `cold_items`, `validation`, `seed`, `columns`, as of `--data.*`.
+
+        Returns:
+            The data set. `provenance.repairs` states what was repaired, dropped and joined.
+
+        Raises:
+            DataError: columns that cannot be used, with the row, counted from 1; an unknown option.
+        """
+        from socialjax.data.own import folder  # here, since files become what this module defines
+
+        columns = {"user": users, "item": items, "value": values, "time": times}
+        return folder.from_frames(
+            users if items is None else {role: column for role, column in columns.items() if column is not None},
+            links,
+            item_features,
+            user_features,
+            item_titles,
+            name,
+            folder.options_of(folder.FolderOptions, options),
+        )
+
+    @classmethod
+    def from_folder(cls, path: Path | str, name: str | None = None, **options: Any) -> "Dataset":
+        """The data set in a folder of tables (docs/data.md).
+
+        Args:
+            path: the folder.
+            name: of its files, `NAME.rating` or `NAME.csv`; by default that of the folder, or the only one there is.
+            **options: as for `from_pairs`, and `features`, `separator` and `encoding`.
+
+        Raises:
+            DataError: no such files, or files that cannot be used, with the line.
+        """
+        from socialjax.data import sources
+
+        return sources.from_folder(Path(path), name, options)
 
     def parts(self) -> dict[str, Interactions]:
         return {part: getattr(self, part) for part in PARTS}

@@ -3,8 +3,9 @@
 import dataclasses
 import logging
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -103,6 +104,27 @@ def load(settings: DataSettings, limits: download.Limits = download.LIMITS) -> D
     if settings.features is not None:
         data = _with_features(data, settings.features)
     return _without_validation(data) if settings.validation == "none" else data
+
+
+def load_dataset(name: str, **options) -> Dataset:
+    """The data set of that name, as `--data.name` finds it.
+
+    Args:
+        name: a published set, or a folder below $SOCIALJAX_DATA.
+        **options: fields of `DataSettings`, such as `dir`, `split`, `k_core`, `offline` or `require_real`.
+
+    Raises:
+        DataError: as of `load`, and for unknown options.
+    """
+    return load(own.options_of(DataSettings, options, name=name))
+
+
+def from_folder(folder: Path, name: str | None, options: Mapping[str, Any]) -> Dataset:
+    """The data set of the tables in a folder; without a name that of the folder, or of the only table of pairs."""
+    if name is None:
+        stems = {path.name.partition(".")[0] for path in folder.glob("*.*") if own.may_hold_pairs(path)}
+        name = folder.name if folder.name in stems or len(stems) != 1 else stems.pop()
+    return load(own.options_of(DataSettings, options, name=name, dir=folder))
 
 
 def _with_features(data: Dataset, path: Path) -> Dataset:

@@ -55,13 +55,14 @@ def files_by_id(folder: Path) -> dict[str, Path]:
     return files
 
 
-def join(data: Dataset, table: str, path: Path) -> Dataset:
+def join(data: Dataset, table: str, path: Path, of_the_set: bool = False) -> Dataset:
     """`data` with the features of its items, or users, from a file of `read_by_id` or a `.npy` of rows.
 
     Args:
         data: the data set.
         table: item_features or user_features.
         path: .npz, .parquet or text with ids; or .npy, whose row r holds the features of id r.
+        of_the_set: whether the file is one of those of the set, and not named beside it; so its provenance has it.
 
     Raises:
         DataError: no id matches, `.npy` beside ids that are words, or a file that cannot be used.
@@ -75,7 +76,8 @@ def join(data: Dataset, table: str, path: Path) -> Dataset:
     else:
         ids, rows = read_by_id(path, checksums)
         features, notes = matched(path, ids, rows, names, size, kind)
-    files = data.provenance.files | {f"features {name}": sha for name, sha in checksums.items()}
+    named = checksums if of_the_set else {f"features {name}": sha for name, sha in checksums.items()}
+    files = data.provenance.files | named
     provenance = dataclasses.replace(data.provenance, files=files)
     return stated(dataclasses.replace(data, provenance=provenance, **{table: features}), *notes)
 
@@ -115,14 +117,21 @@ def read_by_id(path: Path, checksums: dict[str, str]) -> tuple[np.ndarray, np.nd
         ids, features = _npz(path, checksums)
     else:
         ids, features = ids_and_numbers(read_any(path, checksums, AS_FOUND, ("user", "item"), most=None))
+    check_ids(ids, features, path)
+    return ids, features
+
+
+def check_ids(ids: np.ndarray, features: np.ndarray, path: Path) -> None:
+    """Raises DataError unless ids U[N], each once, have finite features f32[N, F]."""
     if features.ndim != 2 or len(features) != len(ids) or features.shape[1] == 0:
         raise DataError(f"{path}: wanted ids [N] and features [N, F], got {ids.shape} and {features.shape}")
     require_finite(features, str(path))
     values, counts = np.unique(ids, return_counts=True)
     if (counts > 1).any():
         twice = values[counts > 1][0]
-        raise DataError(f"{path}: wanted each id once, got {twice!r} {counts[counts > 1][0]} times; drop the others")
-    return ids, features
+        raise DataError(
+            f"{path}: wanted each id once, got {str(twice)!r} {counts[counts > 1][0]} times; drop the others"
+        )
 
 
 def ids_and_numbers(table: Table) -> tuple[np.ndarray, np.ndarray]:

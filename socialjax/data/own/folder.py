@@ -7,15 +7,16 @@ rows, links and titles before any split. Frames of pandas and Polars, Arrow tabl
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from socialjax.data import validate
 from socialjax.data.own import features, ngcf
-from socialjax.data.own.joined import joined, length, read_titles
+from socialjax.data.own.joined import joined, length, read_titles, titles_by_id
 from socialjax.data.own.options import FolderOptions, finish, split
 from socialjax.data.own.table_columns import (
+    AS_FOUND,
     Chosen,
     links_of,
     pairs_of,
@@ -23,7 +24,7 @@ from socialjax.data.own.table_columns import (
     read_owners_table,
     read_pairs_table,
 )
-from socialjax.data.pairs_files import Rows, memory_named
+from socialjax.data.pairs_files import Rows, as_float32, memory_named
 from socialjax.data.schema import Dataset, stated
 from socialjax.formats.arrow_tables import cut_frame
 from socialjax.formats.file_bytes import DataError, find
@@ -58,6 +59,11 @@ def pairs_paths(folder: Path, name: str, wants_split: bool) -> dict[str, Path]:
         f"{name}.test.rating, or one file {name}.rating ({', '.join(ENDINGS)}; each plain, .gz or .zip), {state}"
         f"{_there(folder)}; rename the file, or give its name without the ending as --data.name"
     )
+
+
+def may_hold_pairs(path: Path) -> bool:
+    """Whether a file has a name as tables of pairs have them."""
+    return path.name.removesuffix(".gz").removesuffix(".zip").rpartition(".")[2] in ENDINGS and path.is_file()
 
 
 def _there(folder: Path) -> str:
@@ -160,7 +166,7 @@ def read_columns(folder: Path, name: str, paths: dict[str, Path], options: Folde
     for table, path in features.files_by_id(folder).items():
         if getattr(data, table) is not None:
             raise DataError(f"{folder}: wanted one file of {table}, got {path.name} beside a .npy; take one away")
-        data = features.join(data, table, path)
+        data = features.join(data, table, path, of_the_set=True)
     others = [
         path.name for path in sorted(folder.iterdir()) if path.is_file() and _could_be_meant(path, data, checksums)
     ]
@@ -183,7 +189,7 @@ _TABLES = (*ENDINGS, *LINK_ENDINGS, *TITLE_ENDINGS, *OWNER_ENDINGS, "npy", "npz"
 def _could_be_meant(path: Path, data: Dataset, used: dict[str, str]) -> bool:
     """Whether a file that was not read looks like a table of data."""
     name = path.name.removesuffix(".gz").removesuffix(".zip")
-    known = {*used, *(file.removeprefix("features ") for file in data.provenance.files)}
+    known = {*used, *data.provenance.files}
     return path.name not in known and name.rpartition(".")[2] in _TABLES and not name.startswith(("README", "."))
 
 
@@ -195,23 +201,30 @@ def _titles(
     if path is None:
         return None
     titles, notes = read_titles(path, checksums, chosen)
-    names = list(map(str, range(items.size))) if items.names is None else items.names.tolist()
-    matched = sum(item in titles for item in names)
+    found, note = _titles_of(titles, items.names, items.size, path)
+    repairs += [*notes, note]
+    return found
+
+
+def _titles_of(titles: Mapping[str, str], names: np.ndarray | None, size: int, path: Path) -> tuple[np.ndarray, str]:
+    """Titles U[I] of items, empty where there is none, and how many matched. Raises DataError when none does."""
+    ids = list(map(str, range(size))) if names is None else names.tolist()
+    matched = sum(item in titles for item in ids)
     if not matched:
         raise DataError(
             f"{path}: wanted titles of items that occur in pairs, got none of {len(titles)}; items of pairs are called "
-            f"{', '.join(names[:3])}, those with titles {', '.join(list(titles)[:3])}; write the ids in one way"
+            f"{', '.join(ids[:3])}, those with titles {', '.join(list(titles)[:3])}; write the ids in one way"
         )
-    repairs += [*notes, f"titles of {path.name}: {matched} of {items.size} items have one"]
-    return np.array([titles.get(item, "") for item in names], dtype=np.str_)
+    note = f"titles of {path.name}: {matched} of {size} items have one"
+    return np.array([titles.get(item, "") for item in ids], dtype=np.str_), note
 
 
 def read(folder: Path, name: str, options: FolderOptions | None = None) -> Dataset:
     """The columns of `folder`, kind `real`, repaired (stated in the provenance) and checked. Raises DataError.
 
-    Files, each plain or `.gz`, parted by tabs, commas or blanks, UTF-8, with or without a header:
-    - `<name>.{train,val,test}.rating` or one `<name>.rating` (also .csv, .tsv, .txt): `user item [value [time]]`,
-      time in seconds; a header may name the columns in another order. `.val` may be missing.
+    Files, each plain, `.gz` or `.zip`, text, JSON or Parquet, with or without a header:
+    - `<name>.{train,val,test}.rating` or one `<name>.rating` (or another of `ENDINGS`): `user item [value [time]]`; a
+      header may name the columns in another order. `.val` may be missing.
     - `<name>.links`, optional: `follower followee`.
     - `<name>.items`, optional: item id and title.
     - `<name>.owners`, optional: `item user`, who made the item; or `<name>.uploads`: `user item`; or both.
@@ -221,7 +234,7 @@ def read(folder: Path, name: str, options: FolderOptions | None = None) -> Datas
     Or, where nothing is called `<name>.*`, `train.txt`, `test.txt` and perhaps `val.txt` as `own.ngcf` reads them.
 
     Ids may be any words. Integer ids are kept as row numbers when there is a feature table for them or when they are
-    dense (`formats.pairs_files.assign`); all others are numbered in sorted order and kept as user_names and item_names.
+    dense (`pairs_files.assign`); all others are numbered in sorted order and kept as user_names and item_names.
     """
     folder, options = Path(folder), options or FolderOptions()
     with memory_named(folder):
@@ -255,6 +268,7 @@ def _lists(folder: Path, name: str, options: FolderOptions) -> Dataset:
 
 PAIRS, LINKS = ("user", "item", "value", "time"), ("follower", "followee", "value")
 PLAIN = FolderOptions()
+O = TypeVar("O", bound=FolderOptions)
 
 
 def from_frames(
@@ -262,6 +276,7 @@ def from_frames(
     links: Any = None,
     item_features: Any = None,
     user_features: Any = None,
+    item_titles: Any = None,
     name: str = "mine",
     options: FolderOptions = PLAIN,
 ) -> Dataset:
@@ -271,8 +286,10 @@ def from_frames(
       pairs: a frame whose columns are found by their names as those of files are, a dict of columns, or a tuple of
         users, items and perhaps values and times, each [N].
       links: who follows whom, in the same forms: `follower` and `followee`, or a tuple of the two, each [E].
-      item_features: a column of item ids and numbers in all others, [I, F]. Ids may come in any order.
+      item_features: a frame with a column of item ids and numbers in all others, or a tuple of ids [I] and numbers
+        [I, F]. Ids may come in any order.
       user_features: the same of users.
+      item_titles: a frame with the columns `item` and `title`, a tuple of the two, or a dict of id -> title.
       name: what the set is called.
       options: as for a folder; errors name them as on the command line.
 
@@ -285,19 +302,52 @@ def from_frames(
     table = pairs_of(_table(pairs, PAIRS, f"{name} (pairs)"), options.chosen)
     linked = None if links is None else links_of(_table(links, LINKS, f"{name} (links)"), options.chosen)
     data = validate.repair(joined(name, {"all": table}, linked, (None, None, None), options, name))
-    for kind, frame in (("item", item_features), ("user", user_features)):
-        if frame is not None:
-            ids, numbers = features.ids_and_numbers(_table(frame, (), f"{name} ({kind} features)"))
+    for kind, given in (("item", item_features), ("user", user_features)):
+        if given is not None:
+            where = f"{name} ({kind} features)"
+            ids, numbers = _ids_and_numbers(given, where)
             names, size = (data.item_names, data.num_items) if kind == "item" else (data.user_names, data.num_users)
-            values, notes = features.matched(Path(f"{name} ({kind} features)"), ids, numbers, names, size, kind)
+            values, notes = features.matched(Path(where), ids, numbers, names, size, kind)
             data = stated(dataclasses.replace(data, **{f"{kind}_features": values}), *notes)
+    if item_titles is not None:
+        where = f"{name} (titles)"
+        titles = _titles_by_id(item_titles, where)
+        found, note = _titles_of(titles, data.item_names, data.num_items, Path(where))
+        data = stated(dataclasses.replace(data, item_titles=found), note)
     return finish(data if len(data.test) else split(data, options), options)
 
 
-def _table(columns: Any, roles: Sequence[str], name: str) -> Table:
+def options_of(kind: type[O], given: Mapping[str, Any], **fixed: Any) -> O:
+    """Options by name, as Python callers give them. Raises DataError for unknown names, with those that there are."""
+    known = [field.name for field in dataclasses.fields(kind) if field.name not in fixed]
+    if strange := [name for name in given if name not in known]:
+        raise DataError(f"no option is called {', '.join(strange)}; there are {', '.join(known)}")
+    return kind(**given, **fixed)
+
+
+def _ids_and_numbers(given: Any, where: str) -> tuple[np.ndarray, np.ndarray]:
+    """Ids U[N] and features f32[N, F] of a frame, or of a tuple of ids and numbers."""
+    if isinstance(given, tuple) and len(given) == 2 and np.ndim(given[1]) == 2:
+        ids = np.char.decode(_table(given[:1], ("item",), where, 1).words(0, "row"), "utf-8")
+        numbers = as_float32(np.asarray(given[1]), Path(where))
+    else:
+        ids, numbers = features.ids_and_numbers(_table(given, ("item",), where))
+    features.check_ids(ids, numbers, Path(where))
+    return ids, numbers
+
+
+def _titles_by_id(given: Any, where: str) -> dict[str, str]:
+    """Id -> title of a frame, of a tuple of the two columns, or of such a dict."""
+    if isinstance(given, Mapping) and all(isinstance(title, str) for title in given.values()):
+        given = (list(given), list(given.values()))
+    table = _table(given, ("item", "title"), where)
+    return titles_by_id(table, AS_FOUND)[0]
+
+
+def _table(columns: Any, roles: Sequence[str], name: str, least: int = 2) -> Table:
     """The table of a frame, or of columns whose roles are known by their place."""
     if isinstance(columns, tuple | list):
         columns = dict(zip(roles, columns))
     if isinstance(columns, Mapping):
         columns = {str(title): np.asarray(column) for title, column in columns.items()}
-    return table_of(Path(name), cut_frame(columns, name), (2, 2))
+    return table_of(Path(name), cut_frame(columns, name), (least, least))

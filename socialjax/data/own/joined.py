@@ -178,10 +178,15 @@ def read_titles(path: Path, checksums: dict[str, str], chosen: Chosen) -> tuple[
             raise
         table = None
     if table is not None and (table.header or table.separator != "blanks"):
-        places, notes = find_columns(table, ("item", "title"), (), chosen)
-        item, title = (table.strings(places[role]) for role in ("item", "title"))
-        return {i: t[:LONGEST_TITLE] for i, t in zip(reversed(item), reversed(title))}, notes
+        return titles_by_id(table, chosen)
     return _titles_by_line(file.path, clean_text(file, chosen.layout.encoding).decode("utf-8")), []
+
+
+def titles_by_id(table: Table, chosen: Chosen) -> tuple[dict[str, str], list[str]]:
+    """Item id -> title, the first of an id, and notes."""
+    places, notes = find_columns(table, ("item", "title"), (), chosen)
+    item, title = (table.strings(places[role]) for role in ("item", "title"))
+    return {i: t[:LONGEST_TITLE] for i, t in zip(reversed(item), reversed(title))}, notes
 
 
 def _titles_by_line(path: Path, text: str) -> dict[str, str]:
