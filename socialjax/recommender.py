@@ -1,6 +1,7 @@
 """A trained model, ready to be asked: what to recommend, to whom, how alike items are, and why."""
 
 import dataclasses
+import functools
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,6 +17,7 @@ from socialjax.data.schema import Dataset
 from socialjax.data.sources import DataSettings
 from socialjax.data.validate import check
 from socialjax.eval import ranking
+from socialjax.eval.metrics import Rows, rows_of
 from socialjax.explain.record import records
 from socialjax.memory import release_programs
 from socialjax.run import saved
@@ -29,6 +31,7 @@ from socialjax.run.workbench import Workbench
 from socialjax.train.step import TrainSettings, on_device
 
 EXAMPLES = 3
+FEW = 16  # users that are answered one by one, quickly, and not in blocks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,8 +121,10 @@ class Run:
             ValueError: an unknown user, or k larger than the catalogue.
         """
         rows = self.user_numbers(users)
-        seen = self.data.train if exclude_seen else None
-        top_items, scores = ranking.top_k(self.model, self.state, rows, k, self.data.num_items, seen)
+        seen = self._seen if exclude_seen else None
+        top_items, scores = ranking.top_k(
+            self.model, self.state, rows, k, self.data.num_items, seen, few=len(rows) <= FEW
+        )
         return [self._ranked(items[items >= 0], best[items >= 0]) for items, best in zip(top_items, scores)]
 
     def score(self, users, items) -> np.ndarray:
@@ -179,6 +184,11 @@ class Run:
         scores = embeddings @ self.model.new_user(self.state, self.side, taken, followed) + bias
         scores[taken] = -np.inf
         return self._best(scores, min(k, self.data.num_items - len(taken)))
+
+    @functools.cached_property
+    def _seen(self) -> Rows:
+        """The items that each user took in training."""
+        return rows_of((self.data.train,), self.data.num_users, self.data.num_items)
 
     def user_numbers(self, users) -> np.ndarray:
         """Row numbers i32[N] of users as people type them."""

@@ -73,19 +73,23 @@ class Call:
         return out
 
 
-def calls(num_rows: int, num_items: int) -> Iterator[Call]:
-    """The calls for all rows, in order."""
-    block = _block(num_items)
+def calls(num_rows: int, num_items: int, block: int | None = None) -> Iterator[Call]:
+    """The calls for all rows, in order; block: rows of a block, by default as many as fit."""
+    block = block or _block(num_items)
     for start in range(0, num_rows, BLOCKS_PER_CALL * block):
         yield Call(start, min(start + BLOCKS_PER_CALL * block, num_rows), block)
 
 
-def cells_width(lengths: np.ndarray, num_items: int) -> int:
+def cells_width(lengths: np.ndarray, num_items: int, block: int | None = None) -> int:
     """A power of two that is at least the number of entries of any block of ragged rows of these lengths i64[R]."""
     if not len(lengths):
         return 1
-    most = int(np.add.reduceat(lengths, np.arange(0, len(lengths), _block(num_items))).max())
-    return 1 << max(most - 1, 0).bit_length()
+    most = int(np.add.reduceat(lengths, np.arange(0, len(lengths), block or _block(num_items))).max())
+    return _power_of_two(most)
+
+
+def _power_of_two(least: int) -> int:
+    return 1 << max(least - 1, 0).bit_length()
 
 
 def _block(num_items: int) -> int:
@@ -93,6 +97,7 @@ def _block(num_items: int) -> int:
 
 
 WIDTH = 16  # positives per row; a user with more takes several rows
+SOON = 100  # items that `few` finds at least, so that a smaller k compiles nothing
 PAIRS_AT_ONCE = 1 << 19  # for models that are no dot product, which may hold a vector for each pair
 GATHER_FROM = 100  # items per candidate from which on candidates are scored one by one
 
@@ -142,7 +147,15 @@ def count(model: Model, state: State, candidates: Candidates) -> Counts:
     return Counts(lists.offsets, *columns, num_negatives)
 
 
-def top_k(model: Model, state: State, users, k: int, num_items: int, exclude: Interactions | None = None):
+def top_k(
+    model: Model,
+    state: State,
+    users,
+    k: int,
+    num_items: int,
+    exclude: Interactions | Rows | None = None,
+    few: bool = False,
+):
     """The k best items of each user, best first; of equal scores the lower item comes first.
 
     Args:
@@ -151,7 +164,9 @@ def top_k(model: Model, state: State, users, k: int, num_items: int, exclude: In
       users: i32[B].
       k: Items for each user.
       num_items: I.
-      exclude: Pairs that are not recommended again, usually `data.train`.
+      exclude: Pairs that are not recommended again, usually `data.train`, or the rows of all users made of them.
+      few: For few users at a time, as a server asks: users are scored one by one, and neither other users nor another
+        k up to `SOON` compile anew.
 
     Returns:
       Items i32[B, k] and scores f32[B, k], padded with item -1 and score -inf where fewer than k items are left.
@@ -164,16 +179,19 @@ def top_k(model: Model, state: State, users, k: int, num_items: int, exclude: In
         raise ValueError(f"k must be in 1..{num_items}, the size of the catalogue, got {k}")
     if users.ndim != 1:
         raise ValueError(f"users must be one-dimensional, got {users.shape}; wrap a single user in a list")
-    taken = () if exclude is None else (exclude,)
-    num_users = max((int(ids.max(initial=-1)) + 1 for ids in (users, *(part.user for part in taken))), default=0)
-    hidden = rows_of(taken, num_users, num_items).take(users)
-    width = cells_width(hidden.lengths(), num_items)
+    if not isinstance(exclude, Rows):
+        taken = () if exclude is None else (exclude,)
+        num_users = max((int(ids.max(initial=-1)) + 1 for ids in (users, *(part.user for part in taken))), default=0)
+        exclude = rows_of(taken, num_users, num_items)
+    hidden = exclude.take(users)
+    block, found = (1, min(num_items, SOON if k <= SOON else _power_of_two(k))) if few else (None, k)
+    width = cells_width(exclude.lengths() if few else hidden.lengths(), num_items, block)
     items, scores = np.empty((len(users), k), np.int32), np.empty((len(users), k), np.float32)
-    for call in calls(len(users), num_items):
+    for call in calls(len(users), num_items, block):
         rows = np.arange(call.start, call.stop)
         cells = call.cells(hidden.take(rows), num_items, width)
-        best = _best(model, state, num_items, k, call.num_blocks, call.blocks(users[rows]), cells)
-        items[rows], scores[rows] = (call.unblocked(values) for values in jax.device_get(best))
+        best = _best(model, state, num_items, found, call.num_blocks, call.blocks(users[rows]), cells)
+        items[rows], scores[rows] = (call.unblocked(values)[:, :k] for values in jax.device_get(best))
     return np.where(scores > -np.inf, items, -1), scores
 
 

@@ -10,6 +10,7 @@ import pytest
 from socialjax.contract import Model, Traits
 from socialjax.data.schema import Dataset, Provenance, interactions
 from socialjax.eval import ranking
+from socialjax.eval.metrics import rows_of
 from socialjax.eval.protocol import candidates, parse
 
 USERS, ITEMS = 70, 150
@@ -168,17 +169,31 @@ def test_every_number_of_users_runs_the_same_program(data):
 
 
 @pytest.mark.parametrize("model", [Dot(), NoDot()])
-def test_top_k_equals_a_sort(data, model):
+@pytest.mark.parametrize("few", [False, True])
+def test_top_k_equals_a_sort(data, model, few):
     params = parameters("tied")
     table = params[0] @ params[1].T + params[2]
     users = np.array([9, 5, 5, 69, 0])
-    items, scores = ranking.top_k(model, params, users, 12, ITEMS)
+    items, scores = ranking.top_k(model, params, users, 12, ITEMS, few=few)
     wanted = np.argsort(-table[users], axis=1, kind="stable")[:, :12]
     np.testing.assert_array_equal(items, wanted)
     np.testing.assert_array_equal(scores, np.take_along_axis(table[users], wanted, axis=1))
-    items, _ = ranking.top_k(model, params, users, 12, ITEMS, exclude=data.train)
+    items, _ = ranking.top_k(model, params, users, 12, ITEMS, exclude=data.train, few=few)
     table[data.train.user, data.train.item] = -np.inf
     np.testing.assert_array_equal(items, np.argsort(-table[users], axis=1, kind="stable")[:, :12])
+
+
+def test_a_few_users_are_answered_without_compiling_for_other_users_or_another_k(data):
+    exclude = rows_of((data.train,), data.num_users, ITEMS)
+    ranking.top_k(Dot(), parameters("real"), [3], 10, ITEMS, exclude, few=True)
+    compiled = ranking._best._cache_size()
+    for users, k in (([3], ITEMS), ([9, 5], 1), (list(range(40)), 7), ([69], 33)):
+        items, scores = ranking.top_k(Dot(), parameters("real"), users, k, ITEMS, exclude, few=True)
+        wanted = ranking.top_k(Dot(), parameters("real"), users, k, ITEMS, data.train)
+        np.testing.assert_array_equal(items, wanted[0])
+        np.testing.assert_allclose(scores, wanted[1], rtol=1e-5, atol=1e-6)
+        compiled += 1  # of the blocks, for that k
+    assert ranking._best._cache_size() <= compiled
 
 
 def test_top_k_fills_up_with_no_item_and_refuses_more_than_the_catalogue(data):
