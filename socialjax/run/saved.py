@@ -27,6 +27,7 @@ from socialjax.data.sources import DataSettings
 from socialjax.formats.file_bytes import DataError
 from socialjax.names import visible
 from socialjax.run import results
+from socialjax.run.record import RESULT, RunRecord
 from socialjax.train.checkpoint import CheckpointError, read_best
 
 
@@ -60,6 +61,11 @@ def find_seed(folder: Path, seed: int | None) -> tuple[Path, int]:
     )
     if not finished:
         raise ValueError(f"the run in {folder} has not finished; start its command again and it goes on")
+    if seed is None and (lost := sorted(_listed(folder) - set(finished))):
+        raise ValueError(
+            f"{folder}/result.json lists seed {lost[0]}, but seed_{lost[0]}/result.json is missing; copy the folder "
+            f"again, or name one of the seeds that are there: {', '.join(map(str, finished))}"
+        )
     if seed is not None and seed not in finished:
         raise ValueError(f"{folder} has no finished seed {seed}; those it has: {', '.join(map(str, finished))}")
     return folder, finished[0] if seed is None else seed
@@ -196,6 +202,18 @@ def blamed_on(path: Path) -> Iterator[None]:
         raise ValueError(
             f"the settings in {path} make no model of these data ({why}); was the file changed?"
         ) from error
+
+
+def _listed(folder: Path) -> set[int]:
+    """The seeds of the result of a run; none while it has not ended, or where it cannot be read, with a warning."""
+    path = folder / RESULT
+    if not path.is_file():
+        return set()
+    try:
+        return set(RunRecord.read(path).seeds)
+    except (ValueError, OSError) as error:
+        log.warning("%s; its seeds have results of their own", error)
+        return set()
 
 
 def _seed_of(folder: Path) -> int | None:
