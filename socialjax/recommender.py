@@ -1,9 +1,10 @@
 """A trained model, ready to be asked: what to recommend, to whom, how alike items are, and why."""
 
+import contextlib
 import dataclasses
 import functools
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from socialjax import models
 from socialjax.contract import Explanation, Model
 from socialjax.data import sources
 from socialjax.data.schema import Dataset
@@ -18,19 +20,29 @@ from socialjax.data.sources import DataSettings
 from socialjax.data.validate import check
 from socialjax.eval import ranking
 from socialjax.eval.metrics import Rows, rows_of
-from socialjax.explain.record import records
+from socialjax.eval.protocol import KS
+from socialjax.explain.record import ExplainedScore, explained, records
 from socialjax.memory import release_programs
 from socialjax.run import saved
+from socialjax.run.command import shown_in_python
 from socialjax.run.definitions import code_digest
-from socialjax.run.execute import run_in
-from socialjax.run.record import SeedRecord
+from socialjax.run.display import ResultTable
+from socialjax.run.execute import introduce, run_in
+from socialjax.run.record import RESULT, RunRecord, SeedRecord
 from socialjax.run.results import peak_memory_bytes
-from socialjax.run.saved import blamed_on, find_seed, read_data, read_parameters, read_settings
+from socialjax.run.saved import (
+    TemporaryFolder,
+    blamed_on,
+    find_seed,
+    finished_seeds,
+    read_data,
+    read_parameters,
+    read_settings,
+)
 from socialjax.run.settings import Definition, EvalSettings, Experiment
 from socialjax.run.workbench import Workbench
 from socialjax.train.step import TrainSettings, on_device
 
-EXAMPLES = 3
 FEW = 16  # users that are answered one by one, quickly, and not in blocks
 
 
@@ -44,61 +56,18 @@ class Ranked:
 
 
 @dataclasses.dataclass(frozen=True)
-class Element:
-    """One friend, item, frame, attribute or path of these, and what it adds to a score.
-
-    Attributes:
-        id: as one types it; of a path the ids of its nodes.
-        title: for reading.
-        weight: in the sum that it is part of.
-        contribution: share of the score.
-        columns: what else the model says of it, by name.
-    """
-
-    id: int | str | tuple[int | str, ...]
-    title: str
-    weight: float
-    contribution: float
-    columns: dict[str, float]
-
-
-@dataclasses.dataclass(frozen=True)
-class ExplainedScore:
-    """Why a user and an item got their score.
-
-    Attributes:
-        user: as one types it.
-        item: as one types it.
-        title: of the item, for reading.
-        score: the sum of the parts.
-        parts: name -> share of the score.
-        labels: name of a part -> what people read for it.
-        elements: name -> what the part of that name is made of, strongest first.
-        exact: whether elements add up to their part; False where some are estimates.
-    """
-
-    user: int | str
-    item: int | str
-    title: str
-    score: float
-    parts: dict[str, float]
-    labels: dict[str, str]
-    elements: dict[str, list[Element]]
-    exact: bool
-
-
-@dataclasses.dataclass(frozen=True)
 class Run:
     """A trained model with its data. Users and items are named by the ids of their data set, items by titles too.
 
     Attributes:
-        folder: that of the run; None for a model that was trained without one.
+        folder: that of the run; None for what `train_only` gave.
         seed: of the training.
         model: what was trained.
         data: on what.
-        result: the seed's result.json; without a folder nothing was tested, and `metrics` is empty.
+        result: the seed's result.json.
         side: what the model's `prepare` made of the data.
         state: what its `encode` returned for the best parameters.
+        holder: of a temporary folder, which goes with the last run that holds it.
     """
 
     folder: Path | None
@@ -108,6 +77,27 @@ class Run:
     result: SeedRecord
     side: Any = dataclasses.field(repr=False)
     state: Any = dataclasses.field(repr=False)
+    holder: TemporaryFolder | None = dataclasses.field(repr=False, default=None)
+
+    @property
+    def seeds(self) -> list[int]:
+        """All seeds of the run that are finished."""
+        return [self.seed] if self.folder is None else finished_seeds(self.folder)
+
+    def of_seed(self, seed: int) -> "Run":
+        """The same run with the parameters of another seed. Raises ValueError for one that is not finished."""
+        find_seed(self._kept(), seed)
+        return _read(self.folder, seed, self.model, self.data, self.side, self.holder)
+
+    def evaluate(self) -> ResultTable:
+        """The figures of the test part over all seeds beside those of the baselines: prints as the table of the
+        command, and `to_pandas()` gives a frame. Raises ValueError for a run whose seeds are not all finished."""
+        return ResultTable(RunRecord.read(self._kept() / RESULT), self._kept())
+
+    def _kept(self) -> Path:
+        if self.folder is None:
+            raise ValueError("this run was trained without a folder and was not evaluated; train it with `fit`")
+        return self.folder
 
     def recommend(self, users, k: int = 10, exclude_seen: bool = True) -> list[list[Ranked]]:
         """The k best items of each user, best first; fewer where not enough are left.
@@ -153,7 +143,7 @@ class Run:
         Raises:
             ValueError: unknown ids, or several users and another number of items.
         """
-        return [_explained(record) for record in records(self.explanation(users, items), self.data, kept=None)]
+        return [explained(record) for record in records(self.explanation(users, items), self.data, kept=None)]
 
     def explanation(self, users, items) -> Explanation:
         """The same as arrays over row numbers, as models give it: `explain.record.records` makes records of it."""
@@ -192,12 +182,11 @@ class Run:
 
     def user_numbers(self, users) -> np.ndarray:
         """Row numbers i32[N] of users as people type them."""
-        return _numbers("user", users, self.data.user_names, self.data.num_users, self.data.name)
+        return self.data.users.numbers(users)
 
     def item_numbers(self, items) -> np.ndarray:
         """Row numbers i32[N] of items as people type them: ids, or titles that one item alone has."""
-        data = self.data
-        return _numbers("item", items, data.item_names, data.num_items, data.name, data.item_titles)
+        return self.data.items.numbers(items)
 
     def _one_item(self, item) -> int:
         numbers = self.item_numbers(item)
@@ -220,87 +209,134 @@ class Run:
         return self._ranked(order, scores[order])
 
     def _ranked(self, items, scores) -> list[Ranked]:
-        typed = lambda item: _typed(item, self.data.item_names)  # noqa: E731
-        return [Ranked(typed(i), self.data.describe_item(i), float(score)) for i, score in zip(items, scores)]
+        return [
+            Ranked(self.data.items.typed(i), self.data.describe_item(i), float(score))
+            for i, score in zip(items, scores)
+        ]
 
 
 def fit(
-    model: Model,
-    data: Dataset | DataSettings,
+    model: Model | str,
+    data: Dataset | DataSettings | Path | str,
     train: TrainSettings | None = None,
     *,
+    epochs: int | None = None,
+    seeds: int | Sequence[int] = 1,
     folder: Path | str | None = None,
-    seed: int = 0,
-    protocol: str = EvalSettings.protocol,
+    protocol: str = "full",
+    also: Sequence[str] = (),
+    ks: Sequence[int] = KS,
+    start_from: Path | str | None = None,
     progress: bool = True,
 ) -> Run:
-    """Trains a model on a data set, with early stopping on its validation part.
+    """Trains a model on a data set, with early stopping on its validation part, and evaluates it on the test part.
+
+    `socialjax train` with the same settings gives the same figures.
 
     Args:
-        model: such as `BPR(dim=32)`.
-        data: a data set, or from where one is read. Without a validation part all epochs are trained.
+        model: such as `BPR(dim=32)`, or the name of one with the settings of its class, such as "bpr".
+        data: a data set, from where one is read, a folder, or the name of a published set. Without a validation part
+            all epochs are trained.
         train: how it is trained, by default as `TrainSettings()` says.
-        folder: where a run is kept: parameters, settings, curves, and figures of the test part beside those of the
+        epochs: at most so many, in place of those of `train`.
+        seeds: of the parameters and of all randomness: how many, from 0 on, or which.
+        folder: where the run is kept: parameters, settings, curves, and figures of the test part beside those of the
             baselines. The same call goes on with what is there, and `load(folder)` gives the same answers. Without a
-            folder nothing stays on disk and the test part is not looked at.
-        seed: of the parameters and of all randomness.
+            folder the run lies in a temporary one, which goes when the answer is no longer in use.
         protocol: how the validation and the test part are ranked: `full`, `sampledN-strict` or `sampledN-official`.
-        progress: whether a bar shows how far it is.
+        also: further protocols for the test part.
+        ks: cut-offs of the metrics.
+        start_from: a finished run; parameters of the same names and shapes are taken over from it, seed by seed.
+        progress: whether what is done to the data and how far the training is are shown.
 
     Returns:
-        The recommender, with the parameters of the best epoch.
+        The recommender of the first seed, with the parameters of its best epoch; `of_seed` gives the others.
 
     Raises:
-        ValueError: for a model that does not train, settings that do not fit the data, and a folder that holds a run
-            of other settings or data.
+        ValueError: for a model that does not train or that is not known, settings that do not fit the data, and a
+            folder that holds a run of other settings or data.
         DataError: for data that cannot be read or do not hold what a data set must.
         Diverged: when the loss is not finite.
         Interrupted: after SIGTERM or Ctrl-C; what was done stays in the folder.
     """
+    model = named_model(model) if isinstance(model, str) else model
     if not model.traits.trains:
         raise ValueError(f"{type(model).__name__} does not train; it is a baseline of every table")
     release_programs()
-    ranked = EvalSettings(protocol=protocol, also=(), validation_protocol=protocol)
     settings = dataclasses.replace(train or TrainSettings(), quiet=not progress)
-    if isinstance(data, DataSettings):
-        source, data = data, sources.load(data)
-    else:
-        check(data)
-        source, data = DataSettings(name=data.name), data if folder is None else saved.named(data)
+    if epochs is not None:
+        settings = dataclasses.replace(settings, epochs=epochs)
+    source, data = _source_and_data(data)
+    holder = None if folder is not None else TemporaryFolder()
+    folder = Path(folder) if holder is None else holder.path
+    experiment = Experiment(
+        model=model,
+        data=source,
+        train=settings,
+        eval=EvalSettings(protocol=protocol, also=tuple(also), validation_protocol=protocol, ks=tuple(ks)),
+        seeds=tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds),
+        start_from=None if start_from is None else Path(start_from),
+    )
     bench = Workbench(data)
-    if folder is None:
-        return _fitted(model, bench, settings, ranked, seed)
-    folder, experiment = Path(folder), Experiment(model, source, settings, ranked, (seed,))
-    run_in(folder, Definition("fit", "", experiment), experiment, bench)
-    return _read(folder, seed, model, data, bench.side(model))
+    with shown_in_python() if progress else contextlib.nullcontext():
+        introduce(experiment, bench, folder)
+        run_in(folder, Definition(models.name_of(model), "", experiment), experiment, bench)
+    return _read(folder, experiment.seeds[0], model, data, bench.side(model), holder)
 
 
-def _fitted(model: Model, bench: Workbench, settings: TrainSettings, ranked: EvalSettings, seed: int) -> Run:
+def train_only(
+    model: Model, data: Dataset, train: TrainSettings, seed: int, protocol: str = EvalSettings.protocol
+) -> Run:
+    """As `fit` without progress, but nothing is kept and the test part is not looked at: its metrics are empty."""
+    release_programs()
+    check(data)
+    bench, ranked = Workbench(data), EvalSettings(protocol=protocol, also=(), validation_protocol=protocol)
     validation = bench.validation(ranked)
     with tempfile.TemporaryDirectory() as folder:
-        trained = bench.train(model, settings, validation, seed, Path(folder), "fit")
-    side, params = bench.side(model), jax.tree.map(jnp.asarray, trained.params)
+        made = bench.train(model, dataclasses.replace(train, quiet=True), validation, seed, Path(folder), "fit")
+    side, params = bench.side(model), jax.tree.map(jnp.asarray, made.params)
     result = SeedRecord(
         seed=seed,
         metrics={},
         also={},
         groups={},
-        validation=trained.validation,
-        epoch=trained.epoch,
-        seconds=trained.seconds | {"test": 0.0},
-        pairs_per_second=trained.pairs_per_second,
+        validation=made.validation,
+        epoch=made.epoch,
+        seconds=made.seconds | {"test": 0.0},
+        pairs_per_second=made.pairs_per_second,
         peak_memory_bytes=peak_memory_bytes(),
         popularity_validation=validation and validation.floor,
         chosen_on=validation and validation.chosen_on(),
         code=code_digest(model),
     )
-    return Run(None, seed, model, bench.data, result, side, ranking.encode(model, params, side))
+    return Run(None, seed, model, data, result, side, ranking.encode(model, params, side))
 
 
-def _read(folder: Path, seed: int, model: Model, data: Dataset, side: Any) -> Run:
-    result, record = SeedRecord.read(folder / f"seed_{seed}" / "result.json"), read_settings(folder)[2]
+def named_model(name: str) -> Model:
+    """The model of that name with the settings of its class. Raises ValueError that lists those that there are."""
+    if name not in models.MODELS:
+        raise ValueError(f"no model is called '{name}'; there are {', '.join(models.MODELS)}")
+    return models.MODELS[name]()
+
+
+def _source_and_data(given: Dataset | DataSettings | Path | str) -> tuple[DataSettings, Dataset]:
+    """What a run writes down of its data, and the data."""
+    if isinstance(given, Dataset):
+        check(given)
+        return DataSettings(name=given.name), saved.named(given)
+    if isinstance(given, Path):
+        given = sources.folder_settings(given, None, {})
+    elif isinstance(given, str):
+        given = DataSettings(name=given)
+    return given, sources.load(given)
+
+
+def _read(
+    folder: Path, seed: int, model: Model, data: Dataset, side: Any, holder: TemporaryFolder | None = None
+) -> Run:
+    result, record = SeedRecord.read(folder / f"seed_{seed}" / RESULT), read_settings(folder)[2]
     params = jax.tree.map(jnp.asarray, read_parameters(model, side, record, folder, seed))
-    return Run(folder, seed, model, data, result, side, ranking.encode(model, params, side))
+    return Run(folder, seed, model, data, result, side, ranking.encode(model, params, side), holder)
 
 
 def load(
@@ -330,64 +366,3 @@ def load(
     with blamed_on(folder / "settings.json"):
         side = on_device(model.prepare(data))
     return _read(folder, seed, model, data, side)
-
-
-def _explained(record: dict) -> ExplainedScore:
-    return ExplainedScore(
-        user=record["user"],
-        item=record["item"],
-        title=record["title"],
-        score=record["score"],
-        parts={part["name"]: part["value"] for part in record["parts"]},
-        labels={part["name"]: part["label"] for part in record["parts"]},
-        elements={group["name"]: [_element(e) for e in group["ranked"]] for group in record["elements"]},
-        exact=record["exact"],
-    )
-
-
-def _element(element: dict) -> Element:
-    known = ("id", "title", "steps", "is_user", "weight", "contribution")
-    number = tuple(element["id"]) if isinstance(element["id"], list) else element["id"]
-    columns = {name: value for name, value in element.items() if name not in known}
-    return Element(number, element["title"], element["weight"], element["contribution"], columns)
-
-
-def _listed(values) -> list:
-    """One value or several -> a list."""
-    if isinstance(values, str) or not isinstance(values, Iterable):
-        return [values]
-    return list(values)
-
-
-def _numbers(kind: str, values, names: np.ndarray | None, size: int, data: str, titles=None) -> np.ndarray:
-    """Row numbers i32[N] of ids: those of the file where it has names (U[size]), else the row numbers themselves.
-
-    kind: `user` or `item`; data: name of the data set. titles: U[size] or None; what is no id is looked up there.
-    Raises ValueError for what is not there, with the range or examples of the ids that are, and for a title of several.
-    """
-    numbers = [_number(kind, str(value).strip(), names, size, data, titles) for value in _listed(values)]
-    return np.array(numbers, np.int32)
-
-
-def _number(kind: str, text: str, names: np.ndarray | None, size: int, data: str, titles: np.ndarray | None) -> int:
-    if names is None and text.isdecimal() and int(text) < size:
-        return int(text)
-    rows = [] if names is None else np.flatnonzero(names == text)
-    if not len(rows) and titles is not None and text:  # an item without a title has an empty one
-        rows = np.flatnonzero(titles == text)
-        if len(rows) > 1:
-            examples = ", ".join(str(_typed(place, names)) for place in rows)
-            raise ValueError(
-                f"data set '{data}' has {len(rows)} {kind}s titled '{text}'; name one by its id: {examples}"
-            )
-    if len(rows):
-        return int(rows[0])
-    if names is None:
-        raise ValueError(f"data set '{data}' has no {kind} '{text}'; its {kind}s are the numbers 0 to {size - 1}")
-    examples = ", ".join(map(str, names[:EXAMPLES]))
-    raise ValueError(f"data set '{data}' has no {kind} '{text}'; its {size} {kind}s are called {examples}, ...")
-
-
-def _typed(number: int, names: np.ndarray | None) -> int | str:
-    """The id under which `_numbers` finds that row."""
-    return int(number) if names is None else str(names[number])

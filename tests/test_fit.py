@@ -1,13 +1,16 @@
 """`socialjax.fit`: from a model and data to a recommender, with a folder of a run or without one."""
 
 import dataclasses
+import gc
+import logging
 
 import jax
 import numpy as np
 import pytest
 
 import socialjax
-from socialjax.data.schema import no_interactions
+from socialjax.commands import train
+from socialjax.data.schema import Dataset, no_interactions
 from socialjax.data.sources import DataSettings
 from socialjax.formats.file_bytes import DataError
 from socialjax.models import BPR, DiffNet
@@ -51,7 +54,8 @@ def run(data, tmp_path_factory):
 def test_a_model_and_data_give_a_recommender(fitted):
     best = fitted.recommend(4, k=3)[0]
     assert len(best) == 3 and best[0].item.startswith("item ") and best[0].score >= best[1].score
-    assert fitted.folder is None and 1 <= fitted.result.epoch <= 4 and fitted.result.validation["NDCG@10"] > 0
+    assert 1 <= fitted.result.epoch <= 4 and fitted.result.validation["NDCG@10"] > 0
+    assert set(fitted.result.metrics) == set(fitted.evaluate().record.metrics)
 
 
 def test_the_same_training_with_a_folder_gives_the_same_answers_and_so_does_what_is_loaded(fitted, run):
@@ -68,7 +72,7 @@ def test_the_same_training_with_a_folder_gives_the_same_answers_and_so_does_what
 
 def test_the_same_call_trains_nothing_and_another_seed_stands_beside_it(run, data, monkeypatch):
     folder, made = run
-    other = fit(data, folder=folder, seed=1)
+    other = fit(data, folder=folder, seeds=[1])
     assert other.seed == 1 and other.result.metrics != made.result.metrics
     assert_same_answers(other, socialjax.load(folder, seed=1))
     monkeypatch.setattr(workbench, "train", None)
@@ -118,3 +122,70 @@ def test_what_cannot_be_trained_is_told(data):
         fit(data, protocol="some")
     with pytest.raises(DataError):
         fit(dataclasses.replace(data, num_items=3))
+
+
+def test_without_a_folder_a_temporary_one_goes_with_the_last_run_that_holds_it(data):
+    run = fit(data, seeds=2)
+    folder, other = run.folder, run.of_seed(1)
+    assert run.seeds == [0, 1] and other.seed == 1 and other.result.metrics != run.result.metrics
+    del run
+    gc.collect()
+    assert folder.is_dir() and other.evaluate().record.seeds == [0, 1]
+    del other
+    gc.collect()
+    assert not folder.exists()
+
+
+def test_names_paths_and_numbers_stand_for_models_data_and_seeds(tmp_path):
+    lines = [f"u{user},i{(user + step) % 20}" for user in range(12) for step in range(8)]
+    (tmp_path / "shop.csv").write_text("user,item\n" + "\n".join(lines) + "\n")
+    train = dataclasses.replace(TRAIN, batch_size=32)
+    made = socialjax.fit("bpr", tmp_path, train, epochs=2, seeds=2, progress=False)
+    assert made.model == BPR() and made.seeds == [0, 1] and made.data.name == "shop" and made.result.epoch <= 2
+    again = socialjax.fit(BPR(), Dataset.from_folder(tmp_path), train, epochs=2, seeds=(0, 1), progress=False)
+    assert again.evaluate().record.metrics == made.evaluate().record.metrics
+    with pytest.raises(ValueError, match="no model is called 'bprr'; there are bpr, fm"):
+        socialjax.fit("bprr", tmp_path)
+    with pytest.raises(ValueError, match=r"--seeds wants different numbers"):
+        fit(made.data, seeds=0)
+
+
+def test_the_command_and_python_give_the_same_table(tmp_path, capsys, logging_as_before):
+    rows = [f"u{user},i{(3 * user + step * step) % 20},{100 * step + user}" for user in range(15) for step in range(9)]
+    (tmp_path / "shop.csv").write_text("user,item,time\n" + "\n".join(rows) + "\n")
+    (tmp_path / "shop.links").write_text("".join(f"u{user},u{(user + 3) % 15}\n" for user in range(15)))
+    words = ["lightgcn", "--data.name", "shop", "--data.dir", str(tmp_path), "--train.epochs", "3", "--seeds", "0", "1"]
+    assert train.main([*words, "--workdir", str(tmp_path / "typed")]) == 0
+    printed = capsys.readouterr().out
+    run = socialjax.fit("lightgcn", tmp_path, epochs=3, seeds=2, folder=tmp_path / "called", progress=False)
+    typed = socialjax.load(tmp_path / "typed")
+    assert run.evaluate().record.metrics == typed.evaluate().record.metrics
+    table = [line for line in str(run.evaluate()).splitlines() if " s in all, " not in line]
+    assert len(table) > 8 and all(line in printed.splitlines() for line in table)
+    assert run.recommend(["u3"], k=5) == typed.recommend(["u3"], k=5)
+
+
+def test_a_table_is_a_frame_for_whoever_has_pandas(run):
+    frame = run[1].evaluate().to_pandas()
+    record = run[1].evaluate().record
+    assert frame.index.tolist() == [*record.references, "bpr"]
+    assert frame.loc["bpr", "NDCG@10"] == record.metrics["NDCG@10"]["mean"]
+    assert frame.loc["popularity", "Hit@5"] == record.references["popularity"]["Hit@5"]
+
+
+def test_what_a_command_would_show_is_shown_in_python_and_nothing_without_progress(data, capfd, logging_as_before):
+    logging.getLogger().setLevel(logging.WARNING)
+    fit(data, progress=True)
+    shown = capfd.readouterr().err
+    for line in ("data: ", "model: bpr dim=4", "30 of 30 users are evaluated", "first step"):
+        assert line in shown
+    assert not logging.getLogger("socialjax").handlers
+    fit(data)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_the_door_names_what_there_is():
+    assert {"fit", "load", "load_dataset", "Dataset", "MODELS", "Run"} <= set(dir(socialjax))
+    assert socialjax.MODELS["bpr"] is BPR and socialjax.Dataset is Dataset
+    with pytest.raises(AttributeError, match="has no attribute 'fitt'; it has"):
+        socialjax.fitt  # noqa: B018

@@ -20,7 +20,7 @@ GROUND = (
 CONTRACT = ("ops", "graph", "contract", "models.parts", "models.history")
 ALLOWED = {
     "socialjax": ("recommender",),  # the Python interface, imported when called
-    "recommender": (*GROUND, "data", "contract", "train.step", "eval", "explain", "run"),
+    "recommender": (*GROUND, "data", "contract", "models", "train.step", "eval", "explain", "run"),
     "graph": (),
     "atomic_write": (),
     "stop": (),

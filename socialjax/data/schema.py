@@ -1,6 +1,8 @@
 """The schema of all data sets, whatever their files: columns, a split, and their provenance."""
 
 import dataclasses
+import functools
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -8,6 +10,7 @@ import numpy as np
 
 Kind = Literal["real", "stand-in", "planted"]
 PARTS = ("train", "validation", "test")
+_EXAMPLES = 3  # ids in a message
 
 
 @dataclasses.dataclass(frozen=True)
@@ -260,6 +263,16 @@ class Dataset:
 
         return sources.from_folder(Path(path), name, options)
 
+    @functools.cached_property
+    def users(self) -> "Ids":
+        """The users as people type them."""
+        return Ids("user", self.name, self.num_users, self.user_names)
+
+    @functools.cached_property
+    def items(self) -> "Ids":
+        """The items as people type them."""
+        return Ids("item", self.name, self.num_items, self.item_names, self.item_titles)
+
     def parts(self) -> dict[str, Interactions]:
         return {part: getattr(self, part) for part in PARTS}
 
@@ -315,3 +328,55 @@ def stated(data: Dataset, *repairs: str) -> Dataset:
     """`data` with more repairs in its provenance."""
     provenance = dataclasses.replace(data.provenance, repairs=(*data.provenance.repairs, *repairs))
     return dataclasses.replace(data, provenance=provenance)
+
+
+class Ids:
+    """Row numbers of users or items as people type them: ids of the file, or titles that one item alone has.
+
+    Args:
+        kind: user or item, for messages.
+        of: the name of the data set.
+        size: how many there are.
+        names: U[size], the ids of the file; None where they are the row numbers.
+        titles: U[size], or None; what is no id is looked up there.
+    """
+
+    def __init__(self, kind: str, of: str, size: int, names: np.ndarray | None, titles: np.ndarray | None = None):
+        self._kind, self._of, self._size, self._names, self._titles = kind, of, size, names, titles
+
+    def numbers(self, values: Any) -> np.ndarray:
+        """Row numbers i32[N] of ids, or of one.
+
+        Raises ValueError for what is not there, with the range or examples of the ids that are, and for a title of
+        several items.
+        """
+        one = isinstance(values, str) or not isinstance(values, Iterable)
+        return np.array([self._number(str(value).strip()) for value in ([values] if one else values)], np.int32)
+
+    def typed(self, number: int) -> int | str:
+        """The id under which `numbers` finds that row."""
+        return int(number) if self._names is None else str(self._names[number])
+
+    @functools.cached_property
+    def _rows(self) -> dict[str, int]:
+        return {} if self._names is None else {name: row for row, name in enumerate(self._names.tolist())}
+
+    def _number(self, text: str) -> int:
+        if self._names is None and text.isdecimal() and int(text) < self._size:
+            return int(text)
+        if text in self._rows:
+            return self._rows[text]
+        if self._titles is not None and text:  # an item without a title has an empty one
+            rows = np.flatnonzero(self._titles == text)
+            if len(rows) > 1:
+                examples = ", ".join(str(self.typed(row)) for row in rows)
+                many = f"data set '{self._of}' has {len(rows)} {self._kind}s titled '{text}'"
+                raise ValueError(f"{many}; name one by its id: {examples}")
+            if len(rows):
+                return int(rows[0])
+        if self._names is None:
+            called = f"its {self._kind}s are the numbers 0 to {self._size - 1}"
+        else:
+            examples = ", ".join(map(str, self._names[:_EXAMPLES]))
+            called = f"its {self._size} {self._kind}s are called {examples}, ..."
+        raise ValueError(f"data set '{self._of}' has no {self._kind} '{text}'; {called}")

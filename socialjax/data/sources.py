@@ -120,11 +120,16 @@ def load_dataset(name: str, **options) -> Dataset:
 
 
 def from_folder(folder: Path, name: str | None, options: Mapping[str, Any]) -> Dataset:
-    """The data set of the tables in a folder; without a name that of the folder, or of the only table of pairs."""
+    """The data set of the tables in a folder, as `folder_settings` finds them."""
+    return load(folder_settings(folder, name, options))
+
+
+def folder_settings(folder: Path, name: str | None, options: Mapping[str, Any]) -> DataSettings:
+    """Settings for the tables in a folder; without a name that of the folder, or of the only table of pairs."""
     if name is None:
         stems = {path.name.partition(".")[0] for path in folder.glob("*.*") if own.may_hold_pairs(path)}
         name = folder.name if folder.name in stems or len(stems) != 1 else stems.pop()
-    return load(own.options_of(DataSettings, options, name=name, dir=folder))
+    return own.options_of(DataSettings, options, name=name, dir=folder)
 
 
 def _with_features(data: Dataset, path: Path) -> Dataset:

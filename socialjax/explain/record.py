@@ -3,6 +3,8 @@
 Text comes from the model that makes the explanation (`contract.Kind`), names from the data.
 """
 
+import dataclasses
+
 import numpy as np
 
 from socialjax.contract import Explanation, Kind, Ragged
@@ -127,3 +129,68 @@ def _title(number: int, node: str, names: np.ndarray | None, data: Dataset, item
 
 def _id(number: int, names: np.ndarray | None) -> int | str:
     return int(number) if names is None else str(names[number])
+
+
+@dataclasses.dataclass(frozen=True)
+class Element:
+    """One friend, item, frame, attribute or path of these, and what it adds to a score.
+
+    Attributes:
+        id: as one types it; of a path the ids of its nodes.
+        title: for reading.
+        weight: in the sum that it is part of.
+        contribution: share of the score.
+        columns: what else the model says of it, by name.
+    """
+
+    id: int | str | tuple[int | str, ...]
+    title: str
+    weight: float
+    contribution: float
+    columns: dict[str, float]
+
+
+@dataclasses.dataclass(frozen=True)
+class ExplainedScore:
+    """Why a user and an item got their score.
+
+    Attributes:
+        user: as one types it.
+        item: as one types it.
+        title: of the item, for reading.
+        score: the sum of the parts.
+        parts: name -> share of the score.
+        labels: name of a part -> what people read for it.
+        elements: name -> what the part of that name is made of, strongest first.
+        exact: whether elements add up to their part; False where some are estimates.
+    """
+
+    user: int | str
+    item: int | str
+    title: str
+    score: float
+    parts: dict[str, float]
+    labels: dict[str, str]
+    elements: dict[str, list[Element]]
+    exact: bool
+
+
+def explained(record: dict) -> ExplainedScore:
+    """A record as an object."""
+    return ExplainedScore(
+        user=record["user"],
+        item=record["item"],
+        title=record["title"],
+        score=record["score"],
+        parts={part["name"]: part["value"] for part in record["parts"]},
+        labels={part["name"]: part["label"] for part in record["parts"]},
+        elements={group["name"]: [_read_element(e) for e in group["ranked"]] for group in record["elements"]},
+        exact=record["exact"],
+    )
+
+
+def _read_element(element: dict) -> Element:
+    known = ("id", "title", "steps", "is_user", "weight", "contribution")
+    number = tuple(element["id"]) if isinstance(element["id"], list) else element["id"]
+    columns = {name: value for name, value in element.items() if name not in known}
+    return Element(number, element["title"], element["weight"], element["contribution"], columns)

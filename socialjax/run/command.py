@@ -5,7 +5,7 @@ import dataclasses
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import tyro
 
@@ -48,6 +48,28 @@ def set_up_logging() -> None:
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     for noisy in ("absl", "jax", "jax._src", "matplotlib", "orbax", "tensorstore"):
         logging.getLogger(noisy).setLevel(logging.CRITICAL if noisy == "absl" else logging.WARNING)
+
+
+@contextlib.contextmanager
+def shown_in_python() -> Iterator[None]:
+    """Shows our log lines on standard error for a while, as commands do, where the caller has no logging of her own."""
+    ours, absl = logging.getLogger("socialjax"), logging.getLogger("absl")
+    if ours.isEnabledFor(logging.INFO):  # by default nobody shows lines below warnings
+        yield
+        return
+    handler, before = logging.StreamHandler(sys.stderr), (ours.level, absl.level)
+    handler.setFormatter(ShownFormatter("%(message)s"))
+    ours.addHandler(handler)
+    ours.setLevel(logging.INFO)
+    absl.setLevel(logging.CRITICAL)
+    propagates, ours.propagate = ours.propagate, False
+    try:
+        yield
+    finally:
+        ours.removeHandler(handler)
+        ours.propagate = propagates
+        ours.setLevel(before[0])
+        absl.setLevel(before[1])
 
 
 def read_arguments(definition: Definition, arguments: Sequence[str]) -> Experiment:

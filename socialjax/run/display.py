@@ -133,6 +133,31 @@ def table(record: RunRecord, folder: Path) -> str:
     return "\n".join(lines)
 
 
+class ResultTable:
+    """The table of a run: prints as at the end of its command.
+
+    Attributes:
+        record: what the folder keeps, over all seeds.
+    """
+
+    def __init__(self, record: RunRecord, folder: Path):
+        self.record, self._folder = record, folder
+
+    def __repr__(self) -> str:
+        return table(self.record, self._folder).strip()
+
+    def to_pandas(self):
+        """A pandas.DataFrame: a row for each baseline and for the model, a column for each metric that was measured
+        and, of several seeds, one with half the width of its 95 % interval, called `METRIC ci95`."""
+        import pandas as pd
+
+        record = self.record
+        rows = dict(record.references) | {record.model: {name: of["mean"] for name, of in record.metrics.items()}}
+        widths = {f"{name} ci95": of["ci95"] for name, of in record.metrics.items() if of["ci95"] is not None}
+        rows[record.model] |= widths
+        return pd.DataFrame.from_dict(rows, orient="index")
+
+
 def _under_the_same_protocol(record: RunRecord) -> list[tuple[str, dict]]:
     """This run once more, by each protocol that a reported row names: figures of two protocols are not comparable."""
     measured = record.by_protocol()

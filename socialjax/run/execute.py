@@ -89,16 +89,22 @@ def run(
         The result record.
     """
     release_programs()  # of runs before this one: a table or a notebook may have many
-    folder = work_folder(definition, experiment, data, label)
-    _log_line(f"data: {display.describe(data, experiment.model)}")
-    _log_line(f"model: {models.name_of(experiment.model)} {display.settings_line(experiment.model)}")
-    _log_line(f"device: {results.device()}   folder: {folder}")
-    for line in (display.users_line(workbench.evaluated_users(data)), *workbench.shortened(data, experiment.eval)):
-        _log_line(line)
-    record = run_in(folder, definition, experiment, Workbench(data) if bench is None else bench, began)
+    folder, bench = work_folder(definition, experiment, data, label), bench or Workbench(data)
+    introduce(experiment, bench, folder)
+    record = run_in(folder, definition, experiment, bench, began)
     if is_first():
         say(display.table(record, folder), flush=True)
     return record
+
+
+def introduce(experiment: Experiment, bench: Workbench, folder: Path) -> None:
+    """Logs what is about to run: the data and what was done to them, the model, the device, who is evaluated."""
+    _log_line(f"data: {display.describe(bench.data, experiment.model)}")
+    _log_line(f"model: {models.name_of(experiment.model)} {display.settings_line(experiment.model)}")
+    _log_line(f"device: {results.device()}   folder: {folder}")
+    users = display.users_line(workbench.evaluated_users(bench.data))
+    for line in (users, *workbench.shortened(bench.data, experiment.eval)):
+        _log_line(line)
 
 
 def run_in(

@@ -12,6 +12,7 @@ import os
 import shutil
 import tempfile
 import warnings
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypedDict
@@ -54,11 +55,7 @@ def find_seed(folder: Path, seed: int | None) -> tuple[Path, int]:
         inside = sorted(path.parent.name for path in folder.glob("*/settings.json"))[:20] if folder.is_dir() else []
         hint = f"; runs inside it: {', '.join(inside)}" if inside else "; name the --workdir of a finished experiment"
         raise ValueError(f"{folder} is no folder of a run: it has no settings.json{hint}")
-    finished = sorted(
-        number
-        for number in map(_seed_of, folder.glob("seed_*"))
-        if number is not None and (folder / f"seed_{number}" / "result.json").is_file()
-    )
+    finished = finished_seeds(folder)
     if not finished:
         raise ValueError(f"the run in {folder} has not finished; start its command again and it goes on")
     if seed is None and (lost := sorted(_listed(folder) - set(finished))):
@@ -202,6 +199,24 @@ def blamed_on(path: Path) -> Iterator[None]:
         raise ValueError(
             f"the settings in {path} make no model of these data ({why}); was the file changed?"
         ) from error
+
+
+def finished_seeds(folder: Path) -> list[int]:
+    """The seeds of a run that have a result, ascending."""
+    numbers = (number for number in map(_seed_of, folder.glob("seed_*")) if number is not None)
+    return sorted(number for number in numbers if (folder / f"seed_{number}" / RESULT).is_file())
+
+
+class TemporaryFolder:
+    """A folder that goes when nobody holds this object any more, or with the process.
+
+    Attributes:
+        path: of the folder.
+    """
+
+    def __init__(self):
+        self.path = Path(tempfile.mkdtemp(prefix="socialjax-"))
+        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
 
 
 def _listed(folder: Path) -> set[int]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from socialjax.eval import protocol, ranking
 from socialjax.models.social.hasc import HASC, HASCState
-from socialjax.recommender import Run, fit
+from socialjax.recommender import Run, train_only
 from socialjax.train.step import TrainSettings
 from socialjax.worlds.aspects import AspectWorld, aspects
 from socialjax.worlds.bars import Bar
@@ -61,7 +61,7 @@ class AspectFigures:
 
 def fitted(model: HASC, world: AspectWorld, seed: int) -> Run:
     """Trained with early stopping."""
-    return fit(model, world.data, TRAINING, seed=seed, protocol=LISTS.name, progress=False)
+    return train_only(model, world.data, TRAINING, seed, LISTS.name)
 
 
 def ndcg(model: HASC, state: HASCState, world: AspectWorld, users=None) -> float:

@@ -17,7 +17,7 @@ from socialjax.data.schema import no_interactions
 from socialjax.eval import keyframes, protocol, ranking
 from socialjax.models.visual import jifr_scores
 from socialjax.models.visual.jifr import JIFR
-from socialjax.recommender import Run, fit
+from socialjax.recommender import Run, train_only
 from socialjax.train.step import TrainSettings
 from socialjax.worlds.bars import Bar
 from socialjax.worlds.frames import FramesWorld, frames_world
@@ -53,7 +53,7 @@ class FrameFigures:
 def fitted(model: JIFR, world: FramesWorld, seed: int) -> Run:
     """Trained for all epochs, without early stopping."""
     data = dataclasses.replace(world.data, validation=no_interactions())
-    return fit(model, data, TRAINING, seed=seed, progress=False)
+    return train_only(model, data, TRAINING, seed)
 
 
 def measured(run: Run, world: FramesWorld) -> FrameFigures:

@@ -22,7 +22,7 @@ from socialjax.models.cf.bpr import BPR
 from socialjax.models.visual import saers_attention
 from socialjax.models.visual.saers import SAERS
 from socialjax.models.visual.vbpr import VBPR
-from socialjax.recommender import Run, fit
+from socialjax.recommender import Run, train_only
 from socialjax.train.step import TrainSettings
 from socialjax.vision.catalogue_attributes import SMALL_TRAINING, attributes_of, trained
 from socialjax.vision.training import AttributeTraining
@@ -63,7 +63,7 @@ class AttentionFigures:
 def fitted(model: Model, data: Dataset, seed: int) -> Run:
     """After all epochs."""
     data = dataclasses.replace(data, validation=no_interactions())
-    return fit(model, data, TRAINING, seed=seed, progress=False)
+    return train_only(model, data, TRAINING, seed)
 
 
 def seen(world: GarmentWorld, attributes: Attributes | None = None) -> Dataset:

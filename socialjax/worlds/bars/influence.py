@@ -19,7 +19,7 @@ from socialjax.models.social.diffnet_pp import DiffNetPP
 from socialjax.models.social.regularisation import SocialMF, SoReg
 from socialjax.models.social.social_lightgcn import SocialLightGCN
 from socialjax.models.social.trust_svd import TrustSVD
-from socialjax.recommender import fit
+from socialjax.recommender import train_only
 from socialjax.train.step import TrainSettings
 from socialjax.worlds import planted
 from socialjax.worlds.bars import Bar
@@ -59,7 +59,7 @@ DIRECT_FRIENDS_ONLY = ("context_mf",)  # its score counts what friends took, and
 
 def silent_ndcg(model: Model, world: planted.World, seed: int) -> float:
     """Test NDCG@10, full ranking, over the users with almost no history of their own."""
-    state = fit(model, world.data, TRAINING, seed=seed, protocol="full", progress=False).state
+    state = train_only(model, world.data, TRAINING, seed, "full").state
     lists = protocol.candidates(world.data, FULL, "test", users=np.flatnonzero(world.silent))
     return ranking.evaluate_state(model, state, lists).mean()["NDCG@10"]
 
@@ -69,7 +69,7 @@ def checkerboard(name: str, model: Model, seeds: list[int]) -> list[Bar]:
     values = []
     for seed in seeds:
         data = planted.checkerboard(seed=seed, links=4)
-        state = fit(model, data, TRAINING, seed=seed, protocol="full", progress=False).state
+        state = train_only(model, data, TRAINING, seed, "full").state
         lists = protocol.candidates(data, dataclasses.replace(FULL, mask=("train", "validation")), "test")
         values.append(ranking.evaluate_state(model, state, lists).mean()["NDCG@10"])
     return [Bar(name, "checkerboard, NDCG@10 (worst seed)", 0.999, min(values))]
