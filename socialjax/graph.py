@@ -1,4 +1,4 @@
-"""Edge lists in NumPy: the one form in which every graph of the library is held and prepared."""
+"""Edge lists in NumPy, the one form in which every graph of the library is held and prepared, and sets of integers."""
 
 import dataclasses
 from typing import Literal
@@ -123,3 +123,24 @@ def pad(graph: Edges, multiple: int) -> Edges:
         receivers=fill(graph.receivers, graph.num_receivers),
         weight=fill(graph.weight, 0.0),
     )
+
+
+def unique_ints(values) -> np.ndarray:
+    """The distinct numbers of integers of any shape, rising, as `np.unique(values)`: their type, one dimension.
+
+    By sorting: `np.unique` without further outputs goes through a hash table since NumPy 2.3, and 0.75 million int64
+    took 1.1 s there and 15 ms sorted. With indices, inverse or counts `np.unique` sorts as well and is used as it is.
+    """
+    ordered = np.sort(np.asarray(values), axis=None)
+    is_new = np.ones(len(ordered), bool)
+    np.not_equal(ordered[1:], ordered[:-1], out=is_new[1:])
+    return ordered[is_new]
+
+
+def isin_ints(values: np.ndarray, among: np.ndarray) -> np.ndarray:
+    """Whether each of values i[N] is one of among i[M], bool[N]; `np.isin` calls `np.unique` for numbers far apart."""
+    if not len(among):
+        return np.zeros(len(values), bool)
+    ordered = np.sort(among)
+    position = np.searchsorted(ordered, values)
+    return ordered[np.minimum(position, len(ordered) - 1)] == values

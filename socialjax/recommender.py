@@ -22,6 +22,7 @@ from socialjax.eval import ranking
 from socialjax.eval.metrics import Rows, rows_of
 from socialjax.eval.protocol import KS
 from socialjax.explain.record import ExplainedScore, explained, records
+from socialjax.export import Embeddings, ids_of, write_recommendations
 from socialjax.memory import release_programs
 from socialjax.run import saved
 from socialjax.run.command import shown_in_python
@@ -116,6 +117,42 @@ class Run:
             self.model, self.state, rows, k, self.data.num_items, seen, few=len(rows) <= FEW
         )
         return [self._ranked(items[items >= 0], best[items >= 0]) for items, best in zip(top_items, scores)]
+
+    def recommend_all(
+        self, path: Path | str, k: int = 10, users=None, exclude_seen: bool = True, progress: bool = True
+    ) -> Path:
+        """Writes the k best items of each user to a file: `.parquet`, `.csv`, `.tsv` or `.jsonl`.
+
+        Args:
+            path: the file; it is whole or absent. Rows are user, rank from 1 on, item, score.
+            k: how many items, fewer where not enough are left.
+            users: ids; by default all.
+            exclude_seen: leave out what the user took in training.
+            progress: whether a bar shows how far it is, on a terminal.
+
+        Returns:
+            The path.
+
+        Raises:
+            ValueError: another ending, an unknown user, or k larger than the catalogue.
+        """
+        size, seen = self.data.num_items, self._seen if exclude_seen else None
+        rows = np.arange(self.data.num_users, dtype=np.int32) if users is None else self.user_numbers(users)
+        self._check_k(k, size)
+        best = lambda some: ranking.top_k(self.model, self.state, some, k, size, seen)  # noqa: E731
+        write_recommendations(Path(path), self.data, rows, best, progress)
+        return Path(path)
+
+    def vectors(self) -> Embeddings:
+        """Embeddings of all users and items; a score is a dot product and the item's bias.
+
+        Raises:
+            NotImplementedError: the model's score is no dot product.
+        """
+        users, items, bias = self._embeddings("exported vectors")
+        data = self.data
+        names = ids_of(data.user_names, data.num_users), ids_of(data.item_names, data.num_items)
+        return Embeddings(users, items, np.broadcast_to(bias, len(items)).astype(np.float32), *names)
 
     def score(self, users, items) -> np.ndarray:
         """Every user with every item: ids -> f32[N, M]."""
@@ -259,7 +296,7 @@ def fit(
         Diverged: when the loss is not finite.
         Interrupted: after SIGTERM or Ctrl-C; what was done stays in the folder.
     """
-    model = named_model(model) if isinstance(model, str) else model
+    model = models.named(model) if isinstance(model, str) else model
     if not model.traits.trains:
         raise ValueError(f"{type(model).__name__} does not train; it is a baseline of every table")
     release_programs()
@@ -310,13 +347,6 @@ def train_only(
         code=code_digest(model),
     )
     return Run(None, seed, model, data, result, side, ranking.encode(model, params, side))
-
-
-def named_model(name: str) -> Model:
-    """The model of that name with the settings of its class. Raises ValueError that lists those that there are."""
-    if name not in models.MODELS:
-        raise ValueError(f"no model is called '{name}'; there are {', '.join(models.MODELS)}")
-    return models.MODELS[name]()
 
 
 def _source_and_data(given: Dataset | DataSettings | Path | str) -> tuple[DataSettings, Dataset]:

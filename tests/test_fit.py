@@ -175,6 +175,7 @@ def test_a_table_is_a_frame_for_whoever_has_pandas(run):
 
 def test_what_a_command_would_show_is_shown_in_python_and_nothing_without_progress(data, capfd, logging_as_before):
     logging.getLogger().setLevel(logging.WARNING)
+    logging.getLogger("socialjax").setLevel(logging.NOTSET)
     fit(data, progress=True)
     shown = capfd.readouterr().err
     for line in ("data: ", "model: bpr dim=4", "30 of 30 users are evaluated", "first step"):

@@ -15,12 +15,13 @@ ROOT = Path(__file__).resolve().parent.parent
 # These know nothing of recommenders.
 GROUND = (
     *("atomic_write", "stop", "names", "json_files", "npz_files", "memory"),
-    *("drawing", "pages", "sorted_ints", "formats"),
+    *("drawing", "pages", "formats"),
 )
 CONTRACT = ("ops", "graph", "contract", "models.parts", "models.history")
 ALLOWED = {
     "socialjax": ("recommender",),  # the Python interface, imported when called
-    "recommender": (*GROUND, "data", "contract", "models", "train.step", "eval", "explain", "run"),
+    "recommender": (*GROUND, "export", "data", "contract", "models", "train.step", "eval", "explain", "run"),
+    "export": ("atomic_write", "data.schema", "train.log"),
     "graph": (),
     "atomic_write": (),
     "stop": (),
@@ -28,7 +29,6 @@ ALLOWED = {
     "names": (),
     "drawing": ("names", "atomic_write"),
     "pages": ("names", "atomic_write"),
-    "sorted_ints": (),
     "json_files": ("names",),
     "npz_files": ("names",),
     "ops": ("graph",),
@@ -45,7 +45,7 @@ ALLOWED = {
     "models.history": ("ops", "graph", "contract", "models.parts"),
     "models.<family>": CONTRACT,
     "vision": (*GROUND, "data", "ops", "train", "eval"),
-    "eval": ("ops", "names", "sorted_ints", "contract", "data.schema"),
+    "eval": ("ops", "names", "graph", "contract", "data.schema"),
     "train": (*GROUND, "eval", "ops", "contract", "data.schema"),
     "explain": (*GROUND, "data", "eval", "graph", "contract"),
     "robust": ("eval", "graph", "contract", "data.schema"),

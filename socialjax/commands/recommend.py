@@ -2,6 +2,7 @@
 
     python -m socialjax recommend runs/diffnet_yelp/yelp --user 17 --k 10
     python -m socialjax recommend runs/diffnet_yelp/yelp --items 3 5 --friends 17     a new user, without training
+    python -m socialjax recommend runs/diffnet_yelp/yelp --all best.csv               a file of all users'
 
 CPU, a few seconds. Users and items are named by the ids of their files. `socialjax explain` says more.
 """
@@ -32,6 +33,8 @@ class Arguments:
     """Instead of --user: what a new user took."""
     friends: tuple[str, ...] = ()
     """Instead of --user: whom a new user follows."""
+    all: Path | None = None
+    """Instead of --user: write the items of all users to this file, .parquet, .csv, .tsv or .jsonl."""
     k: int = 10
     """Items for each user."""
     include_seen: bool = False
@@ -53,12 +56,16 @@ def main(arguments: list[str] | None = None) -> int:
 
 def recommend(arguments: Arguments) -> None:
     """Prints a table for each user."""
-    if bool(arguments.user) == bool(arguments.items or arguments.friends):
-        raise ValueError("give either --user, or --items and --friends of a new user")
+    asked = (bool(arguments.user), bool(arguments.items or arguments.friends), arguments.all is not None)
+    if sum(asked) != 1:
+        raise ValueError("give either --user, or --items and --friends of a new user, or --all FILE")
     run = load(arguments.run, arguments.seed, arguments.data_dir, arguments.features)
     warning = stand_in({"data": run.data.provenance.kind, "data_set": run.data.name})
     blocks = [warning] if warning else []
-    if arguments.user:
+    if arguments.all is not None:
+        path = run.recommend_all(arguments.all, arguments.k, exclude_seen=not arguments.include_seen)
+        blocks.append(f"{path}: {arguments.k} items for each of {run.data.num_users:,} users")
+    elif arguments.user:
         for user, ranked_items in zip(
             arguments.user, run.recommend(arguments.user, arguments.k, not arguments.include_seen)
         ):

@@ -8,9 +8,8 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
-from socialjax import sorted_ints
 from socialjax.data.schema import PARTS, Dataset, counts, pair_keys
-from socialjax.graph import Edges, edges, in_degree, out_degree, symmetrise
+from socialjax.graph import Edges, edges, in_degree, isin_ints, out_degree, symmetrise, unique_ints
 
 GROUP_BOUNDS = (0, 8, 16, 32, 64)  # half-open, the last without end
 SOCIAL_BOUNDS = (0, 4, 8, 16, 32, 64)
@@ -20,13 +19,13 @@ def facts(data: Dataset) -> dict[str, object]:
     """All figures by name; triples are median, mean and maximum over all ids (over test users for test)."""
     keys = {part: pair_keys(pairs, data.num_items) for part, pairs in data.parts().items()}
     every = np.concatenate(list(keys.values()))
-    distinct = sum(len(sorted_ints.unique(part)) for part in keys.values())
+    distinct = sum(len(unique_ints(part)) for part in keys.values())
     user = {part: np.bincount(pairs.user, minlength=data.num_users) for part, pairs in data.parts().items()}
     item = {part: np.bincount(pairs.item, minlength=data.num_items) for part, pairs in data.parts().items()}
     figures: dict[str, object] = {
         **counts(data),
         "all pairs": len(every),
-        "pairs in two parts": distinct - len(sorted_ints.unique(every)),
+        "pairs in two parts": distinct - len(unique_ints(every)),
         "duplicate pairs": len(every) - distinct,
         "users as DiffNet splits, %": _split_rule_share(user),
         **{f"users in {part}": _number(user[part] > 0) for part in PARTS},
@@ -54,14 +53,14 @@ def _link_facts(data: Dataset, is_tested: np.ndarray) -> dict[str, object]:
     links = edges(data.links.followee, data.links.follower, data.num_users, data.num_users)
     both = symmetrise(links)
     degree = in_degree(both)
-    sent = sorted_ints.unique(links.senders.astype(np.int64) * data.num_users + links.receivers)
+    sent = unique_ints(links.senders.astype(np.int64) * data.num_users + links.receivers)
     turned = links.receivers.astype(np.int64) * data.num_users + links.senders
     friends = _matrix(both)
     components, label = connected_components(friends, directed=False)
     return {
         "duplicate links": len(links) - len(sent),
         "self links": _number(links.senders == links.receivers),
-        "reciprocated links": _number(sorted_ints.isin(turned, sent)),
+        "reciprocated links": _number(isin_ints(turned, sent)),
         "undirected links": len(both) // 2,
         "symmetrised entries": len(both),
         "users without links": _number(degree == 0),
@@ -90,8 +89,8 @@ def owner_facts(data: Dataset) -> dict[str, object]:
     }
     if data.links is None:
         return figures
-    follows = sorted_ints.unique(data.links.follower.astype(np.int64) * data.num_users + data.links.followee)
-    followed = (owner >= 0) & sorted_ints.isin(user.astype(np.int64) * data.num_users + owner, follows)
+    follows = unique_ints(data.links.follower.astype(np.int64) * data.num_users + data.links.followee)
+    followed = (owner >= 0) & isin_ints(user.astype(np.int64) * data.num_users + owner, follows)
     return figures | {"pairs on items of followees, %": round(100.0 * float(followed.mean()), 1)}
 
 

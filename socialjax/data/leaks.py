@@ -10,8 +10,8 @@ import numpy as np
 from scipy.sparse import csr_matrix
 from scipy.special import gammaln
 
-from socialjax import sorted_ints
 from socialjax.data.schema import PARTS, Dataset, Interactions, pair_keys
+from socialjax.graph import isin_ints, unique_ints
 
 SHOWN = 5
 ORDERED = 0.7  # of the largest association of ids with test counts; clean published sets reach 0.42
@@ -67,7 +67,7 @@ def overlaps(data: Dataset) -> list[Finding]:
     """Pairs of validation and test that are in an earlier part too."""
     findings, parts = [], data.parts()
     for earlier, later in ((PARTS[a], PARTS[b]) for a in range(3) for b in range(a + 1, 3)):
-        shared = sorted_ints.isin(pair_keys(parts[later], data.num_items), pair_keys(parts[earlier], data.num_items))
+        shared = isin_ints(pair_keys(parts[later], data.num_items), pair_keys(parts[earlier], data.num_items))
         if shared.any():
             findings.append(
                 Finding(
@@ -95,7 +95,7 @@ def negatives(data: Dataset, user: np.ndarray, item: np.ndarray, source: str) ->
     """
     given = Interactions(np.asarray(user, np.int32), np.asarray(item, np.int32))
     keys = pair_keys(given, data.num_items)
-    holds = {part: sorted_ints.isin(keys, pair_keys(pairs, data.num_items)) for part, pairs in data.parts().items()}
+    holds = {part: isin_ints(keys, pair_keys(pairs, data.num_items)) for part, pairs in data.parts().items()}
     wrong = np.any(list(holds.values()), axis=0)
     if not wrong.any():
         return None
@@ -195,7 +195,7 @@ def order_in_time(data: Dataset, split: Split = "auto") -> Finding | None:
         np.minimum.at(first, test.user, test.time)
         late = np.flatnonzero(train.time > first[train.user])
         tested = np.intersect1d(train.user, test.user)
-        out_of_order = len(sorted_ints.unique(train.user[late])) / max(len(tested), 1)
+        out_of_order = len(unique_ints(train.user[late])) / max(len(tested), 1)
         if split == "leave-one-out" or out_of_order < _by_chance(data, tested) / 2:
             return _late(data, (late, late[:0]), "users are tested on their latest pairs")
     return None
@@ -203,7 +203,7 @@ def order_in_time(data: Dataset, split: Split = "auto") -> Finding | None:
 
 def _beyond_the_cut(train: np.ndarray, test: np.ndarray) -> tuple[tuple[np.ndarray, np.ndarray], int]:
     """The moment with the fewest training pairs after and test pairs before it -> (rows of both), moment."""
-    moments = sorted_ints.unique(np.concatenate([train, test]))
+    moments = unique_ints(np.concatenate([train, test]))
     after = len(train) - np.searchsorted(np.sort(train), moments, side="right")
     before = np.searchsorted(np.sort(test), moments, side="left")
     cut = int(moments[np.argmin(after + before)])

@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from socialjax import sorted_ints
 from socialjax.data.schema import Dataset, Interactions, stated
 from socialjax.formats.file_bytes import DataError
+from socialjax.graph import unique_ints
 
 DIFFNET_RATIOS = (0.05, 0.10)  # validation, test: those of the released Yelp and Flickr, for every user
 
@@ -98,7 +98,7 @@ def cold_items(parts: Parts, share: float, seed: int = 0) -> Parts:
     """All pairs of a random share of the items moved to test, so that these items occur in test only."""
     if not 0 <= share < 1:
         raise DataError(f"the share of cold items must be in 0..1, got {share}; 0.1 holds out every tenth item")
-    items = sorted_ints.unique(np.concatenate([part.item for part in parts]))
+    items = unique_ints(np.concatenate([part.item for part in parts]))
     chance = _mix(_mix(np.uint64(seed % 2**64)) ^ items.astype(np.uint64))
     cold = items[np.argsort(chance, kind="stable")[: _floor(_fraction(share), np.int64(len(items)))]]
     moved = [np.isin(part.item, cold) for part in parts]

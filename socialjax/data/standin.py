@@ -13,12 +13,12 @@ import dataclasses
 
 import numpy as np
 
-from socialjax import sorted_ints
 from socialjax.data.schema import Dataset, Interactions, Links, Provenance, interactions
 from socialjax.data.sets import SHAPES
 from socialjax.data.split import by_ratio, leave_one_out
 from socialjax.data.standin_shapes import Shape, degrees, fit_split
 from socialjax.formats.file_bytes import DataError
+from socialjax.graph import unique_ints
 
 ROUNDS = 12  # of proposals; items that are still without an owner then get any user with uploads left
 DRAWS = 64  # draws of a user who took the item and of one of their followees; the most frequent one is proposed
@@ -95,7 +95,7 @@ def _uploads(shape: Shape, followers: np.ndarray, rng) -> np.ndarray:
 
 def _foreign(owner: np.ndarray, pairs: Interactions, rng) -> np.ndarray:
     """Exchanges owners between items until no user took an item of their own."""
-    taken = sorted_ints.unique(pairs.user.astype(np.int64) * len(owner) + pairs.item)
+    taken = unique_ints(pairs.user.astype(np.int64) * len(owner) + pairs.item)
     items = np.arange(len(owner))
     for _ in range(100):
         keys = owner.astype(np.int64) * len(owner) + items

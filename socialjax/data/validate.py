@@ -6,9 +6,9 @@ from typing import Literal
 
 import numpy as np
 
-from socialjax import sorted_ints
 from socialjax.data.schema import PARTS, Attributes, Dataset, FrameLikes, Frames, Links, counts, pair_keys
 from socialjax.formats.file_bytes import DataError, require_finite
+from socialjax.graph import isin_ints, unique_ints
 
 
 def check_attributes(data: Dataset) -> None:
@@ -233,7 +233,7 @@ def repair(data: Dataset, overlap: Literal["error", "keep earlier"] = "error") -
         repairs += _counted(len(pairs) - len(parts[part]), f"duplicate pairs in {part} dropped, the first of each kept")
     if overlap == "keep earlier":
         for earlier, later in _orders():
-            mask = sorted_ints.isin(pair_keys(parts[later], data.num_items), pair_keys(parts[earlier], data.num_items))
+            mask = isin_ints(pair_keys(parts[later], data.num_items), pair_keys(parts[earlier], data.num_items))
             parts[later] = parts[later].take(~mask)
             repairs += _counted(mask.sum(), f"pairs in {later} that are in {earlier} too dropped from {later}")
     if links is not None:
@@ -265,19 +265,17 @@ def check(data: Dataset, published: Mapping[str, int] | None = None) -> Report:
     if not len(data.train):
         raise DataError(f"data set '{data.name}': wanted training pairs, got none; check the train file and thresholds")
     for part, pairs in data.parts().items():
-        twice = len(pairs) - len(sorted_ints.unique(pair_keys(pairs, data.num_items)))
+        twice = len(pairs) - len(unique_ints(pair_keys(pairs, data.num_items)))
         _refuse(data, twice, f"pairs that stand twice in {part}", "drop them, or let validate.repair do it")
     for earlier, later in _orders():
         parts = data.parts()
-        shared = sorted_ints.isin(
-            pair_keys(parts[later], data.num_items), pair_keys(parts[earlier], data.num_items)
-        ).sum()
+        shared = isin_ints(pair_keys(parts[later], data.num_items), pair_keys(parts[earlier], data.num_items)).sum()
         what, advice = f"pairs of {later} that are in {earlier} too", "drop them from one of the two"
         _refuse(data, shared, what, advice, lambda message: OverlapError(message, data))
     if data.links is not None:
         selves = (data.links.follower == data.links.followee).sum()
         _refuse(data, selves, "links of users to themselves", "drop them, or let validate.repair do it")
-        twice = len(data.links) - len(sorted_ints.unique(_link_keys(data.links, data.num_users)))
+        twice = len(data.links) - len(unique_ints(_link_keys(data.links, data.num_users)))
         _refuse(data, twice, "links that stand twice", "drop them, or let validate.repair do it")
     tables = {"user_features": data.num_users, "item_features": data.num_items, "social_features": data.num_users}
     for name, rows in tables.items():

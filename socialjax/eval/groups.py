@@ -5,11 +5,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from socialjax import sorted_ints
 from socialjax.contract import Model, State
 from socialjax.data.schema import Dataset, Interactions, Links
 from socialjax.eval import protocol, ranking
 from socialjax.eval.metrics import Counts, Result, Rows, joined, per_user, rows_of
+from socialjax.graph import unique_ints
 
 BOUNDS = (0, 8, 16, 32, 64)  # half-open groups [0, 8), [8, 16), ..., [64, inf): DiffNet
 FINE_BOUNDS = (0, 4, 8, 16, 32, 64)  # DiffNet++
@@ -35,7 +35,7 @@ def social_degrees(links: Links, num_users: int) -> np.ndarray:
     """Friends of each user when every link counts in both directions, i64[U]."""
     a = np.concatenate([links.follower, links.followee]).astype(np.int64)
     b = np.concatenate([links.followee, links.follower]).astype(np.int64)
-    return np.bincount(sorted_ints.unique(a[a != b] * num_users + b[a != b]) // num_users, minlength=num_users)
+    return np.bincount(unique_ints(a[a != b] * num_users + b[a != b]) // num_users, minlength=num_users)
 
 
 def labels(bounds: Sequence[int]) -> list[str]:

@@ -19,8 +19,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from socialjax import sorted_ints
 from socialjax.data.schema import Interactions, pair_keys
+from socialjax.graph import unique_ints
 from socialjax.names import visible
 
 
@@ -58,7 +58,7 @@ class Rows:
 def rows_of(parts: Sequence[Interactions], num_users: int, num_items: int) -> Rows:
     """The items that each user took in any of the parts; one row per user 0..num_users - 1."""
     keys = np.concatenate([np.zeros(0, np.int64), *(pair_keys(part, num_items) for part in parts)])
-    users, items = np.divmod(sorted_ints.unique(keys), num_items)
+    users, items = np.divmod(unique_ints(keys), num_items)
     offsets = np.concatenate([[0], np.cumsum(np.bincount(users, minlength=num_users))])
     return Rows(offsets.astype(np.int64), items.astype(np.int32))
 
@@ -67,7 +67,7 @@ def joined(first: Rows, second: Rows) -> Rows:
     """Row by row the items of either, each once."""
     size = int(max(first.items.max(initial=0), second.items.max(initial=0))) + 1
     keys = np.concatenate([rows.owners() * size + rows.items for rows in (first, second)])
-    owners, items = np.divmod(sorted_ints.unique(keys), size)
+    owners, items = np.divmod(unique_ints(keys), size)
     offsets = np.concatenate([[0], np.cumsum(np.bincount(owners, minlength=len(first)))])
     return Rows(offsets.astype(np.int64), items.astype(np.int32))
 

@@ -67,3 +67,10 @@ def name_of(model: Model) -> str:
     raise ValueError(
         f"{type(model).__name__} is not listed in socialjax.models.MODELS ({', '.join(MODELS)}); add it there"
     )
+
+
+def named(name: str) -> Model:
+    """The model of that name with the settings of its class. Raises ValueError that lists those that there are."""
+    if name not in MODELS:
+        raise ValueError(f"no model is called '{name}'; there are {', '.join(MODELS)}")
+    return MODELS[name]()

@@ -59,7 +59,7 @@ class Progress:
     """A bar on a terminal; elsewhere a line now and then."""
 
     def __init__(self, total: int, start: int, label: str, quiet: bool = False, every_seconds: float = 20.0):
-        self._is_terminal = _is_screen()
+        self._is_terminal = is_screen()
         self._label, self._total, self._quiet, self._every = label, total, quiet, every_seconds
         self._last_line = time.monotonic() - every_seconds + 3.0
         self._redirect = logging_redirect_tqdm()
@@ -89,7 +89,7 @@ class Progress:
         self._redirect.__exit__(None, None, None)
 
 
-def _is_screen() -> bool:
+def is_screen() -> bool:
     """Whether standard error is a terminal with room for a bar; some containers give one without rows or columns."""
     try:
         return sys.stderr.isatty() and all(os.get_terminal_size(sys.stderr.fileno()))

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 
-from socialjax import sorted_ints
 from socialjax.data import split as splits
 from socialjax.data.own.options import FolderOptions
 from socialjax.data.own.table_columns import Chosen, LinksTable, PairsTable, find_columns, read_any
@@ -20,6 +19,7 @@ from socialjax.formats.arrow_tables import is_parquet
 from socialjax.formats.file_bytes import DataError, find, read_bytes
 from socialjax.formats.text_layout import clean_text
 from socialjax.formats.text_tables import Table
+from socialjax.graph import unique_ints
 
 
 def joined(
@@ -101,9 +101,7 @@ def _kept(
         enough = pairs.value >= options.min_value
         repairs.append(f"{(~enough).sum()} pairs with a value below {options.min_value:g} dropped")
         pairs = pairs.take(enough)
-    elif pairs.value is not None and (
-        (pairs.value < 0).any() or set(sorted_ints.unique(pairs.value).tolist()) == {0.0, 1.0}
-    ):
+    elif pairs.value is not None and ((pairs.value < 0).any() or set(unique_ints(pairs.value).tolist()) == {0.0, 1.0}):
         low = pairs.value <= 0
         raise DataError(
             f"{path}: wanted values above 0, or none, got {low.sum()} of 0 or below in {len(low)} pairs; if these are "

@@ -6,13 +6,13 @@ from typing import Literal
 
 import numpy as np
 
-from socialjax import sorted_ints
 from socialjax.data import split as splits
 from socialjax.data import validate
 from socialjax.data.own.table_columns import Chosen, chosen_columns
 from socialjax.data.schema import Dataset, no_interactions, stated
 from socialjax.formats.file_bytes import DataError
 from socialjax.formats.text_layout import Layout, Separator
+from socialjax.graph import isin_ints, unique_ints
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,7 +123,7 @@ def with_validation(data: Dataset, options: FolderOptions) -> Dataset:
 def state_reach(data: Dataset, options: FolderOptions) -> Dataset:
     """`data` with what its split reaches: who is tested, how many pairs choose the epoch, who is cold. Test pairs of
     users without training pairs are left out where the options say so."""
-    known = sorted_ints.isin(data.test.user.astype(np.int64), sorted_ints.unique(data.train.user.astype(np.int64)))
+    known = isin_ints(data.test.user.astype(np.int64), unique_ints(data.train.user.astype(np.int64)))
     notes = []
     if not known.all():
         cold = len(np.unique(data.test.user[~known]))

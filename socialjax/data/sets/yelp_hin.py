@@ -18,7 +18,6 @@ from pathlib import Path
 import numpy as np
 from scipy import sparse
 
-from socialjax import sorted_ints
 from socialjax.data import validate
 from socialjax.data.pairs_files import memory_named, read_links, read_pairs
 from socialjax.data.schema import Dataset, Interactions, Provenance
@@ -26,6 +25,7 @@ from socialjax.data.sets.published import Published, RemoteFile, counts_of, gith
 from socialjax.data.split import DIFFNET_RATIOS, by_ratio
 from socialjax.data.standin_shapes import Shape
 from socialjax.formats.file_bytes import DataError, require
+from socialjax.graph import unique_ints
 
 FILES = (
     RemoteFile("user_business.dat", "d57853e95c3f49f0060f31ee9365ab3fffe1010999c76863c3cd9628b91e994d"),
@@ -144,7 +144,7 @@ def _columns(path: Path, pairs: Interactions, num_items: int, size: int) -> spar
             f"{path}: wanted business ids up to {num_items} and attribute ids up to {size}, "
             f"got {pairs.user.max() + 1} and {pairs.item.max() + 1}; fetch the file again"
         )
-    keys = sorted_ints.unique(pairs.user.astype(np.int64) * size + pairs.item)
+    keys = unique_ints(pairs.user.astype(np.int64) * size + pairs.item)
     return sparse.csr_matrix((np.ones(len(keys)), np.divmod(keys, size)), (num_items, size))
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from socialjax.sorted_ints import isin, unique
+from socialjax.graph import isin_ints, unique_ints
 
 CASES = {
     "empty": [],
@@ -20,13 +20,13 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_distinct_numbers_are_those_of_numpy(case, dtype):
     values = np.array(CASES[case], dtype)
-    before, found = values.copy(), unique(values)
+    before, found = values.copy(), unique_ints(values)
     np.testing.assert_array_equal(found, np.unique(values))
     assert found.dtype == dtype and (values == before).all()
 
 
 def test_a_table_is_taken_as_one_row_of_numbers():
-    np.testing.assert_array_equal(unique(np.array([[3, 1], [1, -2]])), [-2, 1, 3])
+    np.testing.assert_array_equal(unique_ints(np.array([[3, 1], [1, -2]])), [-2, 1, 3])
 
 
 @pytest.mark.parametrize("dtype", [np.int32, np.int64])
@@ -34,6 +34,6 @@ def test_a_table_is_taken_as_one_row_of_numbers():
 @pytest.mark.parametrize("case", CASES)
 def test_members_are_those_of_numpy(case, among, dtype):
     values, others = np.array(CASES[case], dtype), np.array(CASES[among], dtype)
-    found = isin(values, others)
+    found = isin_ints(values, others)
     assert found.dtype == bool and found.shape == values.shape
     np.testing.assert_array_equal(found, np.isin(values, others))

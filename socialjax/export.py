@@ -1,0 +1,151 @@
+"""What leaves a run: recommendations of all users and embeddings, as files that other programs read."""
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from socialjax.atomic_write import atomic_write
+from socialjax.data.schema import Dataset
+from socialjax.train.log import is_screen
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+ENDINGS = (".parquet", ".csv", ".tsv", ".jsonl")
+USERS_AT_ONCE = 4096
+
+
+class Embeddings(NamedTuple):
+    """What a score of a dot-product model is made of: `users @ items.T + bias`.
+
+    Attributes:
+        users: f32[U, D].
+        items: f32[I, D].
+        bias: f32[I].
+        user_ids: of the rows, as one types them: U[U] or i64[U].
+        item_ids: the same of items, [I].
+    """
+
+    users: np.ndarray
+    items: np.ndarray
+    bias: np.ndarray
+    user_ids: np.ndarray
+    item_ids: np.ndarray
+
+    def write(self, folder: Path | str) -> list[Path]:
+        """Writes `users.parquet` (id, vector) and `items.parquet` (id, vector, bias); returns their paths."""
+        import pyarrow as pa
+
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        tables = {
+            "users.parquet": {"id": pa.array(self.user_ids), "vector": _lists(self.users)},
+            "items.parquet": {"id": pa.array(self.item_ids), "vector": _lists(self.items), "bias": pa.array(self.bias)},
+        }
+        for name, columns in tables.items():
+            with _writer(folder / name) as write:
+                write(pa.table(columns))
+        return [folder / name for name in tables]
+
+
+def _lists(vectors: np.ndarray) -> "pa.FixedSizeListArray":
+    import pyarrow as pa
+
+    return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(vectors).reshape(-1)), vectors.shape[1])
+
+
+def ids_of(names: np.ndarray | None, size: int) -> np.ndarray:
+    """Ids as one types them: U[size], or the row numbers i64[size]."""
+    return np.arange(size) if names is None else names
+
+
+def write_recommendations(
+    path: Path,
+    data: Dataset,
+    users: np.ndarray,
+    best: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]],
+    progress: bool = True,
+) -> None:
+    """Writes the best items of users, a row for each: user, rank from 1 on, item, score; best first.
+
+    A `.jsonl` has a line for each user instead: `{"user": ..., "items": [...], "scores": [...]}`. The file is whole or
+    absent.
+
+    Args:
+        path: ends in one of `ENDINGS`.
+        data: names the ids.
+        users: row numbers i32[N].
+        best: users -> items i32[B, k], -1 where fewer are left, and scores f32[B, k].
+        progress: whether a bar shows how far it is, on a terminal.
+
+    Raises:
+        ValueError: for another ending.
+        OSError: the file cannot be written.
+    """
+    import pyarrow as pa
+
+    if path.suffix not in ENDINGS:
+        raise ValueError(f"{path} must end in {', '.join(ENDINGS)}, which says how it is written")
+    user_ids, item_ids = ids_of(data.user_names, data.num_users), ids_of(data.item_names, data.num_items)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shown = tqdm(total=len(users), desc=path.name, unit=" users", disable=not (progress and is_screen()))
+    with _writer(path) as write, shown:
+        for start in range(0, len(users), USERS_AT_ONCE):
+            some = users[start : start + USERS_AT_ONCE]
+            items, scores = best(some)
+            there = items >= 0
+            row, rank = np.nonzero(there)
+            columns = {"user": user_ids[some[row]], "rank": rank.astype(np.int32) + 1, "item": item_ids[items[there]]}
+            write(pa.table(columns | {"score": scores[there]}))
+            shown.update(len(some))
+
+
+@contextlib.contextmanager
+def _writer(path: Path) -> Iterator[Callable[["pa.Table"], None]]:
+    """Appends tables to a file of the kind that its ending names."""
+    with atomic_write(path) as temporary, contextlib.ExitStack() as closing:
+        opened: list = []
+
+        def write(table) -> None:
+            if not opened:
+                opened.append(closing.enter_context(_open(temporary, path.suffix, table.schema)))
+            opened[0].write_table(table)
+
+        yield write
+
+
+def _open(path: Path, ending: str, schema):
+    from pyarrow import csv, parquet
+
+    if ending == ".parquet":
+        return parquet.ParquetWriter(path, schema)
+    if ending == ".jsonl":
+        return _JsonLines(path)
+    mark = "\t" if ending == ".tsv" else ","
+    return csv.CSVWriter(path, schema, write_options=csv.WriteOptions(delimiter=mark, quoting_style="needed"))
+
+
+class _JsonLines:
+    """A line for each user; the rows of one stand together."""
+
+    def __init__(self, path: Path):
+        self._file = path.open("w", encoding="utf-8")
+
+    def write_table(self, table) -> None:
+        columns = [table.column(name).to_pylist() for name in ("user", "item", "score")]
+        begins = [row for row, rank in enumerate(table.column("rank").to_pylist()) if rank == 1]
+        for begin, end in zip(begins, [*begins[1:], table.num_rows]):
+            users, items, scores = (column[begin:end] for column in columns)
+            line = {"user": users[0], "items": items, "scores": scores}
+            self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
