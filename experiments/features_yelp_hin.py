@@ -128,24 +128,24 @@ def compared(runs: list[Kept]) -> list[dict]:
             "over_trainings": test.trainings and dataclasses.asdict(test.trainings) | {"p_holm": test.p_trainings},
         }
         for group, rows in paired_rows(runs).items()
-        for test in comparisons.against(rows)
+        for test in comparisons.against(PAPER, rows)
     ]
 
 
 def tables(runs: list[Kept]) -> str:
     """Metrics with 95 % intervals over seeds, then the differences over other users and other trainings."""
-    figures = [["", *(f"{metric}, {group}" for group in GROUPS for metric in comparisons.METRICS)]]
+    figures = [["", *(f"{metric}, {group}" for group in GROUPS for metric in PAPER.metrics)]]
     for kept in runs:
-        cells = [cell(over_seeds(kept, group, metric)) for group in GROUPS for metric in comparisons.METRICS]
+        cells = [cell(over_seeds(kept, group, metric)) for group in GROUPS for metric in PAPER.metrics]
         figures.append([label(PAPER, kept), *cells])
     lines = ["", text_table(figures)]
     for group, rows in paired_rows(runs).items():
         if rows:
             tests = [["with features - without", "difference", *comparisons.QUESTIONS]]
-            for test in comparisons.against(rows):
+            for test in comparisons.against(PAPER, rows):
                 cells = [f"{test.users.difference:+.4f}", *comparisons.questions(test)]
                 tests.append([f"{label(PAPER, test.b)}, {test.metric}", *cells])
-            lines += ["", f"{group}:", text_table(tests), comparisons.reading(rows)]
+            lines += ["", f"{group}:", text_table(tests), comparisons.reading(PAPER, rows)]
     return "\n".join(lines)
 
 

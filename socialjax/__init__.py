@@ -14,6 +14,7 @@ _PLACES = {
     "fit": "socialjax.recommender",
     "load": "socialjax.recommender",
     "Run": "socialjax.recommender",
+    "compare": "socialjax.report.compare",
 }
 __all__ = ["__version__", *_PLACES]
 

@@ -19,7 +19,7 @@ GROUND = (
 )
 CONTRACT = ("ops", "graph", "contract", "models.parts", "models.history")
 ALLOWED = {
-    "socialjax": ("recommender",),  # the Python interface, imported when called
+    "socialjax": ("recommender", "report"),  # the Python interface, imported when called
     "recommender": (*GROUND, "export", "data", "contract", "models", "train.step", "eval", "explain", "run"),
     "export": ("atomic_write", "data.schema", "train.log"),
     "graph": (),

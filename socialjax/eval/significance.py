@@ -6,6 +6,7 @@ method, and not about the parameters of one training, needs the second.
 """
 
 import dataclasses
+import warnings
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -13,6 +14,8 @@ import numpy as np
 from socialjax.eval.metrics import Result
 
 # scipy.stats is imported where it is used: it takes longer to load than the rest of the library.
+
+SAME = 1e-12  # the spread of trainings that ended alike, but for rounding
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,9 +127,11 @@ def over_trainings(a: Sequence[float], b: Sequence[float], confidence: float = 0
     from scipy import stats
 
     mean = float(a.mean() - b.mean())
-    if a.std() == 0 and b.std() == 0:  # the test divides by the spread
+    if max(a.std(), b.std()) < SAME:  # the test divides by the spread
         return Trainings(mean, mean, mean, 1.0 if mean == 0 else 0.0, len(a), len(b))
-    test = stats.ttest_ind(a, b, equal_var=False)
+    with warnings.catch_warnings():  # trainings of one model may end alike, and its spread is next to nothing
+        warnings.filterwarnings("ignore", "Precision loss occurred", RuntimeWarning)
+        test = stats.ttest_ind(a, b, equal_var=False)
     low, high = test.confidence_interval(confidence)
     return Trainings(mean, float(low), float(high), float(test.pvalue), len(a), len(b))
 

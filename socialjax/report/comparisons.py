@@ -144,8 +144,6 @@ def blocks(lines: Sequence[Line], caption: Callable[[str], str]) -> Iterator[str
         yield "No kept run has estimates."
 
 
-METRICS = ("HR@10", "NDCG@10")
-BASELINE = "bpr"
 QUESTIONS = ("other users: 95 % interval", "other users: p", "other trainings: 95 % interval", "other trainings: p")
 ONCE = "trained once"  # of a run with one seed, which says nothing about other trainings
 
@@ -167,8 +165,8 @@ class Comparison:
     p_trainings: float | None
 
 
-def against(rows: Sequence[tuple[Kept, Kept]]) -> list[Comparison]:
-    """Every pair (a, b) in every metric.
+def against(paper: Paper, rows: Sequence[tuple[Kept, Kept]]) -> list[Comparison]:
+    """Every pair (a, b) in both metrics of the paper.
 
     Over users, each counts with the mean over that run's seeds; over trainings, each seed counts with its mean over
     the users. Holm's correction is over all rows and metrics of the table, for each question apart.
@@ -180,7 +178,7 @@ def against(rows: Sequence[tuple[Kept, Kept]]) -> list[Comparison]:
                 f"{a.name} and {b.name} evaluated different users, so there is no pairing them; delete one of the two "
                 "and run it again as the other"
             )
-    keys = [(place, metric) for place in range(len(rows)) for metric in METRICS]
+    keys = [(place, metric) for place in range(len(rows)) for metric in paper.metrics]
     users, trainings = {}, {}
     for row, metric in keys:
         a, b = rows[row]
@@ -197,14 +195,14 @@ def against(rows: Sequence[tuple[Kept, Kept]]) -> list[Comparison]:
 def against_baseline(paper: Paper, runs: Sequence[Kept]) -> list[tuple[Kept, Kept]]:
     """Every comparable run with the baseline; none when the baseline is not among them."""
     rivals = comparable(paper, runs)
-    base = next((run for run in rivals if run.name == BASELINE), None)
+    base = next((run for run in rivals if run.name == paper.baseline), None)
     return [(run, base) for run in rivals if run is not base] if base else []
 
 
 def best_against_each(paper: Paper, runs: Sequence[Kept]) -> list[tuple[Kept, Kept]]:
-    """The comparable run with the highest NDCG@10 with every other."""
+    """The comparable run with the highest NDCG with every other."""
     rivals = comparable(paper, runs)
-    best = best_of(rivals).get("NDCG@10")
+    best = best_of(rivals, paper.metrics).get(paper.metrics[1])
     return [(best, run) for run in rivals if run is not best] if best else []
 
 
@@ -227,9 +225,9 @@ def on_cold_items(rows: Sequence[tuple[Kept, Kept]]) -> list[tuple[Kept, Kept]]:
 
 def comparison(paper: Paper, rows: Sequence[tuple[Kept, Kept]]) -> list[list[str]]:
     """A line for each pair of runs: of each metric the difference, and what both questions say of it."""
-    table = [["", *(f"{metric} {head}" for metric in METRICS for head in ("difference", *QUESTIONS))]]
+    table = [["", *(f"{metric} {head}" for metric in paper.metrics for head in ("difference", *QUESTIONS))]]
     cells: dict[tuple[str, str], list[str]] = {}
-    for test in against(rows):
+    for test in against(paper, rows):
         cells.setdefault((test.a.name, test.b.name), []).extend([f"{test.users.difference:+.4f}", *questions(test)])
     return table + [[f"{label(paper, a)} - {label(paper, b)}", *cells[a.name, b.name]] for a, b in rows]
 
@@ -246,7 +244,7 @@ def interval(test: Paired | Trainings) -> str:
     return f"{test.low:+.4f} to {test.high:+.4f}"
 
 
-def reading(rows: Sequence[tuple[Kept, Kept]]) -> str:
+def reading(paper: Paper, rows: Sequence[tuple[Kept, Kept]]) -> str:
     """What the columns of `comparison` answer, in words."""
     a, b = rows[0]
     same = len({len(run.seeds) for row in rows for run in row}) == 1
@@ -255,7 +253,7 @@ def reading(rows: Sequence[tuple[Kept, Kept]]) -> str:
         f"*Other users*: would other users agree about these trained models? Paired t-test over {len(a.users):,} test "
         "users, each with the mean over the seeds. *Other trainings*: would the difference stand if both were trained "
         f"anew? Welch's t-test over the {seeds}, each with its mean over these users. Holm's correction is "
-        f"over the {len(METRICS) * len(rows)} tests of the table, for each question apart."
+        f"over the {len(paper.metrics) * len(rows)} tests of the table, for each question apart."
     )
 
 

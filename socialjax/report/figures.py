@@ -17,12 +17,10 @@ from socialjax.report.gather import Kept, about, main_rows, newest, references
 from socialjax.report.overall import NONE, label
 from socialjax.report.papers import Paper
 
-BARS = ("HR@10", "NDCG@10")
-METRIC = "NDCG@10"
 TITLES = {
-    "bars": "all models by HR@10 and NDCG@10",
-    "orders": "does NDCG@10 by sampled lists order the models as over all items?",
-    "groups": "NDCG@10 by how much is known of users and items",
+    "bars": "all models by {0} and {1}",
+    "orders": "does {1} by sampled lists order the models as over all items?",
+    "groups": "{1} by how much is known of users and items",
 }
 MARKERS = "osv^D<>PX*"
 
@@ -39,7 +37,7 @@ def drawn(runs: Sequence[Kept]) -> dict[str, Callable]:
 
 
 def bars(paper: Paper, runs: Sequence[Kept], path: Path) -> None:
-    """HR@10 and NDCG@10 with 95 % intervals over seeds; baselines without parameters are grey."""
+    """Hits and NDCG with 95 % intervals over seeds; baselines without parameters are grey."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
@@ -47,7 +45,7 @@ def bars(paper: Paper, runs: Sequence[Kept], path: Path) -> None:
     labels = [*baselines, *(label(paper, run) for run in rows)]
     figure = blank(10, 1.2 + 0.3 * len(labels))
     _title(figure, "bars", rows, paper)
-    for axis, metric in zip(figure.subplots(1, len(BARS), sharey=True), BARS):
+    for axis, metric in zip(figure.subplots(1, len(paper.metrics), sharey=True), paper.metrics):
         summaries = [run.record.metrics[metric] for run in rows]
         values = [line[metric] for line in baselines.values()] + [f["mean"] for f in summaries]
         widths = [0.0] * len(baselines) + [f["ci95"] or 0.0 for f in summaries]
@@ -70,18 +68,19 @@ def bars(paper: Paper, runs: Sequence[Kept], path: Path) -> None:
 
 
 def orders(paper: Paper, runs: Sequence[Kept], path: Path) -> None:
-    """Each model's NDCG@10 by sampled lists, across, and over all items, up; a panel for each sampled protocol, with
+    """Each model's NDCG by sampled lists, across, and over all items, up; a panel for each sampled protocol, with
     Kendall's tau of the two orders."""
     sampled = [name for name in protocols(runs) if name != FULL]
     trained = [line for line in lines(paper, runs) if line.is_trained]  # the others lie far below
     figure = blank(5.6 * len(sampled), 1.6 + max(3.0, 0.22 * len(trained)))
     _title(figure, "orders", main_rows(runs), paper, ", ".join([*sampled, FULL]))
-    full = means(trained, FULL, METRIC)
+    metric = paper.metrics[1]
+    full = means(trained, FULL, metric)
     for axis, name in zip(figure.subplots(1, len(sampled), squeeze=False)[0], sampled):
-        sampled_means = means(trained, name, METRIC)
+        sampled_means = means(trained, name, metric)
         axis.scatter(sampled_means, full, color=BLUE, s=18, zorder=3)
         _write_beside(axis, sampled_means, full, [line.label for line in trained])
-        axis.set(xlabel=f"{METRIC}, {name}", ylabel=f"{METRIC}, {FULL}")
+        axis.set(xlabel=f"{metric}, {name}", ylabel=f"{metric}, {FULL}")
         axis.set_title(f"{len(trained)} models, Kendall's tau {format_tau(tau(sampled_means, full))}", fontsize=9)
         axis.locator_params(axis="x", nbins=6)
         axis.grid(alpha=0.3)
@@ -90,14 +89,14 @@ def orders(paper: Paper, runs: Sequence[Kept], path: Path) -> None:
 
 
 def groups(paper: Paper, runs: Sequence[Kept], path: Path) -> None:
-    """NDCG@10 by training items and by friends, a line for each model."""
+    """NDCG by training items and by friends, a line for each model."""
     rows = main_rows(runs)
     figure = blank(5.0 * len(kinds(runs)) + 2.2, max(4.0, 1.2 + 0.2 * len(rows)))
     _title(figure, "groups", rows, paper)
     for axis, kind in zip(figure.subplots(1, len(kinds(runs)), squeeze=False)[0], kinds(runs)):
         sizes = group_sizes(runs, kind)
         for index, run in enumerate(rows):
-            summaries = [group_metric(run, kind, group, METRIC) for group in sizes]
+            summaries = [group_metric(run, kind, group, paper.metrics[1]) for group in sizes]
             axis.plot(
                 range(len(sizes)),
                 [f["mean"] if f else float("nan") for f in summaries],
@@ -109,7 +108,7 @@ def groups(paper: Paper, runs: Sequence[Kept], path: Path) -> None:
                 label=label(paper, run),
             )
         axis.set_xticks(range(len(sizes)), [f"{group}\n{size:,} users" for group, size in sizes.items()], fontsize=8)
-        axis.set(xlabel=NAMES.get(kind, kind), ylabel=METRIC)
+        axis.set(xlabel=NAMES.get(kind, kind), ylabel=paper.metrics[1])
         axis.grid(alpha=0.3)
         axis.tick_params(axis="y", labelsize=8)
     handles, texts = figure.axes[0].get_legend_handles_labels()
@@ -120,7 +119,8 @@ def groups(paper: Paper, runs: Sequence[Kept], path: Path) -> None:
 def _title(figure, name: str, runs: Sequence[Kept], paper: Paper, protocol: str | None = None) -> None:
     """What the picture shows, and below it the line that stands below every table."""
     text = about(runs, lambda run: label(paper, run), protocol)
-    title = TITLES[name][0].upper() + TITLES[name][1:]
+    title = TITLES[name].format(*paper.metrics)
+    title = title[0].upper() + title[1:]
     figure.suptitle(f"{title}\n{textwrap.fill(text, int(14 * figure.get_figwidth()))}", fontsize=9)
 
 
@@ -196,7 +196,6 @@ def by_sparsity(paper: Paper, runs: Sequence[Kept], kind: str, metric: str) -> l
 
 
 FULL = "full"
-METRICS = ("NDCG@10", "HR@10")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -220,7 +219,7 @@ def lines(paper: Paper, runs: Sequence[Kept]) -> list[Line]:
     for run in main_rows(runs):
         metrics = run.record.by_protocol()
         rows.append(Line(label(paper, run), metrics, run.record.corrected or {}))
-    return [line for line in rows if all(METRICS[0] in line.metrics.get(name, {}) for name in protocols(runs))]
+    return [line for line in rows if all(paper.metrics[1] in line.metrics.get(name, {}) for name in protocols(runs))]
 
 
 def sets(lines: Sequence[Line]) -> dict[str, list[Line]]:
@@ -270,7 +269,7 @@ def sampled_and_full(lines: Sequence[Line], names: Sequence[str], metric: str) -
     return table
 
 
-def taus(lines: Sequence[Line], names: Sequence[str]) -> list[str]:
+def taus(lines: Sequence[Line], names: Sequence[str], metrics: Sequence[str]) -> list[str]:
     """A sentence for each sampled protocol: how much its order of the models agrees with that over all items."""
     sentences = []
     for name in names if FULL in names else ():
@@ -278,7 +277,7 @@ def taus(lines: Sequence[Line], names: Sequence[str]) -> list[str]:
             values = []
             for subset_name, subset in sets(lines).items():
                 by_metric = {
-                    metric: tau(means(subset, name, metric), means(subset, FULL, metric)) for metric in METRICS
+                    metric: tau(means(subset, name, metric), means(subset, FULL, metric)) for metric in metrics
                 }
                 texts = [f"{metric} {format_tau(value)}" for metric, value in by_metric.items()]
                 values.append(f"{subset_name}, {', '.join(texts)}")
@@ -291,7 +290,7 @@ def format_tau(value: float | None) -> str:
     return NONE if value is None else f"{value:.3f}"
 
 
-def swapped(lines: Sequence[Line], names: Sequence[str], metric: str = "NDCG@10") -> str:
+def swapped(lines: Sequence[Line], names: Sequence[str], metric: str) -> str:
     """The pairs that the table's protocol and `full` order differently, in words; empty without `full`."""
     if FULL not in names[1:] or len(lines) < 2:
         return ""

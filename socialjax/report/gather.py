@@ -188,11 +188,14 @@ def _as_kept(path: Path, arrays: dict[str, np.ndarray], seeds: int) -> dict[str,
     return arrays
 
 
-def of_run(run: Path, name: str) -> Kept:
-    """A finished run that is not kept, as if it were, under that name. Raises ValueError as `keep.keep` does."""
+def of_run(run: Path, name: str, metrics: tuple[str, ...] = keep.KEPT) -> Kept:
+    """A finished run that is not kept, as if it were, under that name, with these metrics of each user.
+
+    Raises ValueError as `keep.keep` does.
+    """
     record = RunRecord.read(run / "result.json")
     check_all_users(run, record)
-    return _made(name, record, per_user(run, record.seeds))
+    return _made(name, record, per_user(run, record.seeds, metrics))
 
 
 def _made(name: str, record: RunRecord, arrays: dict[str, np.ndarray]) -> Kept:
@@ -220,15 +223,19 @@ def gather(kept: Path, dataset: str, paper: Paper) -> list[Kept]:
     """All kept runs of a data set, in the order of the paper. Raises ValueError when they were not measured alike."""
     kept_searches = keep.kept_searches(kept, dataset)
     runs = [dataclasses.replace(run, search=kept_searches.get(run.model)) for run in map(read, folders(kept, dataset))]
-    runs.sort(key=lambda run: paper.place(run.name, run.model))
+    return measured_alike(sorted(runs, key=lambda run: paper.place(run.name, run.model)))
+
+
+def measured_alike(runs: list[Kept]) -> list[Kept]:
+    """The runs, if they may stand in one table. Raises ValueError that says what differs."""
     for run in runs[1:]:
         differs = [what for what, value in _measured(run).items() if value != _measured(runs[0])[what]]
         if not np.array_equal(run.users, runs[0].users):
             differs.append("the evaluated users")
         if differs:
             raise ValueError(
-                f"{dataset}: {run.name} and {runs[0].name} were not measured alike ({', '.join(differs)} differ), so "
-                "they cannot stand in one table; run one of them again as the other, or take it away"
+                f"{run.record.dataset}: {run.name} and {runs[0].name} were not measured alike ({', '.join(differs)} "
+                "differ), so they cannot stand in one table; run one of them again as the other, or take it away"
             )
     return runs
 

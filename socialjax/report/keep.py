@@ -106,13 +106,13 @@ def keep(target: Place) -> bool:
     return replaces
 
 
-def per_user(run: Path, seeds: Sequence[int]) -> dict[str, np.ndarray]:
+def per_user(run: Path, seeds: Sequence[int], wanted: tuple[str, ...] = KEPT) -> dict[str, np.ndarray]:
     """What each user of a run got: users i32[U], values f16[U, S, M] and the names of the M metrics; the same as
     cold_users, ... where every seed was measured on items that nobody has in training.
 
     Raises ValueError for seeds of different users.
     """
-    arrays = _of_seeds(run, seeds, PER_USER, KEPT)
+    arrays = _of_seeds(run, seeds, PER_USER, wanted)
     if all((run / f"seed_{seed}" / COLD).is_file() for seed in seeds):
         arrays |= {f"cold_{key}": value for key, value in _of_seeds(run, seeds, COLD, KEPT_COLD).items()}
     return arrays

@@ -58,7 +58,7 @@ def meanings(paper: Paper, runs: Sequence[Kept]) -> str:
     if _is_of_papers(paper, runs):
         return ""
     return " " + " ".join(
-        f"{line[0].upper()}{line[1:]}." for line in metrics_legend([*columns(paper, runs), *SIDE_BY_SIDE])
+        f"{line[0].upper()}{line[1:]}." for line in metrics_legend([*columns(paper, runs), *paper.metrics])
     )
 
 

@@ -18,7 +18,6 @@ from socialjax.report.gather import Kept, about, as_csv, export_csv, folders, ga
 from socialjax.report.overall import cost, label, legend, meanings, notes, overall, reported
 from socialjax.report.papers import Paper
 
-METRICS = ("HR@10", "NDCG@10")
 HEADS = {
     "overall": "All models",
     "figures": "Figures",
@@ -146,7 +145,8 @@ def _blocks(paper: Paper, runs: Sequence[Kept], dataset: str, name: str, picture
         yield caption(rows) + meanings(paper, rows) + legend(paper, runs) + notes(paper, runs)
     elif name == "figures":
         for figure in drawn(runs):
-            yield f"![{dataset}: {TITLES[figure]}]({pictures}{figure_name(paper, dataset, figure)})"
+            title = TITLES[figure].format(*paper.metrics)
+            yield f"![{dataset}: {title}]({pictures}{figure_name(paper, dataset, figure)})"
         yield caption(rows)
     elif name == "reported":
         yield markdown_table(reported(paper, runs, dataset))
@@ -158,15 +158,15 @@ def _blocks(paper: Paper, runs: Sequence[Kept], dataset: str, name: str, picture
         yield from _paired(paper, runs, caption)
     elif name == "orders":
         lines, names = figures.lines(paper, runs), figures.protocols(runs)
-        for metric in figures.METRICS:
+        for metric in reversed(paper.metrics):
             yield markdown_table(figures.sampled_and_full(lines, names, metric))
-        sentences = [*figures.taus(lines, names), figures.swapped(lines, names)]
+        sentences = [*figures.taus(lines, names, paper.metrics[::-1]), figures.swapped(lines, names, paper.metrics[1])]
         yield " ".join([caption(rows, ", ".join(names)), *filter(None, sentences)])
     elif name == "corrected":
         yield from comparisons.blocks(figures.lines(paper, runs), lambda names: caption(rows, names))
     elif name == "groups":
         for kind in figures.kinds(runs):
-            for metric in METRICS:
+            for metric in paper.metrics:
                 yield f"**{figures.heading(kind, metric)}**"
                 yield markdown_table(figures.by_sparsity(paper, runs, kind, metric))
         yield caption(rows)
@@ -184,7 +184,7 @@ def _blocks(paper: Paper, runs: Sequence[Kept], dataset: str, name: str, picture
     elif not (swept := varied_runs(runs, name)):
         yield f"No finished runs on {dataset} that vary {name} are kept yet."
     else:
-        for metric in METRICS:
+        for metric in paper.metrics:
             yield markdown_table(variation(paper, runs, name, metric))
         yield f"{caption(swept)} {other_differences(paper, runs, name)}"
 
@@ -194,8 +194,8 @@ def _paired(paper: Paper, runs: Sequence[Kept], caption) -> Iterator[str]:
     against, best = comparisons.against_baseline(paper, runs), comparisons.best_against_each(paper, runs)
     features = comparisons.with_and_without_features(runs)
     for heading, rows in (
-        (f"Every model less {paper.models.get(comparisons.BASELINE, comparisons.BASELINE)}", against),
-        ("The best model by NDCG@10 less every other", best),
+        (f"Every model less {paper.label(paper.baseline, paper.baseline)}", against),
+        (f"The best model by {paper.metrics[1]} less every other", best),
         ("With features less without", features),
         (
             "With features less without, on test items that nobody has in training",
@@ -205,5 +205,5 @@ def _paired(paper: Paper, runs: Sequence[Kept], caption) -> Iterator[str]:
         if rows:
             yield f"**{heading}**"
             yield markdown_table(comparisons.comparison(paper, rows))
-            yield comparisons.reading(rows)
+            yield comparisons.reading(paper, rows)
     yield caption(main) if len(main) > 1 else "A difference needs two models."

@@ -25,9 +25,20 @@ class Reported:
 
 @dataclasses.dataclass(frozen=True)
 class Paper:
-    """models: name -> label, in the order of the tables; baselines come first. notes: model -> why it has
-    no run of its own. swept: settings with a table of their own -> the values of its columns. apart: name of a run that
-    stands in the tables, but is never the best one nor in a test -> why."""
+    """What its tables hold.
+
+    Attributes:
+        name: of the paper, as one types it.
+        title: of its pages.
+        datasets: whose tables it has.
+        models: name -> label, in the order of the tables; baselines come first.
+        reported: figures published elsewhere.
+        notes: model -> why it has no run of its own.
+        swept: settings with a table of their own -> the values of its columns.
+        apart: name of a run that stands in the tables, but is never the best one nor in a test -> why.
+        metrics: of differences, groups and bars: hits, and NDCG, by which the best is chosen.
+        baseline: name of the run with which every other is compared.
+    """
 
     name: str
     title: str
@@ -37,6 +48,8 @@ class Paper:
     notes: dict[str, str] = dataclasses.field(default_factory=dict)
     swept: dict[str, tuple] = dataclasses.field(default_factory=dict)
     apart: dict[str, str] = dataclasses.field(default_factory=dict)
+    metrics: tuple[str, str] = ("HR@10", "NDCG@10")
+    baseline: str = "bpr"
 
     def __post_init__(self):
         unknown = {row.model for row in self.reported} | set(self.notes)

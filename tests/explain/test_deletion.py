@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from socialjax.contract import OF_USERS, Explanation, Kind, Ragged
-from socialjax.explain.deletion import deletion_test, drops
+from socialjax.explain.attributes import deletion_test, drops
 
 
 def explanation(*pairs) -> Explanation:

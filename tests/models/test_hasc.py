@@ -15,8 +15,7 @@ from socialjax.graph import edges, pad
 from socialjax.models.cf.bpr import BPR
 from socialjax.models.social import hasc_layers
 from socialjax.models.social.hasc import HASC, TABLE_UP_TO
-from socialjax.ops.edge_logits import edge_logits
-from socialjax.ops.propagate import diffusion
+from socialjax.ops.propagate import diffusion, edge_logits
 from socialjax.run.saved import taken_over
 
 U, S, C = range(3)

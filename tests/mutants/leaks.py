@@ -212,8 +212,8 @@ MUTANTS = (
     Mutant(
         "recommend-hides-test",
         "socialjax/recommender.py",
-        "        seen = self.data.train if exclude_seen else None\n",
-        "        seen = self.data.test if exclude_seen else None\n",
+        "        return rows_of((self.data.train,), self.data.num_users, self.data.num_items)\n",
+        "        return rows_of((self.data.test,), self.data.num_users, self.data.num_items)\n",
         ("tests/test_recommender.py::test_recommendations_are_the_best_unseen_items_with_their_ids_and_titles",),
         "recommendations hide the held-out items and show the taken ones",
     ),

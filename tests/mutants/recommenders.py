@@ -375,7 +375,7 @@ MUTANTS = (
     ),
     Mutant(
         "deletion-top",
-        "socialjax/explain/deletion.py",
+        "socialjax/explain/attributes.py",
         "top = int(rows.weight[row].argmax())",
         "top = int(rows.weight[row].argmin())",
         ("tests/explain/test_deletion.py",),

@@ -7,8 +7,8 @@ import pytest
 
 from experiments import features_yelp_hin as features
 from socialjax.eval.significance import mean_interval
-from socialjax.report.comparisons import METRICS
 from socialjax.report.gather import of_run
+from socialjax.report.papers import DIFFNET
 from socialjax.run import results
 
 KEPT = Path(__file__).resolve().parents[2] / "docs" / "results" / "yelp_hin" / "diffnet" / "result.json"
@@ -20,12 +20,14 @@ def finish(folder, all_users, cold, users=USERS):
     for seed, shift in ((0, -0.125), (1, 0.125)):
         (folder / f"seed_{seed}").mkdir(parents=True)
         for name, values, mine in (("per_user", all_users, users), ("cold_per_user", cold, users[: len(cold)])):
-            metrics = {metric: values + shift for metric in METRICS}
+            metrics = {metric: values + shift for metric in DIFFNET.metrics}
             results.write_per_user(folder / f"seed_{seed}" / f"{name}.npz", mine, metrics)
-    cold_means = [{"item interactions": {"[0, 1)": {"users": 10} | dict.fromkeys(METRICS, m)}} for m in (0.1, 0.3)]
+    cold_means = [
+        {"item interactions": {"[0, 1)": {"users": 10} | dict.fromkeys(DIFFNET.metrics, m)}} for m in (0.1, 0.3)
+    ]
     values = [float((all_users + shift).astype(np.float16).astype(np.float64).mean()) for shift in (-0.125, 0.125)]
     mean, half = mean_interval(values)
-    means = {metric: {"mean": mean, "ci95": half, "values": values} for metric in METRICS}
+    means = {metric: {"mean": mean, "ci95": half, "values": values} for metric in DIFFNET.metrics}
     one = results.read_json(KEPT)  # the rest of a record is that of some run
     few = {"seeds": [0, 1], "metrics": means, "also": {}, "groups": cold_means, "chosen_on": {}, "epoch": [1, 1]}
     record = {key: one[key] for key in one if key not in ("corrected", "validation")} | few

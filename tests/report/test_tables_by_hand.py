@@ -69,7 +69,7 @@ def test_each_user_counts_with_the_mean_over_the_seeds():
 
 
 def test_paired_tests_are_those_worked_by_hand_and_holm_goes_over_the_whole_table():
-    rows = comparisons.against(comparisons.against_baseline(PAPER, [BASE, A, C]))
+    rows = comparisons.against(PAPER, comparisons.against_baseline(PAPER, [BASE, A, C]))
     found = {(one.a.name, one.b.name, one.metric): (one.users, one.p_users) for one in rows}
     test, _ = found["svdpp", "bpr", "HR@10"]
     np.testing.assert_allclose([test.difference, test.high], [0.5, 0.5 + 3.182446 * 0.288675], rtol=1e-5)
@@ -89,18 +89,18 @@ def test_trainings_are_compared_by_the_means_of_their_seeds():
     # HR of a by seed: (1 + .5 + 1 + 0) / 4 = .625 and (1 - .5 + 1 + 0) / 4 = .375; of the baseline 0 and 0. Welch:
     # .5 / sqrt(.03125 / 2) = 4 on one degree of freedom, p = 2 (1/2 - atan(4) / pi) = .155958.
     np.testing.assert_array_equal(A.seed_means("HR@10"), [0.625, 0.375])
-    one = comparisons.against([(A, BASE)])[0]
+    one = comparisons.against(PAPER, [(A, BASE)])[0]
     assert (one.metric, one.trainings.num_a, one.trainings.num_b) == ("HR@10", 2, 2)
     assert one.trainings.p == pytest.approx(0.155958, rel=1e-5)
     assert one.trainings.high == pytest.approx(0.5 + 12.7062 * 0.125, rel=1e-5)  # t(.975, 1) sqrt(.03125 / 2)
     assert one.p_trainings == pytest.approx(0.155958, rel=1e-5)  # twice that, but NDCG's 0 comes first: 1 x
     many = kept("fm", hr=((0, 1, 2),) * 4, ndcg=((0,),) * 4, seeds=(0, 1, 2))
-    assert comparisons.against([(many, BASE)])[0].trainings.num_a == 3
+    assert comparisons.against(PAPER, [(many, BASE)])[0].trainings.num_a == 3
     alone = kept("fm", hr=((0,),) * 4, ndcg=((0,),) * 4, seeds=(0,))
-    told = comparisons.against([(alone, BASE)])[0]
+    told = comparisons.against(PAPER, [(alone, BASE)])[0]
     assert told.trainings is None and told.p_trainings is None
     assert comparisons.questions(told)[2:] == ["trained once", "trained once"]
-    assert "2 + 2 trainings" in comparisons.reading([(A, BASE)])
+    assert "2 + 2 trainings" in comparisons.reading(PAPER, [(A, BASE)])
 
 
 def test_the_best_is_tested_against_every_other_and_features_against_none():
@@ -143,13 +143,14 @@ def test_pairs_that_the_samples_turn_round_are_named():
     table = figures.sampled_and_full(some, NAMES, "NDCG@10")
     assert table[0] == ["", "NDCG@10 sampled9-strict", "rank", "NDCG@10 full", "rank"]
     assert [row[::2] for row in table[1:]] == [["bpr", "3", "3"], ["svdpp", "2", "1"], ["diffnet", "1", "2"]]
-    assert figures.taus(some, NAMES) == [
+    assert figures.taus(some, NAMES, PAPER.metrics[::-1]) == [
         "Kendall's tau between the orders by `sampled9-strict` and by `full`: 3 models, NDCG@10 0.333, HR@10 "
         "not available."
     ]
-    assert figures.swapped(some, NAMES).endswith("way round over all items: diffnet above svdpp.")
-    assert "alike" in figures.swapped(some[:2], NAMES)
-    assert figures.taus(some, NAMES[:1]) == [] and figures.swapped(some, NAMES[:1]) == ""
+    assert figures.swapped(some, NAMES, "NDCG@10").endswith("way round over all items: diffnet above svdpp.")
+    assert "alike" in figures.swapped(some[:2], NAMES, "NDCG@10")
+    assert figures.taus(some, NAMES[:1], PAPER.metrics) == []
+    assert figures.swapped(some, NAMES[:1], "NDCG@10") == ""
 
 
 def test_lines_are_reference_lines_and_runs_measured_under_every_protocol():

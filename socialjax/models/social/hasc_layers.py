@@ -18,9 +18,8 @@ from socialjax.models.history import taken_items
 from socialjax.models.social.shared import link_edges
 from socialjax.ops import lookup
 from socialjax.ops.activations import unit
-from socialjax.ops.edge_logits import PHI, edge_logits
 from socialjax.ops.lookup import segment_max, segment_softmax
-from socialjax.ops.propagate import Diffusion, diffusion, propagate
+from socialjax.ops.propagate import PHI, Diffusion, diffusion, edge_logits, propagate
 
 
 @struct.dataclass

@@ -17,7 +17,7 @@ import numpy as np
 from socialjax.contract import Model
 from socialjax.data.schema import Attributes, Dataset, no_interactions
 from socialjax.eval import groups
-from socialjax.explain.deletion import deletion_test
+from socialjax.explain.attributes import deletion_test
 from socialjax.models.cf.bpr import BPR
 from socialjax.models.visual import saers_attention
 from socialjax.models.visual.saers import SAERS

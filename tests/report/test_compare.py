@@ -1,0 +1,134 @@
+"""One's own runs on one page: the figures of the runs, tests of their differences, nothing written elsewhere."""
+
+import csv
+import os
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+import socialjax
+from socialjax.commands import compare as command
+from socialjax.data.schema import Dataset
+from socialjax.eval.significance import over_trainings, paired
+from socialjax.models import BPR
+from socialjax.report.compare import compare
+from socialjax.train.step import TrainSettings
+
+TRAIN = TrainSettings(epochs=4, batch_size=64, evaluate_every=2, patience=0)
+
+
+def data_of(num_items=12):
+    rng = np.random.default_rng(0)
+    users, items = np.nonzero(rng.random((40, num_items)) < 0.6)
+    links = ([f"u{user}" for user in range(40)], [f"u{(user * 7 + 3) % 40}" for user in range(40)])
+    return Dataset.from_pairs([f"u{user}" for user in users], [f"i{item}" for item in items], links=links, name="shop")
+
+
+@pytest.fixture(scope="module")
+def runs():
+    data = data_of()
+    fit = lambda model, **more: socialjax.fit(model, data, TRAIN, seeds=2, progress=False, **more)  # noqa: E731
+    return [fit("bpr"), fit("lightgcn"), fit(BPR(dim=4, item_bias=False))]
+
+
+def tables(html):
+    """The cells of every table of a page."""
+    found, cells = [], []
+
+    class Reader(HTMLParser):
+        def handle_starttag(self, tag, attributes):
+            assert tag not in ("script", "link", "iframe") and not any(name.startswith("on") for name, _ in attributes)
+            if tag == "table":
+                found.append([])
+            elif tag == "tr":
+                found[-1].append([])
+            elif tag in ("td", "th"):
+                cells.append("")
+
+        def handle_endtag(self, tag):
+            if tag in ("td", "th"):
+                found[-1][-1].append(cells.pop())
+
+        def handle_data(self, text):
+            if cells:
+                cells[-1] += text
+
+    Reader().feed(html)
+    return found
+
+
+def test_the_report_has_the_figures_of_the_runs_and_their_tests(runs, tmp_path):
+    report = socialjax.compare(runs[:2], out=tmp_path / "report")
+    bpr, lightgcn = (run.evaluate().record for run in runs[:2])
+    assert re.search(rf"\| lightgcn \| .*{lightgcn.metrics['NDCG@5']['mean']:.4f}", report.parts["All models"])
+    values = [
+        np.stack([np.load(run.folder / f"seed_{seed}" / "per_user.npz")["NDCG@10"] for seed in run.seeds], axis=1)
+        for run in runs[:2]
+    ]
+    values = [each.astype(np.float64) for each in values]
+    users = paired(values[1].mean(axis=1), values[0].mean(axis=1))
+    trainings = over_trainings(values[1].mean(axis=0), values[0].mean(axis=0))
+    differences = report.parts["Differences: other users, other trainings"]
+    row = next(line for line in differences.splitlines() if line.startswith("| lightgcn - bpr |"))
+    for figure in (users.difference, users.low, users.high, trainings.low, trainings.high):
+        assert f"{figure:+.4f}" in row
+    assert bpr.metrics["NDCG@10"]["mean"] == pytest.approx(values[0].mean(), abs=1e-3)
+    frame = report.to_pandas()
+    assert frame.loc["bpr", "Hit@5"] == bpr.metrics["Hit@5"]["mean"] and "popularity" in frame.index
+    assert repr(report).count("## ") == len(report.parts) >= 4
+
+
+def test_the_folder_holds_all_of_it_and_the_page_needs_nothing_else(runs, tmp_path):
+    report = compare(runs, out=tmp_path / "report", names=("plain", "graph", "no bias"))
+    names = sorted(path.name for path in (tmp_path / "report").iterdir())
+    assert names == ["bars.png", "figures.csv", "groups.png", "report.html", "report.md"]
+    html = (tmp_path / "report" / "report.html").read_text()
+    assert html.count("data:image/png;base64,") == 2 and "http" not in html.replace("http-equiv", "")
+    everything = [cell for table in tables(html) for row in table for cell in row]
+    markdown = (tmp_path / "report" / "report.md").read_text()
+    for run in report.runs:
+        ours = f"{run.record.metrics['Hit@10']['mean']:.4f}"
+        assert any(cell.startswith(ours) for cell in everything) and ours in markdown
+    assert [run.name for run in report.runs] == ["plain", "graph", "no_bias"]
+    assert "Every model less plain" in html and "**" not in html
+    lines = list(csv.DictReader((tmp_path / "report" / "figures.csv").read_text().splitlines()))
+    assert {line["model"] for line in lines} >= {"plain", "graph", "no_bias", "popularity"}
+
+
+def test_runs_of_one_model_are_called_by_their_folders_and_the_baseline_is_chosen(runs, tmp_path):
+    report = compare([runs[0].folder, runs[2].folder])
+    assert all(run.name.startswith("bpr-socialjax-") for run in report.runs) and report.folder is None
+    chosen = compare(runs, names=("a", "b", "c"), baseline="b")
+    assert "**Every model less b**" in chosen.parts["Differences: other users, other trainings"]
+    alone = compare(runs[:1])
+    assert "Differences: other users, other trainings" not in alone.parts
+
+
+def test_what_cannot_be_compared_is_refused_and_nothing_is_written(runs, tmp_path):
+    other = socialjax.fit("bpr", data_of(11), TRAIN, progress=False)
+    with pytest.raises(ValueError, match=r"shop: bpr-.* were not measured alike \(.*data files"):
+        compare([runs[0], other], out=tmp_path / "report")
+    with pytest.raises(ValueError, match="no run is called 'svd'; there are bpr, lightgcn"):
+        compare(runs[:2], baseline="svd", out=tmp_path / "report")
+    with pytest.raises(ValueError, match="wanted 2 different names, one for each run, got a, a"):
+        compare(runs[:2], names=("a", "a"))
+    with pytest.raises(ValueError, match="no folder"):
+        compare([tmp_path / "nowhere"])
+    assert not (tmp_path / "report").exists()
+
+
+def test_a_catalogue_too_small_for_10_is_compared_at_its_own_cut_offs(tmp_path):
+    data = data_of(8)
+    report = compare([socialjax.fit(model, data, TRAIN, progress=False) for model in ("bpr", "lightgcn")])
+    assert "Hit@5" in report.parts["All models"] and "NDCG@10" not in repr(report)
+
+
+def test_the_command_prints_and_writes_the_same(runs, tmp_path, capsys, monkeypatch, logging_as_before):
+    monkeypatch.chdir(tmp_path)
+    assert command.main([str(runs[0].folder), str(runs[1].folder), "--out", "mine"]) == 0
+    printed = capsys.readouterr().out
+    assert repr(compare(runs[:2])) in printed and "written: mine/bars.png" in printed
+    assert sorted(os.listdir(tmp_path)) == ["mine"]
+    assert command.main([]) == 1
