@@ -17,6 +17,7 @@ from socialjax.names import visible
 LARGEST = 32 << 20  # bytes
 MOST = 2_000_000  # values, names among them
 DEEPEST = 60  # lists and records inside one another
+LONGEST_NAME = 255  # bytes, of one folder or file
 LONGEST_PATH = 4096
 INTEGERS = range(-(2**63), 2**63)
 HALVES = re.compile(rb"\\ud[89a-f]", re.IGNORECASE)
@@ -158,7 +159,9 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_path(value: Any) -> bool:
-    return isinstance(value, str) and 0 < len(value) <= LONGEST_PATH and "\0" not in value
+    if not isinstance(value, str) or not 0 < len(value) <= LONGEST_PATH or "\0" in value:
+        return False
+    return all(len(part.encode(errors="replace")) <= LONGEST_NAME for part in value.split("/"))
 
 
 # Type -> how it is called, whether a value of JSON is one, what is made of it.

@@ -129,6 +129,7 @@ def test_values_become_what_their_types_say():
         ({"two": [0.1]}, Settings, "s.two wants a list of 2, got a list"),
         ({"place": 3}, Settings, "s.place wants the path of a file or folder or null, got 3"),
         ({"place": "a\0b"}, Settings, "s.place wants the path"),
+        ({"place": "a/" + "é" * 128}, Settings, "s.place wants the path"),
         ({"place": "x" * 5000}, Settings, r"s.place wants the path .*\.\.\."),
         ({"flag": 1}, Settings, "s.flag wants true or false, got 1"),
         ({"colour": 1}, Settings, "Settings has no settings colour"),
