@@ -148,14 +148,15 @@ def _html(title: str, record: RunRecord, parts: dict[str, str], figures: dict[Pa
 
 
 def _elements(markdown: str) -> list[tuple[str, object]]:
-    """The blocks of a part: ("table", rows of cells) or ("text", words). Bold cells keep their asterisks off."""
+    """The blocks of a part: ("table", rows of (cell, whether it is bold)), ("heading", words) or ("text", words)."""
     blocks: list[tuple[str, object]] = []
     for block in markdown.split("\n\n"):
         if block.startswith("|"):
             rows = [[_plain(cell) for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in block.splitlines()]
             blocks.append(("table", [row for row in rows if not all(set(cell) <= set("-:") for cell, _ in row)]))
         else:
-            blocks.append(("text", _plain(block)[0]))
+            text, is_bold = _plain(block)
+            blocks.append(("heading" if is_bold else "text", text))
     return blocks
 
 
