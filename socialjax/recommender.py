@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import functools
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,15 +21,13 @@ from socialjax.eval import ranking
 from socialjax.eval.metrics import Rows, rows_of
 from socialjax.eval.protocol import KS
 from socialjax.explain.record import ExplainedScore, explained, records
-from socialjax.export import Embeddings, ids_of, write_recommendations
+from socialjax.export import Embeddings, ids_of, pack, unpack, write_recommendations
 from socialjax.memory import release_programs
 from socialjax.run import saved
 from socialjax.run.command import shown_in_python
-from socialjax.run.definitions import code_digest
 from socialjax.run.display import ResultTable
 from socialjax.run.execute import introduce, run_in
 from socialjax.run.record import RESULT, RunRecord, SeedRecord
-from socialjax.run.results import peak_memory_bytes
 from socialjax.run.saved import (
     TemporaryFolder,
     blamed_on,
@@ -61,7 +58,7 @@ class Run:
     """A trained model with its data. Users and items are named by the ids of their data set, items by titles too.
 
     Attributes:
-        folder: that of the run; None for what `train_only` gave.
+        folder: that of the run; None for what was trained without one.
         seed: of the training.
         model: what was trained.
         data: on what.
@@ -141,6 +138,17 @@ class Run:
         self._check_k(k, size)
         best = lambda some: ranking.top_k(self.model, self.state, some, k, size, seen)  # noqa: E731
         write_recommendations(Path(path), self.data, rows, best, progress)
+        return Path(path)
+
+    def save(self, path: Path | str) -> Path:
+        """Writes the run into one file, a `.zip` that `socialjax.load` reads on another machine.
+
+        It holds settings, results and parameters of all seeds, and the data: ids, titles, pairs, links, features.
+
+        Raises:
+            ValueError: another ending.
+        """
+        pack(self._kept(), self.data, Path(path))
         return Path(path)
 
     def vectors(self) -> Embeddings:
@@ -321,34 +329,6 @@ def fit(
     return _read(folder, experiment.seeds[0], model, data, bench.side(model), holder)
 
 
-def train_only(
-    model: Model, data: Dataset, train: TrainSettings, seed: int, protocol: str = EvalSettings.protocol
-) -> Run:
-    """As `fit` without progress, but nothing is kept and the test part is not looked at: its metrics are empty."""
-    release_programs()
-    check(data)
-    bench, ranked = Workbench(data), EvalSettings(protocol=protocol, also=(), validation_protocol=protocol)
-    validation = bench.validation(ranked)
-    with tempfile.TemporaryDirectory() as folder:
-        made = bench.train(model, dataclasses.replace(train, quiet=True), validation, seed, Path(folder), "fit")
-    side, params = bench.side(model), jax.tree.map(jnp.asarray, made.params)
-    result = SeedRecord(
-        seed=seed,
-        metrics={},
-        also={},
-        groups={},
-        validation=made.validation,
-        epoch=made.epoch,
-        seconds=made.seconds | {"test": 0.0},
-        pairs_per_second=made.pairs_per_second,
-        peak_memory_bytes=peak_memory_bytes(),
-        popularity_validation=validation and validation.floor,
-        chosen_on=validation and validation.chosen_on(),
-        code=code_digest(model),
-    )
-    return Run(None, seed, model, data, result, side, ranking.encode(model, params, side))
-
-
 def _source_and_data(given: Dataset | DataSettings | Path | str) -> tuple[DataSettings, Dataset]:
     """What a run writes down of its data, and the data."""
     if isinstance(given, Dataset):
@@ -378,7 +358,7 @@ def load(
     """Loads a finished run.
 
     Args:
-        folder: of a run, or of one of its seeds.
+        folder: of a run, or of one of its seeds; or the file that `Run.save` wrote.
         seed: the lowest finished one by default.
         data_dir: where the data lies now, when it was moved.
         features: where the file that was given with `--data.features` lies now, when it was moved.
@@ -389,10 +369,15 @@ def load(
         CheckpointError: its parameters are missing, damaged or of another model.
     """
     release_programs()
-    folder, seed = find_seed(Path(folder), seed)
+    folder, holder = Path(folder), None
+    if folder.suffix == ".zip" and folder.is_file():
+        holder = TemporaryFolder()
+        unpack(folder, holder.path)
+        folder = holder.path
+    folder, seed = find_seed(folder, seed)
     SeedRecord.read(folder / f"seed_{seed}" / "result.json")  # an unreadable result is reported before data are read
     model, settings, record = read_settings(folder)
     data = read_data(settings, record, folder, data_dir, features)
     with blamed_on(folder / "settings.json"):
         side = on_device(model.prepare(data))
-    return _read(folder, seed, model, data, side)
+    return _read(folder, seed, model, data, side, holder)

@@ -1,7 +1,14 @@
 """Files that leave a run: the same as it answers, whole or absent, read by other programs."""
 
+import contextlib
 import dataclasses
 import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
 
 import numpy as np
 import pandas
@@ -12,10 +19,11 @@ from pyarrow import parquet
 import socialjax
 from socialjax import export
 from socialjax.models import ACF, BPR
-from socialjax.recommender import train_only
 from socialjax.train.step import TrainSettings
 from socialjax.worlds import planted
+from socialjax.worlds.bars import train_only
 
+ROOT = Path(__file__).resolve().parent.parent
 TRAIN = TrainSettings(epochs=1, batch_size=256, evaluate_every=1, patience=0)
 
 
@@ -122,3 +130,84 @@ def test_the_command_writes_the_same_file(finished_runs, places, tmp_path, capsy
     called = socialjax.load(finished_runs["diffnet"]).recommend_all(tmp_path / "called.csv", k=3, progress=False)
     assert (tmp_path / "typed.csv").read_bytes() == called.read_bytes()
     assert recommend.main([str(finished_runs["diffnet"]), "--all", str(tmp_path / "x.csv"), "--user", "guest1"]) == 1
+
+
+@pytest.fixture
+def trained_on_files(tmp_path):
+    """A run on files that have titles and features; (run, folder of the files)."""
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    rows = [f"u{user},i{(3 * user + step * step) % 20}" for user in range(15) for step in range(9)]
+    (mine / "mine.csv").write_text("user,item\n" + "\n".join(rows) + "\n")
+    (mine / "mine.links").write_text("".join(f"u{user},u{(user + 3) % 15}\n" for user in range(15)))
+    (mine / "mine.items").write_text("".join(f"i{item},Film {item}\n" for item in range(20)))
+    return socialjax.fit("diffnet", mine, epochs=2, seeds=2, folder=tmp_path / "run", progress=False), mine
+
+
+def test_a_saved_run_answers_elsewhere_without_the_data_it_was_trained_on(trained_on_files, tmp_path):
+    run, mine = trained_on_files
+    asked = "r.recommend(['u3', 'u9'], k=4), r.explain('u3', 'Film 5'), r.recommend_new(friends=['u1'], k=2)"
+    expected = repr(
+        (run.recommend(["u3", "u9"], k=4), run.explain("u3", "Film 5"), run.recommend_new(friends=["u1"], k=2))
+    )
+    path = run.save(tmp_path / "out" / "best.zip")
+    shutil.rmtree(mine)
+    shutil.rmtree(run.folder)
+    program = (
+        f"import socialjax; r = socialjax.load({str(path)!r}); print(({asked})); print(r.seeds, r.of_seed(1).seed)"
+    )
+    elsewhere = {"PATH": "", "HOME": str(tmp_path / "home"), "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
+    elsewhere |= {
+        name: os.environ[name] for name in ("XLA_FLAGS", "JAX_DISABLE_MOST_OPTIMIZATIONS") if name in os.environ
+    }
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=elsewhere, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [expected, "[0, 1] 1"]
+    assert [each.name for each in path.parent.iterdir()] == ["best.zip"]
+    with pytest.raises(ValueError, match=r"best\.tar must end in \.zip"):
+        run.save(tmp_path / "best.tar")
+
+
+def zipped(path, members, kinds=None):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            info = zipfile.ZipInfo(name)
+            info.external_attr = (kinds or {}).get(name, 0o100600) << 16
+            archive.writestr(info, content, zipfile.ZIP_DEFLATED)
+    return path
+
+
+WRONG = {
+    "upwards": ({"seed_0/../../x": b""}, r"holds seed_0/\.\./\.\./x|wanted a path below"),
+    "absolute": ({"/etc/x": b""}, "holds /etc/x, which is no file of a run"),
+    "a program": ({"setup.py": b""}, "holds setup.py, which is no file of a run"),
+    "escapes": ({"seed_0/\x1b[31m": b"", "../y": b""}, r"holds \.\./y"),
+    "twice": ({"seed_0/a": b"", "seed_0/./a": b""}, "is no run that was saved, or is damaged|wanted a path below"),
+    "a bomb": ({"seed_0/a": bytes(300 << 20)}, "unpacks to more than its size allows"),
+    "nothing": ({"seed_0/a": b""}, "is no folder of a run"),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_files_of_strangers_write_nowhere_else(tmp_path, what):
+    members, message = WRONG[what]
+    before = {path for path in tmp_path.parent.iterdir()}
+    path = zipped(tmp_path / "theirs.zip", members)
+    with pytest.raises(ValueError, match=message):
+        socialjax.load(path)
+    assert {each for each in tmp_path.parent.iterdir()} == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_links_and_damage_are_refused(tmp_path, trained_on_files):
+    link = zipped(tmp_path / "link.zip", {"seed_0/a": b"/etc/passwd"}, {"seed_0/a": 0o120777})
+    with pytest.raises(ValueError, match="holds seed_0/a, which is no file of a run"):
+        socialjax.load(link)
+    path = trained_on_files[0].save(tmp_path / "whole.zip")
+    content, rng = path.read_bytes(), np.random.default_rng(0)
+    for _ in range(20):
+        damaged = bytearray(content)
+        damaged[rng.integers(len(damaged))] ^= 1 << rng.integers(8)
+        path.write_bytes(damaged[: rng.integers(1, len(damaged))] if rng.random() < 0.5 else damaged)
+        with contextlib.suppress(ValueError):  # what still fits is as it was
+            assert socialjax.load(path).recommend("u3", k=3) == trained_on_files[0].recommend("u3", k=3)

@@ -21,7 +21,7 @@ CONTRACT = ("ops", "graph", "contract", "models.parts", "models.history")
 ALLOWED = {
     "socialjax": ("recommender", "report"),  # the Python interface, imported when called
     "recommender": (*GROUND, "export", "data", "contract", "models", "train.step", "eval", "explain", "run"),
-    "export": ("atomic_write", "data.schema", "train.log"),
+    "export": ("atomic_write", "names", "formats", "data", "train.log"),
     "graph": (),
     "atomic_write": (),
     "stop": (),
@@ -37,7 +37,7 @@ ALLOWED = {
     "worlds": (*GROUND, "data", "graph", "vision"),
     "worlds.bars": (
         *("data", "ops", "contract", "models", "vision", "train", "eval"),
-        *("explain", "worlds", "recommender"),
+        *("explain", "worlds", "recommender", "run", "memory"),
     ),
     "models": ("ops", "graph", "contract", "models"),  # __init__ lists the models
     "contract": (),
@@ -50,7 +50,7 @@ ALLOWED = {
     "explain": (*GROUND, "data", "eval", "graph", "contract"),
     "robust": ("eval", "graph", "contract", "data.schema"),
     "run": (
-        *(*GROUND, "graph", "ops", "contract", "data", "models"),
+        *(*GROUND, "export", "graph", "ops", "contract", "data", "models"),
         *("vision", "eval", "train", "explain", "robust"),
     ),
     "commands": (*(*GROUND, "data", "models", "vision", "eval", "explain", "recommender", "run", "report"),),

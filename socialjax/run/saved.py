@@ -25,6 +25,7 @@ from socialjax.contract import Model, Params
 from socialjax.data import sources
 from socialjax.data.schema import Dataset, counts
 from socialjax.data.sources import DataSettings
+from socialjax.export import CARRIED
 from socialjax.formats.file_bytes import DataError
 from socialjax.names import visible
 from socialjax.run import results
@@ -131,7 +132,7 @@ def read_data(
     # What is not found must neither be replaced by the stand-in nor, for a stand-in, come from the network.
     settings = dataclasses.replace(settings, require_real=not stand_in, offline=settings.offline or stand_in)
     settings = _moved(settings, folder, data_dir, features)
-    kept = None if data_dir is not None else folder_of(folder, before["files"])
+    kept = None if data_dir is not None else carried(folder) or folder_of(folder, before["files"])
     both = "--data.dir DIR and --data.features FILE say where they are now"
     where = "--data.dir DIR says where it is now" if settings.features is None else both
     try:
@@ -336,6 +337,11 @@ def _arrays(value, name: str = "") -> Iterator[tuple[str, np.ndarray]]:
             yield from _arrays(part, path)
         else:
             yield path, np.asarray(part, object if isinstance(part, tuple) else None)
+
+
+def carried(run: Path) -> Path | None:
+    """Where a run that came as one file (`export.pack`) has its data; None for others."""
+    return run / CARRIED if (run / CARRIED).is_dir() else None
 
 
 def folder_of(run: Path, files: dict[str, str]) -> Path | None:

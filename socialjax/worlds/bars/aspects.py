@@ -12,10 +12,10 @@ import numpy as np
 
 from socialjax.eval import protocol, ranking
 from socialjax.models.social.hasc import HASC, HASCState
-from socialjax.recommender import Run, train_only
+from socialjax.recommender import Run
 from socialjax.train.step import TrainSettings
 from socialjax.worlds.aspects import AspectWorld, aspects
-from socialjax.worlds.bars import Bar
+from socialjax.worlds.bars import Bar, train_only
 
 LISTS = protocol.parse("sampled100-strict", ks=(10,))
 TRAINING = TrainSettings(

@@ -17,9 +17,9 @@ from socialjax.data.schema import no_interactions
 from socialjax.eval import keyframes, protocol, ranking
 from socialjax.models.visual import jifr_scores
 from socialjax.models.visual.jifr import JIFR
-from socialjax.recommender import Run, train_only
+from socialjax.recommender import Run
 from socialjax.train.step import TrainSettings
-from socialjax.worlds.bars import Bar
+from socialjax.worlds.bars import Bar, train_only
 from socialjax.worlds.frames import FramesWorld, frames_world
 
 LISTS = protocol.parse("sampled100-strict", ks=(10,))

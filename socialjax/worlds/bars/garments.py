@@ -22,11 +22,11 @@ from socialjax.models.cf.bpr import BPR
 from socialjax.models.visual import saers_attention
 from socialjax.models.visual.saers import SAERS
 from socialjax.models.visual.vbpr import VBPR
-from socialjax.recommender import Run, train_only
+from socialjax.recommender import Run
 from socialjax.train.step import TrainSettings
 from socialjax.vision.catalogue_attributes import SMALL_TRAINING, attributes_of, trained
 from socialjax.vision.training import AttributeTraining
-from socialjax.worlds.bars import Bar
+from socialjax.worlds.bars import Bar, train_only
 from socialjax.worlds.garments import GarmentWorld, drawn, garment_world
 from socialjax.worlds.garments import garments as labelled_garments
 

@@ -19,10 +19,9 @@ from socialjax.models.social.diffnet_pp import DiffNetPP
 from socialjax.models.social.regularisation import SocialMF, SoReg
 from socialjax.models.social.social_lightgcn import SocialLightGCN
 from socialjax.models.social.trust_svd import TrustSVD
-from socialjax.recommender import train_only
 from socialjax.train.step import TrainSettings
 from socialjax.worlds import planted
-from socialjax.worlds.bars import Bar
+from socialjax.worlds.bars import Bar, train_only
 
 FULL = protocol.parse("full", ks=(10,))
 TRAINING = TrainSettings(
