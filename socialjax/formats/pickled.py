@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from socialjax.formats.file_bytes import DataError, FileBytes, read_header
+from socialjax.formats.file_bytes import ALWAYS_FINE, DataError, FileBytes, read_header
 
 LARGEST = 256 << 20  # bytes of a file
 ADMITTED = "dict, defaultdict, set, list, int and NumPy arrays of them"
@@ -50,6 +50,11 @@ class _Array:
 
     elements: list | None = None
     shape: tuple[int, ...] = ()
+
+
+# Bytes, about: of an empty object and its place, of a text, and of an entry of the memo.
+_SIZES = {list: 64, dict: 72, set: 224}
+_TEXT, _MEMO = 64, 100
 
 
 class Refused(Exception):
@@ -104,6 +109,7 @@ class Machine:
 
     def __init__(self, budget: int):
         self.budget = budget  # elements that sets may copy in all: as many as the file has bytes
+        self.room = ALWAYS_FINE + 16 * budget  # bytes that what it makes may take: one byte of a file can ask for 200
         self.stack: list = []
         self.marks: list[int] = []
         self.memo: dict[int, object] = {}
@@ -128,6 +134,7 @@ class Machine:
                 if step is not None:
                     step(argument)
                 elif name in _TEXTS:
+                    self.take(_TEXT)
                     stack.append(argument)
                 else:
                     raise Refused(f"the operation {name}")
@@ -140,7 +147,14 @@ class Machine:
         del self.stack[start:]
         return taken
 
+    def take(self, number: int) -> None:
+        """Counts memory before it is taken. Raises Refused when there is no room left."""
+        self.room -= number
+        if self.room < 0:
+            raise Refused("objects of more memory than a file of this size may ask for")
+
     def put(self, index: int) -> None:
+        self.take(_MEMO)
         self.memo[index] = self.stack[-1]
 
     def get(self, index: int) -> None:
@@ -196,14 +210,18 @@ class Machine:
     def op_TUPLE3(self, _) -> None:
         self._tuple(3)
 
+    def _new(self, kind: type) -> None:
+        self.take(_SIZES[kind])
+        self.stack.append(kind())
+
     def op_EMPTY_LIST(self, _) -> None:
-        self.stack.append([])
+        self._new(list)
 
     def op_EMPTY_DICT(self, _) -> None:
-        self.stack.append({})
+        self._new(dict)
 
     def op_EMPTY_SET(self, _) -> None:
-        self.stack.append(set())
+        self._new(set)
 
     def op_LIST(self, _) -> None:
         self.stack.append(self.since_mark())
@@ -257,7 +275,8 @@ class Machine:
         """What the call would give for the few forms of arguments that pickles of such objects have."""
         match name, arguments:
             case ("set" | "list" | "dict" | "defaultdict", ()) | ("defaultdict", (Name("set" | "list" | "dict"),)):
-                return {"set": set, "list": list}.get(name, dict)()
+                self._new({"set": set, "list": list}.get(name, dict))
+                return self.stack.pop()
             case "defaultdict", (Name("int"),):
                 return {}
             case "set", (list() as values,):

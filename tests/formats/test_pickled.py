@@ -7,10 +7,12 @@ import os
 import pickle
 import struct
 import subprocess
+import tracemalloc
 
 import numpy as np
 import pytest
 
+from socialjax.formats import pickled
 from socialjax.formats.file_bytes import DataError, FileBytes, read_bytes
 from socialjax.formats.pickled import read_objects
 
@@ -235,3 +237,19 @@ def test_arrays_of_other_kinds_and_large_files_are_refused(tmp_path, monkeypatch
     monkeypatch.setattr("socialjax.formats.pickled.LARGEST", 100)
     with pytest.raises(DataError, match="at most 100 bytes"):
         read_objects(FileBytes(tmp_path / "x.npy", b"0" * 101, ""))
+
+
+@pytest.mark.parametrize("opcode", [b"\x8f", b"}", b"]", b"N\x94", b"\x8c\x01x", b"K\x01\x94"])
+def test_a_byte_that_asks_for_a_hundred_has_a_limit(tmp_path, monkeypatch, opcode):
+    """One opcode of a byte makes a set of 216; the file's size says how much may be asked for in all."""
+    monkeypatch.setattr(pickled, "ALWAYS_FINE", 1 << 20)
+    path = tmp_path / "many.npy"
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "|O", "fortran_order": False, "shape": ()})
+        file.write(b"\x80\x04" + opcode * (300_000 // len(opcode)) + b".")
+    tracemalloc.start()
+    with pytest.raises(DataError, match=r"more memory than a file of this size|more than one object"):
+        pickled.read_objects(read_bytes(path))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 3 * ((1 << 20) + 16 * path.stat().st_size)
