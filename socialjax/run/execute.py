@@ -112,6 +112,7 @@ def run_in(
 ) -> RunRecord:
     """`run` in that folder, without output on standard output."""
     began = time.monotonic() if began is None else began
+    workbench.check_parts(experiment.model, bench.data)
     workbench.check(bench.data, experiment.eval)
     with contextlib.ExitStack() as held:
         _claim(held, folder, experiment, bench.data)

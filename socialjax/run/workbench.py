@@ -239,6 +239,25 @@ def chosen_by(used: protocol.Protocol, data: Dataset) -> str:
     return f"NDCG@{min(K_CHOOSES, used.longest(data.num_items))}"
 
 
+# In what file one's own data have a part that a model needs (docs/data.md).
+FILES = {
+    "links": "{}.links with a line `follower followee` for each",
+    "owners": "{}.owners with a line `item user` for each",
+    "user_features": "user_features.csv with a column of ids and numbers in all others",
+    "item_features": "item_features.csv with a column of ids and numbers in all others",
+}
+
+
+def check_parts(model: Model, data: Dataset) -> None:
+    """`model.check`, with the files that would bring what is absent. Raises ValueError."""
+    try:
+        model.check(data)
+    except ValueError as error:
+        absent = [need for need in model.traits.needs if getattr(data, need, None) is None and need in FILES]
+        files = " and ".join(FILES[need].format(data.name) for need in absent)
+        raise ValueError(f"{error}{': ' * bool(files)}{files}") from None
+
+
 def check(data: Dataset, settings: EvalSettings) -> None:
     """Refuses, from counts alone, what could not be evaluated after a training: every protocol, for every user.
 

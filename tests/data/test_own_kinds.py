@@ -351,3 +351,27 @@ def test_what_is_there_and_no_file_is_not_passed_over(tmp_path, file, kind):
     }[kind](tmp_path / file)
     with pytest.raises(DataError, match=f"{file}: wanted a file, got {kind}; take it away"):
         folder.read(tmp_path, "mine")
+
+
+def test_columns_that_are_named_for_the_pairs_are_sought_there_alone(tmp_path):
+    """Links, titles and owners have columns of their own, and numbers count those of the table of pairs."""
+    (tmp_path / "mine.csv").write_text(
+        "who;what;grade\n" + "".join(f"u{u};i{(u + k) % 7};{k}\n" for u in range(6) for k in range(1, 5))
+    )
+    (tmp_path / "mine.links").write_text("from,to\n" + "".join(f"u{u},u{(u + 1) % 6}\n" for u in range(6)))
+    (tmp_path / "mine.items").write_text("item,title\n" + "".join(f"i{i},Film {i}\n" for i in range(7)))
+    (tmp_path / "mine.owners").write_text("item,owner\n" + "".join(f"i{i},u{i % 6}\n" for i in range(7)))
+    by_name, by_number = ("user=who", "item=what", "value=grade"), ("user=1", "item=2", "value=3")
+    read = [folder.read(tmp_path, "mine", FolderOptions(columns=columns)) for columns in (by_name, by_number)]
+    for data in read:
+        assert (
+            len(data.links) == 6 and data.item_titles[2] == "Film 2" and data.owners.tolist() == [0, 1, 2, 3, 4, 5, 0]
+        )
+    (tmp_path / "mine.items").write_text("item,what,title\n" + "".join(f"{i},i{i},Film {i}\n" for i in range(7)))
+    assert folder.read(tmp_path, "mine", FolderOptions(columns=by_name)).item_titles[2] == "Film 2"
+    with pytest.raises(DataError, match=r"mine\.csv: --data.columns value=stars names a column that is not there"):
+        folder.read(tmp_path, "mine", FolderOptions(columns=("user=who", "item=what", "value=stars")))
+    with pytest.raises(
+        DataError, match=r"mine\.links: --data.columns follower=nobody names a column that is not there"
+    ):
+        folder.read(tmp_path, "mine", FolderOptions(columns=(*by_name, "follower=nobody")))

@@ -214,6 +214,7 @@ def test_a_model_that_needs_links_says_so(command, definition, tmp_path):
     code, _, error = command("--workdir", tmp_path / "run", of=social)
     assert code == 1
     assert last_line(error).startswith("error: DiffNet needs links, which data set 'own' does not have")
+    assert last_line(error).endswith("runs without: own.links with a line `follower followee` for each")
 
 
 def test_a_checkpoint_of_another_run_is_refused(finished, command, tmp_path):

@@ -33,6 +33,7 @@ KNOWN = {
     "title": "title name itemname movietitle producttitle itemtitle",
 }
 NAMES = {role: tuple(names.split()) for role, names in KNOWN.items()}
+OF_PAIRS = ("user", "item", "value", "time", "part")
 _NOT_THERE = "-"
 
 
@@ -108,7 +109,7 @@ def read_pairs_table(path: Path, checksums: dict[str, str], chosen: Chosen = AS_
 
 def pairs_of(table: Table, chosen: Chosen) -> PairsTable:
     """The columns of a table of pairs."""
-    places, stated = find_columns(table, ("user", "item"), ("value", "time", "part"), chosen)
+    places, stated = find_columns(table, ("user", "item"), ("value", "time", "part"), chosen, has_pairs=True)
     value = time = part = None
     if "value" in places:
         value = as_float32(table.numbers(places["value"], "a value"), table.path)
@@ -172,7 +173,7 @@ def read_owners_table(path: Path, checksums: dict[str, str], chosen: Chosen) -> 
 
 
 def find_columns(
-    table: Table, required: Sequence[str], optional: Sequence[str], chosen: Chosen
+    table: Table, required: Sequence[str], optional: Sequence[str], chosen: Chosen, has_pairs: bool = False
 ) -> tuple[dict[str, int], list[str]]:
     """The column of each role, and notes on what was read as a header and not used.
 
@@ -181,6 +182,8 @@ def find_columns(
         required: roles that must be there. Without a header the first columns are theirs, in this order.
         optional: roles that may be there; without a header the columns after those, except a part.
         chosen: what the user says, which comes first.
+        has_pairs: whether this is a table of pairs. `OF_PAIRS` are named for these: another table takes such a column
+            where it has one of that name.
 
     Returns:
         Role -> column, without optional roles that are not there; and notes for the provenance.
@@ -192,7 +195,7 @@ def find_columns(
     roles = [*required, *optional]
     for role in roles:
         column = chosen.columns.get(role)
-        if column is not None and column != _NOT_THERE:
+        if column is not None and column != _NOT_THERE and (has_pairs or role not in OF_PAIRS or _has(table, column)):
             places[role] = _named(table, role, column)
     absent = {role for role in optional if chosen.columns.get(role) == _NOT_THERE}
     if table.header:
@@ -218,6 +221,11 @@ def find_columns(
         ignored = [title for place, title in enumerate(table.header) if place not in places.values()]
         stated += [f"columns of {table.path.name} not used: {', '.join(ignored)}"] if ignored else []
     return places, stated
+
+
+def _has(table: Table, column: str) -> bool:
+    """Whether one column of the table has that name."""
+    return [plain_name(title) for title in table.header].count(plain_name(column)) == 1
 
 
 def _named(table: Table, role: str, column: str) -> int:
