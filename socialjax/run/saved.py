@@ -30,7 +30,9 @@ from socialjax.formats.file_bytes import DataError
 from socialjax.names import visible
 from socialjax.run import results
 from socialjax.run.record import RESULT, RunRecord
+from socialjax.run.settings import EvalSettings, Experiment
 from socialjax.train.checkpoint import CheckpointError, read_best
+from socialjax.train.step import TrainSettings
 
 
 def find_seed(folder: Path, seed: int | None) -> tuple[Path, int]:
@@ -69,6 +71,9 @@ def find_seed(folder: Path, seed: int | None) -> tuple[Path, int]:
     return folder, finished[0] if seed is None else seed
 
 
+PARTS = {"data": DataSettings, "train": TrainSettings, "eval": EvalSettings}
+
+
 class Settings(TypedDict):
     """What is read of settings.json's `settings`, the settings of the command line."""
 
@@ -97,19 +102,39 @@ def read_settings(folder: Path) -> tuple[Model, DataSettings, dict]:
     record = results.read_json(path)
     try:
         record = json_files.typed(record, Record)
-        of_model = dict(record["settings"]["model"])
-        name = json_files.typed(of_model.pop("name", None), str, "settings.model.name")
+        model = _model_of(record["settings"]["model"], path)
     except json_files.WrongType as error:
         raise ValueError(
             f"{path} is not the settings file of a run ({error}); name another folder, or start the run anew"
         ) from None
-    if name not in models.MODELS:
-        raise ValueError(f"{path} names model '{visible(name)}', which is none of {', '.join(models.MODELS)}")
-    model = _made(models.MODELS[name], of_model, path, "settings.model")
     settings = _made(DataSettings, record["settings"]["data"], path, "settings.data")
     # Places below the folder of the run are kept relative to it.
     places = {name: folder / place for name in results.PLACES if (place := getattr(settings, name)) is not None}
     return model, dataclasses.replace(settings, **places), record
+
+
+def _model_of(settings: dict, path: Path) -> Model:
+    """The model that a file describes. Raises WrongType without a name, ValueError for another model or settings."""
+    settings = dict(settings)
+    name = json_files.typed(settings.pop("name", None), str, "settings.model.name")
+    if name not in models.MODELS:
+        raise ValueError(f"{path} names model '{visible(name)}', which is none of {', '.join(models.MODELS)}")
+    return _made(models.MODELS[name], settings, path, "settings.model")
+
+
+def read_experiment(path: Path) -> Experiment:
+    """Model, data, training, evaluation and seeds of a settings.json or best.json. Raises ValueError for others."""
+    record = results.read_json(path)
+    try:
+        settings = json_files.typed(json_files.typed(record, dict).get("settings"), dict, "settings")
+        parts = {name: json_files.typed(settings.get(name), dict, f"settings.{name}") for name in ("model", *PARTS)}
+        model = _model_of(parts["model"], path)
+        seeds = json_files.typed(settings.get("seeds"), list[int], "settings.seeds")
+    except json_files.WrongType as error:
+        raise ValueError(f"{path} holds no settings ({error}); name a settings.json or best.json") from None
+    made = {name: _made(kind, parts[name], path, f"settings.{name}") for name, kind in PARTS.items()}
+    with blamed_on(path):
+        return Experiment(model=model, seeds=tuple(seeds), **made)
 
 
 def read_data(

@@ -25,7 +25,9 @@ def test_a_word_that_is_no_command_is_one_line_with_those_there_are():
     done = subprocess.run(
         [sys.executable, "-m", "socialjax", "tarin\x1b", "bpr"], capture_output=True, text=True, cwd=ROOT, timeout=60
     )
-    wanted = "error: no command is called 'tarin\\x1b'; there are train, tune, data, tables, recommend, explain\n"
+    wanted = (
+        "error: no command is called 'tarin\\x1b'; there are train, tune, data, tables, compare, recommend, explain\n"
+    )
     assert (done.returncode, done.stdout, done.stderr) == (2, "", wanted)
 
 
