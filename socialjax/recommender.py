@@ -39,6 +39,7 @@ from socialjax.run.saved import (
 )
 from socialjax.run.settings import Definition, EvalSettings, Experiment
 from socialjax.run.workbench import Workbench
+from socialjax.train.log import Callback
 from socialjax.train.step import TrainSettings, on_device
 
 FEW = 16  # users that are answered one by one, quickly, and not in blocks
@@ -272,6 +273,7 @@ def fit(
     also: Sequence[str] = (),
     ks: Sequence[int] = KS,
     start_from: Path | str | None = None,
+    callbacks: Sequence[Callback] = (),
     progress: bool = True,
 ) -> Run:
     """Trains a model on a data set, with early stopping on its validation part, and evaluates it on the test part.
@@ -292,6 +294,8 @@ def fit(
         also: further protocols for the test part.
         ks: cut-offs of the metrics.
         start_from: a finished run; parameters of the same names and shapes are taken over from it, seed by seed.
+        callbacks: functions of one dict, each called after every validation with seed, epoch, step, loss and the
+            `validation` metrics; what they raise ends the training, which goes on from there when it is called again.
         progress: whether what is done to the data and how far the training is are shown.
 
     Returns:
@@ -325,7 +329,7 @@ def fit(
     bench = Workbench(data)
     with shown_in_python() if progress else contextlib.nullcontext():
         introduce(experiment, bench, folder)
-        run_in(folder, Definition(models.name_of(model), "", experiment), experiment, bench)
+        run_in(folder, Definition(models.name_of(model), "", experiment), experiment, bench, callbacks=callbacks)
     return _read(folder, experiment.seeds[0], model, data, bench.side(model), holder)
 
 

@@ -190,3 +190,27 @@ def test_the_door_names_what_there_is():
     assert socialjax.MODELS["bpr"] is BPR and socialjax.Dataset is Dataset
     with pytest.raises(AttributeError, match="has no attribute 'fitt'; it has"):
         socialjax.fitt  # noqa: B018
+
+
+def test_callbacks_get_every_validation_and_what_they_raise_ends_the_training(data, tmp_path):
+    lines = []
+    run = fit(data, seeds=2, callbacks=[lines.append])
+    assert [(line["seed"], line["epoch"]) for line in lines] == [
+        (seed, epoch) for seed in (0, 1) for epoch in (1, 2, 3, 4)
+    ]
+    assert max(line["validation"]["NDCG@10"] for line in lines[:4]) == run.result.validation["NDCG@10"]
+
+    def enough(line):
+        lines.append(line)
+        if line["epoch"] == 2:
+            raise RuntimeError("enough")
+
+    lines.clear()
+    with pytest.raises(RuntimeError, match="enough"):
+        fit(data, folder=tmp_path / "run", callbacks=[enough])
+    assert [line["epoch"] for line in lines] == [1, 2]
+    again = fit(data, folder=tmp_path / "run")
+    assert again.result.metrics == run.result.metrics
+    before = len(lines)
+    fit(data, folder=tmp_path / "run", callbacks=[lines.append])
+    assert len(lines) == before, "a finished run trains nothing"

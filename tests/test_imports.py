@@ -20,7 +20,18 @@ GROUND = (
 CONTRACT = ("ops", "graph", "contract", "models.parts", "models.history")
 ALLOWED = {
     "socialjax": ("recommender", "report"),  # the Python interface, imported when called
-    "recommender": (*GROUND, "export", "data", "contract", "models", "train.step", "eval", "explain", "run"),
+    "recommender": (
+        *GROUND,
+        "export",
+        "data",
+        "contract",
+        "models",
+        "train.step",
+        "train.log",
+        "eval",
+        "explain",
+        "run",
+    ),
     "export": ("atomic_write", "names", "formats", "data", "train.log"),
     "graph": (),
     "atomic_write": (),

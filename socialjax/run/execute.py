@@ -5,6 +5,7 @@ import dataclasses
 import logging
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +36,7 @@ from socialjax.run.results import peak_memory_bytes
 from socialjax.run.settings import Definition, Experiment
 from socialjax.run.workbench import Workbench
 from socialjax.train.checkpoint import CheckpointError
-from socialjax.train.log import MetricsLog
+from socialjax.train.log import Callback, MetricsLog
 from socialjax.train.parallel import check_stop, is_first, join_processes, of_first, program_start
 from socialjax.train.step import METRIC
 
@@ -108,9 +109,17 @@ def introduce(experiment: Experiment, bench: Workbench, folder: Path) -> None:
 
 
 def run_in(
-    folder: Path, definition: Definition, experiment: Experiment, bench: Workbench, began: float | None = None
+    folder: Path,
+    definition: Definition,
+    experiment: Experiment,
+    bench: Workbench,
+    began: float | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> RunRecord:
-    """`run` in that folder, without output on standard output."""
+    """`run` in that folder, without output on standard output.
+
+    callbacks: each gets every line of metrics.jsonl as it is written, with the seed.
+    """
     began = time.monotonic() if began is None else began
     workbench.check_parts(experiment.model, bench.data)
     workbench.check(bench.data, experiment.eval)
@@ -127,7 +136,10 @@ def run_in(
         for seed in experiment.seeds if experiment.start_from else ():  # the last one too, before the first trains
             saved.find_seed(experiment.start_from, seed)
         starts = [began] + [None] * (len(experiment.seeds) - 1)  # the first also waits for imports and data
-        records = [_run_seed(definition, experiment, bench, folder, *of) for of in zip(experiment.seeds, starts)]
+        records = [
+            _run_seed(definition, experiment, bench, folder, seed, start, callbacks)
+            for seed, start in zip(experiment.seeds, starts)
+        ]
         record = _summarise(definition, experiment, bench, records, time.monotonic() - began)
         if is_first():
             record = dataclasses.replace(record, settings=results.inside(folder, record.settings))
@@ -170,7 +182,15 @@ def _finished(folder: Path, experiment: Experiment) -> RunRecord | None:
     return record if record is not None and record.seeds == list(experiment.seeds) else None
 
 
-def _run_seed(definition, experiment, bench: Workbench, folder: Path, seed: int, began: float | None) -> SeedRecord:
+def _run_seed(
+    definition,
+    experiment,
+    bench: Workbench,
+    folder: Path,
+    seed: int,
+    began: float | None,
+    callbacks: Sequence[Callback],
+) -> SeedRecord:
     check_stop()
     began = time.monotonic() if began is None else began
     here, data = below(folder, f"seed_{seed}"), bench.data
@@ -194,6 +214,7 @@ def _run_seed(definition, experiment, bench: Workbench, folder: Path, seed: int,
         here,
         results.fingerprint(settings, claimed["data"], seed),
         start=None if experiment.start_from is None else saved.from_run(experiment.start_from, seed),
+        callbacks=[lambda line, call=call: call({"seed": seed, **line}) for call in callbacks],
     )
     evaluation = results.evaluation_of(results.plain(experiment))
     if before is not None:

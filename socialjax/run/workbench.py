@@ -5,7 +5,7 @@ The seeds of a run share a workbench, and so do the models of a table: pairs on 
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from socialjax.eval import corrected, groups, keyframes, protocol, ranking
 from socialjax.eval.metrics import Result
 from socialjax.eval.significance import mean_interval
 from socialjax.run.settings import EvalSettings
+from socialjax.train.log import Callback
 from socialjax.train.loop import Trained, train
 from socialjax.train.step import METRIC, Resident, TrainSettings, on_device, resident
 
@@ -192,6 +193,7 @@ class Workbench:
         fingerprint: str,
         start: Callable[[Any], Any] | None = None,
         stop_after: int | None = None,
+        callbacks: Sequence[Callback] = (),
     ) -> Trained:
         """`train.loop.train` on these data; without a validation all epochs are trained.
 
@@ -216,6 +218,7 @@ class Workbench:
             fingerprint,
             start=start,
             stop_after=stop_after,
+            callbacks=callbacks,
             **validated,
         )
 

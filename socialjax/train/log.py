@@ -6,7 +6,9 @@ import logging
 import os
 import sys
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
@@ -15,6 +17,7 @@ from socialjax.atomic_write import atomic_write
 from socialjax.train.step import METRIC, TrainSettings
 
 log = logging.getLogger(__name__)
+Callback = Callable[[dict[str, Any]], object]
 
 
 class MetricsLog:
@@ -131,6 +134,7 @@ class TrainingLog:
         per_epoch: steps of an epoch.
         writes: whether this process writes files and shows the bar.
         metric: of the validation part, shown by the bar.
+        callbacks: each gets every line of metrics.jsonl, after it was written.
     """
 
     def __init__(
@@ -142,8 +146,9 @@ class TrainingLog:
         per_epoch: int,
         writes: bool,
         metric: str = METRIC,
+        callbacks: Sequence[Callback] = (),
     ):
-        self._per_epoch, self._metric = per_epoch, metric
+        self._per_epoch, self._metric, self._callbacks = per_epoch, metric, callbacks if writes else ()
         self._shown: dict[str, float] = {}
         self._metrics = self._board = None
         if writes:
@@ -162,6 +167,8 @@ class TrainingLog:
                 name: value for name, value in line.items() if name not in ("epoch", "step", "seconds", "validation")
             }
             self._board.write(line["step"], own | validation)
+        for callback in self._callbacks:
+            callback(line)
 
     def progress(self, step: int, loss: float) -> None:
         self._progress.update(step / self._per_epoch, loss=loss, **self._shown)

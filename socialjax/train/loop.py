@@ -9,7 +9,7 @@ import dataclasses
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from typing import Any
 from socialjax import stop
 from socialjax.stop import heeded
 from socialjax.train.checkpoint import Checkpoints
-from socialjax.train.log import TrainingLog
+from socialjax.train.log import Callback, TrainingLog
 from socialjax.train.parallel import check_stop, is_first, largest, make_runner, of_first, program_start
 from socialjax.train.step import METRIC, Resident, TrainSettings, make_optimizer, new_state, steps_per_epoch
 
@@ -56,6 +56,7 @@ def train(
     start: Callable[[Any], Any] | None = None,
     stop_after: int | None = None,
     devices=None,
+    callbacks: Sequence[Callback] = (),
 ) -> Trained:
     """Trains `model` in `folder`, going on from the checkpoint there if there is one; the result is the same.
 
@@ -73,6 +74,7 @@ def train(
         stop_after: ends after this epoch of settings.epochs, saved; a later call goes on from there as if it had not
             ended.
         devices: those to train on, by default all.
+        callbacks: each gets every line of metrics.jsonl, in the process that writes it.
 
     Raises:
         Interrupted: after SIGTERM or Ctrl-C.
@@ -95,7 +97,9 @@ def train(
         loop.resume()
         check_stop()  # one that came while a checkpoint was read
         progress_settings = dataclasses.replace(settings, epochs=loop.last_epoch)
-        written = TrainingLog(folder, f"seed {seed}", progress_settings, loop.step, per_epoch, is_first(), metric)
+        written = TrainingLog(
+            folder, f"seed {seed}", progress_settings, loop.step, per_epoch, is_first(), metric, callbacks
+        )
         closing.callback(written.close)
         while not loop.is_over():
             loop.advance()
