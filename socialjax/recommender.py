@@ -20,6 +20,7 @@ from socialjax.data.validate import check
 from socialjax.eval import ranking
 from socialjax.eval.metrics import Rows, rows_of
 from socialjax.eval.protocol import KS
+from socialjax.explain.liked_frames import describe_frame, likings
 from socialjax.explain.record import ExplainedScore, explained, records
 from socialjax.export import Embeddings, ids_of, pack, unpack, write_recommendations
 from socialjax.memory import release_programs
@@ -159,8 +160,7 @@ class Run:
             NotImplementedError: the model's score is no dot product.
         """
         users, items, bias = self._embeddings("exported vectors")
-        data = self.data
-        names = ids_of(data.user_names, data.num_users), ids_of(data.item_names, data.num_items)
+        names = ids_of(self.data.user_names, len(users)), ids_of(self.data.item_names, len(items))
         return Embeddings(users, items, np.broadcast_to(bias, len(items)).astype(np.float32), *names)
 
     def score(self, users, items) -> np.ndarray:
@@ -197,6 +197,21 @@ class Run:
         if len(rows) != len(columns) and len(rows) != 1:
             raise ValueError(f"wanted one user, or as many users as items, got {len(rows)} users, {len(columns)} items")
         return self.model.explain(self.state, self.side, np.broadcast_to(rows, columns.shape), columns)
+
+    def key_frames(self, user, item, k: int = 1) -> list[Ranked]:
+        """The k frames of an item that the user likes best: their numbers in it, and the names of their pictures.
+
+        Raises ValueError for unknown ids and an item without frames, NotImplementedError for a model that ranks none.
+        """
+        users, number, frames = self.user_numbers(user), self._one_item(item), self.data.frames
+        if not self.model.traits.ranks_frames:
+            raise NotImplementedError(f"{type(self.model).__name__} does not say which frame a user likes")
+        rows = [] if frames is None else np.arange(*frames.offsets[number : number + 2])
+        if not len(rows):
+            raise ValueError(f"item '{self.data.describe_item(number)}' of data set '{self.data.name}' has no frames")
+        scores = likings(self.model, self.state, self.side, users[:1], rows)[0]
+        best = np.argsort(-scores, kind="stable")[:k]
+        return [Ranked(int(place), describe_frame(frames, rows[place]), float(scores[place])) for place in best]
 
     def recommend_new(self, items=(), friends=(), k: int = 10) -> list[Ranked]:
         """The k best items for a new user; nothing is trained.
@@ -312,9 +327,8 @@ def fit(
     if not model.traits.trains:
         raise ValueError(f"{type(model).__name__} does not train; it is a baseline of every table")
     release_programs()
-    settings = dataclasses.replace(train or TrainSettings(), quiet=not progress)
-    if epochs is not None:
-        settings = dataclasses.replace(settings, epochs=epochs)
+    changed = {"quiet": not progress} | ({} if epochs is None else {"epochs": epochs})
+    settings = dataclasses.replace(train or TrainSettings(), **changed)
     source, data = _source_and_data(data)
     holder = None if folder is not None else TemporaryFolder()
     folder = Path(folder) if holder is None else holder.path
@@ -376,8 +390,7 @@ def load(
     folder, holder = Path(folder), None
     if folder.suffix == ".zip" and folder.is_file():
         holder = TemporaryFolder()
-        unpack(folder, holder.path)
-        folder = holder.path
+        unpack(folder, folder := holder.path)
     folder, seed = find_seed(folder, seed)
     SeedRecord.read(folder / f"seed_{seed}" / "result.json")  # an unreadable result is reported before data are read
     model, settings, record = read_settings(folder)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from tiny import TINY
 
+import socialjax
 from socialjax.commands import explain
 from socialjax.data import sources
 from socialjax.data.sources import DataSettings
@@ -122,3 +123,16 @@ def test_explaining_a_pair_ranks_its_frames_and_draws_them_for_each_user(finishe
         assert total == pytest.approx(parts["frames"], abs=1e-5)
         for frame in frames["ranked"]:
             assert frame["contribution"] == pytest.approx(frame["weight"] * frame["preference"], abs=1e-6)
+
+
+def test_a_run_names_the_frames_of_an_item_that_a_user_likes_best(finished, films, places):
+    run = socialjax.load(finished / "jifr")
+    number = run.data.items.numbers("film7")[0]
+    rows = np.arange(*run.data.frames.offsets[number : number + 2])
+    scores = np.asarray(run.model.frame_scores(run.state, run.side, np.array([5]), rows[None]))[0]
+    found = run.key_frames("5", "film7", k=2)
+    assert [frame.item for frame in found] == np.argsort(-scores)[:2].tolist()
+    assert [frame.title for frame in found] == [f"{rows[frame.item]}.png" for frame in found]
+    assert len(run.key_frames(5, "film7")) == 1 and len(run.key_frames(5, "film7", k=9)) == 3
+    with pytest.raises(NotImplementedError, match="BPR does not say which frame a user likes"):
+        socialjax.load(finished / "bpr").key_frames(5, "film7")
