@@ -15,6 +15,7 @@ import numpy as np
 from socialjax import models
 from socialjax.contract import Choice, LogUniform, Model, Range, Uniform
 from socialjax.data.sources import DataSettings
+from socialjax.run.display import is_published
 from socialjax.run.settings import EvalSettings, Experiment
 from socialjax.train.step import TrainSettings
 
@@ -98,7 +99,8 @@ class Search(Generic[M]):
       keep: One in so many trials goes on to the next rung.
       seeds: Seeds of the training of each trial; trials are compared by the mean over them.
       space_seed: Seed of the points: the same for all models that are to be compared.
-      protocol: Protocol of the validation.
+      protocol: Protocol of the validation: by default sampled1000-strict for published sets, whose tables have it, and
+        full for others, as `socialjax train` evaluates them.
       evaluate_every: Epochs between validations.
       patience: A trial ends after this many epochs without a better validation NDCG@10; 0 never.
       plateau: Patience starts when validation beats popularity by 5 %, or after this many epochs.
@@ -115,7 +117,7 @@ class Search(Generic[M]):
     keep: int = 4
     seeds: tuple[int, ...] = (0,)
     space_seed: int = 0
-    protocol: str = "sampled1000-strict"
+    protocol: str | None = None
     evaluate_every: int = 4
     patience: int = 60
     plateau: int = 60
@@ -125,6 +127,8 @@ class Search(Generic[M]):
     quiet: bool = False
 
     def __post_init__(self):
+        if self.protocol is None:
+            object.__setattr__(self, "protocol", "sampled1000-strict" if is_published(self.data.name) else "full")
         for field, least in (("trials", 1), ("keep", 2), ("jobs", 1), ("evaluate_every", 1)):
             if getattr(self, field) < least:
                 raise ValueError(f"--{field.replace('_', '-')} must be at least {least}, got {getattr(self, field)}")

@@ -354,3 +354,11 @@ def test_a_kept_search_says_what_was_found_and_tried_and_by_which_runs_it_was_fo
     assert keep.caption({"bpr": found | {"epoch": [4]}}).endswith("so cut: bpr.")  # the last rung ends at epoch 4
     with pytest.raises(ValueError, match=r"best\.json is missing"):
         keep.keep_search(tmp_path, tmp_path)
+
+
+def test_a_search_is_judged_as_its_training_will_be():
+    """`socialjax train` ranks all items of one's own data; tables of published sets have sampled lists."""
+    assert Search(BPR(), data=DataSettings(name="mine")).protocol == "full"
+    assert Search(BPR(), data=DataSettings(name="yelp")).protocol == "sampled1000-strict"
+    asked = Search(BPR(), data=DataSettings(name="mine"), protocol="sampled100-strict")
+    assert asked.experiments()[0][1].eval.validation_protocol == "sampled100-strict"
