@@ -16,6 +16,7 @@ from socialjax.formats.file_bytes import DataError
 from socialjax.vision.key_frames import collect, video
 from socialjax.vision.key_frames.collect import FrameSettings, frames_of, key_frames_of
 from socialjax.vision.key_frames.cuts import find_cuts
+from socialjax.worlds.picture_world import film
 
 needs_av = pytest.mark.skipif(not importlib.util.find_spec("av"), reason='needs PyAV: pip install -e ".[video]"')
 SHORT = dict(num_shots=3, shot=(16, 18))
@@ -50,6 +51,19 @@ def test_an_encoded_clip_comes_back_with_its_cuts_and_times(tmp_path, made):
     np.testing.assert_allclose(back.time_s, np.arange(len(back.frames)) / 25, atol=1e-6)
     assert find_cuts(back.frames).tolist() == made[0].cuts.tolist()
     assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
+
+
+@needs_av
+def test_the_same_frames_give_the_same_bytes(tmp_path):
+    """With AVX-512 x264 gave two kinds of files by turns, wherever memory happened to lie."""
+    frames = film(np.array([0, 1, 2]), seed=1, item=0)
+    kinds = set()
+    for number in range(10):
+        held = [np.empty(1 + 17 * number, np.uint8) for _ in range(number)]  # so that memory lies elsewhere
+        video.write(tmp_path / f"{number}.mp4", frames, options={"preset": "veryfast"})
+        kinds.add((tmp_path / f"{number}.mp4").read_bytes())
+        del held
+    assert len(kinds) == 1
 
 
 @needs_av

@@ -255,7 +255,9 @@ def write(
     intra_every: int = 250,
     options: Mapping[str, str] | None = None,
 ) -> None:
-    """Writes frames as a video, atomically.
+    """Writes frames as a video, atomically; the same frames give the same bytes.
+
+    x264's macroblock trees do not, with AVX-512: their sums depend on where memory lies. They are switched off.
 
     Args:
         path: of the file.
@@ -279,8 +281,9 @@ def write(
             f"wanted frames uint8[n, h, w, 3] of even sides, got {frames.dtype}{list(frames.shape)}; crop them"
         )
     av, path = require_av(), Path(path)
+    exact = {"x264-params": "mbtree=0"} if codec == "libx264" else {}
     with atomic_write(path) as temporary, av.open(str(temporary), "w") as container:
-        stream = container.add_stream(codec, rate=fps, options=dict(options or {}))
+        stream = container.add_stream(codec, rate=fps, options=exact | dict(options or {}))
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = "yuv420p"
         stream.codec_context.gop_size = intra_every
