@@ -53,7 +53,7 @@ class _Array:
 
 
 # Bytes, about: of an empty object and its place, of a text, and of an entry of the memo.
-_SIZES = {list: 64, dict: 72, set: 224}
+_SIZES = {list: 64, dict: 72, set: 224, tuple: 56}
 _TEXT, _MEMO = 64, 100
 
 
@@ -194,11 +194,13 @@ class Machine:
         self.stack.append(())
 
     def op_TUPLE(self, _) -> None:
+        self.take(_SIZES[tuple])
         self.stack.append(tuple(self.since_mark()))
 
     def _tuple(self, number: int) -> None:
         if len(self.stack) < number:
             raise IndexError
+        self.take(_SIZES[tuple] + 8 * number)
         self.stack[-number:] = [tuple(self.stack[-number:])]
 
     def op_TUPLE1(self, _) -> None:
@@ -224,6 +226,7 @@ class Machine:
         self._new(set)
 
     def op_LIST(self, _) -> None:
+        self.take(_SIZES[list])
         self.stack.append(self.since_mark())
 
     def op_APPEND(self, _) -> None:
@@ -240,7 +243,7 @@ class Machine:
 
     def op_DICT(self, _) -> None:
         values = self.since_mark()
-        self.stack.append({})
+        self._new(dict)
         _fill(self.stack[-1], values)
 
     def op_SETITEM(self, _) -> None:

@@ -239,7 +239,9 @@ def test_arrays_of_other_kinds_and_large_files_are_refused(tmp_path, monkeypatch
         read_objects(FileBytes(tmp_path / "x.npy", b"0" * 101, ""))
 
 
-@pytest.mark.parametrize("opcode", [b"\x8f", b"}", b"]", b"N\x94", b"\x8c\x01x", b"K\x01\x94"])
+@pytest.mark.parametrize(
+    "opcode", [b"\x8f", b"}", b"]", b"N\x94", b"\x8c\x01x", b"K\x01\x94", b"N\x85", b"(l", b"(d", b"(t"]
+)
 def test_a_byte_that_asks_for_a_hundred_has_a_limit(tmp_path, monkeypatch, opcode):
     """One opcode of a byte makes a set of 216; the file's size says how much may be asked for in all."""
     monkeypatch.setattr(pickled, "ALWAYS_FINE", 1 << 20)
