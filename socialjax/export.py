@@ -91,13 +91,15 @@ def write_recommendations(
         progress: whether a bar shows how far it is, on a terminal.
 
     Raises:
-        ValueError: for another ending.
+        ValueError: for another ending, and without users.
         OSError: the file cannot be written.
     """
     import pyarrow as pa
 
     if path.suffix not in ENDINGS:
         raise ValueError(f"{path} must end in {', '.join(ENDINGS)}, which says how it is written")
+    if not len(users):
+        raise ValueError(f"wanted at least one user whose items are written to {path}, got none")
     user_ids, item_ids = ids_of(data.user_names, data.num_users), ids_of(data.item_names, data.num_items)
     path.parent.mkdir(parents=True, exist_ok=True)
     shown = tqdm(total=len(users), desc=path.name, unit=" users", disable=not (progress and is_screen()))

@@ -337,7 +337,7 @@ def fit(
         data=source,
         train=settings,
         eval=EvalSettings(protocol=protocol, also=tuple(also), validation_protocol=protocol, ks=tuple(ks)),
-        seeds=tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds),
+        seeds=tuple(map(int, range(seeds) if np.ndim(seeds) == 0 else seeds)),
         start_from=None if start_from is None else Path(start_from),
     )
     bench = Workbench(data)
@@ -352,8 +352,8 @@ def _source_and_data(given: Dataset | DataSettings | Path | str) -> tuple[DataSe
     if isinstance(given, Dataset):
         check(given)
         return DataSettings(name=given.name), saved.named(given)
-    if isinstance(given, Path):
-        given = sources.folder_settings(given, None, {})
+    if isinstance(given, Path) or (isinstance(given, str) and "/" in given):
+        given = sources.folder_settings(Path(given).expanduser(), None, {})
     elif isinstance(given, str):
         given = DataSettings(name=given)
     return given, sources.load(given)

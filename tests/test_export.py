@@ -83,6 +83,8 @@ def test_some_users_and_those_with_few_items_left(run, tmp_path):
 def test_nothing_half_written_stays(run, tmp_path):
     with pytest.raises(ValueError, match=r"best\.xlsx must end in \.parquet, \.csv, \.tsv, \.jsonl"):
         run.recommend_all(tmp_path / "best.xlsx")
+    with pytest.raises(ValueError, match=r"wanted at least one user whose items are written to .*best\.csv, got none"):
+        run.recommend_all(tmp_path / "best.csv", users=[])
     with pytest.raises(ValueError, match=r"k must be in 1\.\.40"):
         run.recommend_all(tmp_path / "best.csv", k=41)
     calls = []

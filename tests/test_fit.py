@@ -144,6 +144,9 @@ def test_names_paths_and_numbers_stand_for_models_data_and_seeds(tmp_path):
     assert made.model == BPR() and made.seeds == [0, 1] and made.data.name == "shop" and made.result.epoch <= 2
     again = socialjax.fit(BPR(), Dataset.from_folder(tmp_path), train, epochs=2, seeds=(0, 1), progress=False)
     assert again.evaluate().record.metrics == made.evaluate().record.metrics
+    typed = socialjax.fit("bpr", str(tmp_path), train, epochs=2, seeds=np.int64(2), progress=False)
+    assert typed.seeds == [0, 1] and typed.evaluate().record.metrics == made.evaluate().record.metrics
+    assert socialjax.fit("bpr", tmp_path, train, epochs=1, seeds=np.array([4]), progress=False).seeds == [4]
     with pytest.raises(ValueError, match="no model is called 'bprr'; there are bpr, fm"):
         socialjax.fit("bprr", tmp_path)
     with pytest.raises(ValueError, match=r"--seeds wants different numbers"):
