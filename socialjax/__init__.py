@@ -11,8 +11,8 @@ _PLACES = {
     "DataSettings": "socialjax.data.sources",
     "TrainSettings": "socialjax.train.step",
     "MODELS": "socialjax.models",
-    "fit": "socialjax.recommender",
-    "load": "socialjax.recommender",
+    "fit": "socialjax.fitting",
+    "load": "socialjax.fitting",
     "Run": "socialjax.recommender",
     "compare": "socialjax.report.compare",
 }

@@ -19,7 +19,7 @@ GROUND = (
 )
 CONTRACT = ("ops", "graph", "contract", "models.parts", "models.history")
 ALLOWED = {
-    "socialjax": ("recommender", "report"),  # the Python interface, imported when called
+    "socialjax": ("recommender", "fitting", "report"),  # the Python interface, imported when called
     "recommender": (
         *GROUND,
         "export",
@@ -32,6 +32,7 @@ ALLOWED = {
         "explain",
         "run",
     ),
+    "fitting": (*GROUND, "export", "data", "contract", "models", "train", "eval", "run", "recommender"),
     "export": ("atomic_write", "names", "formats", "data", "train.log"),
     "graph": (),
     "atomic_write": (),
@@ -64,9 +65,15 @@ ALLOWED = {
         *(*GROUND, "export", "graph", "ops", "contract", "data", "models"),
         *("vision", "eval", "train", "explain", "robust"),
     ),
-    "commands": (*(*GROUND, "data", "models", "vision", "eval", "explain", "recommender", "run", "report"),),
+    "commands": (
+        *(*GROUND, "data", "models", "vision", "eval"),
+        *("explain", "recommender", "fitting", "run", "report"),
+    ),
     "__main__": ("commands", "stop", "memory"),
-    "report": (*GROUND, "recommender", "data", "models", "vision", "train", "eval", "explain", "run", "worlds"),
+    "report": (
+        *(*GROUND, "recommender", "fitting", "data", "models", "vision"),
+        *("train", "eval", "explain", "run", "worlds"),
+    ),
 }
 # Libraries of which a change of mind must cost one place.
 ONLY_IN = {
@@ -150,7 +157,7 @@ def complaints(module, source, is_package=False):
 def test_a_module_holds_one_idea_neither_a_crumb_nor_a_book():
     lines = {name: len(path.read_text().splitlines()) for name, path in modules().items() if path.stem != "__init__"}
     assert {name: number for name, number in lines.items() if not 15 <= number <= 400} == {}
-    assert len(lines) <= 170
+    assert len(lines) <= 173
 
 
 @pytest.mark.parametrize("module", list(modules()))

@@ -25,7 +25,7 @@ from socialjax.contract import Model, Params
 from socialjax.data import sources
 from socialjax.data.schema import Dataset, counts
 from socialjax.data.sources import DataSettings
-from socialjax.export import CARRIED
+from socialjax.export.archive import CARRIED
 from socialjax.formats.file_bytes import DataError
 from socialjax.names import visible
 from socialjax.run import results
