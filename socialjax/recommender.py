@@ -1,9 +1,7 @@
 """A trained model, ready to be asked: what to recommend, to whom, how alike items are, and why."""
 
-import contextlib
 import dataclasses
 import functools
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,37 +9,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from socialjax import models
 from socialjax.contract import Explanation, Model
-from socialjax.data import sources
 from socialjax.data.schema import Dataset
-from socialjax.data.sources import DataSettings
-from socialjax.data.validate import check
 from socialjax.eval import ranking
 from socialjax.eval.metrics import Rows, rows_of
-from socialjax.eval.protocol import KS
 from socialjax.explain.liked_frames import describe_frame, likings
 from socialjax.explain.record import ExplainedScore, explained, records
-from socialjax.export import Embeddings, ids_of, pack, unpack, write_recommendations
-from socialjax.memory import release_programs
-from socialjax.run import saved
-from socialjax.run.command import shown_in_python
+from socialjax.export.archive import pack
+from socialjax.export.files import Embeddings, ids_of, write_recommendations
 from socialjax.run.display import ResultTable
-from socialjax.run.execute import introduce, run_in
 from socialjax.run.record import RESULT, RunRecord, SeedRecord
 from socialjax.run.saved import (
     TemporaryFolder,
-    blamed_on,
     find_seed,
     finished_seeds,
-    read_data,
     read_parameters,
     read_settings,
 )
-from socialjax.run.settings import Definition, EvalSettings, Experiment
-from socialjax.run.workbench import Workbench
-from socialjax.train.log import Callback
-from socialjax.train.step import TrainSettings, on_device
 
 FEW = 16  # users that are answered one by one, quickly, and not in blocks
 
@@ -87,7 +71,7 @@ class Run:
     def of_seed(self, seed: int) -> "Run":
         """The same run with the parameters of another seed. Raises ValueError for one that is not finished."""
         find_seed(self._kept(), seed)
-        return _read(self.folder, seed, self.model, self.data, self.side, self.holder)
+        return read(self.folder, seed, self.model, self.data, self.side, self.holder)
 
     def evaluate(self) -> ResultTable:
         """The figures of the test part over all seeds beside those of the baselines: prints as the table of the
@@ -276,125 +260,17 @@ class Run:
         ]
 
 
-def fit(
-    model: Model | str,
-    data: Dataset | DataSettings | Path | str,
-    train: TrainSettings | None = None,
-    *,
-    epochs: int | None = None,
-    seeds: int | Sequence[int] = 1,
-    folder: Path | str | None = None,
-    protocol: str = "full",
-    also: Sequence[str] = (),
-    ks: Sequence[int] = KS,
-    start_from: Path | str | None = None,
-    callbacks: Sequence[Callback] = (),
-    progress: bool = True,
-) -> Run:
-    """Trains a model on a data set, with early stopping on its validation part, and evaluates it on the test part.
-
-    `socialjax train` with the same settings gives the same figures.
+def read(folder: Path, seed: int, model: Model, data: Dataset, side: Any, holder: TemporaryFolder | None = None) -> Run:
+    """The run of a seed that is finished, with its best parameters.
 
     Args:
-        model: such as `BPR(dim=32)`, or the name of one with the settings of its class, such as "bpr".
-        data: a data set, from where one is read, a folder, or the name of a published set. Without a validation part
-            all epochs are trained.
-        train: how it is trained, by default as `TrainSettings()` says.
-        epochs: at most so many, in place of those of `train`.
-        seeds: of the parameters and of all randomness: how many, from 0 on, or which.
-        folder: where the run is kept: parameters, settings, curves, and figures of the test part beside those of the
-            baselines. The same call goes on with what is there, and `load(folder)` gives the same answers. Without a
-            folder the run lies in a temporary one, which goes when the answer is no longer in use.
-        protocol: how the validation and the test part are ranked: `full`, `sampledN-strict` or `sampledN-official`.
-        also: further protocols for the test part.
-        ks: cut-offs of the metrics.
-        start_from: a finished run; parameters of the same names and shapes are taken over from it, seed by seed.
-        callbacks: functions of one dict, each called after every validation with seed, epoch, step, loss and the
-            `validation` metrics; what they raise ends the training, which goes on from there when it is called again.
-        progress: whether what is done to the data and how far the training is are shown.
-
-    Returns:
-        The recommender of the first seed, with the parameters of its best epoch; `of_seed` gives the others.
-
-    Raises:
-        ValueError: for a model that does not train or that is not known, settings that do not fit the data, and a
-            folder that holds a run of other settings or data.
-        DataError: for data that cannot be read or do not hold what a data set must.
-        Diverged: when the loss is not finite.
-        Interrupted: after SIGTERM or Ctrl-C; what was done stays in the folder.
+        folder: of the run.
+        seed: one that is finished.
+        model: of the run.
+        data: of the run.
+        side: what `model.prepare` made of the data, on the device.
+        holder: of a temporary folder, which lives as long as the run.
     """
-    model = models.named(model) if isinstance(model, str) else model
-    if not model.traits.trains:
-        raise ValueError(f"{type(model).__name__} does not train; it is a baseline of every table")
-    release_programs()
-    changed = {"quiet": not progress} | ({} if epochs is None else {"epochs": epochs})
-    settings = dataclasses.replace(train or TrainSettings(), **changed)
-    source, data = _source_and_data(data)
-    holder = None if folder is not None else TemporaryFolder()
-    folder = Path(folder) if holder is None else holder.path
-    experiment = Experiment(
-        model=model,
-        data=source,
-        train=settings,
-        eval=EvalSettings(protocol=protocol, also=tuple(also), validation_protocol=protocol, ks=tuple(ks)),
-        seeds=tuple(map(int, range(seeds) if np.ndim(seeds) == 0 else seeds)),
-        start_from=None if start_from is None else Path(start_from),
-    )
-    bench = Workbench(data)
-    with shown_in_python() if progress else contextlib.nullcontext():
-        introduce(experiment, bench, folder)
-        run_in(folder, Definition(models.name_of(model), "", experiment), experiment, bench, callbacks=callbacks)
-    return _read(folder, experiment.seeds[0], model, data, bench.side(model), holder)
-
-
-def _source_and_data(given: Dataset | DataSettings | Path | str) -> tuple[DataSettings, Dataset]:
-    """What a run writes down of its data, and the data."""
-    if isinstance(given, Dataset):
-        check(given)
-        return DataSettings(name=given.name), saved.named(given)
-    if isinstance(given, Path) or (isinstance(given, str) and "/" in given):
-        given = sources.folder_settings(Path(given).expanduser(), None, {})
-    elif isinstance(given, str):
-        given = DataSettings(name=given)
-    return given, sources.load(given)
-
-
-def _read(
-    folder: Path, seed: int, model: Model, data: Dataset, side: Any, holder: TemporaryFolder | None = None
-) -> Run:
     result, record = SeedRecord.read(folder / f"seed_{seed}" / RESULT), read_settings(folder)[2]
     params = jax.tree.map(jnp.asarray, read_parameters(model, side, record, folder, seed))
     return Run(folder, seed, model, data, result, side, ranking.encode(model, params, side), holder)
-
-
-def load(
-    folder: Path | str,
-    seed: int | None = None,
-    data_dir: Path | str | None = None,
-    features: Path | str | None = None,
-) -> Run:
-    """Loads a finished run.
-
-    Args:
-        folder: of a run, or of one of its seeds; or the file that `Run.save` wrote.
-        seed: the lowest finished one by default.
-        data_dir: where the data lies now, when it was moved.
-        features: where the file that was given with `--data.features` lies now, when it was moved.
-
-    Raises:
-        ValueError: there is no finished run, or its settings are damaged.
-        DataError: its data are missing or have changed.
-        CheckpointError: its parameters are missing, damaged or of another model.
-    """
-    release_programs()
-    folder, holder = Path(folder), None
-    if folder.suffix == ".zip" and folder.is_file():
-        holder = TemporaryFolder()
-        unpack(folder, folder := holder.path)
-    folder, seed = find_seed(folder, seed)
-    SeedRecord.read(folder / f"seed_{seed}" / "result.json")  # an unreadable result is reported before data are read
-    model, settings, record = read_settings(folder)
-    data = read_data(settings, record, folder, data_dir, features)
-    with blamed_on(folder / "settings.json"):
-        side = on_device(model.prepare(data))
-    return _read(folder, seed, model, data, side, holder)

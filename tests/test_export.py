@@ -17,7 +17,7 @@ import pytest
 from pyarrow import parquet
 
 import socialjax
-from socialjax import export
+from socialjax.export import files as export
 from socialjax.models import ACF, BPR
 from socialjax.train.step import TrainSettings
 from socialjax.worlds import planted

@@ -8,7 +8,7 @@ from socialjax.data.schema import Dataset
 from socialjax.drawing import INK, RED, blank, save
 from socialjax.eval.groups import check_pairs, evaluate_pairs
 from socialjax.eval.significance import mean_interval
-from socialjax.recommender import load
+from socialjax.fitting import load
 from socialjax.run.display import users_line
 from socialjax.run.results import read_json
 from socialjax.run.workbench import evaluated_users

@@ -6,7 +6,6 @@ hold is kept in the folder of the run.
 
 import contextlib
 import dataclasses
-import hashlib
 import logging
 import os
 import shutil
@@ -23,11 +22,13 @@ import numpy as np
 from socialjax import json_files, models
 from socialjax.contract import Model, Params
 from socialjax.data import sources
+from socialjax.data.checksum import COLUMNS
 from socialjax.data.schema import Dataset, counts
 from socialjax.data.sources import DataSettings
-from socialjax.export import CARRIED
+from socialjax.export.archive import CARRIED
 from socialjax.formats.file_bytes import DataError
 from socialjax.names import visible
+from socialjax.registry import HOW
 from socialjax.run import results
 from socialjax.run.record import RESULT, RunRecord
 from socialjax.run.settings import EvalSettings, Experiment
@@ -118,7 +119,8 @@ def _model_of(settings: dict, path: Path) -> Model:
     settings = dict(settings)
     name = json_files.typed(settings.pop("name", None), str, "settings.model.name")
     if name not in models.MODELS:
-        raise ValueError(f"{path} names model '{visible(name)}', which is none of {', '.join(models.MODELS)}")
+        known = ", ".join(models.MODELS)
+        raise ValueError(f"{path} names model '{visible(name)}', which is none of {known}; {HOW}")
     return _made(models.MODELS[name], settings, path, "settings.model")
 
 
@@ -335,33 +337,6 @@ def taken_over(fresh: Params, finished: Params, source: str) -> Params:
 
 def _name(path) -> str:
     return "/".join(str(getattr(part, "key", getattr(part, "name", part))) for part in path)
-
-
-COLUMNS = "columns"  # among the files of a provenance: the sha256 of all columns
-
-
-def named(data: Dataset) -> Dataset:
-    """The same data with the checksum of their columns among the files of their provenance."""
-    checksum = hashlib.sha256()
-    for name, array in _arrays(data):
-        values = (
-            "\0".join(map(str, array.ravel())).encode() if array.dtype.kind in "UO" else np.ascontiguousarray(array)
-        )
-        checksum.update(f"{name} {'text' if array.dtype.kind in 'UO' else array.dtype} {array.shape}\n".encode())
-        checksum.update(values)
-    provenance = dataclasses.replace(data.provenance, files=data.provenance.files | {COLUMNS: checksum.hexdigest()})
-    return dataclasses.replace(data, provenance=provenance)
-
-
-def _arrays(value, name: str = "") -> Iterator[tuple[str, np.ndarray]]:
-    for field in dataclasses.fields(value):
-        part, path = getattr(value, field.name), f"{name}.{field.name}"
-        if field.name == "provenance" or part is None:
-            continue
-        if dataclasses.is_dataclass(part):
-            yield from _arrays(part, path)
-        else:
-            yield path, np.asarray(part, object if isinstance(part, tuple) else None)
 
 
 def carried(run: Path) -> Path | None:

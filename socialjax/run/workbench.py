@@ -18,6 +18,7 @@ from socialjax.data.schema import Dataset
 from socialjax.eval import beyond, corrected, groups, keyframes, protocol, ranking
 from socialjax.eval.metrics import Result, rows_of
 from socialjax.eval.significance import mean_interval
+from socialjax.ops.losses import LOSSES
 from socialjax.run.settings import EvalSettings
 from socialjax.train.log import Callback
 from socialjax.train.loop import Trained, train
@@ -287,7 +288,11 @@ FILES = {
 
 
 def check_parts(model: Model, data: Dataset) -> None:
-    """`model.check`, with the files that would bring what is absent. Raises ValueError."""
+    """Raises ValueError for data without a part that the model needs, with the files that would bring it, and for a
+    loss that is not here."""
+    objective = getattr(model, "objective", None)
+    if isinstance(objective, str) and objective not in LOSSES:
+        raise ValueError(LOSSES.unknown(objective))
     try:
         model.check(data)
     except ValueError as error:

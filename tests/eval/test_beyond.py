@@ -3,7 +3,9 @@
 import itertools
 import json
 import math
+import re
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -195,6 +197,14 @@ def test_a_metric_of_ones_own_stands_beside_the_others():
     assert (got.figures["FirstIsZero@2"], got.figures["Length@2"], got.figures["Catalogue@2"]) == (2 / 3, 2, 3)
     assert got.groups["kind"]["first"]["FirstIsZero@2"] == 0
     assert "Coverage@2" in got.figures
+
+
+def test_the_pages_own_metric_runs(capsys):
+    page = Path(__file__).resolve().parents[2] / "docs" / "beyond_accuracy.md"
+    (code,) = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+    exec(code, {})
+    coverage, even = map(float, capsys.readouterr().out.split())
+    assert 0 < coverage <= 1 and 0 < even < 1
 
 
 def test_what_cannot_be_measured_says_what_to_do():
