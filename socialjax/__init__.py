@@ -14,6 +14,7 @@ _PLACES = {
     "MODELS": "socialjax.models",
     "LOSSES": "socialjax.ops.losses",
     "OPTIMIZERS": "socialjax.train.step",
+    "WRITERS": "socialjax.train.writers",
     "fit": "socialjax.fitting",
     "load": "socialjax.fitting",
     "Run": "socialjax.recommender",

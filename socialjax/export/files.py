@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from socialjax.atomic_write import atomic_write
 from socialjax.data.schema import Dataset
-from socialjax.train.log import is_screen
+from socialjax.train.log import bar, is_screen
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -95,7 +94,7 @@ def write_recommendations(
         raise ValueError(f"wanted at least one user whose items are written to {path}, got none")
     user_ids, item_ids = ids_of(data.user_names, data.num_users), ids_of(data.item_names, data.num_items)
     path.parent.mkdir(parents=True, exist_ok=True)
-    shown = tqdm(total=len(users), desc=path.name, unit=" users", disable=not (progress and is_screen()))
+    shown = bar(total=len(users), desc=path.name, unit=" users", disable=not (progress and is_screen()))
     with _writer(path) as write, shown:
         for start in range(0, len(users), USERS_AT_ONCE):
             some = users[start : start + USERS_AT_ONCE]

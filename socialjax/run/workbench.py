@@ -5,7 +5,7 @@ The seeds of a run share a workbench, and so do the models of a table: pairs on 
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -230,6 +230,7 @@ class Workbench:
         start: Callable[[Any], Any] | None = None,
         stop_after: int | None = None,
         callbacks: Sequence[Callback] = (),
+        described: Mapping[str, Any] | None = None,
     ) -> Trained:
         """`train.loop.train` on these data; without a validation all epochs are trained.
 
@@ -255,6 +256,7 @@ class Workbench:
             start=start,
             stop_after=stop_after,
             callbacks=callbacks,
+            described=described,
             **validated,
         )
 

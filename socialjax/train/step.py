@@ -48,6 +48,8 @@ class TrainSettings:
       backend: How a step is spread over devices: jit over a mesh, or pmap.
       table_shards: Devices over which the rows of embedding tables are spread (backend jit).
       quiet: No progress bar.
+      writers: What gets loss and validation metrics besides metrics.jsonl: wandb, mlflow, or one that another package
+        registers. TensorBoard does where it is installed.
     """
 
     epochs: int = 200
@@ -61,6 +63,7 @@ class TrainSettings:
     backend: Backend = "jit"
     table_shards: int = 1
     quiet: bool = False
+    writers: tuple[str, ...] = ()
 
     def __post_init__(self):
         for field in ("epochs", "batch_size", "evaluate_every", "table_shards"):
