@@ -259,7 +259,7 @@ function elements(group, colour) {
   const lines = group.ranked.map((each) => make("li", {}, make("span", {}, each.title), make("span", { class: "number" }, signed(each.contribution))));
   const list = make("ul", { class: "reasons" });
   lines.forEach((line, n) => list.append(line, make("li", { class: "share", "aria-hidden": "true" },
-    share(`c${colour}`, Math.abs(group.ranked[n].contribution) / largest))));
+    share(`c${colour}${group.ranked[n].contribution < 0 ? " minus" : ""}`, Math.abs(group.ranked[n].contribution) / largest))));
   if (group.rest.count) {
     list.append(make("li", {}, make("span", { class: "soft" }, `${count(group.rest.count, "other")}`),
       make("span", { class: "number" }, signed(group.rest.contribution))));
