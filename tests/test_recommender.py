@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import socialjax
+from socialjax.data.schema import UnknownId
 from socialjax.formats.file_bytes import DataError
 from socialjax.models.social.diffnet import DiffNet
 from socialjax.train.checkpoint import CheckpointError
@@ -152,6 +153,8 @@ def test_unknown_users_and_items_are_answered_with_those_that_exist(opened):
         opened["diffnet"].recommend("bob")
     with pytest.raises(ValueError, match="no item '3'; its 16 items are called cafe-0, "):
         opened["diffnet"].score("guest1", 3)
+    with pytest.raises(UnknownId, match="no item '\0'"):  # an item has no title
+        opened["diffnet"].similar_items("\0")
     for user in ("24", -1, "x", 1.5, ""):
         with pytest.raises(ValueError, match="its users are the numbers 0 to 23"):
             opened["bpr"].recommend(user)

@@ -330,6 +330,10 @@ def stated(data: Dataset, *repairs: str) -> Dataset:
     return dataclasses.replace(data, provenance=provenance)
 
 
+class UnknownId(ValueError):
+    """An id, or a title, that a data set does not have."""
+
+
 class Ids:
     """Row numbers of users or items as people type them: ids of the file, or titles that one item alone has.
 
@@ -347,8 +351,8 @@ class Ids:
     def numbers(self, values: Any) -> np.ndarray:
         """Row numbers i32[N] of ids, or of one.
 
-        Raises ValueError for what is not there, with the range or examples of the ids that are, and for a title of
-        several items.
+        Raises UnknownId for what is not there, with the range or examples of the ids that are, and ValueError for a
+        title of several items.
         """
         one = isinstance(values, str) or not isinstance(values, Iterable)
         return np.array([self._number(str(value).strip()) for value in ([values] if one else values)], np.int32)
@@ -366,7 +370,8 @@ class Ids:
             return int(text)
         if text in self._rows:
             return self._rows[text]
-        if self._titles is not None and text:  # an item without a title has an empty one
+        # An item without a title has an empty one, which NumPy holds for equal to zero characters.
+        if self._titles is not None and text and "\0" not in text:
             rows = np.flatnonzero(self._titles == text)
             if len(rows) > 1:
                 examples = ", ".join(str(self.typed(row)) for row in rows)
@@ -379,4 +384,4 @@ class Ids:
         else:
             examples = ", ".join(map(str, self._names[:_EXAMPLES]))
             called = f"its {self._size} {self._kind}s are called {examples}, ..."
-        raise ValueError(f"data set '{self._of}' has no {self._kind} '{text}'; {called}")
+        raise UnknownId(f"data set '{self._of}' has no {self._kind} '{text}'; {called}")

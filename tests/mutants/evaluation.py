@@ -220,8 +220,8 @@ MUTANTS = (
     Mutant(
         "groups-of-all-users",
         "socialjax/eval/groups.py",
-        "values[members].mean(dtype=np.float64)",
-        "(values[members].sum(dtype=np.float64) / len(mine))",
+        "values[is_member].mean(dtype=np.float64)",
+        "(values[is_member].sum(dtype=np.float64) / len(result.users))",
         GROUPS,
         "the mean of a group is over everybody",
     ),

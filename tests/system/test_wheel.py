@@ -31,6 +31,8 @@ def test_the_wheel_holds_the_package_alone_with_all_its_modules(wheel):
     assert {name for name in names if name.endswith(".py")} == wanted and "socialjax/py.typed" in names
     templates = {str(path.relative_to(ROOT)) for path in (ROOT / "socialjax" / "templates").iterdir()}
     assert templates and templates <= set(names)
+    page = {str(path.relative_to(ROOT)) for path in (ROOT / "socialjax" / "serve" / "page").iterdir()}
+    assert len(page) == 4 and page <= set(names)
     metadata = next(name for name in names if name.endswith("METADATA"))
     with zipfile.ZipFile(wheel) as archive:
         assert b"Classifier: Typing :: Typed" in archive.read(metadata)
