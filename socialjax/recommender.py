@@ -15,8 +15,11 @@ from socialjax.eval import ranking
 from socialjax.eval.metrics import Rows, rows_of
 from socialjax.explain.liked_frames import describe_frame, likings
 from socialjax.explain.record import ExplainedScore, explained, records
+from socialjax.export.answers import SOON, Catalogue
 from socialjax.export.archive import pack
-from socialjax.export.files import Embeddings, ids_of, write_recommendations
+from socialjax.export.files import Embeddings, write_recommendations
+from socialjax.export.id_files import user_and_item_ids
+from socialjax.export.programs import PLATFORMS, PROGRAMS, write_program
 from socialjax.run.display import ResultTable
 from socialjax.run.record import RESULT, RunRecord, SeedRecord
 from socialjax.run.saved import (
@@ -137,6 +140,49 @@ class Run:
         pack(self._kept(), self.data, Path(path))
         return Path(path)
 
+    def export(
+        self,
+        path: Path | str,
+        k: int | None = None,
+        exclude_seen: bool = True,
+        platforms: tuple[str, ...] = PLATFORMS,
+    ) -> Path:
+        """Writes the run for other programs, as the ending of the path says (docs/export.md).
+
+        `.stablehlo` is a program that JAX alone runs, `.onnx` one for ONNX Runtime; both map row numbers of users to
+        their best items and scores. `.faiss` is an index of items, `.zip` the whole run (`save`), and a path without
+        an ending a folder of vectors in Parquet. The ids of row numbers lie beside, in `NAME.ids.json`.
+
+        Args:
+            path: each file is whole or absent.
+            k: items in an answer of a program, of which a caller takes the first; by default 100, or all there are.
+            exclude_seen: whether programs leave out what the user took in training.
+            platforms: where a `.stablehlo` will run.
+
+        Raises:
+            ValueError: another ending, k outside the catalogue, or a program of 2 GiB or more.
+            NotImplementedError: the model's score is no dot product, which all but `.stablehlo` and `.zip` need.
+            ImportError: the package of an extra is missing.
+        """
+        path = Path(path)
+        if path.suffix in PROGRAMS:
+            seen = self._seen if exclude_seen else rows_of((), self.data.num_users, self.data.num_items)
+            k = min(SOON, self.data.num_items) if k is None else k
+            catalogue = Catalogue(seen.offsets, seen.items, *user_and_item_ids(self.data), k)
+            write_program(path, self.model, self.state, catalogue, platforms)
+        elif path.suffix == ".zip":
+            self.save(path)
+        elif path.suffix == ".faiss":
+            self.vectors().write_faiss(path)
+        elif not path.suffix:
+            self.vectors().write(path)
+        else:
+            raise ValueError(
+                f"{path} must end in {', '.join(PROGRAMS)}, .faiss or .zip, which says what is written, or have no "
+                "ending, for a folder of vectors"
+            )
+        return path
+
     def vectors(self) -> Embeddings:
         """Embeddings of all users and items; a score is a dot product and the item's bias.
 
@@ -144,8 +190,8 @@ class Run:
             NotImplementedError: the model's score is no dot product.
         """
         users, items, bias = self._embeddings("exported vectors")
-        names = ids_of(self.data.user_names, len(users)), ids_of(self.data.item_names, len(items))
-        return Embeddings(users, items, np.broadcast_to(bias, len(items)).astype(np.float32), *names)
+        bias = np.broadcast_to(bias, len(items)).astype(np.float32)
+        return Embeddings(users, items, bias, *user_and_item_ids(self.data))
 
     def score(self, users, items) -> np.ndarray:
         """Every user with every item: ids -> f32[N, M]."""

@@ -33,7 +33,7 @@ ALLOWED = {
         "run",
     ),
     "fitting": (*GROUND, "export", "data", "contract", "models", "train", "eval", "run", "recommender"),
-    "export": ("atomic_write", "names", "formats", "data", "train.log"),
+    "export": ("atomic_write", "names", "formats", "data", "train.log", "contract"),
     "graph": (),
     "atomic_write": (),
     "stop": (),
@@ -82,6 +82,9 @@ ONLY_IN = {
     "array_record": ("data.builder",),
     "av": ("vision.key_frames.video",),
     "jinja2": ("pages",),
+    "faiss": ("export.faiss_index", "export.files"),
+    "onnx": ("export.onnx_graph",),
+    "onnxruntime": (),
     "tensorflow": (),
     "torch": (),
     "experiments": (),
@@ -157,7 +160,7 @@ def complaints(module, source, is_package=False):
 def test_a_module_holds_one_idea_neither_a_crumb_nor_a_book():
     lines = {name: len(path.read_text().splitlines()) for name, path in modules().items() if path.stem != "__init__"}
     assert {name: number for name, number in lines.items() if not 15 <= number <= 400} == {}
-    assert len(lines) <= 173
+    assert len(lines) <= 178
 
 
 @pytest.mark.parametrize("module", list(modules()))
