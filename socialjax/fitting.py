@@ -17,7 +17,7 @@ from socialjax.eval.protocol import KS
 from socialjax.export.archive import unpack
 from socialjax.memory import release_programs
 from socialjax.recommender import Run, read
-from socialjax.run import saved
+from socialjax.run import kept_data
 from socialjax.run.command import shown_in_python
 from socialjax.run.execute import introduce, run_in
 from socialjax.run.record import SeedRecord
@@ -103,7 +103,7 @@ def _source_and_data(given: Dataset | DataSettings | Path | str) -> tuple[DataSe
     """What a run writes down of its data, and the data."""
     if isinstance(given, Dataset):
         check(given)
-        return DataSettings(name=given.name), saved.named(given)
+        return DataSettings(name=given.name), kept_data.named(given)
     if isinstance(given, Path) or (isinstance(given, str) and "/" in given):
         given = sources.folder_settings(Path(given).expanduser(), None, {})
     elif isinstance(given, str):
