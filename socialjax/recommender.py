@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from socialjax.contract import Explanation, Model
+from socialjax import new_items
+from socialjax.contract import Explanation, Model, Params
 from socialjax.data.schema import Dataset
 from socialjax.eval import ranking
 from socialjax.eval.metrics import Rows, rows_of
@@ -20,6 +21,7 @@ from socialjax.export.archive import pack
 from socialjax.export.files import Embeddings, write_recommendations
 from socialjax.export.id_files import user_and_item_ids
 from socialjax.export.programs import PLATFORMS, PROGRAMS, write_program
+from socialjax.new_items import RankedUser
 from socialjax.run.display import ResultTable
 from socialjax.run.record import RESULT, RunRecord, SeedRecord
 from socialjax.run.saved import (
@@ -198,6 +200,57 @@ class Run:
         rows, columns = self.user_numbers(users), self.item_numbers(items)
         table = np.broadcast_to(columns, (len(rows), len(columns)))
         return np.asarray(self.model.score(self.state, jnp.asarray(rows), jnp.asarray(table)))
+
+    def score_items(self, users, features, groups=None) -> np.ndarray:
+        """Users with items that were not there in training, by the features of these alone.
+
+        In place of what training learns of a single item, its free embedding and its bias, stands 0: items are told
+        apart by their features only, and lack the popularity that trained items have. `socialjax.new_items` says for
+        each model what remains.
+
+        Args:
+            users: ids, or one: N of them.
+            features: [M, F], made as those of the training were and as wide.
+            groups: [M], product groups, of DeepStyle.
+
+        Returns:
+            f32[N, M].
+
+        Raises:
+            NotImplementedError: the model's scores do not depend on features of items.
+            ValueError: unknown users, a model that was trained without features, or features that do not fit.
+        """
+        rows = self.user_numbers(users)
+        vectors, bias = new_items.embed(self.model, self._params, self.data, features, groups)
+        return np.asarray(self._embeddings("new items")[0])[rows] @ vectors.T + bias
+
+    def recommend_item(self, features, k: int = 10, group: str = "") -> list[RankedUser]:
+        """The k users whom one new item would suit best, by how far its score stands above those of all items.
+
+        Args:
+            features: [F] of the item, as for `score_items`.
+            k: how many users.
+            group: its product group, of DeepStyle.
+
+        Raises:
+            NotImplementedError, ValueError: as of `score_items`; k outside the number of users.
+        """
+        if not 1 <= k <= self.data.num_users:
+            raise ValueError(f"k must be in 1..{self.data.num_users}, the number of users, got {k}")
+        row, groups = np.asarray(features)[None], [group] if group else None
+        vectors, bias = new_items.embed(self.model, self._params, self.data, row, groups)
+        users, items, biases = self._embeddings("new items")
+        scores = users @ vectors[0] + bias[0]
+        standing = new_items.stand(users, items, np.broadcast_to(biases, len(items)), scores)
+        return [
+            RankedUser(self.data.users.typed(user), float(scores[user]), float(standing[user]))
+            for user in np.argsort(-standing, kind="stable")[:k]
+        ]
+
+    @functools.cached_property
+    def _params(self) -> Params:
+        """The parameters that the state was made of."""
+        return read_parameters(self.model, self.side, read_settings(self._kept())[2], self._kept(), self.seed)
 
     def similar_items(self, item, k: int = 10) -> list[Ranked]:
         """The k items whose embeddings have the largest cosine with that of `item`, which is left out."""

@@ -20,8 +20,10 @@ GROUND = (
 CONTRACT = ("ops", "graph", "contract", "models.parts", "models.history")
 ALLOWED = {
     "socialjax": ("recommender", "fitting", "report"),  # the Python interface, imported when called
+    "new_items": ("contract", "data.schema", "models", "ops"),
     "recommender": (
         *GROUND,
+        "new_items",
         "export",
         "data",
         "contract",
@@ -160,7 +162,7 @@ def complaints(module, source, is_package=False):
 def test_a_module_holds_one_idea_neither_a_crumb_nor_a_book():
     lines = {name: len(path.read_text().splitlines()) for name, path in modules().items() if path.stem != "__init__"}
     assert {name: number for name, number in lines.items() if not 15 <= number <= 400} == {}
-    assert len(lines) <= 179
+    assert len(lines) <= 181
 
 
 @pytest.mark.parametrize("module", list(modules()))

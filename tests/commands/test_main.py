@@ -26,7 +26,8 @@ def test_a_word_that_is_no_command_is_one_line_with_those_there_are():
         [sys.executable, "-m", "socialjax", "tarin\x1b", "bpr"], capture_output=True, text=True, cwd=ROOT, timeout=60
     )
     wanted = (
-        "error: no command is called 'tarin\\x1b'; there are train, tune, data, tables, compare, recommend, explain\n"
+        "error: no command is called 'tarin\\x1b'; "
+        "there are train, tune, data, tables, compare, recommend, explain, export\n"
     )
     assert (done.returncode, done.stdout, done.stderr) == (2, "", wanted)
 
