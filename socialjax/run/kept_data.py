@@ -16,7 +16,7 @@ import numpy as np
 
 from socialjax.contract import Model
 from socialjax.data import records
-from socialjax.data.schema import Dataset, counts
+from socialjax.data.schema import Dataset
 from socialjax.data.validate import check
 from socialjax.export.archive import CARRIED
 from socialjax.formats.file_bytes import DataError
@@ -30,6 +30,12 @@ COLUMNS = "columns"  # among the files of a provenance: the sha256 of all column
 
 def named(data: Dataset) -> Dataset:
     """The same data with the checksum of their columns among the files of their provenance."""
+    provenance = dataclasses.replace(data.provenance, files=data.provenance.files | {COLUMNS: _checksum(data)})
+    return dataclasses.replace(data, provenance=provenance)
+
+
+def _checksum(data: Dataset) -> str:
+    """The sha256 of all columns and their names."""
     checksum = hashlib.sha256()
     for name, array in _arrays(data):
         values = (
@@ -37,8 +43,7 @@ def named(data: Dataset) -> Dataset:
         )
         checksum.update(f"{name} {'text' if array.dtype.kind in 'UO' else array.dtype} {array.shape}\n".encode())
         checksum.update(values)
-    provenance = dataclasses.replace(data.provenance, files=data.provenance.files | {COLUMNS: checksum.hexdigest()})
-    return dataclasses.replace(data, provenance=provenance)
+    return checksum.hexdigest()
 
 
 def _arrays(value, name: str = "") -> Iterator[tuple[str, np.ndarray]]:
@@ -85,7 +90,7 @@ COUNTED = {"frames": "frames", "frame likes": "frame_likes", "attributes": "attr
 
 def copy_of(run: Path) -> Path | None:
     """Where the run has a copy of its data; None without one."""
-    return run / COPY if (run / COPY).is_dir() else None
+    return run / COPY if (run / COPY).is_dir() and not (run / COPY).is_symlink() else None
 
 
 def carry(data: Dataset, model: Model, run: Path) -> None:
@@ -134,15 +139,13 @@ def counts_in_copy(before: dict[str, int], data: Dataset) -> dict[str, int]:
 
 
 def _is_copy(folder: Path, data: Dataset) -> bool:
-    """Whether the copy there is of the same files and has the same parts."""
+    """Whether the copy there is of the same files and has the same columns: a start that failed may leave another."""
     try:
         records.check(folder)
         there = records.read(folder)
     except (*_DAMAGE, OSError):
         return False
-    parts = [field.name for field in dataclasses.fields(Dataset)]
-    same_parts = all((getattr(there, name) is None) == (getattr(data, name) is None) for name in parts)
-    return same_parts and there.provenance.files == data.provenance.files and counts(there) == counts(data)
+    return there.provenance.files == data.provenance.files and _checksum(there) == _checksum(data)
 
 
 def read(folder: Path) -> Dataset:

@@ -145,6 +145,10 @@ def test_a_copy_of_other_data_is_replaced_and_the_same_stays(made, tmp_path):
     kept_data.carry(other, run.model, tmp_path)
     kept_data.carry(run.data, run.model, tmp_path)
     assert kept_data.read(tmp_path / kept_data.COPY).provenance.files == run.data.provenance.files
+    pairs = run.data.train.take(np.arange(len(run.data.train))[::-1])  # other columns of the same files, as many
+    kept_data.carry(dataclasses.replace(run.data, train=pairs), run.model, tmp_path)
+    np.testing.assert_array_equal(kept_data.read(tmp_path / kept_data.COPY).train.user, pairs.user)
+    kept_data.carry(run.data, run.model, tmp_path)
     before = os.stat(tmp_path / kept_data.COPY / records.COLUMNS)
     kept_data.carry(run.data, run.model, tmp_path)
     after = os.stat(tmp_path / kept_data.COPY / records.COLUMNS)
@@ -198,6 +202,13 @@ def test_damaged_and_hostile_copies_are_refused_in_a_sentence(alone, what):
     with pytest.raises(DataError, match=r"The copy that the run carries cannot be read either: ") as refused:
         socialjax.load(alone)
     assert len(str(refused.value)) < 3000
+
+
+def test_a_copy_that_lies_outside_the_run_is_none(alone, tmp_path):
+    shutil.move(alone / kept_data.COPY, tmp_path / "outside")
+    (alone / kept_data.COPY).symlink_to(tmp_path / "outside")
+    with pytest.raises(DataError, match=r"cannot be read: .*--data.dir DIR says where it is now"):
+        socialjax.load(alone)
 
 
 def test_a_run_saved_from_its_copy_is_whole(made, alone, tmp_path):
