@@ -2,14 +2,17 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+import optax
 
 from socialjax import models
 from socialjax.contract import Model
 from socialjax.data import sources
+from socialjax.data.checksum import named
 from socialjax.data.schema import Dataset
 from socialjax.data.sources import DataSettings
 from socialjax.data.validate import check
@@ -17,15 +20,17 @@ from socialjax.eval.protocol import KS
 from socialjax.export.archive import unpack
 from socialjax.memory import release_programs
 from socialjax.recommender import Run, read
-from socialjax.run import kept_data
 from socialjax.run.command import shown_in_python
 from socialjax.run.execute import introduce, run_in
+from socialjax.run.own_code import named_loss, named_optimizer
 from socialjax.run.record import SeedRecord
 from socialjax.run.saved import TemporaryFolder, blamed_on, find_seed, read_data, read_settings
 from socialjax.run.settings import Definition, EvalSettings, Experiment
 from socialjax.run.workbench import Workbench
 from socialjax.train.log import Callback
 from socialjax.train.step import TrainSettings, on_device
+
+log = logging.getLogger(__name__)
 
 
 def fit(
@@ -39,6 +44,8 @@ def fit(
     protocol: str = "full",
     also: Sequence[str] = (),
     ks: Sequence[int] = KS,
+    loss: str | Callable | None = None,
+    optimizer: str | optax.GradientTransformation | Callable | None = None,
     start_from: Path | str | None = None,
     callbacks: Sequence[Callback] = (),
     progress: bool = True,
@@ -48,7 +55,8 @@ def fit(
     `socialjax train` with the same settings gives the same figures.
 
     Args:
-        model: such as `BPR(dim=32)`, or the name of one with the settings of its class, such as "bpr".
+        model: such as `BPR(dim=32)`, or the name of one with the settings of its class, such as "bpr". A class that is
+            registered nowhere gets a name for this process.
         data: a data set, from where one is read, a folder, or the name of a published set. Without a validation part
             all epochs are trained.
         train: how it is trained, by default as `TrainSettings()` says.
@@ -60,6 +68,10 @@ def fit(
         protocol: how the validation and the test part are ranked: `full`, `sampledN-strict` or `sampledN-official`.
         also: further protocols for the test part.
         ks: cut-offs of the metrics.
+        loss: in place of the model's `objective`: a name, or a function of the scores of positives f32[B] and of their
+            negatives f32[B, n] -> f32[B], in jax.numpy.
+        optimizer: in place of that of `train`: a name, an optax transformation, such as
+            `optax.adamw(optax.cosine_decay_schedule(1e-3, 5000))`, or a function of the learning rate that makes one.
         start_from: a finished run; parameters of the same names and shapes are taken over from it, seed by seed.
         callbacks: functions of one dict, each called after every validation with seed, epoch, step, loss and the
             `validation` metrics; what they raise ends the training, which goes on from there when it is called again.
@@ -75,35 +87,57 @@ def fit(
         Diverged: when the loss is not finite.
         Interrupted: after SIGTERM or Ctrl-C; what was done stays in the folder.
     """
-    model = models.named(model) if isinstance(model, str) else model
-    if not model.traits.trains:
-        raise ValueError(f"{type(model).__name__} does not train; it is a baseline of every table")
-    release_programs()
-    changed = {"quiet": not progress} | ({} if epochs is None else {"epochs": epochs})
-    settings = dataclasses.replace(train or TrainSettings(), **changed)
-    source, data = _source_and_data(data)
-    holder = None if folder is not None else TemporaryFolder()
-    folder = Path(folder) if holder is None else holder.path
-    experiment = Experiment(
-        model=model,
-        data=source,
-        train=settings,
-        eval=EvalSettings(protocol=protocol, also=tuple(also), validation_protocol=protocol, ks=tuple(ks)),
-        seeds=tuple(map(int, range(seeds) if np.ndim(seeds) == 0 else seeds)),
-        start_from=None if start_from is None else Path(start_from),
-    )
-    bench = Workbench(data)
     with shown_in_python() if progress else contextlib.nullcontext():
+        model = _model(model, loss)
+        release_programs()
+        changed = {"quiet": not progress} | ({} if epochs is None else {"epochs": epochs})
+        if optimizer is not None:
+            changed["optimizer"] = named_optimizer(optimizer)
+        settings = dataclasses.replace(train or TrainSettings(), **changed)
+        source, data = _source_and_data(data)
+        holder = None if folder is not None else TemporaryFolder()
+        folder = Path(folder) if holder is None else holder.path
+        experiment = Experiment(
+            model=model,
+            data=source,
+            train=settings,
+            eval=EvalSettings(protocol=protocol, also=tuple(also), validation_protocol=protocol, ks=tuple(ks)),
+            seeds=tuple(map(int, range(seeds) if np.ndim(seeds) == 0 else seeds)),
+            start_from=None if start_from is None else Path(start_from),
+        )
+        bench = Workbench(data)
         introduce(experiment, bench, folder)
         run_in(folder, Definition(models.name_of(model), "", experiment), experiment, bench, callbacks=callbacks)
     return read(folder, experiment.seeds[0], model, data, bench.side(model), holder)
+
+
+def _model(given: Model | str, loss: str | Callable | None) -> Model:
+    """The model that `fit` is given, with that loss; a class without a name is registered under its own."""
+    model = models.named(given) if isinstance(given, str) else given
+    if not isinstance(model, Model):
+        raise ValueError(f"wanted a model such as BPR(dim=32), or the name of one, got {type(model).__name__}")
+    if not model.traits.trains:
+        raise ValueError(f"{type(model).__name__} does not train; it is a baseline of every table")
+    kind, name = type(model), models.own_name(type(model))
+    if kind not in models.MODELS.known().values() and name not in models.MODELS:
+        models.MODELS[name] = kind
+        log.info(
+            "the model is called %s in this process; others load it once its package has an entry point for it, or the "
+            'line socialjax.MODELS["%s"] = %s',
+            *(name, name, kind.__name__),
+        )
+    if loss is None:
+        return model
+    if not hasattr(model, "objective"):
+        raise ValueError(f"{type(model).__name__} has a loss of its own and takes no other; leave loss out")
+    return dataclasses.replace(model, objective=named_loss(loss))
 
 
 def _source_and_data(given: Dataset | DataSettings | Path | str) -> tuple[DataSettings, Dataset]:
     """What a run writes down of its data, and the data."""
     if isinstance(given, Dataset):
         check(given)
-        return DataSettings(name=given.name), kept_data.named(given)
+        return DataSettings(name=given.name), named(given)
     if isinstance(given, Path) or (isinstance(given, str) and "/" in given):
         given = sources.folder_settings(Path(given).expanduser(), None, {})
     elif isinstance(given, str):

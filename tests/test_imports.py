@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # These know nothing of recommenders.
 GROUND = (
     *("atomic_write", "stop", "names", "json_files", "npz_files", "memory"),
-    *("drawing", "pages", "formats"),
+    *("drawing", "pages", "formats", "registry"),
 )
 CONTRACT = ("ops", "graph", "contract", "models.parts", "models.history")
 ALLOWED = {
@@ -37,6 +37,7 @@ ALLOWED = {
     "fitting": (*GROUND, "export", "data", "contract", "models", "train", "eval", "run", "recommender"),
     "export": ("atomic_write", "names", "formats", "data", "train.log", "contract"),
     "graph": (),
+    "registry": (),
     "atomic_write": (),
     "stop": (),
     "memory": (),
@@ -45,7 +46,7 @@ ALLOWED = {
     "pages": ("names", "atomic_write"),
     "json_files": ("names",),
     "npz_files": ("names",),
-    "ops": ("graph",),
+    "ops": ("graph", "registry"),
     "formats": ("names",),
     "data": (*GROUND, "graph"),
     "worlds": (*GROUND, "data", "graph", "vision"),
@@ -53,7 +54,7 @@ ALLOWED = {
         *("data", "ops", "contract", "models", "vision", "train", "eval"),
         *("explain", "worlds", "recommender", "run", "memory"),
     ),
-    "models": ("ops", "graph", "contract", "models"),  # __init__ lists the models
+    "models": ("ops", "graph", "contract", "models", "registry"),  # __init__ lists the models
     "contract": (),
     "models.parts": ("ops", "graph", "contract"),
     "models.history": ("ops", "graph", "contract", "models.parts"),
@@ -68,10 +69,10 @@ ALLOWED = {
         *("vision", "eval", "train", "explain", "robust"),
     ),
     "commands": (
-        *(*GROUND, "data", "models", "vision", "eval"),
+        *(*GROUND, "contract", "data", "models", "vision", "eval"),
         *("explain", "recommender", "fitting", "run", "report"),
     ),
-    "__main__": ("commands", "stop", "memory"),
+    "__main__": ("commands", "stop", "memory", "names", "registry"),
     "report": (
         *(*GROUND, "recommender", "fitting", "data", "models", "vision"),
         *("train", "eval", "explain", "run", "worlds"),
@@ -87,6 +88,9 @@ ONLY_IN = {
     "faiss": ("export.faiss_index", "export.files"),
     "onnx": ("export.onnx_graph",),
     "onnxruntime": (),
+    "wandb": ("train.writers",),
+    "mlflow": ("train.writers",),
+    "tensorboardX": ("train.writers",),
     "tensorflow": (),
     "torch": (),
     "experiments": (),
@@ -162,7 +166,7 @@ def complaints(module, source, is_package=False):
 def test_a_module_holds_one_idea_neither_a_crumb_nor_a_book():
     lines = {name: len(path.read_text().splitlines()) for name, path in modules().items() if path.stem != "__init__"}
     assert {name: number for name, number in lines.items() if not 15 <= number <= 400} == {}
-    assert len(lines) <= 181
+    assert len(lines) <= 186
 
 
 @pytest.mark.parametrize("module", list(modules()))

@@ -43,10 +43,14 @@ def main(arguments: list[str]) -> int:
         return fail(str(error), code=1)
     model = words[0] if words and not words[0].startswith("-") else default and name_of(default.model)
     if model not in MODELS:
-        return fail(f"no model is called '{model or arguments[0]}'; there are {names}")
+        return fail(MODELS.unknown(model or arguments[0]))
     if default is not None and name_of(default.model) != model:
         return fail(f"{file} has the settings of {name_of(default.model)}, not of {model}; name one of the two")
-    return run_experiment(definition(model, default), words[words[:1] == [model] :])
+    try:
+        defined = definition(model, default)
+    except ValueError as error:  # of another package, and broken
+        return fail(str(error), code=1)
+    return run_experiment(defined, words[words[:1] == [model] :])
 
 
 def _settings_file(words: list[str]) -> tuple[Path | None, list[str]]:

@@ -26,10 +26,11 @@ def main(arguments: list[str]) -> int:
         print(f"{__doc__}\nmodels: {names}\n`python -m socialjax tune MODEL --help` lists the settings of one.")
         return 0 if arguments else 2
     if arguments[0] not in MODELS:
-        return fail(f"no model is called '{arguments[0]}'; there are {names}")
-    model = MODELS[arguments[0]]
+        return fail(MODELS.unknown(arguments[0]))
     try:
+        model = MODELS[arguments[0]]
         default = Search(model())
+        object.__setattr__(default, "protocol", None)  # it hangs on the data, which the command line names
         search = tyro.cli(
             Search[model], prog=f"python -m socialjax tune {arguments[0]}", default=default, args=arguments[1:]
         )

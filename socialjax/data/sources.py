@@ -1,15 +1,17 @@
 """Where a data set comes from: a named folder, $SOCIALJAX_DATA, the cache, the published address, or the stand-in."""
 
 import dataclasses
+import functools
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
 
 from socialjax.data import cache, download, standin
+from socialjax.data.checksum import named
 from socialjax.data.own import attribute_files, features, frame_files, ngcf
 from socialjax.data.own import folder as own
 from socialjax.data.own.options import FolderOptions
@@ -17,9 +19,11 @@ from socialjax.data.schema import Dataset, no_interactions
 from socialjax.data.sets import PUBLISHED, published
 from socialjax.data.sets.published import Published
 from socialjax.data.split import concatenate
+from socialjax.data.validate import check
 from socialjax.formats import file_bytes
 from socialjax.formats.file_bytes import DataError, read_bytes
 from socialjax.names import BadName, below, identifier
+from socialjax.registry import Registry
 
 log = logging.getLogger(__name__)
 READ = 2  # how one's own tables are read; another number prepares them again
@@ -86,6 +90,8 @@ def load(settings: DataSettings, limits: download.Limits = download.LIMITS) -> D
         DataError: a named folder lacks files, files cannot be used, settings do not apply, the name is unknown, or
             nothing is found and a stand-in is forbidden or does not exist.
     """
+    if settings.name in DATASETS and not DATASETS.is_own(settings.name):
+        return _finished(settings, _registered(settings))
     entry = PUBLISHED.get(settings.name)
     if entry is not None:
         _refuse_own_only(settings)
@@ -101,9 +107,39 @@ def load(settings: DataSettings, limits: download.Limits = download.LIMITS) -> D
     else:
         log.warning("%s was not found (%s): using the generated stand-in, not real data", settings.name, failure)
         data = _stand_in(settings)
+    return _finished(settings, data)
+
+
+def _finished(settings: DataSettings, data: Dataset) -> Dataset:
+    """The data with the features that were named, and without a validation part where none is wanted."""
     if settings.features is not None:
         data = _with_features(data, settings.features)
     return _without_validation(data) if settings.validation == "none" else data
+
+
+def _registered(settings: DataSettings) -> Dataset:
+    """The data set of another package, under the name that it is registered by, with the checksum of its columns."""
+    _refuse_own_only(settings)
+    folder, parent = settings.dir, os.environ.get("SOCIALJAX_DATA")
+    if folder is None and parent and (Path(parent) / settings.name).is_dir():
+        folder = Path(parent) / settings.name
+    data = DATASETS[settings.name](folder)
+    if not isinstance(data, Dataset):
+        raise DataError(
+            f"the function registered as data set '{settings.name}' gave {type(data).__name__}; wanted a "
+            "socialjax.Dataset, such as Dataset.from_pairs makes"
+        )
+    check(data)
+    return named(dataclasses.replace(data, name=settings.name))
+
+
+def _published(name: str, folder: Path | None) -> Dataset:
+    return load(DataSettings(name=name, dir=folder))
+
+
+DATASETS: Registry[Callable[[Path | None], Dataset]] = Registry(  # of the folder that was named, None without
+    "data set", "socialjax.datasets", {name: functools.partial(_published, name) for name in PUBLISHED}
+)
 
 
 def load_dataset(name: str, **options) -> Dataset:
@@ -285,7 +321,7 @@ def _instructions(settings: DataSettings, failure: str) -> str:
         return f"the files of {name} were not found. {ngcf.instructions(name)}"
     if name not in PUBLISHED:
         return (
-            f"{name!r} is none of the published sets ({', '.join(PUBLISHED)}) and no folder of yours was found; "
+            f"{name!r} is none of the published sets ({', '.join(DATASETS)}) and no folder of yours was found; "
             f"give --data.dir DIR, or put the files into $SOCIALJAX_DATA/{name}: {name}.train.rating and "
             f"{name}.test.rating, or train.txt and test.txt with a line of items for each user (docs/data.md)"
         )

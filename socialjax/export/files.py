@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from socialjax.atomic_write import atomic_write
 from socialjax.data.schema import Dataset
 from socialjax.export.faiss_index import index_of, queries_of, write_index
 from socialjax.export.id_files import user_and_item_ids
-from socialjax.train.log import is_screen
+from socialjax.train.log import bar, is_screen
 
 if TYPE_CHECKING:
     import faiss
@@ -112,7 +111,7 @@ def write_recommendations(
         raise ValueError(f"wanted at least one user whose items are written to {path}, got none")
     user_ids, item_ids = user_and_item_ids(data)
     path.parent.mkdir(parents=True, exist_ok=True)
-    shown = tqdm(total=len(users), desc=path.name, unit=" users", disable=not (progress and is_screen()))
+    shown = bar(total=len(users), desc=path.name, unit=" users", disable=not (progress and is_screen()))
     with _writer(path) as write, shown:
         for start in range(0, len(users), USERS_AT_ONCE):
             some = users[start : start + USERS_AT_ONCE]

@@ -1,4 +1,10 @@
-"""The models by name: one line each. `MODELS` is what `python -m socialjax train` and saved runs choose from."""
+"""The models by name: one line each. `MODELS` is what `python -m socialjax train` and saved runs choose from.
+
+Models of other packages are registered there: `socialjax.MODELS["social_bpr"] = SocialBPR`, or by an entry point of the
+group `socialjax.models`.
+"""
+
+import re
 
 from socialjax.contract import Model
 from socialjax.models.cf.bpr import BPR
@@ -24,8 +30,9 @@ from socialjax.models.visual.jrl import JRL
 from socialjax.models.visual.saers import SAERS
 from socialjax.models.visual.vbpr import VBPR
 from socialjax.models.visual.vpoi import VPOI
+from socialjax.registry import Registry
 
-MODELS: dict[str, type[Model]] = {  # in the order of the tables
+LISTED: dict[str, type[Model]] = {  # in the order of the tables
     "bpr": BPR,
     "fm": FM,
     "svdpp": SVDpp,
@@ -51,6 +58,8 @@ MODELS: dict[str, type[Model]] = {  # in the order of the tables
     "saers": SAERS,
 }
 
+MODELS: Registry[type[Model]] = Registry("model", "socialjax.models", LISTED)
+
 REFERENCES: dict[str, Model] = {  # rows of every table
     "random": Random(),
     "popularity": Popular(),
@@ -60,17 +69,23 @@ REFERENCES: dict[str, Model] = {  # rows of every table
 
 
 def name_of(model: Model) -> str:
-    """The name a model is listed under. Raises ValueError for a class that is not listed."""
-    for name, kind in MODELS.items():
-        if type(model) is kind:
+    """The name a model is registered under. Raises ValueError for a class that is not."""
+    for name in (*MODELS.known(), *MODELS):  # others' packages are imported last
+        if type(model) is MODELS[name]:
             return name
     raise ValueError(
-        f"{type(model).__name__} is not listed in socialjax.models.MODELS ({', '.join(MODELS)}); add it there"
+        f'{type(model).__name__} is not registered; socialjax.MODELS["{own_name(type(model))}"] = '
+        f"{type(model).__name__} in your package gives it a name by which runs find it"
     )
 
 
 def named(name: str) -> Model:
     """The model of that name with the settings of its class. Raises ValueError that lists those that there are."""
     if name not in MODELS:
-        raise ValueError(f"no model is called '{name}'; there are {', '.join(MODELS)}")
+        raise ValueError(MODELS.unknown(name))
     return MODELS[name]()
+
+
+def own_name(kind: type[Model]) -> str:
+    """The name of a class as models are named: SocialBPR -> social_bpr."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", kind.__name__).lower()

@@ -68,7 +68,8 @@ class EmbeddingModel(Model):
 
     Attributes:
       dim: Embedding size D, at least 1.
-      objective: Loss of a positive against its sampled negatives: bpr, softmax, bce or squared; see `ops/losses.py`.
+      objective: Loss of a positive against its sampled negatives: bpr, softmax, bce, squared, or one that another
+        package registers; see `ops/losses.py`.
       negatives: Items sampled for each training pair, uniformly over those the user did not take; at least 1.
       temperature: Divides the scores in the softmax objective; other objectives ignore it.
       l2: Lambda on the squared norms of the free embeddings of a batch's users and items, a mean over its rows. A row's
@@ -95,6 +96,7 @@ class EmbeddingModel(Model):
             value, choices = getattr(self, field.name), typing.get_args(field.type)
             if typing.get_origin(field.type) is typing.Literal and value not in choices:
                 raise ValueError(f"{field.name} must be one of {', '.join(choices)}, got {value!r}")
+        losses.check_name(self.objective)
         require_at_least(self, dim=1, negatives=1, l2=0, temperature=1e-6, init_std=0)
         require_share(self, "dropout")
 

@@ -1,14 +1,19 @@
 """Losses of a positive against its sampled negatives, one number for each row; the caller weighs and sums them.
 
-All take the scores positive f32[B] and negatives f32[B, n] and return f32[B].
+All take the scores positive f32[B] and negatives f32[B, n] and return f32[B], pure functions of jax.numpy. Yours are
+registered in `LOSSES`, as models are in `MODELS`, or given to `socialjax.fit`.
 """
 
+from collections.abc import Callable
 from typing import Literal
 
 import jax
 import jax.numpy as jnp
 
-Objective = Literal["bpr", "softmax", "bce", "squared"]
+from socialjax.registry import GIVEN, HOW, Registry
+
+Objective = Literal["bpr", "softmax", "bce", "squared"] | str
+Loss = Callable[[jax.Array, jax.Array], jax.Array]
 
 
 def bpr(positive: jax.Array, negatives: jax.Array) -> jax.Array:
@@ -34,11 +39,16 @@ def squared(positive: jax.Array, negatives: jax.Array) -> jax.Array:
     return 0.5 * (missed**2 + jnp.sum(jax.nn.sigmoid(negatives) ** 2, axis=1))
 
 
+LOSSES: Registry[Loss] = Registry(
+    "loss", "socialjax.losses", {"bpr": bpr, "softmax": softmax, "bce": bce, "squared": squared}
+)
+
+
 def objective(name: Objective, positive: jax.Array, negatives: jax.Array, temperature: float = 1.0) -> jax.Array:
     """The loss of that name.
 
     Args:
-      name: bpr, softmax, bce or squared.
+      name: One of `LOSSES`.
       positive: f32[B], scores of the positives.
       negatives: f32[B, n], scores of their negatives.
       temperature: Divides the scores in softmax; other losses ignore it.
@@ -48,4 +58,10 @@ def objective(name: Objective, positive: jax.Array, negatives: jax.Array, temper
     """
     if name == "softmax":
         return softmax(positive, negatives, temperature)
-    return {"bpr": bpr, "bce": bce, "squared": squared}[name](positive, negatives)
+    return LOSSES[name](positive, negatives)
+
+
+def check_name(name: str) -> None:
+    """Raises ValueError for the name of no loss. One that was given as a function needs to be there to train alone."""
+    if name not in LOSSES and not GIVEN.fullmatch(name):
+        raise ValueError(f"objective must be one of {', '.join(LOSSES)}, got {name!r}; {HOW}")

@@ -26,7 +26,7 @@ from socialjax.report import keep
 from socialjax.report.keep import check_all_users, per_user, sha256
 from socialjax.report.papers import Paper
 from socialjax.run import results
-from socialjax.run.definitions import code_digest
+from socialjax.run.definitions import code_digest, is_same_code
 from socialjax.run.display import evaluated, is_published
 from socialjax.run.record import RunRecord, check_users
 from socialjax.run.study.baselines import is_aside
@@ -142,7 +142,9 @@ class Kept:
         """Whether the model's code has changed since. False for a run that does not say by which code it was made."""
         if self.record.code is None:
             return False
-        return self.model not in models.MODELS or code_digest(models.MODELS[self.model]) != self.record.code
+        if self.model not in models.MODELS:
+            return True
+        return not is_same_code(self.record.code, code_digest(models.MODELS[self.model]))
 
     def user_means(self, metric: str) -> np.ndarray:
         """f64[U]: each user's mean over the seeds. Raises ValueError for a metric that is not kept."""

@@ -35,6 +35,7 @@ from socialjax.run.record import (
 from socialjax.run.results import peak_memory_bytes
 from socialjax.run.settings import Definition, Experiment
 from socialjax.run.workbench import Workbench
+from socialjax.train import writers
 from socialjax.train.checkpoint import CheckpointError
 from socialjax.train.log import Callback, MetricsLog
 from socialjax.train.parallel import check_stop, is_first, join_processes, of_first, program_start
@@ -123,6 +124,7 @@ def run_in(
     began = time.monotonic() if began is None else began
     workbench.check_parts(experiment.model, bench.data)
     workbench.check(bench.data, experiment.eval)
+    writers.check(experiment.train.writers)
     with contextlib.ExitStack() as held:
         _claim(held, folder, experiment, bench.data)
         check_stop()
@@ -217,6 +219,7 @@ def _run_seed(
         results.fingerprint(settings, claimed["data"], seed),
         start=None if experiment.start_from is None else saved.from_run(experiment.start_from, seed),
         callbacks=[lambda line, call=call: call({"seed": seed, **line}) for call in callbacks],
+        described=dict(results.flat(settings)) | {"seed": seed},
     )
     evaluation = results.evaluation_of(results.plain(experiment))
     if before is not None:

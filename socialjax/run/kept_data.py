@@ -4,18 +4,15 @@ With the copy a folder alone recommends on another machine. On Yelp it has 2.8 M
 """
 
 import dataclasses
-import hashlib
 import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
-
-import numpy as np
 
 from socialjax.contract import Model
 from socialjax.data import records
+from socialjax.data.checksum import COLUMNS, arrays, checksum
 from socialjax.data.schema import Dataset
 from socialjax.data.validate import check
 from socialjax.export.archive import CARRIED
@@ -24,37 +21,6 @@ from socialjax.names import visible
 
 log = logging.getLogger(__name__)
 _DAMAGE = (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError)  # what hostile records raise
-
-COLUMNS = "columns"  # among the files of a provenance: the sha256 of all columns
-
-
-def named(data: Dataset) -> Dataset:
-    """The same data with the checksum of their columns among the files of their provenance."""
-    provenance = dataclasses.replace(data.provenance, files=data.provenance.files | {COLUMNS: _checksum(data)})
-    return dataclasses.replace(data, provenance=provenance)
-
-
-def _checksum(data: Dataset) -> str:
-    """The sha256 of all columns and their names."""
-    checksum = hashlib.sha256()
-    for name, array in _arrays(data):
-        values = (
-            "\0".join(map(str, array.ravel())).encode() if array.dtype.kind in "UO" else np.ascontiguousarray(array)
-        )
-        checksum.update(f"{name} {'text' if array.dtype.kind in 'UO' else array.dtype} {array.shape}\n".encode())
-        checksum.update(values)
-    return checksum.hexdigest()
-
-
-def _arrays(value, name: str = "") -> Iterator[tuple[str, np.ndarray]]:
-    for field in dataclasses.fields(value):
-        part, path = getattr(value, field.name), f"{name}.{field.name}"
-        if field.name == "provenance" or part is None:
-            continue
-        if dataclasses.is_dataclass(part):
-            yield from _arrays(part, path)
-        else:
-            yield path, np.asarray(part, object if isinstance(part, tuple) else None)
 
 
 def carried(run: Path) -> Path | None:
@@ -103,7 +69,7 @@ def carry(data: Dataset, model: Model, run: Path) -> None:
     if data.provenance.kind == "stand-in" or folder_of(run, data.provenance.files) is not None:
         return
     part, target = of_model(data, model), run / COPY
-    size = sum(array.nbytes for _, array in _arrays(part))
+    size = sum(array.nbytes for _, array in arrays(part))
     if size > LARGEST:
         log.info(
             "%s carries no copy of its data, which would have %d MB; Run.save writes them into one file",
@@ -145,7 +111,7 @@ def _is_copy(folder: Path, data: Dataset) -> bool:
         there = records.read(folder)
     except (*_DAMAGE, OSError):
         return False
-    return there.provenance.files == data.provenance.files and _checksum(there) == _checksum(data)
+    return there.provenance.files == data.provenance.files and checksum(there) == checksum(data)
 
 
 def read(folder: Path) -> Dataset:

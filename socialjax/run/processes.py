@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from socialjax import stop
+from socialjax import registry, stop
 
 log = logging.getLogger(__name__)
 _held: list[tuple[int, int]] = []  # device and inode of the folders that this process holds
@@ -198,5 +198,6 @@ def _begin(function: Callable[..., int], arguments: tuple, cores: set[int], log:
         print(f"-- {time.strftime('%Y-%m-%d %H:%M:%S')}, cores {sorted(cores) or 'all'}", file=file, flush=True)
         os.dup2(file.fileno(), sys.stdout.fileno())
         os.dup2(file.fileno(), sys.stderr.fileno())
+    registry.import_inherited()
     with contextlib.suppress(BrokenPipeError):
         sys.exit(function(*arguments))

@@ -33,6 +33,7 @@ FREE = {
     "data.require_real",
     "train.quiet",
     "train.save_seconds",
+    "train.writers",
 }
 FEATURES = "features "  # before the name of a file that --data.features names, among the files of a provenance
 PLACES = ("dir", "features")  # of the settings of data: where files lie

@@ -24,6 +24,7 @@ from socialjax.data.schema import Dataset, counts
 from socialjax.data.sources import DataSettings
 from socialjax.formats.file_bytes import DataError
 from socialjax.names import visible
+from socialjax.registry import HOW
 from socialjax.run import kept_data, results
 from socialjax.run.record import RESULT, RunRecord
 from socialjax.run.settings import EvalSettings, Experiment
@@ -114,7 +115,8 @@ def _model_of(settings: dict, path: Path) -> Model:
     settings = dict(settings)
     name = json_files.typed(settings.pop("name", None), str, "settings.model.name")
     if name not in models.MODELS:
-        raise ValueError(f"{path} names model '{visible(name)}', which is none of {', '.join(models.MODELS)}")
+        known = ", ".join(models.MODELS)
+        raise ValueError(f"{path} names model '{visible(name)}', which is none of {known}; {HOW}")
     return _made(models.MODELS[name], settings, path, "settings.model")
 
 

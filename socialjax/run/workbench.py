@@ -5,7 +5,7 @@ The seeds of a run share a workbench, and so do the models of a table: pairs on 
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from socialjax.data.schema import Dataset
 from socialjax.eval import corrected, groups, keyframes, protocol, ranking
 from socialjax.eval.metrics import Result
 from socialjax.eval.significance import mean_interval
+from socialjax.ops.losses import LOSSES
 from socialjax.run.settings import EvalSettings
 from socialjax.train.log import Callback
 from socialjax.train.loop import Trained, train
@@ -194,6 +195,7 @@ class Workbench:
         start: Callable[[Any], Any] | None = None,
         stop_after: int | None = None,
         callbacks: Sequence[Callback] = (),
+        described: Mapping[str, Any] | None = None,
     ) -> Trained:
         """`train.loop.train` on these data; without a validation all epochs are trained.
 
@@ -219,6 +221,7 @@ class Workbench:
             start=start,
             stop_after=stop_after,
             callbacks=callbacks,
+            described=described,
             **validated,
         )
 
@@ -252,7 +255,11 @@ FILES = {
 
 
 def check_parts(model: Model, data: Dataset) -> None:
-    """`model.check`, with the files that would bring what is absent. Raises ValueError."""
+    """Raises ValueError for data without a part that the model needs, with the files that would bring it, and for a
+    loss that is not here."""
+    objective = getattr(model, "objective", None)
+    if isinstance(objective, str) and objective not in LOSSES:
+        raise ValueError(LOSSES.unknown(objective))
     try:
         model.check(data)
     except ValueError as error:

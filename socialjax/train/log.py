@@ -1,4 +1,4 @@
-"""What a run writes while it trains: metrics.jsonl, a progress bar, and TensorBoard when it is installed."""
+"""What a run writes while it trains: metrics.jsonl, a progress bar, and the writers that are asked for."""
 
 import importlib.util
 import json
@@ -6,15 +6,16 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
+import tqdm.auto
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from socialjax.atomic_write import atomic_write
 from socialjax.train.step import METRIC, TrainSettings
+from socialjax.train.writers import Place, Writer, opened
 
 log = logging.getLogger(__name__)
 Callback = Callable[[dict[str, Any]], object]
@@ -59,20 +60,20 @@ class MetricsLog:
 
 
 class Progress:
-    """A bar on a terminal; elsewhere a line now and then."""
+    """A bar on a terminal or in a notebook; elsewhere a line now and then."""
 
     def __init__(self, total: int, start: int, label: str, quiet: bool = False, every_seconds: float = 20.0):
-        self._is_terminal = is_screen()
+        self._is_screen = is_screen()
         self._label, self._total, self._quiet, self._every = label, total, quiet, every_seconds
         self._last_line = time.monotonic() - every_seconds + 3.0
         self._redirect = logging_redirect_tqdm()
         self._redirect.__enter__()
-        self._bar = tqdm(
+        self._bar = bar(
             total=total,
             initial=start,
             desc=label,
-            disable=quiet or not self._is_terminal,
-            dynamic_ncols=True,
+            disable=quiet or not self._is_screen,
+            dynamic_ncols=not in_notebook(),
             bar_format="{desc}: {percentage:3.0f}%|{bar}| {n:.1f}/{total} epochs [{elapsed}<{remaining}{postfix}]",
         )
 
@@ -81,7 +82,7 @@ class Progress:
         numbers = {name: f"{value:.4f}" for name, value in metrics.items()}
         self._bar.set_postfix(numbers, refresh=False)
         self._bar.update(round(epoch, 2) - self._bar.n)
-        if not (self._quiet or self._is_terminal) and time.monotonic() - self._last_line >= self._every:
+        if not (self._quiet or self._is_screen) and time.monotonic() - self._last_line >= self._every:
             self._last_line = time.monotonic()
             log.info(
                 "%s epoch %g/%d  %s", self._label, epoch, self._total, "  ".join(f"{k} {v}" for k, v in numbers.items())
@@ -92,39 +93,31 @@ class Progress:
         self._redirect.__exit__(None, None, None)
 
 
+def in_notebook() -> bool:
+    """Whether this process is the kernel of a notebook, whose cells show bars although they are no terminals."""
+    get_shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)
+    return type(get_shell()).__name__ == "ZMQInteractiveShell"
+
+
+def bar(**options: Any) -> tqdm.tqdm:
+    """A bar of tqdm, in notebooks with ipywidgets one of theirs."""
+    has_widgets = in_notebook() and importlib.util.find_spec("ipywidgets") is not None
+    return (tqdm.auto.tqdm if has_widgets else tqdm.tqdm)(**options)
+
+
 def is_screen() -> bool:
-    """Whether standard error is a terminal with room for a bar; some containers give one without rows or columns."""
+    """Whether a bar can be shown: in a notebook, and where standard error is a terminal with room for one; some
+    containers give one without rows or columns."""
+    if in_notebook():
+        return True
     try:
         return sys.stderr.isatty() and all(os.get_terminal_size(sys.stderr.fileno()))
     except OSError:
         return False
 
 
-class TensorBoard:
-    """Scalars under `folder`, when tensorboardX (extra `tensorboard`) is installed; nothing otherwise.
-
-    step: where training goes on; what an earlier start wrote beyond it is void.
-    """
-
-    def __init__(self, folder: Path, step: int = 0):
-        self._writer = None
-        if importlib.util.find_spec("tensorboardX"):
-            from tensorboardX import SummaryWriter
-
-            self._writer = SummaryWriter(str(folder), purge_step=step + 1 if step else None)
-
-    def write(self, step: int, numbers: dict[str, float]) -> None:
-        if self._writer is not None:
-            for name, value in numbers.items():
-                self._writer.add_scalar(name, value, step)
-
-    def close(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
-
-
 class TrainingLog:
-    """metrics.jsonl, the progress bar and TensorBoard of one training.
+    """metrics.jsonl, the progress bar and the writers of one training.
 
     Args:
         folder: of the seed.
@@ -135,6 +128,7 @@ class TrainingLog:
         writes: whether this process writes files and shows the bar.
         metric: of the validation part, shown by the bar.
         callbacks: each gets every line of metrics.jsonl, after it was written.
+        described: settings of the run, for writers.
     """
 
     def __init__(
@@ -147,14 +141,15 @@ class TrainingLog:
         writes: bool,
         metric: str = METRIC,
         callbacks: Sequence[Callback] = (),
+        described: Mapping[str, Any] | None = None,
     ):
         self._per_epoch, self._metric, self._callbacks = per_epoch, metric, callbacks if writes else ()
         self._shown: dict[str, float] = {}
-        self._metrics = self._board = None
+        self._metrics, self._writers = None, dict[str, Writer]()
         if writes:
             self._metrics = MetricsLog(folder / "metrics.jsonl")
             self._metrics.cut_back(step)
-            self._board = TensorBoard(folder / "tensorboard", step)
+            self._writers = opened(settings.writers, Place(folder, step, described or {}))
         self._progress = Progress(settings.epochs, step // per_epoch, label, settings.quiet or not writes)
 
     def line(self, line: dict) -> None:
@@ -166,7 +161,7 @@ class TrainingLog:
             own = {
                 name: value for name, value in line.items() if name not in ("epoch", "step", "seconds", "validation")
             }
-            self._board.write(line["step"], own | validation)
+            self._each("write", line["step"], own | validation)
         for callback in self._callbacks:
             callback(line)
 
@@ -175,5 +170,13 @@ class TrainingLog:
 
     def close(self) -> None:
         self._progress.close()
-        if self._board is not None:
-            self._board.close()
+        self._each("close")
+
+    def _each(self, act: str, *given: Any) -> None:
+        """Calls that function of every writer; one that fails is left out, for training must not hang on it."""
+        for name, writer in list(self._writers.items()):
+            try:
+                getattr(writer, act)(*given)
+            except Exception as error:
+                del self._writers[name]
+                log.warning("the writer %s failed and gets nothing more: %s: %s", name, type(error).__name__, error)

@@ -9,7 +9,7 @@ import dataclasses
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,7 @@ def train(
     stop_after: int | None = None,
     devices=None,
     callbacks: Sequence[Callback] = (),
+    described: Mapping[str, Any] | None = None,
 ) -> Trained:
     """Trains `model` in `folder`, going on from the checkpoint there if there is one; the result is the same.
 
@@ -75,6 +76,7 @@ def train(
             ended.
         devices: those to train on, by default all.
         callbacks: each gets every line of metrics.jsonl, in the process that writes it.
+        described: settings of the run, for the writers that `settings` names.
 
     Raises:
         Interrupted: after SIGTERM or Ctrl-C.
@@ -98,7 +100,7 @@ def train(
         check_stop()  # one that came while a checkpoint was read
         progress_settings = dataclasses.replace(settings, epochs=loop.last_epoch)
         written = TrainingLog(
-            folder, f"seed {seed}", progress_settings, loop.step, per_epoch, is_first(), metric, callbacks
+            *(folder, f"seed {seed}", progress_settings, loop.step, per_epoch, is_first(), metric, callbacks, described)
         )
         closing.callback(written.close)
         while not loop.is_over():

@@ -17,12 +17,18 @@ from flax import struct
 from socialjax.contract import Batch
 from socialjax.data.schema import Dataset
 from socialjax.ops import sample
+from socialjax.registry import Registry
 
 METRIC = "NDCG@10"  # of the validation part: by this epochs are chosen, where its lists are that long
 
 
 Backend = Literal["jit", "pmap"]
-Optimizer = Literal["adam", "adamw", "sgd", "adagrad"]
+Optimizer = Literal["adam", "adamw", "sgd", "adagrad"] | str
+OPTIMIZERS: Registry[Callable[[float], optax.GradientTransformation]] = Registry(  # of a learning rate
+    "optimiser",
+    "socialjax.optimizers",
+    {"adam": optax.adam, "adamw": optax.adamw, "sgd": optax.sgd, "adagrad": optax.adagrad},
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +38,7 @@ class TrainSettings:
     Attributes:
       epochs: At most this many passes over the training pairs.
       batch_size: Pairs a step, over all devices.
-      optimizer: Optax optimiser of that name, with its usual settings.
+      optimizer: Optax optimiser of that name, with its usual settings, or one that another package registers.
       learning_rate: Step size of the optimiser, above 0.
       evaluate_every: Epochs between validations.
       patience: Stop after this many epochs without a better validation NDCG@10; 0 trains all epochs.
@@ -42,6 +48,8 @@ class TrainSettings:
       backend: How a step is spread over devices: jit over a mesh, or pmap.
       table_shards: Devices over which the rows of embedding tables are spread (backend jit).
       quiet: No progress bar.
+      writers: What gets loss and validation metrics besides metrics.jsonl: wandb, mlflow, or one that another package
+        registers. TensorBoard does where it is installed.
     """
 
     epochs: int = 200
@@ -55,6 +63,7 @@ class TrainSettings:
     backend: Backend = "jit"
     table_shards: int = 1
     quiet: bool = False
+    writers: tuple[str, ...] = ()
 
     def __post_init__(self):
         for field in ("epochs", "batch_size", "evaluate_every", "table_shards"):
@@ -70,10 +79,12 @@ class TrainSettings:
 
 
 def make_optimizer(name: Optimizer, learning_rate: float) -> optax.GradientTransformation:
-    """Raises ValueError for a learning rate that is not above 0."""
+    """Raises ValueError for a learning rate that is not above 0, and for a name that nobody registered."""
     if not learning_rate > 0:
         raise ValueError(f"the learning rate must be above 0, got {learning_rate}")
-    return {"adam": optax.adam, "adamw": optax.adamw, "sgd": optax.sgd, "adagrad": optax.adagrad}[name](learning_rate)
+    if name not in OPTIMIZERS:
+        raise ValueError(f"--train.optimizer: {OPTIMIZERS.unknown(name)}")
+    return OPTIMIZERS[name](learning_rate)
 
 
 @struct.dataclass

@@ -21,7 +21,7 @@ from socialjax.data.sets import published
 from socialjax.eval.metrics import legend, metric_rows, text_table
 from socialjax.run import processes, results
 from socialjax.run.command import EXPECTED, exit_code, say, set_up_logging
-from socialjax.run.definitions import code_digest
+from socialjax.run.definitions import code_digest, is_same_code
 from socialjax.run.display import describe, evaluated, shown
 from socialjax.run.execute import run, work_folder
 from socialjax.run.processes import only_one
@@ -62,7 +62,7 @@ def stale(folder: Path, experiment: Experiment, data: Dataset) -> str | None:
         return None
     files = [folder / NOTE, folder / "result.json", *sorted(folder.glob("seed_*/result.json"))]
     codes = {results.read_code(file) or "unknown" for file in files if file.exists()}
-    if codes != {code_digest(experiment.model)}:
+    if not codes or not all(is_same_code(code, code_digest(experiment.model)) for code in codes):
         return "the model's code has changed since"
     path = folder / "settings.json"
     if not path.exists():

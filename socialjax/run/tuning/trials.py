@@ -22,7 +22,7 @@ from socialjax.data import sources
 from socialjax.data.schema import Dataset, no_interactions
 from socialjax.run import processes, results
 from socialjax.run.command import exit_code, set_up_logging
-from socialjax.run.definitions import code_digest
+from socialjax.run.definitions import code_digest, is_same_code
 from socialjax.run.processes import Held, only_one
 from socialjax.run.settings import Experiment
 from socialjax.run.tuning.search import Point, Search
@@ -77,7 +77,7 @@ class Ledger:
                     raise ValueError(
                         f"trial {trial} in {self.folder} was made with {was}, and the space has {now} now; {anew}"
                     )
-                if record["code"] != code:
+                if not is_same_code(record["code"], code):
                     raise ValueError(
                         f"trial {trial} in {self.folder} was made by other code of the model ({record['code']}, today "
                         f"it is {code}), so that its figures do not stand beside new ones; {anew}, or go back to the "

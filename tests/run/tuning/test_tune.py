@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from tiny import write_folder
 
+from socialjax.commands import tune
 from socialjax.contract import Choice, LogUniform
 from socialjax.data import sources
 from socialjax.data.sources import DataSettings
@@ -356,9 +357,14 @@ def test_a_kept_search_says_what_was_found_and_tried_and_by_which_runs_it_was_fo
         keep.keep_search(tmp_path, tmp_path)
 
 
-def test_a_search_is_judged_as_its_training_will_be():
+def test_a_search_is_judged_as_its_training_will_be(monkeypatch):
     """`socialjax train` ranks all items of one's own data; tables of published sets have sampled lists."""
     assert Search(BPR(), data=DataSettings(name="mine")).protocol == "full"
+    made = []
+    monkeypatch.setattr(tune, "run_search", lambda search: made.append(search) or 0)
+    for words in (["--data.name", "mine"], ["--data.name", "yelp"], ["--protocol", "sampled9-strict"]):
+        assert tune.main(["bpr", *words]) == 0
+    assert [search.protocol for search in made] == ["full", "sampled1000-strict", "sampled9-strict"]
     assert Search(BPR(), data=DataSettings(name="yelp")).protocol == "sampled1000-strict"
     asked = Search(BPR(), data=DataSettings(name="mine"), protocol="sampled100-strict")
     assert asked.experiments()[0][1].eval.validation_protocol == "sampled100-strict"
