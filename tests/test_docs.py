@@ -34,7 +34,8 @@ from tests import layout
 from tests import pages as pages_of
 from tests.pages import ROOT, blocks
 
-PAGES = [ROOT / "README.md", ROOT / "BUILD.md", ROOT / "launch" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = ("README.md", "BUILD.md", "CONTRIBUTING.md", "SECURITY.md", "launch/README.md")
+PAGES = [*(ROOT / page for page in PAGES), *sorted((ROOT / "docs").glob("*.md"))]
 PAGES = [page for page in PAGES if page.exists()]
 COMMAND = re.compile(r"-m (socialjax \w+|(?:experiments|benchmarks)(?:\.\w+)?)((?: [^\s`|#)]+)*)")
 SOURCE = re.compile(r"`((?:socialjax|tests|experiments|benchmarks|launch|docs)/[\w/.]+\.(?:py|sh|md))`")

@@ -43,6 +43,32 @@ def labels(bounds: Sequence[int]) -> list[str]:
     return [f"[{low}, {high})" for low, high in zip(bounds, (*bounds[1:], "inf"))]
 
 
+def members(users: np.ndarray, counts: np.ndarray, bounds: Sequence[int] = BOUNDS) -> dict[str, np.ndarray]:
+    """Which of the users are in each group.
+
+    Args:
+      users: i32[R].
+      counts: i64[U], of all users.
+      bounds: The smallest count of each group, ascending.
+
+    Returns:
+      Label -> bool[R].
+
+    Raises:
+      ValueError: for bounds that do not ascend, and where counts are missing for a user or below the first bound.
+    """
+    _check_bounds(bounds)
+    if len(counts) <= users.max(initial=-1):
+        raise ValueError(f"counts must cover user {users.max()}, got {len(counts)} of them; count all users")
+    user_counts = np.asarray(counts)[users]
+    if user_counts.min(initial=bounds[0]) < bounds[0]:
+        raise ValueError(
+            f"a count of {user_counts.min()} lies below the first bound {bounds[0]}; let the bounds start lower"
+        )
+    group = np.searchsorted(bounds, user_counts, side="right") - 1
+    return {label: group == index for index, label in enumerate(labels(bounds))}
+
+
 def by_group(result: Result, counts: np.ndarray, bounds: Sequence[int] = BOUNDS) -> dict[str, dict[str, float]]:
     """Mean metrics of groups of users.
 
@@ -58,23 +84,13 @@ def by_group(result: Result, counts: np.ndarray, bounds: Sequence[int] = BOUNDS)
       Label -> {"users": number of evaluated users, metric: their mean}; an empty group has only {"users": 0}.
 
     Raises:
-      ValueError: for bounds that do not ascend, and where counts are missing for a user or below the first bound.
+      ValueError: as `members`.
     """
-    _check_bounds(bounds)
-    if len(counts) <= result.users.max(initial=-1):
-        raise ValueError(f"counts must cover user {result.users.max()}, got {len(counts)} of them; count all users")
-    user_counts = np.asarray(counts)[result.users]
-    if user_counts.min(initial=bounds[0]) < bounds[0]:
-        raise ValueError(
-            f"a count of {user_counts.min()} lies below the first bound {bounds[0]}; let the bounds start lower"
-        )
-    group = np.searchsorted(bounds, user_counts, side="right") - 1
     out = {}
-    for index, label in enumerate(labels(bounds)):
-        members = group == index
-        out[label] = {"users": int(members.sum())}
-        if members.any():
-            means = {name: float(values[members].mean(dtype=np.float64)) for name, values in result.per_user.items()}
+    for label, is_member in members(result.users, counts, bounds).items():
+        out[label] = {"users": int(is_member.sum())}
+        if is_member.any():
+            means = {name: float(values[is_member].mean(dtype=np.float64)) for name, values in result.per_user.items()}
             out[label].update(means)
     return out
 

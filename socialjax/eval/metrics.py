@@ -15,7 +15,7 @@ Krichene and Rendle, KDD 2020, discuss these metrics and the effect of sampled n
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -262,11 +262,11 @@ MEANINGS = {
 }
 
 
-def legend(metrics: Sequence[str]) -> list[str]:
+def legend(metrics: Sequence[str], meanings: Mapping[str, str] = MEANINGS) -> list[str]:
     """A line for each metric of a table: `HR@K: hits / ...`; metrics: names such as `HR@10`."""
     kinds = dict.fromkeys(name.partition("@")[0] for name in metrics)
     at = {kind: "@K" * any(name.startswith(f"{kind}@") for name in metrics) for kind in kinds}
-    return [f"{kind}{at[kind]}: {MEANINGS[kind]}" for kind in kinds if kind in MEANINGS]
+    return [f"{kind}{at[kind]}: {meanings[kind]}" for kind in kinds if kind in meanings]
 
 
 OBEYED = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "\\|", "`": "\\`"})

@@ -17,10 +17,10 @@ from socialjax.report import page
 from socialjax.report.figures import TITLES, drawn
 from socialjax.report.gather import Kept, as_csv, export_csv, finished, measured_alike, of_run
 from socialjax.report.papers import Paper
-from socialjax.run.display import swept
+from socialjax.run.display import baseline_figures, figures, swept
 from socialjax.run.record import RunRecord
 
-PARTS = ("overall", "paired", "groups", "orders", "cost")  # those of a paper that any runs give
+PARTS = ("overall", "beyond", "paired", "groups", "orders", "cost")  # those of a paper that any runs give
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,11 +43,12 @@ class Report:
         return "\n\n".join(f"## {heading}\n\n{text}" for heading, text in self.parts.items())
 
     def to_pandas(self):
-        """A pandas.DataFrame with a row for each run and baseline, and a column for each metric."""
+        """A pandas.DataFrame with a row for each run and baseline, and a column for each metric, those beyond accuracy
+        last."""
         import pandas as pd
 
-        rows = {name: dict(values) for name, values in self.runs[0].record.references.items()}
-        rows |= {run.name: {name: of["mean"] for name, of in run.record.metrics.items()} for run in self.runs}
+        rows = baseline_figures(self.runs[0].record)
+        rows |= {run.name: {name: of["mean"] for name, of in figures(run.record).items()} for run in self.runs}
         return pd.DataFrame.from_dict(rows, orient="index")
 
 
@@ -85,19 +86,19 @@ def compare(
         return Report(tuple(runs), parts)
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    figures = []
+    pictures = []
     for figure, draw in drawn(runs).items():
         path = out / f"{figure}.png"
         if attempt(path, lambda path, draw=draw: draw(paper, runs, path), anew=True):
-            figures.append(path)
+            pictures.append(path)
     title = paper.title
     blocks = [f"# {title}", *(f"## {heading}\n\n{text}" for heading, text in parts.items()), "## Figures"]
-    blocks += [f"![{_caption(path, paper)}]({path.name})" for path in figures]
+    blocks += [f"![{_caption(path, paper)}]({path.name})" for path in pictures]
     pages.write(out / "report.md", "\n\n".join(blocks) + "\n")
     pages.write(out / "figures.csv", as_csv(export_csv(runs)))
-    captions = {path: _caption(path, paper) for path in figures}
+    captions = {path: _caption(path, paper) for path in pictures}
     pages.write(out / "report.html", _html(title, runs[0].record, parts, captions))
-    return Report(tuple(runs), parts, tuple(figures), out)
+    return Report(tuple(runs), parts, tuple(pictures), out)
 
 
 def _metrics(record: RunRecord) -> tuple[str, str]:
@@ -127,10 +128,8 @@ def _names(folders: Sequence[Path], records: Sequence[RunRecord], given: Sequenc
 
 
 def _has(part: str, runs: Sequence[Kept]) -> bool:
-    if part == "orders":
-        return "orders" in drawn(runs)
-    if part == "groups":
-        return "groups" in drawn(runs)
+    if part in ("orders", "groups", "beyond"):
+        return part in drawn(runs)
     return part != "paired" or len(runs) > 1
 
 

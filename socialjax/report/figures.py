@@ -1,4 +1,5 @@
-"""The figures of a data set: all models as bars, sampled against full ranking, and groups of users as lines.
+"""The figures of a data set: all models as bars, accuracy against coverage and popularity, sampled against full
+ranking, and groups of users as lines.
 
 Metrics by how much is known: of a user, training items and friends; of an item, its users in training.
 
@@ -11,24 +12,30 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from socialjax.drawing import BLUE, COLOURS, SILVER, blank, save
+from socialjax.eval.beyond import MEANINGS
 from socialjax.eval.metrics import cell, escaped
 from socialjax.eval.significance import mean_interval
-from socialjax.report.gather import Kept, about, main_rows, newest, references
+from socialjax.report.gather import Kept, about, beyond_references, main_rows, newest, references
 from socialjax.report.overall import NONE, label
 from socialjax.report.papers import Paper
+from socialjax.run.display import beyond_shown
 
 TITLES = {
     "bars": "all models by {0} and {1}",
+    "beyond": "{1} beside how much of the catalogue is recommended, and how popular it is",
     "orders": "does {1} by sampled lists order the models as over all items?",
     "groups": "{1} by how much is known of users and items",
 }
 MARKERS = "osv^D<>PX*"
+AGAINST = ("Coverage", "Popularity")  # metrics beyond accuracy of the figure
 
 
 def drawn(runs: Sequence[Kept]) -> dict[str, Callable]:
     """The figures that these runs give: name -> its function of (paper, runs, path)."""
     names = protocols(runs)
     functions: dict[str, Callable] = {"bars": bars} if main_rows(runs) else {}
+    if any(beyond_shown(run.record, AGAINST) for run in main_rows(runs)):
+        functions["beyond"] = beyond
     if FULL in names and len(names) > 1:
         functions["orders"] = orders
     if kinds(runs):
@@ -38,9 +45,6 @@ def drawn(runs: Sequence[Kept]) -> dict[str, Callable]:
 
 def bars(paper: Paper, runs: Sequence[Kept], path: Path) -> None:
     """Hits and NDCG with 95 % intervals over seeds; baselines without parameters are grey."""
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import Patch
-
     rows, baselines = main_rows(runs), references(runs)
     labels = [*baselines, *(label(paper, run) for run in rows)]
     figure = blank(10, 1.2 + 0.3 * len(labels))
@@ -60,10 +64,51 @@ def bars(paper: Paper, runs: Sequence[Kept], path: Path) -> None:
         axis.set_yticks(positions, labels, fontsize=8)
         axis.tick_params(axis="x", labelsize=8)
     figure.axes[0].invert_yaxis()  # shared by both
+    _key(figure, "black" if any(widths) else None)
+    save(figure, path)
+
+
+def _key(figure, interval: str | None) -> None:
+    """Below a figure, what its colours mean; interval: the colour of intervals, if it has some."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
     key = [Patch(color=SILVER, label="reference line, not trained"), Patch(color=BLUE, label="model")]
-    if any(widths):
-        key.append(Line2D([], [], color="black", linewidth=1, label="95 % interval over seeds"))
+    if interval:
+        key.append(Line2D([], [], color=interval, linewidth=1, label="95 % interval over seeds"))
     figure.legend(handles=key, fontsize=8, loc="outside lower center", ncols=len(key))
+
+
+def beyond(paper: Paper, runs: Sequence[Kept], path: Path) -> None:
+    """Accuracy, up, against coverage and popularity of the lists, across, with 95 % intervals over seeds; baselines
+    without parameters are grey, chance is left out."""
+    having = [run for run in main_rows(runs) if beyond_shown(run.record, AGAINST)]
+    metrics, accuracy = beyond_shown(having[0].record, AGAINST), paper.metrics[1]
+    exact = lambda found, names: {name: {"mean": found[name], "ci95": None} for name in names if name in found}  # noqa: E731
+    # Chance is far from all others in every direction: with it they would be one point.
+    points = [
+        (name, exact(references(runs).get(name, {}) | found, [*metrics, accuracy]))
+        for name, found in beyond_references(runs).items()
+        if name != "random"
+    ]
+    trained = [(label(paper, run), run.record.metrics | run.record.beyond) for run in having]
+    figure = blank(5.6 * len(metrics), 1.6 + max(3.0, 0.22 * len(points + trained)))
+    _title(figure, "beyond", having, paper)
+    for axis, metric in zip(figure.subplots(1, len(metrics), squeeze=False)[0], metrics):
+        shown = []
+        for rows, colour in ((points, SILVER), (trained, BLUE)):
+            for name, found in rows:
+                if metric in found and accuracy in found:
+                    x, y = found[metric], found[accuracy]
+                    bars = {"xerr": x["ci95"], "yerr": y["ci95"]}
+                    axis.errorbar(x["mean"], y["mean"], **bars, color=colour, marker="o", markersize=5, linewidth=1)
+                    shown.append((x["mean"], y["mean"], name))
+        _write_beside(axis, *zip(*shown))
+        axis.set_xlabel(f"{metric}: {MEANINGS[metric.partition('@')[0]]}", fontsize=8)
+        axis.set_ylabel(accuracy, fontsize=9)
+        axis.grid(alpha=0.3)
+        axis.tick_params(labelsize=8)
+    _key(figure, BLUE if any(found[accuracy]["ci95"] for _, found in trained) else None)
     save(figure, path)
 
 

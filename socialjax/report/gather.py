@@ -20,6 +20,7 @@ from socialjax import models, npz_files
 from socialjax.data.own.features import FEATURE_FILES
 from socialjax.data.sets import published
 from socialjax.data.sources import DataSettings
+from socialjax.eval.beyond import MEANINGS
 from socialjax.eval.metrics import escaped
 from socialjax.names import KEPT, identifier, visible
 from socialjax.report import keep
@@ -257,6 +258,12 @@ def references(runs: Sequence[Kept]) -> dict[str, dict[str, float]]:
     return newest(runs).record.references
 
 
+def beyond_references(runs: Sequence[Kept]) -> dict[str, dict[str, float]]:
+    """Baseline -> its metrics beyond accuracy, where a run has measured them."""
+    having = [run for run in runs if run.record.references_beyond]
+    return newest(having).record.references_beyond if having else {}
+
+
 def about(runs: Sequence[Kept], label=lambda run: run.name, protocol: str | None = None) -> str:
     """The line below every table: data, protocol, seeds, commits, and which rows are stale."""
     record = runs[0].record
@@ -320,20 +327,22 @@ TEXTS = frozenset(HEAD) - {"k", "mean", "ci95"}
 FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # as spreadsheets read them, wide ones too
 METRICS = ("HR", "Recall", "NDCG")
 OWN_METRICS = ("Hit", *METRICS, "MRR")  # of one's own data
+LISTS = "full"  # the lists of metrics beyond accuracy are of all items but those taken in training
 
 
 def export_csv(runs: Sequence[Kept]) -> list[list[str]]:
     """Lines of a data set's runs, its baselines first; without the header."""
     lines = []
-    wanted = METRICS if is_published(runs[0].record.dataset) else OWN_METRICS
-    for name, metrics in references(runs).items():
-        record = runs[0].record
-        start = [record.dataset, record.data + altered(record), "none", name, record.protocol]
-        lines += [[*start, *_at(m), f"{v:.6f}", "", "", ""] for m, v in metrics.items() if _kind(m) in wanted]
+    wanted = {*(METRICS if is_published(runs[0].record.dataset) else OWN_METRICS), *MEANINGS}
+    record = runs[0].record
+    for protocol, baselines in ((record.protocol, references(runs)), (LISTS, beyond_references(runs))):
+        for name, metrics in baselines.items():
+            start = [record.dataset, record.data + altered(record), "none", name, protocol]
+            lines += [[*start, *_at(m), f"{v:.6f}", "", "", ""] for m, v in metrics.items() if _kind(m) in wanted]
     for run in runs:
         record = run.record
         end = [" ".join(map(str, run.seeds)), record.commit[:12] + ("-dirty" if "dirty" in record.commit else "")]
-        for protocol, metrics in record.by_protocol().items():
+        for protocol, metrics in (*record.by_protocol().items(), (LISTS, record.beyond or {})):
             start = [record.dataset, record.data + altered(record), record.features, run.name, protocol]
             for metric, value in metrics.items():
                 if _kind(metric) in wanted:

@@ -2,14 +2,16 @@
 
 from collections.abc import Sequence
 
+from socialjax.eval.beyond import MEANINGS
 from socialjax.eval.metrics import cell, escaped, metric_rows
 from socialjax.eval.metrics import legend as metrics_legend
-from socialjax.report.gather import Kept, main_rows, references
+from socialjax.report.gather import Kept, beyond_references, main_rows, references
 from socialjax.report.papers import Paper, Reported
-from socialjax.run.display import is_published, shown
+from socialjax.run.display import beyond_shown, is_published, shown
 
 METRICS = ("HR@5", "HR@10", "HR@15", "NDCG@5", "NDCG@10", "NDCG@15")
 SIDE_BY_SIDE = ("HR@10", "NDCG@10")
+POPULAR = ("Popularity", "Lift", "Head", "Mid", "Tail")  # metrics beyond accuracy of how popular items are
 NONE = "not available"
 OLDER = " (older protocol)"  # of rows that were searched less or whose epoch was chosen on other lists
 
@@ -57,9 +59,35 @@ def meanings(paper: Paper, runs: Sequence[Kept]) -> str:
     """
     if _is_of_papers(paper, runs):
         return ""
-    return " " + " ".join(
-        f"{line[0].upper()}{line[1:]}." for line in metrics_legend([*columns(paper, runs), *paper.metrics])
-    )
+    return _sentences(metrics_legend([*columns(paper, runs), *paper.metrics]))
+
+
+def _sentences(lines: Sequence[str]) -> str:
+    return " " + " ".join(f"{line[0].upper()}{line[1:]}." for line in lines)
+
+
+def beyond_columns(runs: Sequence[Kept]) -> list[str]:
+    """The metrics beyond accuracy that a run has, at one cut-off; empty where none was measured."""
+    found = (beyond_shown(run.record, MEANINGS) for run in main_rows(runs))
+    return max(found, key=len, default=[])
+
+
+def beyond(paper: Paper, runs: Sequence[Kept]) -> list[list[list[str]]]:
+    """Baselines and all models by the metrics beyond accuracy, none of them bold: high is not better, nor low.
+
+    Two tables, each as wide as a page: what the lists are like, and how popular their items are.
+    """
+    rows = [(label(paper, run), run.record.beyond or {}) for run in main_rows(runs)]
+    rows = [*beyond_references(runs).items(), *rows]
+    columns = beyond_columns(runs)
+    about_popularity = [name for name in columns if name.partition("@")[0] in POPULAR]
+    halves = [name for name in columns if name not in about_popularity], about_popularity
+    return [metric_rows(rows, half) for half in halves if half]
+
+
+def beyond_meanings(runs: Sequence[Kept]) -> str:
+    """What their columns mean."""
+    return _sentences(metrics_legend(beyond_columns(runs), MEANINGS))
 
 
 def notes(paper: Paper, runs: Sequence[Kept]) -> str:

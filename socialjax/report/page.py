@@ -14,12 +14,25 @@ from socialjax.eval.metrics import markdown_table
 from socialjax.report import comparisons, figures, keep
 from socialjax.report.comparisons import other_differences, variation, varied_runs
 from socialjax.report.figures import TITLES, drawn
-from socialjax.report.gather import Kept, about, as_csv, export_csv, folders, gather, main_rows
-from socialjax.report.overall import cost, label, legend, meanings, notes, overall, reported
+from socialjax.report.gather import LISTS, Kept, about, as_csv, export_csv, folders, gather, main_rows
+from socialjax.report.overall import (
+    NONE,
+    beyond,
+    beyond_columns,
+    beyond_meanings,
+    cost,
+    label,
+    legend,
+    meanings,
+    notes,
+    overall,
+    reported,
+)
 from socialjax.report.papers import Paper
 
 HEADS = {
     "overall": "All models",
+    "beyond": "Beyond accuracy",
     "figures": "Figures",
     "reported": "Reported and reproduced",
     "paired": "Differences: other users, other trainings",
@@ -29,6 +42,7 @@ HEADS = {
     "search": "Settings found on validation",
     "cost": "Time and memory",
 }
+BY_GROUP = ("Novelty", "Lift")  # metrics beyond accuracy whose groups of users are shown
 PART = re.compile(r"(<!-- begin: (\S+) (\S+) (\S+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 
 
@@ -56,6 +70,8 @@ def page(paper: Paper, runs: Sequence[Kept], dataset: str) -> str:
         f"Made by `python -m socialjax tables --paper {paper.name}`; not by hand.",
     ]
     for name in parts(paper):
+        if name == "beyond" and not beyond_columns(runs):
+            continue  # runs of before were not measured so
         blocks += [f"## {HEADS.get(name, f'Varying {name}')}", part(paper, runs, dataset, name)]
     return "\n\n".join(blocks) + "\n"
 
@@ -143,6 +159,8 @@ def _blocks(paper: Paper, runs: Sequence[Kept], dataset: str, name: str, picture
     if name == "overall":
         yield markdown_table(overall(paper, runs))
         yield caption(rows) + meanings(paper, rows) + legend(paper, runs) + notes(paper, runs)
+    elif name == "beyond":
+        yield from _beyond(paper, runs, caption)
     elif name == "figures":
         for figure in drawn(runs):
             title = TITLES[figure].format(*paper.metrics)
@@ -187,6 +205,22 @@ def _blocks(paper: Paper, runs: Sequence[Kept], dataset: str, name: str, picture
         for metric in paper.metrics:
             yield markdown_table(variation(paper, runs, name, metric))
         yield f"{caption(swept)} {other_differences(paper, runs, name)}"
+
+
+def _beyond(paper: Paper, runs: Sequence[Kept], caption) -> Iterator[str]:
+    columns = beyond_columns(runs)
+    if not columns:
+        yield "No kept run was measured beyond accuracy."
+        return
+    for table in beyond(paper, runs):
+        yield markdown_table(table)
+    yield f"{caption(main_rows(runs), LISTS)}{beyond_meanings(runs)}"
+    for kind in figures.kinds(runs):
+        for metric in (name for name in columns if name.partition("@")[0] in BY_GROUP):
+            table = figures.by_sparsity(paper, runs, kind, metric)
+            if any(cell != NONE for row in table[1:] for cell in row[1:]):
+                yield f"**{figures.heading(kind, metric)}**"
+                yield markdown_table(table)
 
 
 def _paired(paper: Paper, runs: Sequence[Kept], caption) -> Iterator[str]:

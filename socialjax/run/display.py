@@ -10,6 +10,7 @@ from socialjax.data.own import ngcf
 from socialjax.data.schema import Dataset
 from socialjax.data.sets import PUBLISHED, published
 from socialjax.drawing import BLUE, GREEN, GREY, ORANGE, blank, save
+from socialjax.eval.beyond import MEANINGS
 from socialjax.eval.keyframes import MEANING
 from socialjax.eval.metrics import legend, metric_rows, text_table
 from socialjax.names import visible
@@ -19,6 +20,7 @@ from socialjax.train.step import METRIC
 SHOWN = ("HR@5", "HR@10", "HR@15", "NDCG@5", "NDCG@10", "NDCG@15")  # of published sets, as DiffNet's tables have them
 OWN = ("Hit", "Recall", "NDCG", "MRR")  # of one's own data, at one or two cut-offs
 ALSO = ("HR@10", "Recall@20", "NDCG@10")  # of further protocols, in one line
+BEYOND = ("Coverage", "Gini", "Novelty", "ILD", "FeatureILD", "Lift", "Tail")  # of lists, as many as fit on a screen
 
 
 def describe(data: Dataset, model: Model | None = None) -> str:
@@ -98,8 +100,7 @@ def table(record: RunRecord, folder: Path) -> str:
     """The table printed at the end: baselines, the result, reported figures; a stand-in is marked on the last line."""
     seeds = " ".join(map(str, record.seeds))
     stand_in = record.data == "stand-in"
-    rows = [(name, found) for name, found in record.references.items()]
-    rows.append((f"{record.model} (seeds {seeds})" + (", STAND-IN" if stand_in else ""), record.metrics))
+    rows = [*record.references.items(), (f"{record.model} (seeds {seeds}){_marked(record)}", record.metrics)]
     reported = {name: None for row in record.reported or () for name in row["metrics"]}
     metrics = shown(record, reported)
     features = "ids only" if record.features == "none" else "with features"
@@ -117,6 +118,7 @@ def table(record: RunRecord, folder: Path) -> str:
     for name in record.also:
         lines.append(f"{name}: " + "  ".join(f"{m} {mean:.4f}" for of, m, mean in further if of == name))
     lines += legend([*metrics, *(m for _, m, _ in further)])
+    lines += _beyond(record)
     lines += _key_frames(record)
     if record.reported and not stand_in:
         lines.append("reported elsewhere (settings differ, see the notes):")
@@ -133,6 +135,23 @@ def table(record: RunRecord, folder: Path) -> str:
     return "\n".join(lines)
 
 
+def beyond_shown(record: RunRecord, wanted: Iterable[str] = BEYOND) -> list[str]:
+    """The metrics beyond accuracy of a table at one cut-off, ten where that was measured; empty for runs of before."""
+    measured = record.beyond or {}
+    ks = sorted({int(name.partition("@")[2]) for name in measured if "@" in name}, key=lambda k: (k != 10, k))
+    return [name for name in (f"{kind}@{k}" for k in ks[:1] for kind in wanted) if name in measured]
+
+
+def _beyond(record: RunRecord) -> list[str]:
+    """The table of metrics beyond accuracy, where they were measured."""
+    metrics = beyond_shown(record)
+    if not metrics:
+        return []
+    rows = [*(record.references_beyond or {}).items(), (f"{record.model}{_marked(record)}", record.beyond)]
+    head = f"beyond accuracy, the first {metrics[0].partition('@')[2]} of all items but those taken in training:"
+    return [head, text_table(metric_rows(rows, metrics)), *legend(metrics, MEANINGS)]
+
+
 class ResultTable:
     """The table of a run: prints as at the end of its command.
 
@@ -147,15 +166,27 @@ class ResultTable:
         return table(self.record, self._folder).strip()
 
     def to_pandas(self):
-        """A pandas.DataFrame: a row for each baseline and for the model, a column for each metric that was measured
-        and, of several seeds, one with half the width of its 95 % interval, called `METRIC ci95`."""
+        """A pandas.DataFrame: a row for each baseline and for the model, a column for each metric that was measured,
+        those beyond accuracy last, and, of several seeds, one with half the width of its 95 % interval, called
+        `METRIC ci95`."""
         import pandas as pd
 
         record = self.record
-        rows = dict(record.references) | {record.model: {name: of["mean"] for name, of in record.metrics.items()}}
-        widths = {f"{name} ci95": of["ci95"] for name, of in record.metrics.items() if of["ci95"] is not None}
+        rows = baseline_figures(record) | {record.model: {name: of["mean"] for name, of in figures(record).items()}}
+        widths = {f"{name} ci95": of["ci95"] for name, of in figures(record).items() if of["ci95"] is not None}
         rows[record.model] |= widths
         return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def figures(record: RunRecord) -> dict[str, dict]:
+    """The metrics of the table's protocol and those beyond accuracy: name -> {"mean", "ci95", "values"}."""
+    return record.metrics | (record.beyond or {})
+
+
+def baseline_figures(record: RunRecord) -> dict[str, dict[str, float]]:
+    """The same of the baselines: baseline -> name -> value."""
+    lists = record.references_beyond or {}
+    return {name: found | lists.get(name, {}) for name, found in record.references.items()}
 
 
 def _under_the_same_protocol(record: RunRecord) -> list[tuple[str, dict]]:

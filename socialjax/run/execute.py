@@ -237,13 +237,14 @@ def _run_seed(
         )
         estimates |= {name: estimate} if estimate else {}
     main = results_by_protocol[experiment.eval.protocol]
-    frames = workbench.key_frames(model, state, side, data)
+    frames, lists = workbench.key_frames(model, state, side, data), bench.beyond(model, state, experiment.eval)
     record = SeedRecord(
         seed=seed,
         metrics=main.mean(),
         also={name: result.mean() for name, result in results_by_protocol.items() if result is not main},
         corrected=estimates,
-        groups=workbench.by_sparsity(data, main),
+        groups=workbench.by_sparsity(data, main, lists),
+        beyond=lists.figures,
         validation=trained.validation,
         epoch=trained.epoch,
         seconds=trained.seconds | {"test": time.monotonic() - start, "total": time.monotonic() - began},
@@ -290,7 +291,7 @@ def _summarise(
 ) -> RunRecord:
     def over_seeds(metrics: list[Metrics]) -> dict[str, OverSeeds]:
         summaries = {}
-        for name in metrics[0]:
+        for name in (name for name in metrics[0] if all(name in of_seed for of_seed in metrics)):
             mean, half = mean_interval([m[name] for m in metrics])
             summaries[name] = {"mean": mean, "ci95": half, "values": [m[name] for m in metrics]}
         return summaries
@@ -308,6 +309,8 @@ def _summarise(
         also={name: over_seeds([r.also[name] for r in records]) for name in first.also},
         corrected={name: over_seeds([r.corrected[name] for r in records]) for name in first.corrected},
         groups=[r.groups for r in records],
+        # A seed that ended before these metrics came has none.
+        beyond=over_seeds([r.beyond for r in records]) if all(r.beyond for r in records) else None,
         validation=over_seeds([r.validation for r in records]) if first.validation else {},
         epoch=[r.epoch for r in records],
         chosen_on=first.chosen_on,
@@ -315,6 +318,7 @@ def _summarise(
         references={name: found[experiment.eval.protocol] for name, found in references["metrics"].items()},
         references_also=references["metrics"],
         references_corrected=references["corrected"],
+        references_beyond=references["beyond"],
         seconds={k: sum(r.seconds[k] for r in records) for k in ("train", "eval", "test")} | {"total": seconds},
         pairs_per_second=float(np.mean([r.pairs_per_second for r in records])),
         peak_memory_bytes=max(r.peak_memory_bytes for r in records),

@@ -119,7 +119,7 @@ class SeedRecord(_Record):
         metrics: of the table's protocol, on the test part.
         also: protocol -> metrics.
         corrected: protocol -> estimates of the full metrics.
-        groups: the metrics by how much is known of users and items.
+        groups: the metrics by how much is known of users and items, those of `beyond` by users.
         validation: those by which the epoch was chosen; empty without a validation part.
         epoch: the one whose parameters were kept.
         seconds: of training, validation, test and all.
@@ -129,12 +129,13 @@ class SeedRecord(_Record):
         chosen_on: part, protocol and rejected parts of these lists; None without any, and in records of before.
         code: digest of what the model's code did when it was trained; None in records of before.
         key_frames: of a model that ranks frames, where likes of them are known.
+        beyond: metrics beyond accuracy, of lists from the whole catalogue; None in records of before.
         evaluation: protocol, further protocols and cut-offs; None in records of before, which are as the run began.
     """
 
     WHAT = "the result of a seed"
     ADVICE = "delete it and start the run again"
-    OMITTED = ("key_frames", "code", "evaluation")
+    OMITTED = ("key_frames", "beyond", "code", "evaluation")
 
     seed: int | None = None
     metrics: Metrics
@@ -150,6 +151,7 @@ class SeedRecord(_Record):
     chosen_on: dict | None = None
     code: str | None = None
     key_frames: dict | None = None
+    beyond: Metrics | None = None
     evaluation: dict | None = None
 
 
@@ -171,8 +173,9 @@ class RunRecord(_Record):
         epoch: of each seed.
         chosen_on: as of the first seed.
         key_frames: over seeds.
-        references: baseline -> metrics of the table's protocol; `references_also` by all protocols and
-            `references_corrected` the estimates.
+        beyond: metrics beyond accuracy, of lists from the whole catalogue; None where a seed has none.
+        references: baseline -> metrics of the table's protocol; `references_also` by all protocols,
+            `references_corrected` the estimates and `references_beyond` the metrics beyond accuracy.
         seconds: sums over seeds, and those of the whole command.
         pairs_per_second: the mean.
         peak_memory_bytes: the largest.
@@ -188,7 +191,7 @@ class RunRecord(_Record):
 
     WHAT = "the result of a run over seeds"
     ADVICE = "run it again"
-    OMITTED = ("key_frames", "code", "users", "per_user_sha256")
+    OMITTED = ("key_frames", "beyond", "references_beyond", "code", "users", "per_user_sha256")
 
     experiment: str = ""
     dataset: str
@@ -205,9 +208,11 @@ class RunRecord(_Record):
     epoch: list[int]
     chosen_on: dict | None = None
     key_frames: dict | None = None
+    beyond: dict[str, OverSeeds] | None = None
     references: dict[str, Metrics]
     references_also: dict[str, dict[str, Metrics]] = dataclasses.field(default_factory=dict)
     references_corrected: dict[str, dict[str, Metrics]] = dataclasses.field(default_factory=dict)
+    references_beyond: dict[str, Metrics] | None = None
     seconds: Seconds
     pairs_per_second: float
     peak_memory_bytes: int
@@ -242,6 +247,8 @@ class RunRecord(_Record):
                 parse(protocol)
                 for name, found in metrics.items():
                     _check_metric(name, found, len(record.seeds), f"{name} by {protocol}")
+            for name, found in (record.beyond or {}).items():
+                _check_metric(name, found, len(record.seeds), name)
         except (BadName, ValueError) as error:
             raise ValueError(f"{path} is not {cls.WHAT}: {error}; {cls.ADVICE}") from None
         return record

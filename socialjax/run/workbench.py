@@ -15,8 +15,8 @@ import numpy as np
 from socialjax import models
 from socialjax.contract import Model
 from socialjax.data.schema import Dataset
-from socialjax.eval import corrected, groups, keyframes, protocol, ranking
-from socialjax.eval.metrics import Result
+from socialjax.eval import beyond, corrected, groups, keyframes, protocol, ranking
+from socialjax.eval.metrics import Result, rows_of
 from socialjax.eval.significance import mean_interval
 from socialjax.ops.losses import LOSSES
 from socialjax.run.settings import EvalSettings
@@ -48,15 +48,24 @@ def measured(model, state, data: Dataset, candidates: protocol.Candidates) -> tu
     return result, corrected.estimate(result.positives.counts, population, k=min(K_CHOOSES, data.num_items))
 
 
-def by_sparsity(data: Dataset, result: Result) -> dict:
-    """Means by sparsity: training interactions of users and of items and, with links, social degree."""
-    means = {
-        "interactions": groups.by_group(result, groups.interaction_counts(data)),
-        "item interactions": groups.by_item_group(result, groups.item_counts(data)),
-    }
+def counted_by(data: Dataset) -> dict[str, tuple[np.ndarray, Sequence[int]]]:
+    """By what users are grouped: kind of group -> a count i64[U] and the groups' bounds."""
+    kinds = {"interactions": (groups.interaction_counts(data), groups.BOUNDS)}
     if data.links is not None:
-        degrees = groups.social_degrees(data.links, data.num_users)
-        means["social degree"] = groups.by_group(result, degrees, groups.FINE_BOUNDS)
+        kinds["social degree"] = groups.social_degrees(data.links, data.num_users), groups.FINE_BOUNDS
+    return kinds
+
+
+def by_sparsity(data: Dataset, result: Result, lists: beyond.Measured | None = None) -> dict:
+    """Means by sparsity: training interactions of users and of items and, with links, social degree.
+
+    lists: what was measured of the lists of these users, which stands beside the means of its group.
+    """
+    means = {kind: groups.by_group(result, *counts) for kind, counts in counted_by(data).items()}
+    means["item interactions"] = groups.by_item_group(result, groups.item_counts(data))
+    for kind, by_label in (lists.groups if lists else {}).items():
+        for label, figures in by_label.items():
+            means[kind][label].update(figures)
     return means
 
 
@@ -139,6 +148,11 @@ class Workbench:
         """The training pairs. Raises ValueError when there are none."""
         return resident(self.data)
 
+    @functools.cached_property
+    def catalogue(self) -> beyond.Catalogue:
+        """What lists of recommendations are measured against."""
+        return beyond.Catalogue(self.data)
+
     def side(self, model: Model) -> Any:
         """What `model.prepare` makes of the data, on the device; that of the last model is kept."""
         if self._side is None or self._side[0] != model:
@@ -160,29 +174,50 @@ class Workbench:
         candidates = self.candidates(settings, settings.validation_protocol, "validation")
         metric = chosen_by(candidates.protocol, self.data)
         if candidates.protocol not in self._floors:
-            popularity = self._reference(models.REFERENCES["popularity"], candidates)[0].mean()
-            self._floors[candidates.protocol] = popularity[metric]
+            popularity = models.REFERENCES["popularity"]
+            result, _ = measured(popularity, self._state(popularity), self.data, candidates)
+            self._floors[candidates.protocol] = result.mean()[metric]
         return Validation(candidates, self._floors[candidates.protocol], metric)
 
     def references(self, settings: EvalSettings) -> dict[str, dict]:
         """{"metrics", "corrected"}: name -> protocol -> metrics of the baselines that do not train, and the same of the
-        estimates of full metrics."""
+        estimates of full metrics; and "beyond": name -> metrics beyond accuracy."""
         key = tuple(protocol_of(settings, self.data, name) for name in settings.protocols())
         if key not in self._references:
-            metrics: dict[str, dict] = {"metrics": {}, "corrected": {}}
+            found: dict[str, dict] = {"metrics": {}, "corrected": {}, "beyond": {}}
             candidates = {name: self.candidates(settings, name) for name in settings.protocols()}
             for baseline, model in models.REFERENCES.items():
                 if any(getattr(self.data, need) is None for need in model.traits.needs):
                     continue
-                each = {name: self._reference(model, mine) for name, mine in candidates.items()}
-                metrics["metrics"][baseline] = {name: result.mean() for name, (result, _) in each.items()}
-                metrics["corrected"][baseline] = {name: estimate for name, (_, estimate) in each.items() if estimate}
-            self._references[key] = metrics
+                state = self._state(model)
+                each = {name: measured(model, state, self.data, mine) for name, mine in candidates.items()}
+                found["metrics"][baseline] = {name: result.mean() for name, (result, _) in each.items()}
+                found["corrected"][baseline] = {name: estimate for name, (_, estimate) in each.items() if estimate}
+                found["beyond"][baseline] = self.beyond(model, state, settings, by_group=False).figures
+            self._references[key] = found
         return self._references[key]
 
-    def _reference(self, model: Model, candidates: protocol.Candidates) -> tuple[Result, dict[str, float]]:
+    def _state(self, model: Model) -> Any:
+        """That of a baseline without parameters."""
         side = on_device(model.prepare(self.data))
-        return measured(model, ranking.encode(model, model.init(jax.random.key(0), side), side), self.data, candidates)
+        return ranking.encode(model, model.init(jax.random.key(0), side), side)
+
+    def beyond(self, model: Model, state: Any, settings: EvalSettings, by_group: bool = True) -> beyond.Measured:
+        """Metrics beyond accuracy of the lists of all test users, from all items but those they took in train.
+
+        Args:
+            model: the model.
+            state: what its `encode` returned.
+            settings: whose cut-offs count; the lists are the same for every protocol.
+            by_group: whether the groups of users are measured as well.
+        """
+        data, ks = self.data, beyond.cut_offs(protocol_of(settings, self.data, "full").ks)
+        users = np.unique(data.test.user).astype(np.int32)
+        items, _ = ranking.top_k(model, state, users, max(ks), data.num_items, self.catalogue.taken)
+        positives = rows_of([data.test], data.num_users, data.num_items).take(users)
+        kinds = counted_by(data).items() if by_group else ()
+        members = {kind: groups.members(users, *counts) for kind, counts in kinds}
+        return beyond.measure(beyond.Lists(users, items, self.catalogue, positives), ks, members)
 
     def train(
         self,

@@ -1,8 +1,10 @@
 """One's own runs on one page: the figures of the runs, tests of their differences, nothing written elsewhere."""
 
 import csv
+import json
 import os
 import re
+import shutil
 from html.parser import HTMLParser
 
 import numpy as np
@@ -83,9 +85,9 @@ def test_the_report_has_the_figures_of_the_runs_and_their_tests(runs, tmp_path):
 def test_the_folder_holds_all_of_it_and_the_page_needs_nothing_else(runs, tmp_path):
     report = compare(runs, out=tmp_path / "report", names=("plain", "graph", "no bias"))
     names = sorted(path.name for path in (tmp_path / "report").iterdir())
-    assert names == ["bars.png", "figures.csv", "groups.png", "report.html", "report.md"]
+    assert names == ["bars.png", "beyond.png", "figures.csv", "groups.png", "report.html", "report.md"]
     html = (tmp_path / "report" / "report.html").read_text()
-    assert html.count("data:image/png;base64,") == 2 and "http" not in html.replace("http-equiv", "")
+    assert html.count("data:image/png;base64,") == 3 and "http" not in html.replace("http-equiv", "")
     everything = [cell for table in tables(html) for row in table for cell in row]
     markdown = (tmp_path / "report" / "report.md").read_text()
     for run in report.runs:
@@ -95,6 +97,48 @@ def test_the_folder_holds_all_of_it_and_the_page_needs_nothing_else(runs, tmp_pa
     assert "Every model less plain" in html and "**" not in html
     lines = list(csv.DictReader((tmp_path / "report" / "figures.csv").read_text().splitlines()))
     assert {line["model"] for line in lines} >= {"plain", "graph", "no_bias", "popularity"}
+
+
+def test_metrics_beyond_accuracy_stand_in_tables_groups_frame_and_csv(runs, tmp_path):
+    report = compare(runs[:2], out=tmp_path / "report")
+    record = runs[1].evaluate().record
+    lists, popularity, about, *groups = report.parts["Beyond accuracy"].split("\n\n")
+    row = lambda table, name: next(line for line in table.splitlines() if line.startswith(f"| {name} |"))  # noqa: E731
+    shown = lambda name: f"{record.beyond[name]['mean']:.4f} ±{record.beyond[name]['ci95']:.4f}"  # noqa: E731
+    assert lists.splitlines()[0] == "|  | Coverage@10 | Gini@10 | Novelty@10 | ILD@10 |"
+    assert row(lists, "lightgcn") == "| lightgcn | {} | {} | {} | {} |".format(
+        *map(shown, ("Coverage@10", "Gini@10", "Novelty@10", "ILD@10"))
+    )
+    assert popularity.splitlines()[0] == "|  | Popularity@10 | Lift@10 | Head@10 | Mid@10 | Tail@10 |"
+    assert f"{record.references_beyond['popularity']['Lift@10']:.4f}" in row(popularity, "popularity")
+    assert "Lift@K: by which share" in about and "; full, test;" in about
+    assert groups[::2] == [
+        f"**{metric}@10 by {kind} of a user**"
+        for kind in ("training items", "friends")
+        for metric in ("Novelty", "Lift")
+    ]
+    values = [of.result.groups["interactions"]["[0, 8)"]["Novelty@10"] for of in (runs[1], runs[1].of_seed(1))]
+    assert f"{np.mean(values):.4f}" in row(groups[1], "lightgcn")
+    frame = report.to_pandas()
+    assert frame.loc["lightgcn", "Gini@10"] == record.beyond["Gini@10"]["mean"]
+    assert frame.loc["random", "Gini@10"] == record.references_beyond["random"]["Gini@10"]
+    lines = csv.DictReader((tmp_path / "report" / "figures.csv").read_text().splitlines())
+    found = {(line["model"], line["protocol"]): line for line in lines if (line["metric"], line["k"]) == ("Tail", "10")}
+    assert found["lightgcn", "full"]["mean"] == f"{record.beyond['Tail@10']['mean']:.6f}"
+    assert found["lightgcn", "full"]["ci95"] == f"{record.beyond['Tail@10']['ci95']:.6f}"
+    assert found["random", "full"]["mean"] == f"{record.references_beyond['random']['Tail@10']:.6f}"
+
+
+def test_runs_of_before_are_compared_beside_others_and_alone(runs, tmp_path):
+    old = tmp_path / "bpr"
+    shutil.copytree(runs[0].folder, old)
+    kept = json.loads((old / "result.json").read_text())
+    (old / "result.json").write_text(json.dumps({name: of for name, of in kept.items() if "beyond" not in name}))
+    report = compare([old, runs[1]], out=tmp_path / "report")
+    assert "| bpr | not available | not available |" in report.parts["Beyond accuracy"]
+    assert (tmp_path / "report" / "beyond.png").is_file()
+    assert "Beyond accuracy" not in compare([old], out=tmp_path / "alone").parts
+    assert not (tmp_path / "alone" / "beyond.png").exists()
 
 
 def test_runs_of_one_model_are_called_by_their_folders_and_the_baseline_is_chosen(runs, tmp_path):

@@ -110,3 +110,42 @@ def test_every_metric_has_a_meaning():
     counts = Counts(np.array([0, 1]), np.ones(1, np.float32), np.zeros(1, int), np.zeros(1, int), np.ones(1, int))
     assert {name.partition("@")[0] for name in per_user(counts, (2,))} == set(MEANINGS)
     assert legend(["HR@5", "HR@10", "AUC"]) == [f"HR@K: {MEANINGS['HR']}", f"AUC: {MEANINGS['AUC']}"]
+
+
+LISTS = {"Coverage@10": 0.25, "Gini@10": 0.9, "Novelty@10": 7.5, "Lift@10": -0.125, "Coverage@20": 0.375}
+
+
+def with_lists(**changed):
+    seeds = {name: {"mean": value, "ci95": 0.0625, "values": [value]} for name, value in LISTS.items()}
+    found = {"metrics": measured("HR@10", "NDCG@10"), "references": {"popularity": {"HR@10": 0.5, "NDCG@10": 0.5}}}
+    return record_of(
+        **{"dataset": "mine", **found, "beyond": seeds, "references_beyond": {"popularity": {"Lift@10": 8.0}}} | changed
+    )
+
+
+def test_metrics_beyond_accuracy_are_a_second_table_with_the_baselines_and_what_they_mean():
+    lines = display.table(with_lists(), Path("runs")).splitlines()
+    start = lines.index("beyond accuracy, the first 10 of all items but those taken in training:")
+    head, _, popularity, ours, *meanings = lines[start + 1 : start + 9]
+    assert head.split() == ["Coverage@10", "Gini@10", "Novelty@10", "Lift@10"]
+    assert popularity.split() == ["popularity", *["not", "available"] * 3, "8.0000"]
+    assert ours.split() == ["bpr", "0.2500", "±0.0625", "0.9000", "±0.0625", "7.5000", "±0.0625", "-0.1250", "±0.0625"]
+    assert [line.partition(":")[0] for line in meanings] == ["Coverage@K", "Gini@K", "Novelty@K", "Lift@K"]
+    generated = display.table(with_lists(data="stand-in"), Path("runs"))
+    assert generated.count("bpr (seeds 0), STAND-IN") == 1 and "\nbpr, STAND-IN" in generated
+
+
+@pytest.mark.parametrize("absent", [{"beyond": None, "references_beyond": None}, {"beyond": {}}])
+def test_results_of_before_have_no_second_table(absent):
+    assert "beyond" not in display.table(with_lists(**absent), Path("runs"))
+
+
+def test_lists_of_another_length_are_shown_where_ten_was_not_measured():
+    short = {name.replace("@10", "@5"): of for name, of in with_lists().beyond.items()}
+    assert "the first 5 of all items" in display.table(with_lists(beyond=short), Path("runs"))
+
+
+def test_the_frame_has_both_tables():
+    frame = display.ResultTable(with_lists(), Path("runs")).to_pandas()
+    assert frame.loc["bpr", "Coverage@20"] == 0.375 and frame.loc["bpr", "Coverage@20 ci95"] == 0.0625
+    assert frame.loc["popularity", "Lift@10"] == 8.0 and frame.loc["popularity", "NDCG@10"] == 0.5

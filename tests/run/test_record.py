@@ -74,3 +74,18 @@ def test_what_is_missing_or_no_record_is_told():
         SeedRecord.from_json({"seed": 1}, Path("result.json"))
     with pytest.raises(ValueError, match=r"the file wants a record, got a list"):
         RunRecord.from_json([], Path("result.json"))
+
+
+def test_metrics_beyond_accuracy_are_checked_as_all_and_absent_where_they_were_not_measured():
+    kept = json.loads(KEPT[0].read_text())
+    seeds = len(kept["seeds"])
+    good = {"mean": 0.5, "ci95": None if seeds == 1 else 0.0, "values": [0.5] * seeds}
+    record = RunRecord.from_json(kept | {"beyond": {"Gini@10": good}}, Path("result.json"))
+    assert record.to_json()["beyond"] == {"Gini@10": good}
+    assert not {"beyond", "references_beyond"} & RunRecord.read(KEPT[0]).to_json().keys()
+    for name, changed, said in (
+        ("Gini@10", {"mean": 0.75}, "Gini@10 is 0.75, and the mean of its seeds is 0.5"),
+        ("<b>", {}, "metrics wants names such as NDCG@10"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            RunRecord.from_json(kept | {"beyond": {name: good | changed}}, Path("result.json"))
