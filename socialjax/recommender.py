@@ -9,14 +9,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from socialjax.contract import Explanation, Model
+from socialjax import new_items
+from socialjax.contract import Explanation, Model, Params
 from socialjax.data.schema import Dataset
 from socialjax.eval import ranking
 from socialjax.eval.metrics import Rows, rows_of
 from socialjax.explain.liked_frames import describe_frame, likings
 from socialjax.explain.record import ExplainedScore, explained, records
+from socialjax.export.answers import SOON, Catalogue
 from socialjax.export.archive import pack
-from socialjax.export.files import Embeddings, ids_of, write_recommendations
+from socialjax.export.files import Embeddings, write_recommendations
+from socialjax.export.id_files import user_and_item_ids
+from socialjax.export.programs import PLATFORMS, PROGRAMS, write_program
+from socialjax.new_items import RankedUser
 from socialjax.run.display import ResultTable
 from socialjax.run.record import RESULT, RunRecord, SeedRecord
 from socialjax.run.saved import (
@@ -137,6 +142,49 @@ class Run:
         pack(self._kept(), self.data, Path(path))
         return Path(path)
 
+    def export(
+        self,
+        path: Path | str,
+        k: int | None = None,
+        exclude_seen: bool = True,
+        platforms: tuple[str, ...] = PLATFORMS,
+    ) -> Path:
+        """Writes the run for other programs, as the ending of the path says (docs/export.md).
+
+        `.stablehlo` is a program that JAX alone runs, `.onnx` one for ONNX Runtime; both map row numbers of users to
+        their best items and scores. `.faiss` is an index of items, `.zip` the whole run (`save`), and a path without
+        an ending a folder of vectors in Parquet. The ids of row numbers lie beside, in `NAME.ids.json`.
+
+        Args:
+            path: each file is whole or absent.
+            k: items in an answer of a program, of which a caller takes the first; by default 100, or all there are.
+            exclude_seen: whether programs leave out what the user took in training.
+            platforms: where a `.stablehlo` will run.
+
+        Raises:
+            ValueError: another ending, k outside the catalogue, or a program of 2 GiB or more.
+            NotImplementedError: the model's score is no dot product, which all but `.stablehlo` and `.zip` need.
+            ImportError: the package of an extra is missing.
+        """
+        path = Path(path)
+        if path.suffix in PROGRAMS:
+            seen = self._seen if exclude_seen else rows_of((), self.data.num_users, self.data.num_items)
+            k = min(SOON, self.data.num_items) if k is None else k
+            catalogue = Catalogue(seen.offsets, seen.items, *user_and_item_ids(self.data), k)
+            write_program(path, self.model, self.state, catalogue, platforms)
+        elif path.suffix == ".zip":
+            self.save(path)
+        elif path.suffix == ".faiss":
+            self.vectors().write_faiss(path)
+        elif not path.suffix:
+            self.vectors().write(path)
+        else:
+            raise ValueError(
+                f"{path} must end in {', '.join(PROGRAMS)}, .faiss or .zip, which says what is written, or have no "
+                "ending, for a folder of vectors"
+            )
+        return path
+
     def vectors(self) -> Embeddings:
         """Embeddings of all users and items; a score is a dot product and the item's bias.
 
@@ -144,14 +192,65 @@ class Run:
             NotImplementedError: the model's score is no dot product.
         """
         users, items, bias = self._embeddings("exported vectors")
-        names = ids_of(self.data.user_names, len(users)), ids_of(self.data.item_names, len(items))
-        return Embeddings(users, items, np.broadcast_to(bias, len(items)).astype(np.float32), *names)
+        bias = np.broadcast_to(bias, len(items)).astype(np.float32)
+        return Embeddings(users, items, bias, *user_and_item_ids(self.data))
 
     def score(self, users, items) -> np.ndarray:
         """Every user with every item: ids -> f32[N, M]."""
         rows, columns = self.user_numbers(users), self.item_numbers(items)
         table = np.broadcast_to(columns, (len(rows), len(columns)))
         return np.asarray(self.model.score(self.state, jnp.asarray(rows), jnp.asarray(table)))
+
+    def score_items(self, users, features, groups=None) -> np.ndarray:
+        """Users with items that were not there in training, by the features of these alone.
+
+        In place of what training learns of a single item, its free embedding and its bias, stands 0: items are told
+        apart by their features only, and lack the popularity that trained items have. `socialjax.new_items` says for
+        each model what remains.
+
+        Args:
+            users: ids, or one: N of them.
+            features: [M, F], made as those of the training were and as wide.
+            groups: [M], product groups, of DeepStyle.
+
+        Returns:
+            f32[N, M].
+
+        Raises:
+            NotImplementedError: the model's scores do not depend on features of items.
+            ValueError: unknown users, a model that was trained without features, or features that do not fit.
+        """
+        rows = self.user_numbers(users)
+        vectors, bias = new_items.embed(self.model, self._params, self.data, features, groups)
+        return np.asarray(self._embeddings("new items")[0])[rows] @ vectors.T + bias
+
+    def recommend_item(self, features, k: int = 10, group: str = "") -> list[RankedUser]:
+        """The k users whom one new item would suit best, by how far its score stands above those of all items.
+
+        Args:
+            features: [F] of the item, as for `score_items`.
+            k: how many users.
+            group: its product group, of DeepStyle.
+
+        Raises:
+            NotImplementedError, ValueError: as of `score_items`; k outside the number of users.
+        """
+        if not 1 <= k <= self.data.num_users:
+            raise ValueError(f"k must be in 1..{self.data.num_users}, the number of users, got {k}")
+        row, groups = np.asarray(features)[None], [group] if group else None
+        vectors, bias = new_items.embed(self.model, self._params, self.data, row, groups)
+        users, items, biases = self._embeddings("new items")
+        scores = users @ vectors[0] + bias[0]
+        standing = new_items.stand(users, items, np.broadcast_to(biases, len(items)), scores)
+        return [
+            RankedUser(self.data.users.typed(user), float(scores[user]), float(standing[user]))
+            for user in np.argsort(-standing, kind="stable")[:k]
+        ]
+
+    @functools.cached_property
+    def _params(self) -> Params:
+        """The parameters that the state was made of."""
+        return read_parameters(self.model, self.side, read_settings(self._kept())[2], self._kept(), self.seed)
 
     def similar_items(self, item, k: int = 10) -> list[Ranked]:
         """The k items whose embeddings have the largest cosine with that of `item`, which is left out."""

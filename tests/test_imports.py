@@ -21,8 +21,10 @@ GROUND = (
 CONTRACT = ("ops", "graph", "contract", "models.parts", "models.history")
 ALLOWED = {
     "socialjax": ("recommender", "fitting", "report"),  # the Python interface, imported when called
+    "new_items": ("contract", "data.schema", "models", "ops"),
     "recommender": (
         *GROUND,
+        "new_items",
         "export",
         "data",
         "contract",
@@ -34,7 +36,7 @@ ALLOWED = {
         "run",
     ),
     "fitting": (*GROUND, "export", "data", "contract", "models", "train", "eval", "run", "recommender"),
-    "export": ("atomic_write", "names", "formats", "data", "train.log"),
+    "export": ("atomic_write", "names", "formats", "data", "train.log", "contract"),
     "serve": (*GROUND, "contract", "data", "eval", "explain", "recommender"),
     "graph": (),
     "registry": (),
@@ -85,6 +87,9 @@ ONLY_IN = {
     "array_record": ("data.builder",),
     "av": ("vision.key_frames.video",),
     "jinja2": ("pages",),
+    "faiss": ("export.faiss_index", "export.files"),
+    "onnx": ("export.onnx_graph",),
+    "onnxruntime": (),
     "wandb": ("train.writers",),
     "mlflow": ("train.writers",),
     "tensorboardX": ("train.writers",),
@@ -169,7 +174,7 @@ def complaints(module, source, is_package=False):
 def test_a_module_holds_one_idea_neither_a_crumb_nor_a_book():
     lines = {name: len(path.read_text().splitlines()) for name, path in modules().items() if path.stem != "__init__"}
     assert {name: number for name, number in lines.items() if not 15 <= number <= 400} == {}
-    assert len(lines) <= 189
+    assert len(lines) <= 198
 
 
 @pytest.mark.parametrize("module", list(modules()))

@@ -243,6 +243,7 @@ def test_data_that_moved_is_found_again_and_data_that_changed_is_refused(copy, r
     record = json.loads((copy / "settings.json").read_text())
     record["settings"]["data"]["dir"] = str(tmp_path / "gone")
     (copy / "settings.json").write_text(json.dumps(record))
+    shutil.rmtree(copy / "data_copy")
     with pytest.raises(DataError, match=r"gone.*--data.dir DIR says where it is now"):
         socialjax.load(copy)
     moved = shutil.copytree(run_home / "cafes", tmp_path / "moved")

@@ -4,7 +4,7 @@ import ast
 import re
 from pathlib import Path
 
-NAMES = ("train", "tune", "models", "data", "tables", "compare", "recommend", "explain", "serve")
+NAMES = ("train", "tune", "models", "data", "tables", "compare", "recommend", "explain", "export", "serve")
 
 
 def listing(folder: Path, names: tuple[str, ...], command: str) -> str:

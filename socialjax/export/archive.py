@@ -8,6 +8,7 @@ import zlib
 from pathlib import Path
 
 from socialjax.atomic_write import atomic_write
+from socialjax.data import records
 from socialjax.data.schema import Dataset
 from socialjax.formats.file_bytes import ALWAYS_FINE, RATIO
 from socialjax.names import below, visible
@@ -20,16 +21,15 @@ MOST_FILES = 100_000
 def pack(folder: Path, data: Dataset, path: Path) -> None:
     """Writes the run in `folder` and its data into one `.zip`, whole or not at all. Raises ValueError for another
     ending."""
-    from socialjax.data.builder import ColumnsBuilder  # TensorFlow Datasets takes a second to import
-
     if path.suffix != ".zip":
         raise ValueError(f"{path} must end in .zip, by which `socialjax.load` knows it")
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as private, atomic_write(path) as temporary:
         files = {file.relative_to(folder).as_posix(): file for file in sorted(folder.rglob("*"))}
         if not any(folder.glob("data-*/")):  # the columns of data that were no files lie in the run
-            written = Path(ColumnsBuilder(dataset=data, data_dir=private).prepare())
-            files |= {f"{CARRIED}/{file.relative_to(written).as_posix()}": file for file in sorted(written.rglob("*"))}
+            records.write(Path(private), data)
+            records.seal(Path(private))
+            files |= {f"{CARRIED}/{file.name}": file for file in sorted(Path(private).iterdir())}
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
             for name, file in files.items():
                 if file.is_file() and STORED.fullmatch(name):

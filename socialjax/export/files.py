@@ -10,9 +10,12 @@ import numpy as np
 
 from socialjax.atomic_write import atomic_write
 from socialjax.data.schema import Dataset
+from socialjax.export.faiss_index import index_of, queries_of, write_index
+from socialjax.export.id_files import user_and_item_ids
 from socialjax.train.log import bar, is_screen
 
 if TYPE_CHECKING:
+    import faiss
     import pyarrow as pa
 
 ENDINGS = (".parquet", ".csv", ".tsv", ".jsonl")
@@ -51,16 +54,30 @@ class Embeddings(NamedTuple):
                 write(pa.table(columns))
         return [folder / name for name in tables]
 
+    @property
+    def queries(self) -> np.ndarray:
+        """What users ask the index of `faiss`: f32[U, D + 1], their vectors and a 1, which meets the item's bias."""
+        return queries_of(self.users)
+
+    def faiss(self) -> "faiss.IndexFlatIP":
+        """An exact FAISS index of inner products over [item, bias]; its ids are row numbers of `item_ids`.
+
+        `index.search(vectors.queries[rows], k)` gives the scores and row numbers of the k best items, training items
+        among them. Raises ImportError without the extra `ann`.
+        """
+        return index_of(self.items, self.bias)
+
+    def write_faiss(self, path: Path | str) -> Path:
+        """Writes the index of `faiss`, and beside it `NAME.ids.json`, in which `users` and `items` list the ids of the
+        rows; returns the path. Raises ImportError without the extra `ann`."""
+        write_index(Path(path), self.items, self.bias, self.user_ids, self.item_ids)
+        return Path(path)
+
 
 def _lists(vectors: np.ndarray) -> "pa.FixedSizeListArray":
     import pyarrow as pa
 
     return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(vectors).reshape(-1)), vectors.shape[1])
-
-
-def ids_of(names: np.ndarray | None, size: int) -> np.ndarray:
-    """Ids as one types them: U[size], or the row numbers i64[size]."""
-    return np.arange(size) if names is None else names
 
 
 def write_recommendations(
@@ -92,7 +109,7 @@ def write_recommendations(
         raise ValueError(f"{path} must end in {', '.join(ENDINGS)}, which says how it is written")
     if not len(users):
         raise ValueError(f"wanted at least one user whose items are written to {path}, got none")
-    user_ids, item_ids = ids_of(data.user_names, data.num_users), ids_of(data.item_names, data.num_items)
+    user_ids, item_ids = user_and_item_ids(data)
     path.parent.mkdir(parents=True, exist_ok=True)
     shown = bar(total=len(users), desc=path.name, unit=" users", disable=not (progress and is_screen()))
     with _writer(path) as write, shown:

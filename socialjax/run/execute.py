@@ -18,7 +18,7 @@ from socialjax.eval import groups, ranking
 from socialjax.eval.significance import mean_interval
 from socialjax.memory import release_programs
 from socialjax.names import KEPT, below, identifier
-from socialjax.run import display, results, saved, workbench
+from socialjax.run import display, kept_data, results, saved, workbench
 from socialjax.run.command import exit_code, read_arguments, say, set_up_logging, variants
 from socialjax.run.definitions import code_digest
 from socialjax.run.processes import only_one
@@ -156,7 +156,9 @@ def _claim(held: contextlib.ExitStack, folder: Path, experiment: Experiment, dat
         try:
             held.enter_context(only_one(folder))
             results.claim(folder, experiment, data)
-            saved.keep(data, folder)
+            kept_data.keep(data, folder)
+            if experiment.carry:
+                kept_data.carry(data, experiment.model, folder)
             for line in for_evaluation(folder, results.evaluation_of(results.plain(experiment))):
                 _log_line(line)
         except (ValueError, OSError, CheckpointError) as error:

@@ -26,6 +26,7 @@ FREE = {
     "start_from",
     "preset",
     "sweep",
+    "carry",
     "data.dir",
     "data.features",
     "data.offline",

@@ -1,13 +1,11 @@
 """Reads a finished run back from its folder and checks it: settings, data (its own included), parameters.
 
-A training starts from the parameters of a finished run where names and shapes are the same. A data set that no files
-hold is kept in the folder of the run.
+A training starts from the parameters of a finished run where names and shapes are the same.
 """
 
 import contextlib
 import dataclasses
 import logging
-import os
 import shutil
 import tempfile
 import warnings
@@ -22,14 +20,12 @@ import numpy as np
 from socialjax import json_files, models
 from socialjax.contract import Model, Params
 from socialjax.data import sources
-from socialjax.data.checksum import COLUMNS
 from socialjax.data.schema import Dataset, counts
 from socialjax.data.sources import DataSettings
-from socialjax.export.archive import CARRIED
 from socialjax.formats.file_bytes import DataError
 from socialjax.names import visible
 from socialjax.registry import HOW
-from socialjax.run import results
+from socialjax.run import kept_data, results
 from socialjax.run.record import RESULT, RunRecord
 from socialjax.run.settings import EvalSettings, Experiment
 from socialjax.train.checkpoint import CheckpointError, read_best
@@ -151,21 +147,55 @@ def read_data(
         data_dir: where the files lie now, when they were moved; features that lay among them are looked for there.
         features: where the file of `--data.features` lies now.
 
+    Returns:
+        The data from where the training had them; where they are missing there or have changed, and no place is named,
+        the copy that the run carries, with a warning.
+
     Raises:
         DataError: the files are missing, or differ from those of the training.
     """
     before = record["data"]
     stand_in = before["kind"] == "stand-in"
+    own = None if data_dir is not None else kept_data.carried(folder) or kept_data.folder_of(folder, before["files"])
+    # Places that are named are meant: then nothing else is read.
+    copy = None if own is not None or data_dir is not None or features is not None else kept_data.copy_of(folder)
     # What is not found must neither be replaced by the stand-in nor, for a stand-in, come from the network.
-    settings = dataclasses.replace(settings, require_real=not stand_in, offline=settings.offline or stand_in)
+    offline = settings.offline or stand_in or copy is not None
+    settings = dataclasses.replace(settings, require_real=not stand_in, offline=offline)
     settings = _moved(settings, folder, data_dir, features)
-    kept = None if data_dir is not None else carried(folder) or folder_of(folder, before["files"])
+    try:
+        data = _loaded(settings, own, folder)
+        _check_same(data, before, folder, settings)
+    except DataError as error:
+        if copy is None:
+            raise
+        data = _of_copy(copy, before, folder, settings, error)
+    return data
+
+
+def _loaded(settings: DataSettings, own: Path | None, folder: Path) -> Dataset:
     both = "--data.dir DIR and --data.features FILE say where they are now"
     where = "--data.dir DIR says where it is now" if settings.features is None else both
     try:
-        data = sources.load(settings) if kept is None else read(kept)
+        return sources.load(settings) if own is None else kept_data.read(own)
     except DataError as error:
         raise DataError(f"the data of {folder} cannot be read: {error}; {where}") from None
+
+
+def _of_copy(copy: Path, before: dict, folder: Path, settings: DataSettings, why: DataError) -> Dataset:
+    """The data that a run carries, where those it was trained on cannot be read any more; says so."""
+    try:
+        data = kept_data.read(copy)
+        _check_same(data, before | {"counts": kept_data.counts_in_copy(before["counts"], data)}, folder, settings)
+    except DataError as error:
+        raise DataError(f"{why}. The copy that the run carries cannot be read either: {error}") from None
+    reason = str(why).partition(". ")[0].partition("; ")[0]
+    log.warning("the copy of its data that %s carries is read (%s)", folder, reason)
+    return data
+
+
+def _check_same(data: Dataset, before: dict, folder: Path, settings: DataSettings) -> None:
+    """Raises DataError unless kind, files and counts are those that a run's settings.json has as `data`."""
     now = data.provenance
     if now.kind != before["kind"]:
         raise DataError(
@@ -183,7 +213,6 @@ def read_data(
             f"data set '{data.name}' is not what {folder} was trained on ({what} differ); "
             f"give the former files with {former}, or run the experiment again with another --workdir"
         )
-    return data
 
 
 def _moved(settings: DataSettings, folder: Path, data_dir: Path | None, features: Path | None) -> DataSettings:
@@ -337,37 +366,3 @@ def taken_over(fresh: Params, finished: Params, source: str) -> Params:
 
 def _name(path) -> str:
     return "/".join(str(getattr(part, "key", getattr(part, "name", part))) for part in path)
-
-
-def carried(run: Path) -> Path | None:
-    """Where a run that came as one file (`export.pack`) has its data; None for others."""
-    return run / CARRIED if (run / CARRIED).is_dir() else None
-
-
-def folder_of(run: Path, files: dict[str, str]) -> Path | None:
-    """Where the run keeps such data, by the files of their provenance; None for data of files."""
-    return run / f"data-{files[COLUMNS][:16]}" if COLUMNS in files else None
-
-
-def keep(data: Dataset, run: Path) -> None:
-    """Writes what `named` gave into the folder of the run, if it is not there."""
-    from socialjax.data.builder import ColumnsBuilder  # TensorFlow Datasets takes a second to import
-
-    folder = folder_of(run, data.provenance.files)
-    if folder is None or folder.is_dir():
-        return
-    private = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=run))
-    try:
-        os.replace(ColumnsBuilder(dataset=data, data_dir=private).prepare(), folder)
-    finally:
-        shutil.rmtree(private, ignore_errors=True)
-
-
-def read(folder: Path) -> Dataset:
-    """What `keep` wrote. Raises DataError when it is not there, or not as it was written."""
-    from socialjax.data.builder import read as read_columns
-
-    try:
-        return read_columns(folder)
-    except (ValueError, OSError) as error:
-        raise DataError(f"{folder}: {visible(error)}; was the folder of the run changed?") from None

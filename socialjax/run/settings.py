@@ -58,6 +58,8 @@ class Experiment(Generic[M]):
       start_from: A finished run; parameters of the same names and shapes are taken over from it, seed by seed.
       preset: Start from other settings of this experiment.
       sweep: Vary one setting; one folder for each value.
+      carry: Whether the folder of the run holds a copy of the data that its model reads, so that it recommends where
+        the data are not; of at most 256 MB.
     """
 
     model: M
@@ -69,6 +71,7 @@ class Experiment(Generic[M]):
     start_from: Path | None = None
     preset: str | None = None
     sweep: str | None = None
+    carry: bool = True
 
     def __post_init__(self):
         if not self.seeds or len(set(self.seeds)) != len(self.seeds) or min(self.seeds) < 0 or max(self.seeds) >= 2**32:

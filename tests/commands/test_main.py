@@ -27,7 +27,7 @@ def test_a_word_that_is_no_command_is_one_line_with_those_there_are():
     )
     wanted = (
         "error: no command is called 'tarin\\x1b'; there are train, tune, models, data, tables, compare, recommend, "
-        "explain, serve\n"
+        "explain, export, serve\n"
     )
     assert (done.returncode, done.stdout, done.stderr) == (2, "", wanted)
 

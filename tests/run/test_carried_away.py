@@ -44,7 +44,9 @@ def made(definition, run_home, tmp_path_factory):
 
 
 def words(home, features):
-    return ("--workdir", home / "run", "--data.dir", home / "run" / "data", "--data.features", features)
+    """Without the copy that a run carries, which would be read in place of what is missing."""
+    places = ("--workdir", home / "run", "--data.dir", home / "run" / "data", "--data.features", features)
+    return (*places, "--no-carry")
 
 
 @pytest.fixture

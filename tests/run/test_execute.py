@@ -66,7 +66,7 @@ def last_line(text):
 
 
 def test_a_run_leaves_settings_result_metrics_curves_and_checkpoints(finished):
-    assert sorted(path.name for path in finished.iterdir()) == ["result.json", "seed_0", "settings.json"]
+    assert sorted(path.name for path in finished.iterdir()) == ["data_copy", "result.json", "seed_0", "settings.json"]
     inside = {"checkpoints", "curves.png", "metrics.jsonl", "per_user.npz", "result.json"}
     assert inside <= {path.name for path in (finished / "seed_0").iterdir()}
     record = json.loads((finished / "result.json").read_text())
