@@ -15,6 +15,7 @@ _PLACES = {
     "LOSSES": "socialjax.ops.losses",
     "OPTIMIZERS": "socialjax.train.step",
     "WRITERS": "socialjax.train.writers",
+    "METRICS": "socialjax.eval.beyond",
     "fit": "socialjax.fitting",
     "load": "socialjax.fitting",
     "Run": "socialjax.recommender",

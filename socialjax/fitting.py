@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +16,14 @@ from socialjax.data.checksum import named
 from socialjax.data.schema import Dataset
 from socialjax.data.sources import DataSettings
 from socialjax.data.validate import check
+from socialjax.eval.beyond import Metric
 from socialjax.eval.protocol import KS
 from socialjax.export.archive import unpack
 from socialjax.memory import release_programs
 from socialjax.recommender import Run, read
 from socialjax.run.command import shown_in_python
 from socialjax.run.execute import introduce, run_in
-from socialjax.run.own_code import named_loss, named_optimizer
+from socialjax.run.own_code import named_loss, named_metrics, named_optimizer
 from socialjax.run.record import SeedRecord
 from socialjax.run.saved import TemporaryFolder, blamed_on, find_seed, read_data, read_settings
 from socialjax.run.settings import Definition, EvalSettings, Experiment
@@ -44,6 +45,7 @@ def fit(
     protocol: str = "full",
     also: Sequence[str] = (),
     ks: Sequence[int] = KS,
+    metrics: Mapping[str, Metric] | Sequence[str] = (),
     loss: str | Callable | None = None,
     optimizer: str | optax.GradientTransformation | Callable | None = None,
     start_from: Path | str | None = None,
@@ -68,6 +70,8 @@ def fit(
         protocol: how the validation and the test part are ranked: `full`, `sampledN-strict` or `sampledN-official`.
         also: further protocols for the test part.
         ks: cut-offs of the metrics.
+        metrics: further ones of the lists of recommendations: names in `socialjax.METRICS`, or name -> a function of
+            `socialjax.eval.beyond.Lists` that gives a number, or one for each user; docs/beyond_accuracy.md.
         loss: in place of the model's `objective`: a name, or a function of the scores of positives f32[B] and of their
             negatives f32[B, n] -> f32[B], in jax.numpy.
         optimizer: in place of that of `train`: a name, an optax transformation, such as
@@ -101,7 +105,13 @@ def fit(
             model=model,
             data=source,
             train=settings,
-            eval=EvalSettings(protocol=protocol, also=tuple(also), validation_protocol=protocol, ks=tuple(ks)),
+            eval=EvalSettings(
+                protocol=protocol,
+                also=tuple(also),
+                validation_protocol=protocol,
+                ks=tuple(ks),
+                metrics=named_metrics(metrics),
+            ),
             seeds=tuple(map(int, range(seeds) if np.ndim(seeds) == 0 else seeds)),
             start_from=None if start_from is None else Path(start_from),
         )

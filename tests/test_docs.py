@@ -23,6 +23,7 @@ from socialjax import __main__ as commands_of_the_library
 from socialjax import models
 from socialjax.commands import train, tune
 from socialjax.contract import Model
+from socialjax.eval.beyond import METRICS
 from socialjax.ops.losses import LOSSES
 from socialjax.run import execute
 from socialjax.run.command import read_arguments
@@ -157,7 +158,7 @@ def test_commands_that_are_named_can_be_typed(page, written, capsys, monkeypatch
     if page.name == "your_own_package.md":  # tests/system/test_outside_package.py runs its commands with its package
         for name in ("scaled_bpr", "scaled"):
             monkeypatch.setitem(models.MODELS, name, models.BPR)
-        for registry, names in ((LOSSES, ("hinge", "my_hinge")), (OPTIMIZERS, ("warm",))):
+        for registry, names in ((LOSSES, ("hinge", "my_hinge")), (OPTIMIZERS, ("warm",)), (METRICS, ("Rare",))):
             for name in names:
                 monkeypatch.setitem(registry, name, print)
     for module, arguments in sorted(commands(page)):

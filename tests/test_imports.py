@@ -62,7 +62,7 @@ ALLOWED = {
     "models.history": ("ops", "graph", "contract", "models.parts"),
     "models.<family>": CONTRACT,
     "vision": (*GROUND, "data", "ops", "train", "eval"),
-    "eval": ("ops", "names", "graph", "contract", "data.schema"),
+    "eval": ("ops", "names", "registry", "graph", "contract", "data.schema"),
     "train": (*GROUND, "eval", "ops", "contract", "data.schema"),
     "explain": (*GROUND, "data", "eval", "graph", "contract"),
     "robust": ("eval", "graph", "contract", "data.schema"),

@@ -30,6 +30,7 @@ import numpy as np
 from socialjax.data.schema import Dataset
 from socialjax.eval.metrics import Rows, rows_of
 from socialjax.graph import unique_ints
+from socialjax.registry import Registry
 
 HEAD, MID, TAIL = 0, 1, 2
 FIFTH = 5  # the head has one in so many of the training pairs, and the tail as well
@@ -219,8 +220,8 @@ def feature_diversity(lists: Lists) -> np.ndarray:
     return 1 - _quotient(total, _num_pairs(lists))
 
 
-# One more line is one more metric of every run, table and page; `measure` takes others for one call.
-METRICS: dict[str, Metric] = {
+# One more line is one more metric of every run, table and page.
+LISTED: dict[str, Metric] = {
     "Coverage": coverage,
     "Gini": gini,
     "Novelty": novelty,
@@ -232,6 +233,9 @@ METRICS: dict[str, Metric] = {
     "Mid": exposure(MID),
     "Tail": exposure(TAIL),
 }
+
+# With those of other packages, which a run measures when it names them in `EvalSettings.metrics`.
+METRICS: Registry[Metric] = Registry("metric", "socialjax.metrics", LISTED)
 
 # What each metric is, for readers of tables.
 MEANINGS = {
@@ -270,7 +274,7 @@ def measure(
     lists: Lists,
     ks: Sequence[int],
     groups: Mapping[str, Mapping[str, np.ndarray]] | None = None,
-    metrics: Mapping[str, Metric] = METRICS,
+    metrics: Mapping[str, Metric] = LISTED,
 ) -> Measured:
     """All metrics at all cut-offs.
 

@@ -28,7 +28,7 @@ from socialjax.report.keep import check_all_users, per_user, sha256
 from socialjax.report.papers import Paper
 from socialjax.run import results
 from socialjax.run.definitions import code_digest, is_same_code
-from socialjax.run.display import evaluated, is_published
+from socialjax.run.display import evaluated, is_published, others
 from socialjax.run.record import RunRecord, check_users
 from socialjax.run.study.baselines import is_aside
 
@@ -333,7 +333,8 @@ LISTS = "full"  # the lists of metrics beyond accuracy are of all items but thos
 def export_csv(runs: Sequence[Kept]) -> list[list[str]]:
     """Lines of a data set's runs, its baselines first; without the header."""
     lines = []
-    wanted = {*(METRICS if is_published(runs[0].record.dataset) else OWN_METRICS), *MEANINGS}
+    own = (kind for run in runs for kind in others(run.record))
+    wanted = {*(METRICS if is_published(runs[0].record.dataset) else OWN_METRICS), *MEANINGS, *own}
     record = runs[0].record
     for protocol, baselines in ((record.protocol, references(runs)), (LISTS, beyond_references(runs))):
         for name, metrics in baselines.items():

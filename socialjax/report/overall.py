@@ -7,7 +7,7 @@ from socialjax.eval.metrics import cell, escaped, metric_rows
 from socialjax.eval.metrics import legend as metrics_legend
 from socialjax.report.gather import Kept, beyond_references, main_rows, references
 from socialjax.report.papers import Paper, Reported
-from socialjax.run.display import beyond_shown, is_published, shown
+from socialjax.run.display import beyond_shown, is_published, others, shown
 
 METRICS = ("HR@5", "HR@10", "HR@15", "NDCG@5", "NDCG@10", "NDCG@15")
 SIDE_BY_SIDE = ("HR@10", "NDCG@10")
@@ -68,7 +68,7 @@ def _sentences(lines: Sequence[str]) -> str:
 
 def beyond_columns(runs: Sequence[Kept]) -> list[str]:
     """The metrics beyond accuracy that a run has, at one cut-off; empty where none was measured."""
-    found = (beyond_shown(run.record, MEANINGS) for run in main_rows(runs))
+    found = (beyond_shown(run.record, (*MEANINGS, *others(run.record))) for run in main_rows(runs))
     return max(found, key=len, default=[])
 
 

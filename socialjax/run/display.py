@@ -10,7 +10,7 @@ from socialjax.data.own import ngcf
 from socialjax.data.schema import Dataset
 from socialjax.data.sets import PUBLISHED, published
 from socialjax.drawing import BLUE, GREEN, GREY, ORANGE, blank, save
-from socialjax.eval.beyond import MEANINGS
+from socialjax.eval.beyond import LISTED, MEANINGS
 from socialjax.eval.keyframes import MEANING
 from socialjax.eval.metrics import legend, metric_rows, text_table
 from socialjax.names import visible
@@ -135,8 +135,15 @@ def table(record: RunRecord, folder: Path) -> str:
     return "\n".join(lines)
 
 
-def beyond_shown(record: RunRecord, wanted: Iterable[str] = BEYOND) -> list[str]:
+def others(record: RunRecord) -> list[str]:
+    """The metrics of lists that were measured and are not the library's."""
+    kinds = dict.fromkeys(name.partition("@")[0] for name in record.beyond or {})
+    return [kind for kind in kinds if kind not in LISTED]
+
+
+def beyond_shown(record: RunRecord, wanted: Iterable[str] | None = None) -> list[str]:
     """The metrics beyond accuracy of a table at one cut-off, ten where that was measured; empty for runs of before."""
+    wanted = (*BEYOND, *others(record)) if wanted is None else wanted
     measured = record.beyond or {}
     ks = sorted({int(name.partition("@")[2]) for name in measured if "@" in name}, key=lambda k: (k != 10, k))
     return [name for name in (f"{kind}@{k}" for k in ks[:1] for kind in wanted) if name in measured]

@@ -8,13 +8,14 @@ or the same with another constant, is another setting, which a used folder refus
 import functools
 import hashlib
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 import optax
 
+from socialjax.eval.beyond import METRICS, Metric
 from socialjax.ops.losses import LOSSES
 from socialjax.registry import Registry
 from socialjax.train.step import OPTIMIZERS
@@ -33,6 +34,20 @@ def named_optimizer(optimizer: str | optax.GradientTransformation | Callable) ->
     if isinstance(optimizer, optax.GradientTransformation):
         return _named(OPTIMIZERS, optimizer, lambda made: lambda _: made, "")
     return _named(OPTIMIZERS, optimizer, lambda make: make, "an optax transformation, or a function that makes one")
+
+
+def named_metrics(metrics: Mapping[str, Metric] | Sequence[str]) -> tuple[str, ...]:
+    """The names of metrics for `EvalSettings`; functions are registered, and their digest follows their name, so that a
+    result by another function of that name is none. Raises ValueError for what is no function."""
+    if isinstance(metrics, str):
+        raise ValueError(f"wanted a list of names of metrics, or name -> function, got the text '{metrics}'")
+    if not isinstance(metrics, Mapping):
+        return tuple(metrics)
+    for name, function in metrics.items():
+        if not callable(function):
+            raise ValueError(f"metric {name}: wanted a function of the lists, got {type(function).__name__}")
+        METRICS[name] = function
+    return tuple(f"{name}:{digest_of(function)}" for name, function in metrics.items())
 
 
 def _named(registry: Registry, given: Any, entry: Callable, wanted: str) -> str:

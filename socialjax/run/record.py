@@ -19,7 +19,7 @@ from socialjax.names import BadName, identifier
 from socialjax.run import results
 from socialjax.train.checkpoint import CheckpointError, newest
 
-METRIC = re.compile(r"[A-Za-z]{1,20}(@\d{1,6})?")
+METRIC = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}(@\d{1,6})?")
 MOST_SEEDS = 1000
 # A mean of numbers that were each rounded to 16 bits, 11 of them digits, is off by at most half the last digit.
 ROUNDING = 2.0**-11
@@ -352,7 +352,9 @@ def for_evaluation(folder: Path, asked: dict) -> list[str]:
 
 def described(evaluation: dict) -> str:
     """`full, sampled1000-strict; K = 5 10`."""
-    return f"{', '.join((evaluation['protocol'], *evaluation['also']))}; K = {' '.join(map(str, evaluation['ks']))}"
+    further = "".join(f", {name}" for name in evaluation.get("metrics", ()))
+    by = f"{', '.join((evaluation['protocol'], *evaluation['also']))}; K = {' '.join(map(str, evaluation['ks']))}"
+    return f"{by}; further metrics: {further[2:]}" if further else by
 
 
 def asides(folder: Path) -> list[Path]:

@@ -38,7 +38,7 @@ FREE = {
 FEATURES = "features "  # before the name of a file that --data.features names, among the files of a provenance
 PLACES = ("dir", "features")  # of the settings of data: where files lie
 # By what the test part is evaluated: no bearing on parameters, so that a finished training may be evaluated anew.
-TESTED = ("protocol", "also", "ks")
+TESTED = ("protocol", "also", "ks", "metrics")
 # Settings that came later, with the value that all runs before had: at that value they are no other settings.
 LATER = {"data.published_features": False}
 CODE = ("socialjax", "experiments", "pyproject.toml", "constraints.txt")  # what figures hang on
@@ -58,6 +58,7 @@ class EvaluatedBy(TypedDict):
     protocol: str
     also: list[str]
     ks: list[int]
+    metrics: list[str]
 
 
 class Claim(TypedDict):
@@ -142,7 +143,8 @@ def evaluation_of(settings: dict) -> dict:
     given, usual = settings.get("eval"), EvalSettings()
     given = json_files.typed({} if given is None else given, dict, "settings.eval")
     values = {name: given.get(name, plain(getattr(usual, name))) for name in TESTED}
-    return plain(json_files.typed(values, EvaluatedBy, "settings.eval"))
+    found = plain(json_files.typed(values, EvaluatedBy, "settings.eval"))
+    return {name: value for name, value in found.items() if name != "metrics" or value}  # as those of before
 
 
 def complete(settings: dict, defaults: Any = None) -> dict:

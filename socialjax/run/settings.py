@@ -1,14 +1,17 @@
 """What an experiment is: a model, data, training and evaluation, all of them settings."""
 
 import dataclasses
+import re
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from socialjax.data.sources import DataSettings
+from socialjax.eval.beyond import METRICS, Metric
 from socialjax.eval.protocol import KS, Protocol, parse
 from socialjax.train.step import TrainSettings
 
 M = TypeVar("M")
+METRIC = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,6 +25,7 @@ class EvalSettings:
       validation_protocol: Protocol by which epochs are chosen.
       ks: Cut-offs K of the metrics of the test part. Epochs are chosen by NDCG@10 whatever they are. Of the default
         ones, those above a small catalogue are left out.
+      metrics: Further metrics of lists, which another package registers in socialjax.METRICS, beside the library's own.
       seed: Seed of the sampled negatives.
     """
 
@@ -29,11 +33,28 @@ class EvalSettings:
     also: tuple[str, ...] = ("sampled1000-official", "full")
     validation_protocol: str = "sampled1000-strict"
     ks: tuple[int, ...] = KS
+    metrics: tuple[str, ...] = ()
     seed: int = 0
 
     def __post_init__(self):
         for name in (self.protocol, self.validation_protocol, *self.also):
             self.make(name)
+
+    def further(self) -> dict[str, Metric]:
+        """The further metrics by name; what follows a colon tells functions of one name apart.
+
+        Raises ValueError for one that is not registered.
+        """
+        names = [entry.partition(":")[0] for entry in self.metrics]
+        for name in names:
+            if name not in METRICS:
+                raise ValueError(f"--eval.metrics: {METRICS.unknown(name)}")
+            if not METRIC.fullmatch(name):
+                raise ValueError(
+                    f"--eval.metrics: wanted names of a letter and up to 39 letters, digits or '_', got '{name}', "
+                    "which could not be the heading of a column"
+                )
+        return {name: METRICS[name] for name in names}
 
     def protocols(self) -> list[str]:
         """All by which the test part is evaluated, the one of the table first, each once."""

@@ -182,7 +182,7 @@ class Workbench:
     def references(self, settings: EvalSettings) -> dict[str, dict]:
         """{"metrics", "corrected"}: name -> protocol -> metrics of the baselines that do not train, and the same of the
         estimates of full metrics; and "beyond": name -> metrics beyond accuracy."""
-        key = tuple(protocol_of(settings, self.data, name) for name in settings.protocols())
+        key = (*(protocol_of(settings, self.data, name) for name in settings.protocols()), settings.metrics)
         if key not in self._references:
             found: dict[str, dict] = {"metrics": {}, "corrected": {}, "beyond": {}}
             candidates = {name: self.candidates(settings, name) for name in settings.protocols()}
@@ -217,7 +217,8 @@ class Workbench:
         positives = rows_of([data.test], data.num_users, data.num_items).take(users)
         kinds = counted_by(data).items() if by_group else ()
         members = {kind: groups.members(users, *counts) for kind, counts in kinds}
-        return beyond.measure(beyond.Lists(users, items, self.catalogue, positives), ks, members)
+        lists = beyond.Lists(users, items, self.catalogue, positives)
+        return beyond.measure(lists, ks, members, beyond.LISTED | settings.further())
 
     def train(
         self,
@@ -311,6 +312,7 @@ def check(data: Dataset, settings: EvalSettings) -> None:
     Raises:
         ValueError: what was wanted by which option, what the data set has, and what to do.
     """
+    settings.further()
     asked = [("--eval.protocol", settings.protocol), *(("--eval.also", name) for name in settings.also)]
     wanted: list[tuple[str, str, protocol.Part]] = [(option, name, "test") for option, name in asked]
     if len(data.validation):

@@ -58,8 +58,9 @@ def site(tmp_path_factory):
 def trained(site, tmp_path_factory):
     """(working folder, what training printed): a run of the outside model, loss and optimiser on the outside data."""
     folder = tmp_path_factory.mktemp("work")
-    words = "train scaled_bpr --data.name club --model.objective hinge --train.optimizer warm --train.epochs 4"
-    return folder, typed("-m", "socialjax", *words.split(), "--model.scale", "2.0", site=site, folder=folder)
+    words = "train scaled_bpr --data.name club --model.objective hinge --model.scale 2.0 --train.optimizer warm"
+    words += " --train.epochs 4 --eval.metrics Rare"
+    return folder, typed("-m", "socialjax", *words.split(), site=site, folder=folder)
 
 
 RUN = "runs/scaled_bpr/club"
@@ -67,6 +68,7 @@ RUN = "runs/scaled_bpr/club"
 
 def test_an_installed_package_trains_and_answers_in_new_processes(site, trained):
     folder, out = trained
+    assert "Rare@10" in out and json.loads((folder / RUN / "result.json").read_text())["beyond"]["Rare@10"]["mean"] > 0
     assert "model: scaled_bpr dim=64 objective=hinge" in out and "scale=2.0" in out and "30 items" in out
     settings = json.loads((folder / RUN / "settings.json").read_text())["settings"]
     assert settings["model"]["name"] == "scaled_bpr" and settings["train"]["optimizer"] == "warm"
@@ -95,10 +97,10 @@ def test_its_settings_are_searched_and_compared_with_the_librarys(site, trained)
     out = typed("-m", "socialjax", *searched.split(), **here)
     best = json.loads((folder / "runs/tune/scaled_bpr/club/best.json").read_text())
     assert best["settings"]["model"]["name"] == "scaled_bpr" and "scale" in out
-    typed("-m", "socialjax", *"train bpr --data.name club --train.epochs 4".split(), **here)
+    typed("-m", "socialjax", *"train bpr --data.name club --train.epochs 4 --eval.metrics Rare".split(), **here)
     typed("-m", "socialjax", "compare", RUN, "runs/bpr/club", "--out", "report", **here)
     page = (folder / "report" / "report.html").read_text()
-    assert "scaled_bpr" in page and "bpr" in page
+    assert "scaled_bpr" in page and "bpr" in page and "Rare@10" in page
 
 
 def test_models_lists_it_with_its_package(site, trained):
