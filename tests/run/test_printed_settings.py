@@ -38,12 +38,14 @@ def test_the_defaults_of_training_and_evaluation():
         "backend": "jit",
         "table_shards": 1,
         "quiet": False,
+        "writers": (),
     }
     assert dataclasses.asdict(EvalSettings()) == {
         "protocol": "sampled1000-strict",
         "also": ("sampled1000-official", "full"),
         "validation_protocol": "sampled1000-strict",
         "ks": (5, 10, 15, 20, 50),
+        "metrics": (),
         "seed": 0,
     }
     assert METRIC == "NDCG@10"
