@@ -93,7 +93,7 @@ def test_a_program_loads_it_by_its_name_alone(site, trained):
 def test_its_settings_are_searched_and_compared_with_the_librarys(site, trained):
     folder, _ = trained
     here = {"site": site, "folder": folder}
-    searched = "tune scaled_bpr --data.name club --trials 4 --rungs 4 8 --jobs 2 --seeds 0"
+    searched = "tune scaled_bpr --data.name club --trials 2 --rungs 4 --jobs 2 --seeds 0"
     out = typed("-m", "socialjax", *searched.split(), **here)
     best = json.loads((folder / "runs/tune/scaled_bpr/club/best.json").read_text())
     assert best["settings"]["model"]["name"] == "scaled_bpr" and "scale" in out
