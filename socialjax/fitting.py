@@ -57,7 +57,7 @@ def fit(
     `socialjax train` with the same settings gives the same figures.
 
     Args:
-        model: such as `BPR(dim=32)`, or the name of one with the settings of its class, such as "bpr". A class that is
+        model: such as `BPR(dim=32)`; a class or a name, such as "bpr", has its usual settings. A class that is
             registered nowhere gets a name for this process.
         data: a data set, from where one is read, a folder, or the name of a published set. Without a validation part
             all epochs are trained.
@@ -124,6 +124,7 @@ def fit(
 def _model(given: Model | str, loss: str | Callable | None) -> Model:
     """The model that `fit` is given, with that loss; a class without a name is registered under its own."""
     model = models.named(given) if isinstance(given, str) else given
+    model = model() if isinstance(model, type) and issubclass(model, Model) else model
     if not isinstance(model, Model):
         raise ValueError(f"wanted a model such as BPR(dim=32), or the name of one, got {type(model).__name__}")
     if not model.traits.trains:

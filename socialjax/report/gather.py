@@ -27,8 +27,8 @@ from socialjax.report import keep
 from socialjax.report.keep import check_all_users, per_user, sha256
 from socialjax.report.papers import Paper
 from socialjax.run import results
-from socialjax.run.definitions import code_digest, is_same_code
 from socialjax.run.display import evaluated, is_published, others
+from socialjax.run.model_code import code_digest, is_same_code
 from socialjax.run.record import RunRecord, check_users
 from socialjax.run.study.baselines import is_aside
 

@@ -4,24 +4,12 @@ Files are parsed, never imported. A name is followed to the definition it stands
 through packages that pass it on, so that neither the file nor the name of a definition is part of its value: moving,
 renaming, merging and reordering change nothing. Nor do comments, docstrings, annotations, names of local variables and
 the words of errors.
-
-A digest of what a model's code does, by which results that are older than their code are known.
-
-It is taken over the definitions that the model's class leads to, wherever they lie: moving, renaming, reordering and
-commenting change nothing, a changed constant or formula does. The ranges that a search draws settings from and the
-explanations do not count: no figure of a run depends on them.
 """
 
 import ast
-import functools
-import hashlib
-import inspect
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-from socialjax.contract import Model
 
 TO_NAMES = ("socialjax.registry",)  # modules that only find things by name: their code is no model's
 WITHOUT = ("annotation", "returns", "type_comment", "type_params", "ctx", "kind")
@@ -358,43 +346,3 @@ def _place(body: list, name: str) -> tuple[int, int]:
             if name in (bound, getattr(node, "name", None)) and hasattr(node, "lineno"):
                 places.append((node.lineno, node.col_offset))
     return min(places, default=(0, 0))
-
-
-ROOT = Path(__file__).resolve().parents[1]
-LEFT_OUT = frozenset({"search_space", "explain", "explained"})  # members of classes
-SAME = ROOT / "run" / "same_code.json"
-
-
-def code_digest(model: Model | type[Model]) -> str:
-    """sha256, 16 hexadecimal digits, of the code of the model. The first answer of a process stands for all its life:
-    the code that runs is the code that was there when it started."""
-    kind = model if isinstance(model, type) else type(model)
-    return digest(kind.__module__, kind.__qualname__.split(".")[0], Path(inspect.getfile(kind)))
-
-
-@functools.cache
-def digest(module: str, name: str, file: Path, root: Path = ROOT) -> str:
-    """Of what is called `name` in a module of this file, with all that it leads to in the package `root`."""
-    package = Package(root)
-    package.add(module, file)
-    values = package.values(Definition(module, name), LEFT_OUT)
-    return hashlib.sha256(repr(values).encode()).hexdigest()[:16]
-
-
-def is_same_code(then: str, now: str) -> bool:
-    """Whether code of these digests gives the same figures: it is the same, or was shown to be equal bit for bit.
-
-    `same_code.json` lists such changes, digest by digest, each with what was compared: `tests.golden` at both commits.
-    """
-    steps = _same_code()
-    for _ in range(len(steps) + 1):
-        if then == now:
-            return True
-        then = steps.get(then, then)
-    return False
-
-
-@functools.cache
-def _same_code() -> dict[str, str]:
-    changes = json.loads(SAME.read_text())["changes"]
-    return {before: after for change in changes for before, after in change["digests"].items()}

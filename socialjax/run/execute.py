@@ -20,7 +20,7 @@ from socialjax.memory import release_programs
 from socialjax.names import KEPT, below, identifier
 from socialjax.run import display, kept_data, results, saved, workbench
 from socialjax.run.command import exit_code, read_arguments, say, set_up_logging, variants
-from socialjax.run.definitions import code_digest
+from socialjax.run.model_code import code_digest
 from socialjax.run.processes import only_one
 from socialjax.run.record import (
     RESULT,

@@ -1,6 +1,6 @@
 """All mutants, by what they spoil."""
 
-from tests.mutants import evaluation, leaks, recommenders, training
+from tests.mutants import doors, evaluation, leaks, recommenders, training
 from tests.mutants.mutant import Mutant
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -8,4 +8,5 @@ MUTANTS: tuple[Mutant, ...] = (
     *evaluation.MUTANTS,
     *training.MUTANTS,
     *recommenders.MUTANTS,
+    *doors.MUTANTS,
 )

@@ -16,7 +16,7 @@ from socialjax.report.gather import Kept, about, span
 from socialjax.report.keep import without_places
 from socialjax.report.overall import best_of, comparable, legend, notes, overall, reported
 from socialjax.report.papers import Paper, Reported
-from socialjax.run.definitions import code_digest
+from socialjax.run.model_code import code_digest
 
 PAPER = Paper(
     name="p",

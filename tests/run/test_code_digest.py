@@ -1,13 +1,15 @@
 """The digest of a model's code follows what the code does, not where it lies or what things are called."""
 
 import ast
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 
 from socialjax import models
-from socialjax.run.definitions import ROOT, code_digest, digest
+from socialjax.run import model_code
+from socialjax.run.model_code import ROOT, code_digest, digest, is_same_code
 
 MODEL = '''"""A model."""
 import dataclasses
@@ -241,3 +243,23 @@ def test_every_constant_of_the_losses_is_seen(tmp_path):
             seen += 1
         (root / "ops" / name).write_text(text)
     assert seen > 8 and every() == before
+
+
+def test_code_is_the_same_where_it_was_shown_to_be_and_nowhere_else(tmp_path, monkeypatch):
+    changes = [{"digests": {"a": "b", "x": "y"}}, {"digests": {"b": "c", "y": "x"}}]
+    (tmp_path / "same.json").write_text(json.dumps({"changes": changes}))
+    monkeypatch.setattr(model_code, "SAME", tmp_path / "same.json")
+    model_code._same_code.cache_clear()
+    try:
+        assert is_same_code("a", "a") and is_same_code("a", "b") and is_same_code("a", "c")
+        assert not is_same_code("c", "a") and not is_same_code("a", "d") and not is_same_code("b", "a")
+        assert is_same_code("x", "y") and not is_same_code("x", "z")  # a circle ends
+    finally:
+        model_code._same_code.cache_clear()
+
+
+def test_what_is_entered_says_what_was_compared_and_is_of_one_model_each():
+    for change in json.loads(model_code.SAME.read_text())["changes"]:
+        assert {"what", "before", "compared", "digests"} <= set(change)
+        digests = change["digests"]
+        assert len(set(digests.values())) == len(digests) and not set(digests) & set(digests.values())

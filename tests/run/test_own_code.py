@@ -1,6 +1,10 @@
 """Losses and optimisers that are given as functions: named by what they do, and used."""
 
+import dataclasses
 import functools
+import os
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -119,3 +123,50 @@ def test_a_function_without_a_name_and_a_model_with_a_loss_of_its_own(monkeypatc
     run = socialjax.fit(LightGCN(dim=4), data, loss=lambda p, n: jnp.mean(n, 1) - p, epochs=1, progress=False)
     assert run.model.objective.startswith("lambda_")
     assert run.recommend(0, k=3)
+
+
+def test_a_class_stands_for_its_usual_settings_and_other_things_are_refused():
+    data = planted.checkerboard()
+    assert socialjax.fit(BPR, data, epochs=1, progress=False).model == BPR()
+    with pytest.raises(ValueError, match=r"wanted a model such as BPR\(dim=32\), or the name of one, got dict"):
+        socialjax.fit({"dim": 3}, data)
+
+
+def test_a_class_that_is_registered_nowhere_gets_a_name():
+    @dataclasses.dataclass(frozen=True)
+    class HalfBPR(BPR):
+        """BPR with half the width."""
+
+        dim: int = 32
+
+    try:
+        run = socialjax.fit(HalfBPR(), planted.checkerboard(), epochs=1)
+        assert socialjax.load(run.folder).model == HalfBPR()
+        assert socialjax.MODELS["half_bpr"] is HalfBPR
+    finally:
+        del socialjax.MODELS["half_bpr"]
+
+
+def test_digests_are_the_same_in_every_process():
+    """A notebook has no file and hashes of texts differ from process to process."""
+    code = (
+        "import dataclasses, optax\n"
+        "from socialjax.models import BPR\n"
+        "from socialjax.run.held_code import digest_of\n"
+        "from socialjax.run.model_code import code_digest\n"
+        "@dataclasses.dataclass(frozen=True)\n"
+        "class Mine(BPR):\n"
+        "    scale: float = 2.0\n"
+        "    def encode(self, params, side):\n"
+        "        return super().encode(params, side).replace(item_bias=self.scale * params['item_bias'])\n"
+        "print(code_digest(Mine), digest_of(optax.adamw(1e-3)), digest_of(lambda lists: {'a', 'b', 'c'} and 3.0))\n"
+    )
+    changed = code.replace("self.scale *", "self.scale +")
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", text], env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, text=True
+        ).stdout.split()
+        for text, seed in ((code, "1"), (code, "2"), (changed, "3"))
+    ]
+    assert len(said[0]) == 3 and said[0] == said[1]
+    assert said[2][0] != said[0][0] and said[2][1:] == said[0][1:]

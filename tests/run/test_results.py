@@ -11,7 +11,7 @@ import pytest
 from socialjax.data.sources import DataSettings
 from socialjax.models import BPR
 from socialjax.run import results
-from socialjax.run.definitions import code_digest
+from socialjax.run.model_code import code_digest
 from socialjax.run.settings import EvalSettings, Experiment
 from socialjax.run.study.baselines import stale
 from socialjax.train.step import TrainSettings

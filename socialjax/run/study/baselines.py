@@ -21,9 +21,9 @@ from socialjax.data.sets import published
 from socialjax.eval.metrics import legend, metric_rows, text_table
 from socialjax.run import processes, results
 from socialjax.run.command import EXPECTED, exit_code, say, set_up_logging
-from socialjax.run.definitions import code_digest, is_same_code
 from socialjax.run.display import describe, evaluated, shown
 from socialjax.run.execute import run, work_folder
+from socialjax.run.model_code import code_digest, is_same_code
 from socialjax.run.processes import only_one
 from socialjax.run.record import RunRecord
 from socialjax.run.settings import Experiment

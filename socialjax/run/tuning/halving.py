@@ -24,8 +24,8 @@ from socialjax.eval.metrics import legend, text_table
 from socialjax.names import identifier
 from socialjax.run import results
 from socialjax.run.command import exit_code, say, set_up_logging
-from socialjax.run.definitions import code_digest
 from socialjax.run.display import describe
+from socialjax.run.model_code import code_digest
 from socialjax.run.processes import only_one
 from socialjax.run.settings import Experiment
 from socialjax.run.tuning import trials

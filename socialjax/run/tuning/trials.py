@@ -22,7 +22,7 @@ from socialjax.data import sources
 from socialjax.data.schema import Dataset, no_interactions
 from socialjax.run import processes, results
 from socialjax.run.command import exit_code, set_up_logging
-from socialjax.run.definitions import code_digest, is_same_code
+from socialjax.run.model_code import code_digest, is_same_code
 from socialjax.run.processes import Held, only_one
 from socialjax.run.settings import Experiment
 from socialjax.run.tuning.search import Point, Search

@@ -14,7 +14,7 @@ from socialjax.eval import ranking
 from socialjax.eval.metrics import text_table
 from socialjax.memory import release_programs
 from socialjax.recommender import Run
-from socialjax.run.definitions import code_digest
+from socialjax.run.model_code import code_digest
 from socialjax.run.record import SeedRecord
 from socialjax.run.results import peak_memory_bytes
 from socialjax.run.settings import EvalSettings

@@ -1,0 +1,112 @@
+"""Mutants of what leads in and out: names of others, functions given to fit, exports, the server."""
+
+from tests.mutants.mutant import Mutant
+
+OWN_CODE = "tests/run/test_own_code.py"
+
+MUTANTS = (
+    Mutant(
+        "own-name-replaced",
+        "socialjax/registry.py",
+        "        if name in self._own:\n            raise ValueError(",
+        "        if False:\n            raise ValueError(",
+        ("tests/test_registry.py::test_entries_of_the_library_come_first_and_stay",),
+        "another package replaces bpr",
+    ),
+    Mutant(
+        "digest-without-closures",
+        "socialjax/run/held_code.py",
+        "        yield from (code, value.__defaults__, value.__kwdefaults__, held)",
+        "        yield from (code, value.__defaults__, value.__kwdefaults__)",
+        (f"{OWN_CODE}::test_optimisers_are_told_apart_by_their_constants_order_and_kind",),
+        "an optimiser with another learning rate goes on in a used folder",
+    ),
+    Mutant(
+        "digest-of-freed-things",
+        "socialjax/run/held_code.py",
+        "    met[id(value)] = len(met), value\n",
+        "    met[id(value)] = len(met), None\n",
+        (f"{OWN_CODE}::test_optimisers_are_told_apart_by_their_constants_order_and_kind",),
+        "a new thing with the id of one that is gone counts as met",
+    ),
+    Mutant(
+        "given-loss-forgotten",
+        "socialjax/fitting.py",
+        "    return dataclasses.replace(model, objective=named_loss(loss))\n",
+        "    return model\n",
+        (f"{OWN_CODE}::test_a_loss_that_is_bpr_trains_as_bpr",),
+        "the loss that is given is not the one that trains",
+    ),
+    Mutant(
+        "given-optimiser-forgotten",
+        "socialjax/fitting.py",
+        '            changed["optimizer"] = named_optimizer(optimizer)\n',
+        "            named_optimizer(optimizer)\n",
+        (f"{OWN_CODE}::test_an_optimiser_that_is_adam_trains_as_adam_and_a_schedule_otherwise",),
+        "the optimiser that is given is not the one that trains",
+    ),
+    Mutant(
+        "changed-metric-kept",
+        "socialjax/run/own_code.py",
+        '    return tuple(f"{name}:{digest_of(function)}" for name, function in metrics.items())\n',
+        "    return tuple(metrics)\n",
+        ("tests/run/test_own_metrics.py::test_a_finished_run_is_evaluated_anew_by_another_function_of_that_name",),
+        "figures of a former function stand under the name of today's",
+    ),
+    Mutant(
+        "writer-stops-training",
+        "socialjax/train/log.py",
+        "            except Exception as error:\n                del self._writers[name]\n",
+        "            except KeyError as error:\n                del self._writers[name]\n",
+        ("tests/train/test_writers.py::test_one_that_fails_is_left_out_with_a_warning_and_training_goes_on",),
+        "a server of metrics that is down ends the training",
+    ),
+    Mutant(
+        "same-code-forwards-only",
+        "socialjax/run/model_code.py",
+        "        then = steps.get(then, then)\n",
+        "        return True\n",
+        ("tests/run/test_code_digest.py::test_code_is_the_same_where_it_was_shown_to_be_and_nowhere_else",),
+        "no result is ever stale",
+    ),
+    Mutant(
+        "exported-seen-kept",
+        "socialjax/export/onnx_graph.py",
+        '        ("Where", "held entry_item outside", "taken"),\n',
+        '        ("Where", "held outside outside", "taken"),\n',
+        ("tests/models/test_programs.py::test_onnx_runtime_answers_as_every_dot_product_model_does",),
+        "an exported model recommends what was taken in training",
+    ),
+    Mutant(
+        "faiss-without-bias",
+        "socialjax/export/faiss_index.py",
+        "np.concatenate([items, bias[:, None]], axis=1)",
+        "np.concatenate([items, 0 * bias[:, None]], axis=1)",
+        ("tests/export/test_faiss.py",),
+        "an index ranks by the product alone",
+    ),
+    Mutant(
+        "body-without-end",
+        "socialjax/serve/guard.py",
+        "                    if len(body) > self.most_bytes:\n                        raise too_large\n",
+        "                    if False:\n                        raise too_large\n",
+        ("tests/serve/test_refused.py",),
+        "a body without a length fills the memory",
+    ),
+    Mutant(
+        "any-host",
+        "socialjax/serve/guard.py",
+        "        if self.hosts and name not in self.hosts:\n",
+        "        if False:\n",
+        ("tests/serve/test_refused.py",),
+        "a page of somebody else's asks the server by a name of theirs",
+    ),
+    Mutant(
+        "lift-upside-down",
+        "socialjax/eval/beyond.py",
+        "    return float(now[both].mean() / before[both].mean() - 1)",
+        "    return float(before[both].mean() / now[both].mean() - 1)",
+        ("tests/eval/test_beyond.py",),
+        "lists that are less popular than the users' history lift popularity",
+    ),
+)
