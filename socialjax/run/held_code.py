@@ -6,6 +6,7 @@ notebook. What lies in a file is digested from there (`run/definitions.py`), whi
 
 import functools
 import hashlib
+import re
 import sys
 import types
 from collections.abc import Iterator
@@ -75,7 +76,7 @@ def _parts(value: Any) -> Iterator[Any]:
     elif hasattr(value, "__dict__"):
         yield vars(value)
     else:
-        yield repr(value) if type(value).__repr__ is not object.__repr__ else ""
+        yield re.sub(r" at 0x[0-9a-f]+", "", repr(value))
 
 
 def is_unwritten(kind: type) -> bool:
