@@ -70,10 +70,11 @@ def test_it_stands_in_the_table_and_in_comparisons(measured, tmp_path):
 def test_a_finished_run_is_evaluated_anew_by_another_function_of_that_name(measured, caplog):
     before = measured.evaluate().to_pandas()
     parameters = measured.score(0, range(5))
-    again = fit(measured.folder, metrics={"Even": lambda lists: 1 - even(lists)})
+    again = fit(measured.folder, metrics={"Even": lambda lists: 1 - even(lists), "Hits": hits})
     after = again.evaluate().to_pandas()
     assert after.loc["bpr", "Even@10"] == pytest.approx(1 - before.loc["bpr", "Even@10"])
-    assert "Hits@10" not in after and after.loc["bpr", "NDCG@10"] == before.loc["bpr", "NDCG@10"]
+    assert after.loc["bpr", "Hits@10"] == before.loc["bpr", "Hits@10"]
+    assert after.loc["bpr", "NDCG@10"] == before.loc["bpr", "NDCG@10"]
     np.testing.assert_array_equal(again.score(0, range(5)), parameters)
     without = fit(measured.folder).evaluate().to_pandas()
     assert "Even@10" not in without and "Coverage@10" in without
