@@ -33,7 +33,7 @@ from socialjax.train.step import OPTIMIZERS, TrainSettings
 from socialjax.worlds import planted
 from tests import layout
 from tests import pages as pages_of
-from tests.pages import ROOT, blocks
+from tests.pages import ROOT, blocks, comparable, python_of, shows
 
 PAGES = ("README.md", "BUILD.md", "CONTRIBUTING.md", "SECURITY.md", "launch/README.md")
 PAGES = [*(ROOT / page for page in PAGES), *sorted((ROOT / "docs").glob("*.md"))]
@@ -200,29 +200,6 @@ def commands_listed() -> str:
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         assert commands_of_the_library.run(["--help"]) == 0
     return printed.getvalue()
-
-
-def python_of(page: Path) -> list[str]:
-    return re.findall(r"^```python\n(.*?)^```", page.read_text(), re.M | re.S)
-
-
-def comparable(text: str) -> list[str]:
-    """Lines without what differs between processors: figures of what was trained, epochs, times and the items that are
-    recommended. Untrained baselines keep theirs."""
-    lines = []
-    for line in text.splitlines():
-        if not re.match(r"(random|popularity|friends \+ popularity) ", line):
-            line = re.sub(r"[-+]?\d+\.\d+(e-\d+)?", "#", line)
-        line = re.sub(r"epoch [\d, ]+ chosen", "epochs chosen", line)
-        line = re.sub(r"(item|title)='[^']*'", r"\1", line)
-        lines.append(re.sub(r" +", " ", line).strip("- ") or "-")
-    return lines
-
-
-def shows(page: list[str], printed: list[str]) -> bool:
-    """Whether a page's lines are the printed ones, where `...` stands for any number of lines."""
-    pattern = "".join(r"(?:.*\n)*" if line == "..." else re.escape(line) + "\n" for line in page)
-    return re.fullmatch(pattern, "".join(f"{line}\n" for line in printed)) is not None
 
 
 def test_the_readmes_python_runs(tmp_path, monkeypatch):

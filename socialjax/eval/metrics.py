@@ -303,14 +303,15 @@ def plain_html(text: str) -> str:
 
 def html_table(rows: Sequence[Sequence[str]]) -> str:
     """The same as a table of HTML, all text escaped; names left, numbers right."""
-    cells = lambda row, tag: "".join(f"<{tag}>{plain_html(cell)}</{tag}>" for cell in row[1:])  # noqa: E731
-    name = '<th style="text-align: left">'
+
+    def line(row: Sequence[str], tag: str) -> str:
+        cells = "".join(f"<{tag}>{plain_html(cell)}</{tag}>" for cell in row[1:])
+        name = f'<th style="text-align: left">{plain_html(row[0])}</th>'
+        return f'<tr style="text-align: right">{name}{cells}</tr>'
+
     head, *body = rows
-    lines = [f"<tr>{name}{plain_html(row[0])}</th>{cells(row, 'td')}</tr>" for row in body]
-    return (
-        f"<table><thead><tr>{name}{plain_html(head[0])}</th>{cells(head, 'th')}</tr></thead>\n"
-        "<tbody>" + "\n".join(lines) + "</tbody></table>"
-    )
+    lines = "\n".join(line(row, "td") for row in body)
+    return f"<table><thead>{line(head, 'th')}</thead>\n<tbody>{lines}</tbody></table>"
 
 
 def escaped(text: str) -> str:
