@@ -66,3 +66,27 @@ def run_tests(module: ModuleType, folder: Path) -> int:
         assert set(asks) <= {"tmp_path"}, f"{name} asks for {asks}"
         test(**{"tmp_path": here} if asks else {})
     return len(tests)
+
+
+def python_of(page: Path) -> list[str]:
+    """All Python of a page, block by block."""
+    return re.findall(r"^```python\n(.*?)^```", page.read_text(), re.M | re.S)
+
+
+def comparable(text: str) -> list[str]:
+    """Lines without what differs between processors: figures of what was trained, epochs, times and the items that are
+    recommended. Untrained baselines keep theirs."""
+    lines = []
+    for line in text.splitlines():
+        if not re.match(r"(random|popularity|friends \+ popularity) ", line):
+            line = re.sub(r"[-+]?\d+\.\d+(e-\d+)?", "#", line)
+        line = re.sub(r"epoch [\d, ]+ chosen", "epochs chosen", line)
+        line = re.sub(r"(item|title)='[^']*'", r"\1", line)
+        lines.append(re.sub(r" +", " ", line).strip("- ") or "-")
+    return lines
+
+
+def shows(page: list[str], printed: list[str]) -> bool:
+    """Whether a page's lines are the printed ones, where `...` stands for any number of lines."""
+    pattern = "".join(r"(?:.*\n)*" if line == "..." else re.escape(line) + "\n" for line in page)
+    return re.fullmatch(pattern, "".join(f"{line}\n" for line in printed)) is not None

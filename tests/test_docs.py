@@ -33,7 +33,7 @@ from socialjax.train.step import OPTIMIZERS, TrainSettings
 from socialjax.worlds import planted
 from tests import layout
 from tests import pages as pages_of
-from tests.pages import ROOT, blocks
+from tests.pages import ROOT, blocks, comparable, python_of, shows
 
 PAGES = ("README.md", "BUILD.md", "CONTRIBUTING.md", "SECURITY.md", "launch/README.md")
 PAGES = [*(ROOT / page for page in PAGES), *sorted((ROOT / "docs").glob("*.md"))]
@@ -203,8 +203,26 @@ def commands_listed() -> str:
 
 
 def test_the_readmes_python_runs(tmp_path, monkeypatch):
+    """And prints what stands there, to the digits that do not depend on the processor."""
+    page = (ROOT / "README.md").read_text()
+    (example,) = re.findall(r"^```text\n(.*?)^```", page, re.M | re.S)
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        for block in python_of(ROOT / "README.md"):
+            exec(block, names)
+    lines = comparable(printed.getvalue())
+    assert shows(comparable(example), lines), printed.getvalue()
+    assert not shows(comparable(example.replace("popularity", "popular")), lines)
+    assert not shows(comparable(example.replace("0.2506", "0.2507")), lines), "baselines are compared to the last digit"
+    assert (tmp_path / "report" / "report.html").is_file() and names["run"].seeds == [0, 1, 2]
+    why = names["run"].explain("anna", "The Thin Man")[0]
+    assert sum(why.parts.values()) == pytest.approx(why.score, abs=1e-5)
+
+
+def test_the_python_of_the_commands_runs(tmp_path, monkeypatch):
     """On a folder with the files that it names."""
-    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
+    blocks = python_of(ROOT / "docs" / "commands.md")
     people, things = [*"abcdefgh", "anna", "ben"], [*map(str, range(30)), "film"]
     (tmp_path / "mine").mkdir()
     rows = [f"{name}\t{thing}" for n, name in enumerate(people) for m, thing in enumerate(things) if (n + m) % 3]

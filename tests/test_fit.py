@@ -1,7 +1,9 @@
 """`socialjax.fit`: from a model and data to a recommender, with a folder of a run or without one."""
 
+import ast
 import dataclasses
 import gc
+import inspect
 import logging
 
 import jax
@@ -193,6 +195,21 @@ def test_the_door_names_what_there_is():
     assert socialjax.MODELS["bpr"] is BPR and socialjax.Dataset is Dataset
     with pytest.raises(AttributeError, match="has no attribute 'fitt'; it has"):
         socialjax.fitt  # noqa: B018
+
+
+def test_type_checkers_and_editors_read_the_same_names_from_the_same_places():
+    (block,) = [
+        node
+        for node in ast.parse(inspect.getsource(socialjax)).body
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "typing.TYPE_CHECKING"
+    ]
+    declared = {alias.asname: line.module for line in block.body for alias in line.names}
+    assert declared == socialjax._PLACES
+    assert set(declared) | {"__version__"} == set(socialjax.__all__) <= set(dir(socialjax))
+    for function in (socialjax.fit, socialjax.load, socialjax.compare, socialjax.Dataset.from_pairs):
+        signature = inspect.signature(function)
+        untyped = [name for name, of in signature.parameters.items() if of.annotation is of.empty]
+        assert untyped == [] and signature.return_annotation is not signature.empty and function.__doc__, function
 
 
 def test_callbacks_get_every_validation_and_what_they_raise_ends_the_training(data, tmp_path):

@@ -20,7 +20,10 @@ GROUND = (
 )
 CONTRACT = ("ops", "graph", "contract", "models.parts", "models.history")
 ALLOWED = {
-    "socialjax": ("recommender", "fitting", "report"),  # the Python interface, imported when called
+    "socialjax": (  # the Python interface: imported when called, and named for type checkers
+        *("recommender", "fitting", "report", "data.schema", "data.sources", "models", "ops.losses"),
+        *("train.step", "train.writers", "eval.beyond"),
+    ),
     "new_items": ("contract", "data.schema", "models", "ops"),
     "recommender": (
         *GROUND,

@@ -119,6 +119,10 @@ def test_explanations_speak_of_people_and_things_by_their_own_ids_and_titles(ope
         sizes = [abs(e.contribution) for e in found]
         assert sizes == sorted(sizes, reverse=True) and sizes
         assert sum(e.contribution for e in found) == pytest.approx(why.parts[name], abs=1e-5)
+    printed = [line.split() for line in str(why).splitlines()]
+    assert printed[0][0] == "guest3," and printed[-1] == ["score", f"{why.score:+.4f}"]
+    assert [line[-1] for line in printed[1:-1]] == [f"{value:+.4f}" for value in why.parts.values()]
+    assert "\x1b" not in str(dataclasses.replace(why, title="\x1b[2J"))
     titles = {e.id: e.title for e in why.elements["history"]}
     assert titles == {name: run.data.describe_item(run.item_numbers(name)[0]) for name in titles}
 

@@ -15,6 +15,7 @@ Krichene and Rendle, KDD 2020, discuss these metrics and the effect of sampled n
 """
 
 import dataclasses
+import html
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -293,6 +294,24 @@ def text_table(rows: Sequence[Sequence[str]]) -> str:
     widths = [max(len(row[c]) for row in rows) for c in range(len(rows[0]))]
     line = lambda row: "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:]))])  # noqa: E731
     return "\n".join([line(rows[0]).rstrip(), "-" * len(line(rows[0])), *(line(row).rstrip() for row in rows[1:])])
+
+
+def plain_html(text: str) -> str:
+    """Text as HTML shows it: no tags, no entities, control characters visible."""
+    return html.escape(visible(text))
+
+
+def html_table(rows: Sequence[Sequence[str]]) -> str:
+    """The same as a table of HTML, all text escaped; names left, numbers right."""
+
+    def line(row: Sequence[str], tag: str) -> str:
+        cells = "".join(f"<{tag}>{plain_html(cell)}</{tag}>" for cell in row[1:])
+        name = f'<th style="text-align: left">{plain_html(row[0])}</th>'
+        return f'<tr style="text-align: right">{name}{cells}</tr>'
+
+    head, *body = rows
+    lines = "\n".join(line(row, "td") for row in body)
+    return f"<table><thead>{line(head, 'th')}</thead>\n<tbody>{lines}</tbody></table>"
 
 
 def escaped(text: str) -> str:

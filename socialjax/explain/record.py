@@ -12,6 +12,7 @@ from socialjax.data.schema import Dataset
 from socialjax.explain.attributes import ATTRIBUTE, attribute_list, describe_class, of_attributes
 from socialjax.explain.liked_frames import describe_frame
 from socialjax.explain.text import STEP
+from socialjax.names import visible
 
 KEPT = 100  # elements of one part in a record: a user who follows thousands has thousands at distance 2
 
@@ -173,6 +174,14 @@ class ExplainedScore:
     labels: dict[str, str]
     elements: dict[str, list[Element]]
     exact: bool
+
+    def __str__(self) -> str:
+        """The score and its parts, a line each; the elements of a part stand in `elements`."""
+        rows = [(self.labels.get(name, name), value) for name, value in self.parts.items()]
+        width = max(len(visible(label)) for label, _ in [("score", 0.0), *rows])
+        lines = [f"{visible(self.user)}, {visible(self.title)}"]
+        lines += [f"  {visible(label).ljust(width)} {value:+.4f}" for label, value in rows]
+        return "\n".join([*lines, f"  {'score'.ljust(width)} {self.score:+.4f}"])
 
 
 def explained(record: dict) -> ExplainedScore:

@@ -12,6 +12,7 @@ from typing import Any
 
 from socialjax import pages
 from socialjax.drawing import attempt
+from socialjax.eval.metrics import html_table, plain_html
 from socialjax.names import as_identifier
 from socialjax.report import page
 from socialjax.report.figures import TITLES, drawn
@@ -41,6 +42,11 @@ class Report:
 
     def __repr__(self) -> str:
         return "\n\n".join(f"## {heading}\n\n{text}" for heading, text in self.parts.items())
+
+    def _repr_html_(self) -> str:
+        """The same as the result of a notebook's cell, all text escaped."""
+        blocks = (block for heading, text in self.parts.items() for block in (("part", heading), *_elements(text)))
+        return "\n".join(_block_html(kind, content) for kind, content in blocks)
 
     def to_pandas(self):
         """A pandas.DataFrame with a row for each run and baseline, and a column for each metric, those beyond accuracy
@@ -157,6 +163,14 @@ def _elements(markdown: str) -> list[tuple[str, object]]:
             text, is_bold = _plain(block)
             blocks.append(("heading" if is_bold else "text", text))
     return blocks
+
+
+def _block_html(kind: str, content: Any) -> str:
+    """A block of `_elements`, or the heading of a part, in HTML."""
+    if kind == "table":
+        return html_table([[text for text, _ in row] for row in content])
+    tag = {"part": "h3", "heading": "h4", "text": "p"}[kind]
+    return f"<{tag}>{plain_html(content)}</{tag}>"
 
 
 def _plain(cell: str) -> tuple[str, bool]:

@@ -13,6 +13,7 @@ METRICS = ("HR@5", "HR@10", "HR@15", "NDCG@5", "NDCG@10", "NDCG@15")
 SIDE_BY_SIDE = ("HR@10", "NDCG@10")
 POPULAR = ("Popularity", "Lift", "Head", "Mid", "Tail")  # metrics beyond accuracy of how popular items are
 NONE = "not available"
+LEADERS = 4  # models of a short table, beside the baseline and the paper's own
 OLDER = " (older protocol)"  # of rows that were searched less or whose epoch was chosen on other lists
 
 
@@ -44,12 +45,35 @@ def overall(paper: Paper, runs: Sequence[Kept]) -> list[list[str]]:
     Baselines are never bold, nor is a model that stands alone or apart.
     """
     rows, rivals, metrics = main_rows(runs), comparable(paper, runs), columns(paper, runs)
-    best = best_of(rivals, metrics) if sum(not run.is_stale for run in rivals) > 1 else {}
+    best = _in_bold(rivals, metrics)
     table = metric_rows(list(references(runs).items()), metrics)
     for run in rows:
         cells = [cell(run.record.metrics.get(metric)) for metric in metrics]
         table.append([label(paper, run), *(f"**{c}**" if best.get(m) is run else c for m, c in zip(metrics, cells))])
     return table
+
+
+def leaders(paper: Paper, runs: Sequence[Kept]) -> list[Kept]:
+    """The best models by NDCG among those that may be compared, and always the baseline and the paper's own model,
+    best first; runs that stand apart are left out."""
+    by = paper.metrics[1]
+    value = lambda run: run.record.metrics[by]["mean"]  # noqa: E731
+    measured = [run for run in main_rows(runs) if by in run.record.metrics]
+    best = sorted((run for run in comparable(paper, measured)), key=value, reverse=True)[:LEADERS]
+    wanted = {run.name for run in best} | {paper.baseline, paper.name}
+    return sorted((run for run in measured if run.name in wanted), key=value, reverse=True)
+
+
+def leaderboard(paper: Paper, runs: Sequence[Kept]) -> list[list[str]]:
+    """The leaders by hits and NDCG, the best comparable one of each in bold, above the baselines that rank by what
+    others took."""
+    best = _in_bold(comparable(paper, runs), paper.metrics)
+    table = [["", *paper.metrics]]
+    for run in leaders(paper, runs):
+        cells = [(metric, cell(run.record.metrics.get(metric))) for metric in paper.metrics]
+        table.append([label(paper, run), *(f"**{c}**" if best.get(metric) is run else c for metric, c in cells)])
+    below = [(name, found) for name, found in references(runs).items() if name != "random"]
+    return table + metric_rows(below[::-1], paper.metrics)[1:]
 
 
 def meanings(paper: Paper, runs: Sequence[Kept]) -> str:
@@ -130,6 +154,11 @@ def best_of(runs: Sequence[Kept], metrics: Sequence[str] = METRICS) -> dict[str,
         if having:
             best[metric] = max(having, key=lambda run: run.record.metrics[metric]["mean"])
     return best
+
+
+def _in_bold(rivals: Sequence[Kept], metrics: Sequence[str]) -> dict[str, Kept]:
+    """`best_of` where there are two to compare."""
+    return best_of(rivals, metrics) if sum(not run.is_stale for run in rivals) > 1 else {}
 
 
 def reported(paper: Paper, runs: Sequence[Kept], dataset: str) -> list[list[str]]:

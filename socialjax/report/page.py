@@ -22,6 +22,8 @@ from socialjax.report.overall import (
     beyond_meanings,
     cost,
     label,
+    leaderboard,
+    leaders,
     legend,
     meanings,
     notes,
@@ -42,6 +44,7 @@ HEADS = {
     "search": "Settings found on validation",
     "cost": "Time and memory",
 }
+SHORT = ("leaders",)  # parts of other pages, which the page of all does not need
 BY_GROUP = ("Novelty", "Lift")  # metrics beyond accuracy whose groups of users are shown
 PART = re.compile(r"(<!-- begin: (\S+) (\S+) (\S+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 
@@ -56,7 +59,7 @@ def part(paper: Paper, runs: Sequence[Kept], dataset: str, name: str, pictures: 
 
     Raises ValueError for a part that does not exist.
     """
-    if name not in parts(paper):
+    if name not in (*parts(paper), *SHORT):
         raise ValueError(f"there is no part '{name}' of {paper.name}; there are {', '.join(parts(paper))}")
     if not main_rows(runs):
         return f"No finished runs on {dataset} are kept yet."
@@ -159,6 +162,9 @@ def _blocks(paper: Paper, runs: Sequence[Kept], dataset: str, name: str, picture
     if name == "overall":
         yield markdown_table(overall(paper, runs))
         yield caption(rows) + meanings(paper, rows) + legend(paper, runs) + notes(paper, runs)
+    elif name == "leaders":
+        yield markdown_table(leaderboard(paper, runs))
+        yield f"{caption(leaders(paper, runs))} {len(leaders(paper, runs))} of {len(rows)} trained models."
     elif name == "beyond":
         yield from _beyond(paper, runs, caption)
     elif name == "figures":

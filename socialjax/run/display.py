@@ -12,7 +12,7 @@ from socialjax.data.sets import PUBLISHED, published
 from socialjax.drawing import BLUE, GREEN, GREY, ORANGE, blank, save
 from socialjax.eval.beyond import LISTED, MEANINGS
 from socialjax.eval.keyframes import MEANING
-from socialjax.eval.metrics import legend, metric_rows, text_table
+from socialjax.eval.metrics import html_table, legend, metric_rows, plain_html, text_table
 from socialjax.names import visible
 from socialjax.run.record import RunRecord
 from socialjax.train.step import METRIC
@@ -96,8 +96,23 @@ def evaluated(record: RunRecord) -> str:
     return f"{record.evaluated:,} users are evaluated" if record.users is None else users_line(record.users)
 
 
+Block = str | list[list[str]]  # a line, or the rows of a table with its header first
+
+
 def table(record: RunRecord, folder: Path) -> str:
     """The table printed at the end: baselines, the result, reported figures; a stand-in is marked on the last line."""
+    blocks = _blocks(record, folder)
+    return "\n" + "\n".join(block if isinstance(block, str) else text_table(block) for block in blocks)
+
+
+def html(record: RunRecord, folder: Path) -> str:
+    """The same for a page or a notebook, all text escaped."""
+    blocks = _blocks(record, folder)
+    shown = (f"<div>{plain_html(block)}</div>" if isinstance(block, str) else html_table(block) for block in blocks)
+    return "\n".join(shown)
+
+
+def _blocks(record: RunRecord, folder: Path) -> list[Block]:
     seeds = " ".join(map(str, record.seeds))
     stand_in = record.data == "stand-in"
     rows = [*record.references.items(), (f"{record.model} (seeds {seeds}){_marked(record)}", record.metrics)]
@@ -106,33 +121,32 @@ def table(record: RunRecord, folder: Path) -> str:
     features = "ids only" if record.features == "none" else "with features"
     altered = published.note(record.provenance.get("published", ""))
     chosen = "chosen on validation" if record.validation else "the last, without validation"
-    lines = [
-        "",
+    blocks: list[Block] = [
         f"{visible(record.experiment)} on {record.dataset} ({visible(record.data + altered)}, {features}), "
         f"{record.protocol}, test, epoch {', '.join(map(str, record.epoch))} {chosen}",
         evaluated(record),
-        text_table(metric_rows(rows, metrics)),
+        metric_rows(rows, metrics),
     ]
     also = ALSO if is_published(record.dataset) else [name for name in metrics if name.partition("@")[0] in OWN]
     further = [(name, m, results[m]["mean"]) for name, results in record.also.items() for m in also if m in results]
     for name in record.also:
-        lines.append(f"{name}: " + "  ".join(f"{m} {mean:.4f}" for of, m, mean in further if of == name))
-    lines += legend([*metrics, *(m for _, m, _ in further)])
-    lines += _beyond(record)
-    lines += _key_frames(record)
+        blocks.append(f"{name}: " + "  ".join(f"{m} {mean:.4f}" for of, m, mean in further if of == name))
+    blocks += legend([*metrics, *(m for _, m, _ in further)])
+    blocks += _beyond(record)
+    blocks += _key_frames(record)
     if record.reported and not stand_in:
-        lines.append("reported elsewhere (settings differ, see the notes):")
+        blocks.append("reported elsewhere (settings differ, see the notes):")
         rows = [(f"{row['name']}: {row['note']}", row["metrics"]) for row in record.reported]
         rows += _under_the_same_protocol(record)
-        lines.append(text_table(metric_rows(rows, [name for name in metrics if name in reported])))
+        blocks.append(metric_rows(rows, [name for name in metrics if name in reported]))
     seconds = record.seconds
-    lines.append(
+    blocks.append(
         f"{seconds['total']:.0f} s in all, {record.pairs_per_second:,.0f} pairs/s in training, "
         f"peak memory {record.peak_memory_bytes / 2**30:.2f} GiB; kept in {folder}"
     )
     if stand_in:
-        lines.append(f"STAND-IN: {record.dataset} was generated; these figures say nothing about the real data")
-    return "\n".join(lines)
+        blocks.append(f"STAND-IN: {record.dataset} was generated; these figures say nothing about the real data")
+    return blocks
 
 
 def others(record: RunRecord) -> list[str]:
@@ -149,18 +163,18 @@ def beyond_shown(record: RunRecord, wanted: Iterable[str] | None = None) -> list
     return [name for name in (f"{kind}@{k}" for k in ks[:1] for kind in wanted) if name in measured]
 
 
-def _beyond(record: RunRecord) -> list[str]:
+def _beyond(record: RunRecord) -> list[Block]:
     """The table of metrics beyond accuracy, where they were measured."""
     metrics = beyond_shown(record)
     if not metrics:
         return []
     rows = [*(record.references_beyond or {}).items(), (f"{record.model}{_marked(record)}", record.beyond)]
     head = f"beyond accuracy, the first {metrics[0].partition('@')[2]} of all items but those taken in training:"
-    return [head, text_table(metric_rows(rows, metrics)), *legend(metrics, MEANINGS)]
+    return [head, metric_rows(rows, metrics), *legend(metrics, MEANINGS)]
 
 
 class ResultTable:
-    """The table of a run: prints as at the end of its command.
+    """The table of a run: prints as at the end of its command, and is a table of HTML where a notebook shows it.
 
     Attributes:
         record: what the folder keeps, over all seeds.
@@ -171,6 +185,9 @@ class ResultTable:
 
     def __repr__(self) -> str:
         return table(self.record, self._folder).strip()
+
+    def _repr_html_(self) -> str:
+        return html(self.record, self._folder)
 
     def to_pandas(self):
         """A pandas.DataFrame: a row for each baseline and for the model, a column for each metric that was measured,
@@ -204,7 +221,7 @@ def _under_the_same_protocol(record: RunRecord) -> list[tuple[str, dict]]:
     return [(f"this run: {name}{width}", measured[name]) for name in named if name in measured]
 
 
-def _key_frames(record: RunRecord) -> list[str]:
+def _key_frames(record: RunRecord) -> list[Block]:
     """The table of key frames with chance above it, where some of them are known to be liked."""
     key_frames = record.key_frames
     if not key_frames or not key_frames["metrics"]:
@@ -219,7 +236,7 @@ def _key_frames(record: RunRecord) -> list[str]:
     of_users = len(record.seeds) == 1  # then the interval is that of the records, clustered by user
     ours = {name: m | {"ci95": m["within"] if of_users else m["ci95"]} for name, m in key_frames["metrics"].items()}
     rows.append((f"{record.model}, ± over {'users' if of_users else 'seeds'}", ours))
-    return [head, text_table(metric_rows(rows, list(key_frames["metrics"]))), MEANING]
+    return [head, metric_rows(rows, list(key_frames["metrics"])), MEANING]
 
 
 def draw_curves(

@@ -1,6 +1,7 @@
 """One's own runs on one page: the figures of the runs, tests of their differences, nothing written elsewhere."""
 
 import csv
+import dataclasses
 import json
 import os
 import re
@@ -59,6 +60,31 @@ def tables(html):
 
     Reader().feed(html)
     return found
+
+
+def test_in_a_notebook_a_report_is_html_with_all_of_its_tables(runs):
+    report = compare(runs[:2])
+    html = report._repr_html_()
+    shown = tables(html)
+    assert shown[0][0][:2] == ["", "Hit@5"] and [row[0] for row in shown[0][-2:]] == ["bpr", "lightgcn"]
+    assert len(shown) == sum(
+        text.count("|---|") > 0 and len(re.findall(r"^\|[-|]+$", text, re.M)) for text in report.parts.values()
+    )
+    for heading in report.parts:
+        assert f"<h3>{heading}</h3>" in html
+    assert "**" not in html and "ci95" not in html
+    hostile = dataclasses.replace(report, parts={"<b>": "| <script> | **x** |\n|---|---|\n| & | \x1b |\n\n<img>"})
+    assert set(re.findall(r"</?(\w+)", hostile._repr_html_())) == {
+        "h3",
+        "table",
+        "thead",
+        "tbody",
+        "tr",
+        "th",
+        "td",
+        "p",
+    }
+    assert "\x1b" not in hostile._repr_html_()
 
 
 def test_the_report_has_the_figures_of_the_runs_and_their_tests(runs, tmp_path):

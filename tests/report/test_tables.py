@@ -295,6 +295,27 @@ def test_a_page_is_made_anew_between_its_marks_and_nowhere_else(kept):
             update(wrong, PAPER, kept, "")
 
 
+def test_the_short_table_has_the_best_models_the_baseline_and_the_papers_own(kept, monkeypatch):
+    from socialjax.report import overall
+
+    def rows():
+        text = part(PAPER, gather(kept, "cafes", PAPER), "cafes", "leaders")
+        return [line.split(" | ")[0].strip("| ") for line in text.splitlines()[2:] if line.startswith("|")], text
+
+    means = {run.name: run.record.metrics["NDCG@10"]["mean"] for run in gather(kept, "cafes", PAPER) if not run.swept}
+    order = [{"bpr": "BPR", "svdpp": "SVD++"}[name] for name in sorted(means, key=means.get, reverse=True)]
+    models, text = rows()
+    assert models == [*order, "friends + popularity", "popularity"], "best first; no sweep, no random"
+    assert f"| **{max(means.values()):.4f}" in text and "2 of 2 trained models" in text and "cafes, " in text
+    monkeypatch.setattr(overall, "LEADERS", 1)
+    assert "BPR" in rows()[0], "the baseline stands there, however it ranks"
+    monkeypatch.setattr(overall, "LEADERS", 0)
+    assert rows()[0] == ["BPR", "friends + popularity", "popularity"]
+    monkeypatch.undo()
+    edit(kept / "cafes" / "svdpp" / "result.json", code="0" * 16)
+    assert "STALE, the model's code has changed since: SVD++" in rows()[1] and "**" not in rows()[1]
+
+
 def test_without_kept_runs_the_command_says_how_to_keep_some(tmp_path, capsys):
     said = refused(capsys, "check", "--kept", tmp_path)
     assert f"{tmp_path} holds no kept runs;" in said and "socialjax tables keep RUN" in said
@@ -323,6 +344,8 @@ def test_the_committed_tables_are_made_of_the_committed_results():
         assert update(text, paper, results, where_pictures_are(results, page)) == text
         for name, content in texts(paper, results).items():
             assert (results / name).read_text() == content, name
+        readme = ROOT / "README.md"
+        assert update(readme.read_text(), paper, results, where_pictures_are(results, readme)) == readme.read_text()
 
 
 def test_kept_results_name_no_folder_and_are_real():

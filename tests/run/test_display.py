@@ -1,6 +1,7 @@
 """What the screen says of the data of a run is what its record says."""
 
 import dataclasses
+import re
 from pathlib import Path
 
 import numpy as np
@@ -104,6 +105,25 @@ def test_a_sweep_has_the_columns_and_the_users_of_its_data(tmp_path):
         text = display.summary("dim", found, tmp_path)
         assert any(line.split() == columns for line in text.splitlines()) and "1,200 of 1,642 users" in text
         display.draw_sweep(tmp_path / f"{dataset}.png", "dim", found)
+
+
+def test_in_a_notebook_the_table_is_html_with_the_same_cells_and_nothing_of_it_is_obeyed():
+    found = record_of(
+        dataset="mine",
+        model="<script>alert(1)</script>",
+        metrics=measured("Hit@10", "NDCG@10"),
+        references={"popularity": {"Hit@10": 0.125, "NDCG@10": 0.25}, "a&b\x1b[2J": {"Hit@10": 0.5, "NDCG@10": 0.5}},
+        users=USERS,
+    )
+    result = display.ResultTable(found, Path("runs/<b>mine</b>"))
+    html = result._repr_html_()
+    assert "0.1250" in repr(result) and "<td>0.1250</td><td>0.2500</td>" in html and "<th>Hit@10</th>" in html
+    assert "&lt;script&gt;" in html and "a&amp;b" in html and "&lt;b&gt;mine" in html
+    assert set(re.findall(r"<(\w+)", html)) == {"div", "table", "thead", "tbody", "tr", "th", "td"}
+    assert "\x1b" not in html
+    text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html))
+    for line in ("1,200 of 1,642 users are evaluated", "Hit@K: 1 if a test item", "kept in runs"):
+        assert line in text
 
 
 def test_every_metric_has_a_meaning():
