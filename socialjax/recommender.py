@@ -14,7 +14,7 @@ from socialjax.contract import Explanation, Model, Params
 from socialjax.data.schema import Dataset
 from socialjax.eval import ranking
 from socialjax.eval.metrics import Rows, rows_of
-from socialjax.explain.liked_frames import describe_frame, likings
+from socialjax.explain.liked_frames import describe_frame, liking_of
 from socialjax.explain.record import ExplainedScore, explained, records
 from socialjax.export.answers import SOON, Catalogue
 from socialjax.export.archive import pack
@@ -292,7 +292,7 @@ class Run:
         rows = [] if frames is None else np.arange(*frames.offsets[number : number + 2])
         if not len(rows):
             raise ValueError(f"item '{self.data.describe_item(number)}' of data set '{self.data.name}' has no frames")
-        scores = likings(self.model, self.state, self.side, users[:1], rows)[0]
+        scores = liking_of(self.model, self.state, self.side, users[0], rows)
         best = np.argsort(-scores, kind="stable")[:k]
         return [Ranked(int(place), describe_frame(frames, rows[place]), float(scores[place])) for place in best]
 
