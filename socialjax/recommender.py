@@ -107,16 +107,24 @@ class Run:
         return [self._ranked(items[items >= 0], best[items >= 0]) for items, best in zip(top_items, scores)]
 
     def recommend_all(
-        self, path: Path | str, k: int = 10, users=None, exclude_seen: bool = True, progress: bool = True
+        self,
+        path: Path | str,
+        k: int = 10,
+        users=None,
+        exclude_seen: bool = True,
+        progress: bool = True,
+        titles: bool = True,
     ) -> Path:
         """Writes the k best items of each user to a file: `.parquet`, `.csv`, `.tsv` or `.jsonl`.
 
         Args:
-            path: the file; it is whole or absent. Rows are user, rank from 1 on, item, score.
+            path: the file; it is whole or absent. Rows are user, rank from 1 on, item, score and, where items
+                have titles, title.
             k: how many items, fewer where not enough are left.
             users: ids; by default all.
             exclude_seen: leave out what the user took in training.
             progress: whether a bar shows how far it is, on a terminal.
+            titles: whether the column of titles is written.
 
         Returns:
             The path.
@@ -128,7 +136,7 @@ class Run:
         rows = np.arange(self.data.num_users, dtype=np.int32) if users is None else self.user_numbers(users)
         self._check_k(k, size)
         best = lambda some: ranking.top_k(self.model, self.state, some, k, size, seen)  # noqa: E731
-        write_recommendations(Path(path), self.data, rows, best, progress)
+        write_recommendations(Path(path), self.data, rows, best, progress, titles)
         return Path(path)
 
     def save(self, path: Path | str) -> Path:
