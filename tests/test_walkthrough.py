@@ -87,4 +87,4 @@ def test_figures_are_those_of_the_page(export):
             compared += len(values)
     assert compared > 60
     best = (export / "socialjax" / "runs" / "best.csv").read_text().splitlines()
-    assert best[0] == '"user","rank","item","score"' and len(best) == 1 + 5 * 1500
+    assert best[0] == "user,rank,item,score,title" and len(best) == 1 + 5 * 1500
