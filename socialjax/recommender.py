@@ -14,7 +14,7 @@ from socialjax.contract import Explanation, Model, Params
 from socialjax.data.schema import Dataset
 from socialjax.eval import ranking
 from socialjax.eval.metrics import Rows, rows_of
-from socialjax.explain.liked_frames import describe_frame, likings
+from socialjax.explain.liked_frames import describe_frame, liking_of
 from socialjax.explain.record import ExplainedScore, explained, records
 from socialjax.export.answers import SOON, Catalogue
 from socialjax.export.archive import pack
@@ -107,16 +107,24 @@ class Run:
         return [self._ranked(items[items >= 0], best[items >= 0]) for items, best in zip(top_items, scores)]
 
     def recommend_all(
-        self, path: Path | str, k: int = 10, users=None, exclude_seen: bool = True, progress: bool = True
+        self,
+        path: Path | str,
+        k: int = 10,
+        users=None,
+        exclude_seen: bool = True,
+        progress: bool = True,
+        titles: bool = True,
     ) -> Path:
         """Writes the k best items of each user to a file: `.parquet`, `.csv`, `.tsv` or `.jsonl`.
 
         Args:
-            path: the file; it is whole or absent. Rows are user, rank from 1 on, item, score.
+            path: the file; it is whole or absent. Rows are user, rank from 1 on, item, score and, where items
+                have titles, title.
             k: how many items, fewer where not enough are left.
             users: ids; by default all.
             exclude_seen: leave out what the user took in training.
             progress: whether a bar shows how far it is, on a terminal.
+            titles: whether the column of titles is written.
 
         Returns:
             The path.
@@ -128,7 +136,7 @@ class Run:
         rows = np.arange(self.data.num_users, dtype=np.int32) if users is None else self.user_numbers(users)
         self._check_k(k, size)
         best = lambda some: ranking.top_k(self.model, self.state, some, k, size, seen)  # noqa: E731
-        write_recommendations(Path(path), self.data, rows, best, progress)
+        write_recommendations(Path(path), self.data, rows, best, progress, titles)
         return Path(path)
 
     def save(self, path: Path | str) -> Path:
@@ -292,7 +300,7 @@ class Run:
         rows = [] if frames is None else np.arange(*frames.offsets[number : number + 2])
         if not len(rows):
             raise ValueError(f"item '{self.data.describe_item(number)}' of data set '{self.data.name}' has no frames")
-        scores = likings(self.model, self.state, self.side, users[:1], rows)[0]
+        scores = liking_of(self.model, self.state, self.side, users[0], rows)
         best = np.argsort(-scores, kind="stable")[:k]
         return [Ranked(int(place), describe_frame(frames, rows[place]), float(scores[place])) for place in best]
 

@@ -1,7 +1,9 @@
 """Files that leave a run: the same as it answers, whole or absent, read by other programs."""
 
 import contextlib
+import csv
 import dataclasses
+import io
 import json
 import os
 import shutil
@@ -56,7 +58,8 @@ def read(path):
         ]
     reader = {".parquet": pandas.read_parquet, ".csv": pandas.read_csv, ".tsv": lambda p: pandas.read_csv(p, sep="\t")}
     frame = reader[path.suffix](path)
-    assert frame.columns.tolist() == ["user", "rank", "item", "score"]
+    assert frame.columns.tolist() == ["user", "rank", "item", "score", "title"]
+    frame = frame.drop(columns="title")
     rows = frame.astype({"score": np.float32}).itertuples(index=False)
     return [(user, rank, item, np.float32(score)) for user, rank, item, score in rows]
 
@@ -132,6 +135,39 @@ def test_the_command_writes_the_same_file(finished_runs, places, tmp_path, capsy
     called = socialjax.load(finished_runs["diffnet"]).recommend_all(tmp_path / "called.csv", k=3, progress=False)
     assert (tmp_path / "typed.csv").read_bytes() == called.read_bytes()
     assert recommend.main([str(finished_runs["diffnet"]), "--all", str(tmp_path / "x.csv"), "--user", "guest1"]) == 1
+
+
+TITLES = ["plain", "", "with, a comma", 'a "quote"', "tab\there", "two\nlines", "Käse; geölt", " blanks "]
+
+
+@pytest.mark.parametrize("ending", export.ENDINGS)
+def test_titles_stand_last_and_only_fields_that_need_it_are_quoted(run, tmp_path, ending):
+    titles = np.array([TITLES[item % len(TITLES)] for item in range(run.data.num_items)])
+    titled = dataclasses.replace(run, data=dataclasses.replace(run.data, item_titles=titles))
+    path = titled.recommend_all(tmp_path / f"best{ending}", k=40, exclude_seen=False, progress=False)
+    plain = titled.recommend_all(tmp_path / f"plain{ending}", k=40, exclude_seen=False, progress=False, titles=False)
+    untitled = dataclasses.replace(run, data=dataclasses.replace(run.data, item_titles=None))
+    without = untitled.recommend_all(tmp_path / f"without{ending}", k=40, exclude_seen=False, progress=False)
+    assert plain.read_bytes() == without.read_bytes()
+    if ending == ".jsonl":
+        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        assert list(lines[0]) == ["user", "items", "scores", "titles"]
+        pairs = [pair for line in lines for pair in zip(line["items"], line["titles"], strict=True)]
+    elif ending == ".parquet":
+        frame = pandas.read_parquet(path)
+        assert frame.columns.tolist() == ["user", "rank", "item", "score", "title"]
+        pairs = list(zip(frame["item"], frame["title"]))
+    else:
+        text, mark = path.read_bytes().decode(), "\t" if ending == ".tsv" else ","
+        with path.open(encoding="utf-8", newline="") as file:
+            head, *rows = csv.reader(file, delimiter=mark, strict=True)
+        assert head == ["user", "rank", "item", "score", "title"]
+        assert {row[0] for row in rows} == set(run.data.user_names.tolist())
+        pairs = [(int(row[2]), row[4]) for row in rows]
+        again = io.StringIO(newline="")
+        csv.writer(again, delimiter=mark, lineterminator="\n").writerows([head, *rows])
+        assert text == again.getvalue()  # Python's writer quotes only where it must
+    assert len(pairs) == 30 * 40 and all(title == titles[item] for item, title in pairs)
 
 
 @pytest.fixture

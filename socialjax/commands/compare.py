@@ -25,6 +25,8 @@ class Arguments:
     """The folder that gets the report."""
     baseline: str | None = None
     """Name of the run with which every other is compared; BPR's by default, or the first."""
+    full: bool = False
+    """Print the whole report and not its figures and tests alone."""
     names: tuple[str, ...] = ()
     """Of the runs in their order; by default their model, with the folder where models occur twice."""
 
@@ -38,7 +40,8 @@ def main(arguments: list[str] | None = None) -> int:
         if not chosen.runs:
             raise ValueError("compare wants folders of finished runs, such as runs/bpr/mine runs/lightgcn/mine")
         report = compare(chosen.runs, chosen.baseline, chosen.out, chosen.names)
-        say(report)
-        say(f"\nwritten: {', '.join(str(path) for path in sorted(chosen.out.iterdir()))}")
+        say(report if chosen.full else report.summary)
+        say(f"\nthe whole report is {chosen.out / 'report.html'}")
+        say(f"written: {', '.join(str(path) for path in sorted(chosen.out.iterdir()))}")
 
     return exit_code(act, saves=False)

@@ -54,10 +54,7 @@ def export(arguments: Arguments) -> None:
     """Writes the file and says what it is."""
     run = load(arguments.run, arguments.seed, arguments.data_dir, arguments.features)
     began = time.monotonic()
-    try:
-        path = run.export(arguments.file, arguments.k, not arguments.include_seen, arguments.platforms)
-    except (NotImplementedError, ImportError) as error:  # what the model is not, and what is not installed
-        raise ValueError(str(error)) from None
+    path = run.export(arguments.file, arguments.k, not arguments.include_seen, arguments.platforms)
     seconds = time.monotonic() - began
     files = sorted(path.iterdir()) if path.is_dir() else [path, *path.parent.glob(f"{path.name}.ids.json")]
     lines = [f"{file}: {file.stat().st_size / 1e6:,.1f} MB" for file in files]

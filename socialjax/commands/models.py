@@ -7,7 +7,11 @@ python -m socialjax models social_bpr --import my_package
 
 import dataclasses
 import inspect
+import itertools
 import re
+import shutil
+import sys
+import textwrap
 
 from socialjax.contract import Choice, Model, Range
 from socialjax.eval.metrics import text_table
@@ -55,14 +59,42 @@ def _all() -> str:
         "all of them need pairs of a user and an item; `socialjax models NAME` lists the settings of one",
         "new users: `recommend_new` answers for somebody who was not there in training",
     ]
-    return "\n".join([_left(rows), "", *lines])
+    return "\n".join([_left(_within(rows, _width())), "", *lines])
+
+
+def _width() -> int:
+    """Columns of the terminal; where the output goes elsewhere, no line is too long."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else 10_000
+
+
+GAP, NARROW, SHORTEST = 2, 18, 20  # between columns; a column of words; a sentence of which something is left
+
+
+def _within(rows: list[list[str]], width: int) -> list[list[str]]:
+    """The table on a screen of that width: what a model needs and uses on several lines, and as much of the last
+    column as there is room for; the whole stands with the name."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    fixed = sum(widths[column] + GAP for column in (0, 3, 4))
+    if fixed + sum(widths[column] + GAP for column in (1, 2)) + widths[5] <= width:
+        return rows
+    share = max((width - fixed - 2 * GAP - SHORTEST) // 2, NARROW)
+    words = [min(widths[column], share) for column in (1, 2)]
+    left = width - fixed - sum(words) - 2 * GAP
+    out = []
+    for row in rows:
+        needs, uses = (textwrap.wrap(row[1 + place], wide) or [""] for place, wide in enumerate(words))
+        sentence = [] if left < SHORTEST else [row[5] if len(row[5]) <= left else row[5][: left - 3] + "..."]
+        for line, (need, use) in enumerate(itertools.zip_longest(needs, uses, fillvalue="")):
+            own = line == 0
+            out.append([row[0] * own, need, use, row[3] * own, row[4] * own, *(text * own for text in sentence)])
+    return out
 
 
 def _left(rows: list[list[str]]) -> str:
     """The table with columns aligned on the left, which suits words."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
     padded = [[*(cell.ljust(width) for cell, width in zip(row, widths)), row[-1]] for row in rows]
-    return text_table([["  ".join(row)] for row in padded])
+    return text_table([["  ".join(row).rstrip()] for row in padded])
 
 
 def _one(name: str) -> str:

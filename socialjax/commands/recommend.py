@@ -14,6 +14,7 @@ from typing import Annotated
 import tyro
 
 from socialjax import load
+from socialjax.contract import Model
 from socialjax.explain.record import records
 from socialjax.explain.text import shorten, stand_in
 from socialjax.names import visible
@@ -35,6 +36,8 @@ class Arguments:
     """Instead of --user: whom a new user follows."""
     all: Path | None = None
     """Instead of --user: write the items of all users to this file, .parquet, .csv, .tsv or .jsonl."""
+    titles: bool = True
+    """With --all: a column of titles, where items have some."""
     k: int = 10
     """Items for each user."""
     include_seen: bool = False
@@ -63,7 +66,8 @@ def recommend(arguments: Arguments) -> None:
     warning = stand_in({"data": run.data.provenance.kind, "data_set": run.data.name})
     blocks = [warning] if warning else []
     if arguments.all is not None:
-        path = run.recommend_all(arguments.all, arguments.k, exclude_seen=not arguments.include_seen)
+        seen = not arguments.include_seen
+        path = run.recommend_all(arguments.all, arguments.k, exclude_seen=seen, titles=arguments.titles)
         blocks.append(f"{path}: {arguments.k} items for each of {run.data.num_users:,} users")
     elif arguments.user:
         for user, ranked_items in zip(
@@ -77,11 +81,9 @@ def recommend(arguments: Arguments) -> None:
 
 
 def _with_parts(run: Run, user: str, ranked_items: list[Ranked]) -> str:
-    why = (
-        records(run.explanation(user, [ranked.item for ranked in ranked_items]), run.data, kept=0)
-        if ranked_items
-        else []
-    )
+    if not ranked_items or type(run.model).explain is Model.explain:
+        return _table(ranked_items, [])
+    why = records(run.explanation(user, [ranked.item for ranked in ranked_items]), run.data, kept=0)
     return _table(ranked_items, [{part["label"]: part["value"] for part in record["parts"]} for record in why])
 
 

@@ -26,7 +26,7 @@ from socialjax.names import BadName, below, identifier
 from socialjax.registry import Registry
 
 log = logging.getLogger(__name__)
-READ = 2  # how one's own tables are read; another number prepares them again
+READ = 3  # how one's own tables are read; another number prepares them again
 Place = Literal["--data.dir", "$SOCIALJAX_DATA", "cache", "download"]
 # Published sets are split already and have one form.
 OWN_ONLY = (
@@ -256,7 +256,8 @@ def _read_own(settings: DataSettings, source: DataFolder) -> Dataset:
         log.info("%s: files of %s (%s)", name, folder, source.place)
         return attribute_files.read(folder, name)
     sums = cache.file_checksums(raw_files(name, folder))
-    depends = {"files": sums, "options": dataclasses.asdict(options), "read": READ}
+    beside = [(file.name, file.stat().st_size) for file in sorted(folder.iterdir()) if file.is_file()]
+    depends = {"files": sums, "options": dataclasses.asdict(options), "read": READ, "beside": beside}
     data = cache.prepared(name, cache.prepared_key(name, **depends), lambda: own.read(folder, name, options), sums)
     log.info("%s: files of %s (%s)", name, folder, source.place)
     # Equal files may lie elsewhere the next time, so the place is no part of what is kept.

@@ -1,9 +1,11 @@
 """The frames of one item as several users like them, beside frames of their past: a case study of key frames."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import jax
 import numpy as np
 
 from socialjax.data.schema import Dataset, Frames
@@ -86,6 +88,31 @@ def likings(model, state, side, users, frames) -> np.ndarray:
     """
     rows = np.broadcast_to(np.asarray(frames, np.int32), (len(users), len(frames)))
     return np.asarray(model.frame_scores(state, side, np.asarray(users, np.int32), rows))
+
+
+def liking_of(model, state, side, user: int, frames) -> np.ndarray:
+    """How much one user likes frames: `likings` to the last digit, quickly for one question at a time.
+
+    Each number of frames is compiled once. Padding to fewer shapes would round some sums otherwise: XLA adds up a
+    product of five rows in another order than one of eight.
+
+    Args:
+        model: one that ranks frames.
+        state: of the model.
+        side: of the model.
+        user: row number.
+        frames: i[K], rows of the data's frames.
+
+    Returns:
+        f32[K].
+    """
+    rows = np.asarray(frames, np.int32)[None]
+    return np.asarray(_frame_scores(model, state, side, np.array([user], np.int32), rows))[0]
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _frame_scores(model, state, side, users, frames):
+    return model.frame_scores(state, side, users, frames)
 
 
 def favourites(model, state, side, data: Dataset, user: int, count: int) -> np.ndarray:

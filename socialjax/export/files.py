@@ -86,11 +86,12 @@ def write_recommendations(
     users: np.ndarray,
     best: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]],
     progress: bool = True,
+    titles: bool = True,
 ) -> None:
-    """Writes the best items of users, a row for each: user, rank from 1 on, item, score; best first.
+    """Writes the best items of users, a row for each: user, rank from 1 on, item, score, title; best first.
 
-    A `.jsonl` has a line for each user instead: `{"user": ..., "items": [...], "scores": [...]}`. The file is whole or
-    absent.
+    A `.jsonl` has a line for each user instead: `{"user": ..., "items": [...], "scores": [...], "titles": [...]}`. In
+    `.csv` and `.tsv` a field is quoted where it holds a separator, a quote or a line feed. The file is whole or absent.
 
     Args:
         path: ends in one of `ENDINGS`.
@@ -98,6 +99,7 @@ def write_recommendations(
         users: row numbers i32[N].
         best: users -> items i32[B, k], -1 where fewer are left, and scores f32[B, k].
         progress: whether a bar shows how far it is, on a terminal.
+        titles: whether titles are written, where items have some; empty for those that have none.
 
     Raises:
         ValueError: for another ending, and without users.
@@ -110,6 +112,7 @@ def write_recommendations(
     if not len(users):
         raise ValueError(f"wanted at least one user whose items are written to {path}, got none")
     user_ids, item_ids = user_and_item_ids(data)
+    named = data.item_titles if titles else None
     path.parent.mkdir(parents=True, exist_ok=True)
     shown = bar(total=len(users), desc=path.name, unit=" users", disable=not (progress and is_screen()))
     with _writer(path) as write, shown:
@@ -119,7 +122,8 @@ def write_recommendations(
             there = items >= 0
             row, rank = np.nonzero(there)
             columns = {"user": user_ids[some[row]], "rank": rank.astype(np.int32) + 1, "item": item_ids[items[there]]}
-            write(pa.table(columns | {"score": scores[there]}))
+            columns |= {"score": scores[there]} | ({} if named is None else {"title": named[items[there]]})
+            write(pa.table(columns))
             shown.update(len(some))
 
 
@@ -138,14 +142,49 @@ def _writer(path: Path) -> Iterator[Callable[["pa.Table"], None]]:
 
 
 def _open(path: Path, ending: str, schema):
-    from pyarrow import csv, parquet
+    from pyarrow import parquet
 
     if ending == ".parquet":
         return parquet.ParquetWriter(path, schema)
     if ending == ".jsonl":
         return _JsonLines(path)
-    mark = "\t" if ending == ".tsv" else ","
-    return csv.CSVWriter(path, schema, write_options=csv.WriteOptions(delimiter=mark, quoting_style="needed"))
+    return _SeparatedLines(path, "\t" if ending == ".tsv" else ",", schema.names)
+
+
+class _SeparatedLines:
+    """Rows as RFC 4180 has them, quoted only where that is needed; Arrow's own writer quotes every text."""
+
+    def __init__(self, path: Path, mark: str, names: list[str]):
+        self._file, self._mark = path.open("w", encoding="utf-8", newline=""), mark
+        self._file.write(mark.join(names) + "\n")
+
+    def write_table(self, table) -> None:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        text = pa.large_string()
+        columns = [self._quoted(pc.cast(column.combine_chunks(), text)) for column in table.columns]
+        rows = pc.binary_join_element_wise(*columns, pa.scalar(self._mark, text))
+        joined = pc.binary_join(pa.LargeListArray.from_arrays([0, len(rows)], rows), pa.scalar("\n", text))
+        if len(rows):
+            self._file.write(joined[0].as_py() + "\n")
+
+    def _quoted(self, column):
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        special = pc.match_substring_regex(column, f'[{self._mark}"\r\n]')
+        if not pc.any(special).as_py():
+            return column
+        quote, nothing = (pa.scalar(text, pa.large_string()) for text in ('"', ""))
+        doubled = pc.replace_substring(column, '"', '""')
+        return pc.if_else(special, pc.binary_join_element_wise(quote, doubled, quote, nothing), column)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
 
 
 class _JsonLines:
@@ -155,11 +194,12 @@ class _JsonLines:
         self._file = path.open("w", encoding="utf-8")
 
     def write_table(self, table) -> None:
-        columns = [table.column(name).to_pylist() for name in ("user", "item", "score")]
+        names = {"user": "user", "item": "items", "score": "scores", "title": "titles"}
+        columns = {said: table.column(name).to_pylist() for name, said in names.items() if name in table.schema.names}
         begins = [row for row, rank in enumerate(table.column("rank").to_pylist()) if rank == 1]
         for begin, end in zip(begins, [*begins[1:], table.num_rows]):
-            users, items, scores = (column[begin:end] for column in columns)
-            line = {"user": users[0], "items": items, "scores": scores}
+            line = {said: column[begin:end] for said, column in columns.items()}
+            line["user"] = line["user"][0]
             self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
     def __enter__(self):

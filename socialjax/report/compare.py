@@ -12,11 +12,11 @@ from typing import Any
 
 from socialjax import pages
 from socialjax.drawing import attempt
-from socialjax.eval.metrics import html_table, plain_html
+from socialjax.eval.metrics import html_table, metric_rows, plain_html, text_table
 from socialjax.names import as_identifier
-from socialjax.report import page
+from socialjax.report import comparisons, page
 from socialjax.report.figures import TITLES, drawn
-from socialjax.report.gather import Kept, as_csv, export_csv, finished, measured_alike, of_run
+from socialjax.report.gather import Kept, as_csv, export_csv, finished, measured_alike, of_run, references
 from socialjax.report.papers import Paper
 from socialjax.run.display import baseline_figures, figures, swept
 from socialjax.run.record import RunRecord
@@ -33,12 +33,14 @@ class Report:
         parts: heading -> Markdown.
         figures: the pictures that were drawn.
         folder: where all of it was written; None if nowhere.
+        summary: the figures and what the differences from the baseline are worth, as a screen shows them.
     """
 
     runs: tuple[Kept, ...]
     parts: dict[str, str]
     figures: tuple[Path, ...] = ()
     folder: Path | None = None
+    summary: str = ""
 
     def __repr__(self) -> str:
         return "\n\n".join(f"## {heading}\n\n{text}" for heading, text in self.parts.items())
@@ -85,11 +87,13 @@ def compare(
     elif baseline not in called:
         raise ValueError(f"no run is called '{baseline}'; there are {', '.join(called)}")
     paper = Paper(
-        "report", f"Runs on {dataset}", (), {name: name for name in called}, metrics=(hits, ndcg), baseline=baseline
-    )
+        "report", f"Runs on {dataset}", (), {name: name for name in called}, metrics=(hits, ndcg), baseline=baseline,
+        one_family=True,
+    )  # fmt: skip
     parts = {page.HEADS[name]: page.part(paper, runs, dataset, name) for name in PARTS if _has(name, runs)}
+    short = _summary(paper, runs)
     if out is None:
-        return Report(tuple(runs), parts)
+        return Report(tuple(runs), parts, summary=short)
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     pictures = []
@@ -104,7 +108,26 @@ def compare(
     pages.write(out / "figures.csv", as_csv(export_csv(runs)))
     captions = {path: _caption(path, paper) for path in pictures}
     pages.write(out / "report.html", _html(title, runs[0].record, parts, captions))
-    return Report(tuple(runs), parts, tuple(pictures), out)
+    return Report(tuple(runs), parts, tuple(pictures), out, short)
+
+
+def _summary(paper: Paper, runs: Sequence[Kept]) -> str:
+    """All models by the two metrics and, below, each less the baseline with the p of both questions."""
+    rows = [*references(runs).items(), *((run.name, run.record.metrics) for run in runs)]
+    blocks = [text_table(metric_rows(rows, paper.metrics))]
+    pairs, best = comparisons.against_baseline(paper, runs), comparisons.best_against_each(paper, runs)
+    if pairs:
+        table = [["", *(f"{m} {what}" for m in paper.metrics for what in ("difference", "p users", "p trainings"))]]
+        cells: dict[str, list[str]] = {}
+        for test in comparisons.against(paper, pairs, comparisons.family_of(pairs, best)):
+            _, p_users, _, p_trainings = comparisons.questions(test)
+            cells.setdefault(test.a.name, []).extend([f"{test.users.difference:+.4f}", p_users, p_trainings])
+        blocks.append(text_table(table + [[f"{name} - {paper.baseline}", *found] for name, found in cells.items()]))
+        blocks.append(
+            "p users: would other users agree? p trainings: would the difference stand if both were trained anew? Both "
+            "after Holm's correction over all differences of the report."
+        )
+    return "\n\n".join(blocks)
 
 
 def _metrics(record: RunRecord) -> tuple[str, str]:

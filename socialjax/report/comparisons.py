@@ -165,13 +165,32 @@ class Comparison:
     p_trainings: float | None
 
 
-def against(paper: Paper, rows: Sequence[tuple[Kept, Kept]]) -> list[Comparison]:
+Pair = tuple[Kept, Kept]
+
+
+def family_of(*tables: Sequence[Pair]) -> list[Pair]:
+    """The pairs of several tables, each once: as it stands in the first that has it, in either order."""
+    found: dict[frozenset[str], Pair] = {}
+    for a, b in (pair for rows in tables for pair in rows):
+        found.setdefault(frozenset((a.name, b.name)), (a, b))
+    return list(found.values())
+
+
+def against(paper: Paper, rows: Sequence[Pair], family: Sequence[Pair] = ()) -> list[Comparison]:
     """Every pair (a, b) in both metrics of the paper.
 
     Over users, each counts with the mean over that run's seeds; over trainings, each seed counts with its mean over
-    the users. Holm's correction is over all rows and metrics of the table, for each question apart.
-    Raises ValueError for two runs that evaluated different users.
+    the users. Holm's correction is over all metrics of the family, for each question apart.
+
+    Args:
+        paper: with two metrics.
+        rows: the pairs.
+        family: all pairs that conclusions are drawn from together, these among them; by default these alone.
+
+    Raises:
+        ValueError: two runs that evaluated different users.
     """
+    wanted, rows = len(rows), family_of(rows, family)
     for a, b in rows:
         if not np.array_equal(a.users, b.users):
             raise ValueError(
@@ -189,6 +208,7 @@ def against(paper: Paper, rows: Sequence[tuple[Kept, Kept]]) -> list[Comparison]
     return [
         Comparison(*rows[key[0]], key[1], users[key], trainings[key], p_users[key], p_trainings.get(key))
         for key in keys
+        if key[0] < wanted
     ]
 
 
@@ -223,11 +243,14 @@ def on_cold_items(rows: Sequence[tuple[Kept, Kept]]) -> list[tuple[Kept, Kept]]:
     return [(a, b) for a, b in pairs if a and b and a.users.tolist() == b.users.tolist() and len(a.users) > 1]
 
 
-def comparison(paper: Paper, rows: Sequence[tuple[Kept, Kept]]) -> list[list[str]]:
-    """A line for each pair of runs: of each metric the difference, and what both questions say of it."""
+def comparison(paper: Paper, rows: Sequence[Pair], family: Sequence[Pair] = ()) -> list[list[str]]:
+    """A line for each pair of runs: of each metric the difference, and what both questions say of it.
+
+    family: as for `against`.
+    """
     table = [["", *(f"{metric} {head}" for metric in paper.metrics for head in ("difference", *QUESTIONS))]]
     cells: dict[tuple[str, str], list[str]] = {}
-    for test in against(paper, rows):
+    for test in against(paper, rows, family):
         cells.setdefault((test.a.name, test.b.name), []).extend([f"{test.users.difference:+.4f}", *questions(test)])
     return table + [[f"{label(paper, a)} - {label(paper, b)}", *cells[a.name, b.name]] for a, b in rows]
 
@@ -244,8 +267,10 @@ def interval(test: Paired | Trainings) -> str:
     return f"{test.low:+.4f} to {test.high:+.4f}"
 
 
-def reading(paper: Paper, rows: Sequence[tuple[Kept, Kept]]) -> str:
-    """What the columns of `comparison` answer, in words."""
+def reading(paper: Paper, rows: Sequence[Pair], family: Sequence[Pair] = ()) -> str:
+    """What the columns of `comparison` answer, in words. family: as for `against`."""
+    number = len(paper.metrics) * len(family_of(rows, family))
+    over = f"the {number} tests of the table" if not family else f"all {number} tests of this section, each pair once"
     a, b = rows[0]
     same = len({len(run.seeds) for row in rows for run in row}) == 1
     seeds = f"{len(a.seeds)} + {len(b.seeds)} trainings" if same else "trainings of both"
@@ -253,7 +278,7 @@ def reading(paper: Paper, rows: Sequence[tuple[Kept, Kept]]) -> str:
         f"*Other users*: would other users agree about these trained models? Paired t-test over {len(a.users):,} test "
         "users, each with the mean over the seeds. *Other trainings*: would the difference stand if both were trained "
         f"anew? Welch's t-test over the {seeds}, each with its mean over these users. Holm's correction is "
-        f"over the {len(paper.metrics) * len(rows)} tests of the table, for each question apart."
+        f"over {over}, for each question apart."
     )
 
 

@@ -232,12 +232,24 @@ def heading(kind: str, metric: str) -> str:
 
 
 def by_sparsity(paper: Paper, runs: Sequence[Kept], kind: str, metric: str) -> list[list[str]]:
-    """A row for each model and a column for each group."""
+    """A row for each model and a column for each group; a group of fewer than `FEW` users has means without intervals,
+    for those are of seeds and would say that a mean of five users is sure."""
     sizes = group_sizes(runs, kind)
     table = [["", *(f"{group}, {size:,} users" for group, size in sizes.items())]]
     for run in main_rows(runs):
-        table.append([label(paper, run), *(cell(group_metric(run, kind, group, metric)) for group in sizes)])
+        found = [(group_metric(run, kind, group, metric), size) for group, size in sizes.items()]
+        table.append([label(paper, run), *(_of_group(value, size) for value, size in found)])
     return table
+
+
+FEW = 10  # users
+
+
+def _of_group(value: dict | None, size: int) -> str:
+    """A cell of a group of so many users."""
+    if value is None or size >= FEW:
+        return cell(value)
+    return f"{cell(value['mean'])} (too few users)"
 
 
 FULL = "full"

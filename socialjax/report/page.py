@@ -233,17 +233,20 @@ def _paired(paper: Paper, runs: Sequence[Kept], caption) -> Iterator[str]:
     main = main_rows(runs)
     against, best = comparisons.against_baseline(paper, runs), comparisons.best_against_each(paper, runs)
     features = comparisons.with_and_without_features(runs)
+    family = comparisons.family_of(against, best, features) if paper.one_family else []
+    cold = comparisons.on_cold_items(features)
     for heading, rows in (
         (f"Every model less {paper.label(paper.baseline, paper.baseline)}", against),
         (f"The best model by {paper.metrics[1]} less every other", best),
         ("With features less without", features),
         (
             "With features less without, on test items that nobody has in training",
-            comparisons.on_cold_items(features),
+            cold,
         ),
     ):
         if rows:
+            tests = family if rows is not cold else []  # of other users
             yield f"**{heading}**"
-            yield markdown_table(comparisons.comparison(paper, rows))
-            yield comparisons.reading(paper, rows)
+            yield markdown_table(comparisons.comparison(paper, rows, tests))
+            yield comparisons.reading(paper, rows, tests)
     yield caption(main) if len(main) > 1 else "A difference needs two models."

@@ -38,6 +38,10 @@ class Paper:
         apart: name of a run that stands in the tables, but is never the best one nor in a test -> why.
         metrics: of differences, groups and bars: hits, and NDCG, by which the best is chosen.
         baseline: name of the run with which every other is compared.
+        one_family: whether all differences are corrected as one family, so that a pair of runs has one p. A family are
+            the hypotheses from which conclusions are drawn together (Hochberg and Tamhane 1987; Demsar, JMLR 2006): the
+            best model is found in the same figures, so its differences are no questions of their own. Without it, each
+            table is one, such as that against a baseline that was named beforehand.
     """
 
     name: str
@@ -50,6 +54,7 @@ class Paper:
     apart: dict[str, str] = dataclasses.field(default_factory=dict)
     metrics: tuple[str, str] = ("HR@10", "NDCG@10")
     baseline: str = "bpr"
+    one_family: bool = False
 
     def __post_init__(self):
         unknown = {row.model for row in self.reported} | set(self.notes)

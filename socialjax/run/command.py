@@ -18,7 +18,8 @@ from socialjax.train.checkpoint import CheckpointError
 from socialjax.train.loop import Diverged
 
 log = logging.getLogger(__name__)
-EXPECTED = (DataError, CheckpointError, Diverged, ValueError, OSError)  # reported in one line; anything else is a bug
+# Reported in one line; anything else is a bug.
+EXPECTED = (DataError, CheckpointError, Diverged, ValueError, OSError, NotImplementedError)
 
 
 class ShownFormatter(logging.Formatter):
@@ -126,10 +127,18 @@ def exit_code(action: Callable[[], None], saves: bool = True) -> int:
         return 130
     except Exception as error:
         is_memory = memory.of_memory(error)
-        if os.environ.get("SOCIALJAX_TRACEBACK") or not (is_memory or isinstance(error, EXPECTED)):
+        if os.environ.get("SOCIALJAX_TRACEBACK") or not (is_memory or _is_expected(error)):
             raise
         return fail(memory.sentence(error) if is_memory else str(error) or type(error).__name__, code=1)
     return 0
+
+
+def _is_expected(error: Exception) -> bool:
+    """Whether one line says all: what a model is not, what is not installed, and `EXPECTED`.
+
+    An ImportError with a sentence for the reader is one of ours; one of the import system names a module, and is a bug.
+    """
+    return isinstance(error, EXPECTED) or (isinstance(error, ImportError) and error.name is None)
 
 
 def fail(message: str, code: int = 2) -> int:

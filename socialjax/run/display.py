@@ -1,7 +1,8 @@
 """What is shown of a run: its data, settings and table on the screen, its curves and those of a sweep as pictures."""
 
 import dataclasses
-from collections.abc import Iterable
+import shlex
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from socialjax.contract import Model
@@ -147,6 +148,16 @@ def _blocks(record: RunRecord, folder: Path) -> list[Block]:
     if stand_in:
         blocks.append(f"STAND-IN: {record.dataset} was generated; these figures say nothing about the real data")
     return blocks
+
+
+def next_steps(folder: Path, seeds: Sequence[int]) -> str:
+    """What one types next, below the table of a run: recommendations, a comparison, and where the curves are."""
+    run = shlex.quote(str(folder))
+    return (
+        f"next: python -m socialjax recommend {run} --all best.csv\n"
+        f"      python -m socialjax compare {run} OTHER_RUN --out report\n"
+        f"      curves of the training: {folder / f'seed_{seeds[0]}' / 'curves.png'}"
+    )
 
 
 def others(record: RunRecord) -> list[str]:

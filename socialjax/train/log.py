@@ -85,7 +85,8 @@ class Progress:
         if not (self._quiet or self._is_screen) and time.monotonic() - self._last_line >= self._every:
             self._last_line = time.monotonic()
             log.info(
-                "%s epoch %g/%d  %s", self._label, epoch, self._total, "  ".join(f"{k} {v}" for k, v in numbers.items())
+                "%s epoch %g/%d  %s",
+                *(self._label, round(epoch, 1), self._total, "  ".join(f"{k} {v}" for k, v in numbers.items())),
             )
 
     def close(self) -> None:

@@ -1,10 +1,12 @@
 """`socialjax models`: what each model needs and takes, as its class says."""
 
 import dataclasses
+import itertools
 
 import pytest
 
 from socialjax.__main__ import run
+from socialjax.commands import models as command
 from socialjax.commands.models import described
 from socialjax.contract import Traits
 from socialjax.models import BPR, LISTED, MODELS
@@ -16,6 +18,24 @@ def test_every_model_is_listed_with_what_it_needs(capsys):
     assert set(LISTED) <= set(lines)
     assert "links" in lines["diffnet"] and "owners of items" in lines["hasc"] and "frames" in lines["jifr"]
     assert "links" not in lines["bpr"]
+
+
+@pytest.mark.parametrize("columns", [80, 100, 120, 160, 220])
+def test_no_line_of_the_table_is_longer_than_the_terminal(capsys, monkeypatch, columns):
+    run(["models"])
+    whole = capsys.readouterr().out
+    monkeypatch.setattr(command, "_width", lambda: columns)
+    assert run(["models"]) == 0
+    table = capsys.readouterr().out.partition("\n\n")[0].splitlines()
+    assert max(map(len, table)) <= columns < max(map(len, whole.splitlines()))
+    assert [line.split()[0] for line in table[2:] if not line.startswith(" ")] == list(MODELS)
+    (hasc,) = [place for place, line in enumerate(table) if line.startswith("hasc ")]
+    own = itertools.takewhile(lambda line: line.startswith(" "), table[hasc + 1 :])
+    words = " ".join([table[hasc], *own])
+    for part in ("links,", "owners", "user", "social", "parts add up"):
+        assert part in words
+    if columns >= 160:
+        assert "..." in table[hasc]
 
 
 @pytest.mark.parametrize("name", LISTED)

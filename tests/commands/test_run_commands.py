@@ -1,5 +1,6 @@
 """`python -m socialjax recommend` and `python -m socialjax explain` on finished runs."""
 
+import dataclasses
 import json
 import os
 import re
@@ -10,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from socialjax.commands import explain, recommend
+from socialjax.commands import explain, export, recommend
+from socialjax.contract import Model
+from socialjax.models.social.diffnet import DiffNet
 
 pytestmark = pytest.mark.usefixtures("places", "logging_as_before")
 ROOT = Path(__file__).resolve().parents[2]
@@ -70,6 +73,25 @@ def test_recommend_says_what_is_wrong(ask, tmp_path):
         status, out, err = ask(recommend, run, *arguments)
         assert (status, out) == (1, "")
         assert re.search(message, err) and "Traceback" not in err
+
+
+def test_what_a_model_cannot_do_is_said_in_one_line_by_every_command(ask, monkeypatch, tmp_path):
+    monkeypatch.setattr(DiffNet, "traits", dataclasses.replace(DiffNet.traits, new_users=False))
+    monkeypatch.setattr(DiffNet, "explain", Model.explain)
+    monkeypatch.setattr(DiffNet, "vectors", lambda *_: None)
+    monkeypatch.setitem(sys.modules, "onnx", None)  # as where the extra is not installed
+    for command, arguments, message in [
+        (recommend, ["--items", "cafe-1"], "DiffNet cannot take in a new user without training"),
+        (explain, ["--user", "guest1"], "DiffNet has no explanation"),
+        (export, [tmp_path / "items.faiss"], "DiffNet has no embeddings of items, which exported vectors need"),
+    ]:
+        status, out, err = ask(command, "diffnet", *arguments)
+        assert (status, out, err.splitlines()[-1]) == (1, "", f"error: {message}")
+        assert "Traceback" not in err
+    status, out, err = ask(export, "bpr", tmp_path / "model.onnx")
+    assert (status, out) == (1, "") and re.search(r"^error: .*onnx.* pip install 'socialjax\[onnx\]'$", err, re.M)
+    status, out, _ = ask(recommend, "diffnet", "--user", "guest3", "--k", "2")  # without the columns of parts
+    assert status == 0 and re.split(r"  +", out.splitlines()[1].strip()) == ["item", "title", "score"]
 
 
 def test_explain_prints_parts_and_elements_and_writes_json_and_pictures(ask, tmp_path):

@@ -11,6 +11,7 @@ import worlds
 from cases import CASES
 
 from socialjax.contract import Model
+from socialjax.explain.liked_frames import liking_of
 from socialjax.models import MODELS, REFERENCES, name_of
 from socialjax.models.cf.bpr import BPR
 from socialjax.models.visual.jifr import JIFR
@@ -233,6 +234,9 @@ def test_frames_are_ranked_by_finite_scores_that_differ_between_users(name):
     assert scores.shape == frames.shape and np.isfinite(scores).all() and (scores[0] != scores[1]).any()
     if model.traits.samples_frames:
         assert 0 <= model.truncated(side) < 1
+    for number in (1, 3, 5, 9, len(data.frames)):  # one user's, compiled: the same digits
+        plain = np.asarray(model.frame_scores(state, side, np.array([3], np.int32), frames[:1, -number:]))[0]
+        np.testing.assert_array_equal(liking_of(model, state, side, 3, frames[0, -number:]), plain)
 
 
 @pytest.mark.parametrize("name", quick(TRAINED))

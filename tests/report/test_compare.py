@@ -16,7 +16,9 @@ from socialjax.commands import compare as command
 from socialjax.data.schema import Dataset
 from socialjax.eval.significance import over_trainings, paired
 from socialjax.models import BPR
+from socialjax.report import comparisons
 from socialjax.report.compare import compare
+from socialjax.report.papers import PAPERS
 from socialjax.train.step import TrainSettings
 
 TRAIN = TrainSettings(epochs=4, batch_size=64, evaluate_every=2, patience=0)
@@ -197,8 +199,72 @@ def test_a_catalogue_too_small_for_10_is_compared_at_its_own_cut_offs(tmp_path):
 
 def test_the_command_prints_and_writes_the_same(runs, tmp_path, capsys, monkeypatch, logging_as_before):
     monkeypatch.chdir(tmp_path)
-    assert command.main([str(runs[0].folder), str(runs[1].folder), "--out", "mine"]) == 0
+    assert command.main([str(runs[0].folder), str(runs[1].folder), "--out", "mine", "--full"]) == 0
     printed = capsys.readouterr().out
     assert repr(compare(runs[:2])) in printed and "written: mine/bars.png" in printed
     assert sorted(os.listdir(tmp_path)) == ["mine"]
     assert command.main([]) == 1
+
+
+def cells_of(markdown, name):
+    """The cells of the row of that name in each table."""
+    rows = [line.split(" | ") for line in markdown.splitlines() if line.startswith(f"| {name} |")]
+    return [[cell.strip("| ") for cell in row] for row in rows]
+
+
+def test_a_pair_of_runs_has_one_p_wherever_it_stands_on_the_page(runs):
+    """Holm's by hand: both tables are one family of three pairs and two metrics, for each question apart."""
+    report = compare(runs, names=("bpr", "graph", "plain"))
+    text = report.parts["Differences: other users, other trainings"]
+    assert text.count("over all 6 tests of this section, each pair once") == 2
+    best = max(report.runs, key=lambda run: run.record.metrics["NDCG@10"]["mean"])
+    kept = {run.name: run for run in report.runs}
+    pairs = [(kept["graph"], kept["bpr"]), (kept["plain"], kept["bpr"])]
+    pairs += [(best, run) for run in report.runs if {best.name, run.name} not in [{a.name, b.name} for a, b in pairs]]
+    pairs = [(a, b) for a, b in pairs if a.name != b.name]
+    assert len(pairs) in (2, 3)
+    raw = {
+        (a.name, b.name, metric): paired(a.user_means(metric), b.user_means(metric)).p_t
+        for a, b in pairs
+        for metric in ("Hit@10", "NDCG@10")
+    }
+    adjusted, highest = {}, 0.0
+    for place, key in enumerate(sorted(raw, key=raw.get)):
+        highest = max(highest, min(1.0, raw[key] * (len(raw) - place)))
+        adjusted[key] = highest
+    for a, b in pairs:
+        for name in (f"{a.name} - {b.name}", f"{b.name} - {a.name}"):
+            for row in cells_of(text, name):
+                assert row[3] == comparisons.probability(adjusted[a.name, b.name, "Hit@10"])
+                assert row[8] == comparisons.probability(adjusted[a.name, b.name, "NDCG@10"])
+
+
+def test_pages_of_papers_correct_each_table_by_itself():
+    assert not any(paper.one_family for paper in PAPERS.values())
+
+
+def test_groups_of_few_users_have_no_interval(runs):
+    for heading, table in re.findall(r"\*\*(.*?)\*\*\n\n((?:\|.*\n?)+)", compare(runs[:2]).parts["Groups of users"]):
+        head, _, *rows = table.splitlines()
+        sizes = [int(size) for size in re.findall(r", (\d+) users", head)]
+        assert sizes, heading
+        for row in rows:
+            for size, cell in zip(sizes, row.split("|")[2:-1], strict=True):
+                assert ("too few users" in cell) == (size < 10) and ("±" in cell) == (size >= 10), (size, cell)
+
+
+def test_the_screen_gets_the_figures_and_where_the_report_is_and_all_of_it_on_request(runs, tmp_path, capsys):
+    folders = [str(run.folder) for run in runs[:2]]
+    assert command.main([*folders, "--out", str(tmp_path / "r")]) == 0
+    short = capsys.readouterr().out
+    assert f"the whole report is {tmp_path / 'r' / 'report.html'}" in short and "## " not in short
+    assert len(short.splitlines()) < 30
+    record = runs[1].evaluate().record
+    (row,) = [line for line in short.splitlines() if line.startswith("lightgcn ")][:1]
+    assert f"{record.metrics['NDCG@10']['mean']:.4f} ±" in row
+    report = compare(runs[:2])
+    (ours,) = cells_of(report.parts["Differences: other users, other trainings"], "lightgcn - bpr")[:1]
+    (line,) = [line for line in short.splitlines() if line.startswith("lightgcn - bpr ")]
+    assert line.split() == ["lightgcn", "-", "bpr", *(ours[place] for place in (1, 3, 5, 6, 8, 10))]
+    assert command.main([*folders, "--out", str(tmp_path / "r"), "--full"]) == 0
+    assert capsys.readouterr().out.count("## ") == len(report.parts)

@@ -194,10 +194,14 @@ def test_features_are_tested_on_cold_items_where_both_runs_were():
 
 
 def test_groups_are_means_over_seeds_and_empty_ones_are_left_out():
-    groups = [{"interactions": {"[0, 8)": {"users": 3, "HR@10": hr}, "[8, inf)": {"users": 0}}} for hr in (0.2, 0.4)]
+    groups = [{"interactions": {"[0, 8)": {"users": 10, "HR@10": hr}, "[8, inf)": {"users": 0}}} for hr in (0.2, 0.4)]
     table = figures.by_sparsity(PAPER, [kept("bpr", groups=groups)], "interactions", "HR@10")
     # Student's t of one degree of freedom: 12.7062 * 0.141421 / sqrt(2)
-    assert table == [["", "[0, 8), 3 users"], ["BPR", "0.3000 ±1.2706"]]
+    assert table == [["", "[0, 8), 10 users"], ["BPR", "0.3000 ±1.2706"]]
+    for of_seed in groups:
+        of_seed["interactions"]["[0, 8)"]["users"] = 9
+    table = figures.by_sparsity(PAPER, [kept("bpr", groups=groups)], "interactions", "HR@10")
+    assert table == [["", "[0, 8), 9 users"], ["BPR", "0.3000 (too few users)"]]
     assert figures.heading("interactions", "HR@10") == "HR@10 by training items of a user"
 
 

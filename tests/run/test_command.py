@@ -118,7 +118,7 @@ def test_a_wrong_field_ends_with_2_and_names_what_exists(capsys, arguments, answ
 
 @pytest.mark.parametrize(
     "error",
-    [ValueError, DataError, CheckpointError, Diverged, OSError],
+    [ValueError, DataError, CheckpointError, Diverged, OSError, NotImplementedError, ImportError],
 )
 def test_expected_errors_are_one_line_and_exit_code_1(capsys, error):
     def fail():
@@ -127,6 +127,14 @@ def test_expected_errors_are_one_line_and_exit_code_1(capsys, error):
     set_up_logging()
     assert exit_code(fail) == 1
     assert capsys.readouterr().err == "error: one thing and another\n"
+
+
+def test_a_module_that_the_library_itself_lacks_is_a_bug_and_keeps_its_traceback():
+    def act():
+        import socialjax.no_such_module  # noqa: F401
+
+    with pytest.raises(ModuleNotFoundError, match="no_such_module"):
+        exit_code(act)
 
 
 @pytest.mark.parametrize("saves", [True, False])

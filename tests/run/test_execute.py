@@ -2,20 +2,24 @@
 
 import dataclasses
 import json
+import re
+import shlex
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 from tiny import TINY, write_folder
 
 from socialjax import load
+from socialjax.commands import compare, recommend
 from socialjax.data.schema import interactions
 from socialjax.data.sources import DataSettings
 from socialjax.eval.protocol import KS, Protocol
 from socialjax.models import BPR
 from socialjax.models.social.diffnet import DiffNet
 from socialjax.run import display, execute
-from socialjax.run.execute import main
+from socialjax.run.execute import few_steps, main
 from socialjax.run.record import RunRecord
 from socialjax.run.settings import Definition, EvalSettings, Experiment
 from socialjax.run.workbench import Workbench, chosen_by, protocol_of
@@ -76,6 +80,42 @@ def test_a_run_leaves_settings_result_metrics_curves_and_checkpoints(finished):
     assert len((finished / "seed_0" / "metrics.jsonl").read_text().splitlines()) == 2
     for name in ("reported", "validation", "epoch", "seconds", "pairs_per_second", "peak_memory_bytes", "settings"):
         assert name in record
+
+
+def test_a_run_ends_with_the_commands_that_come_next_and_these_can_be_typed(finished, command, capsys, tmp_path):
+    status, out, err = command("--workdir", str(finished))
+    assert status == 0 and "next:" not in out
+    typed = re.findall(r"python -m socialjax (\w+) (.*)", err)
+    assert [name for name, _ in typed] == ["recommend", "compare"]
+    words = shlex.split(typed[0][1].replace("best.csv", str(tmp_path / "best.csv")))
+    assert recommend.main(words) == 0 and (tmp_path / "best.csv").is_file()
+    words = shlex.split(typed[1][1].replace(" OTHER_RUN", "").replace("report", str(tmp_path / "report")))
+    assert compare.main(words) == 0 and (tmp_path / "report" / "report.html").is_file()
+    (curves,) = re.findall(r"curves of the training: (.*)", err)
+    assert Path(curves).read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_folder_with_blanks_is_quoted_in_the_commands_that_come_next():
+    said = display.next_steps(Path("my runs/it's one"), (3, 4))
+    assert shlex.split(said.splitlines()[0])[5] == "my runs/it's one"
+    assert said.endswith("my runs/it's one/seed_3/curves.png")
+
+
+@pytest.mark.parametrize(
+    "pairs, batch, said",
+    [
+        (6211, 8192, "one step an epoch, of 8,192 pairs: --train.batch-size 512 would make 13"),
+        (20000, 8192, "3 steps an epoch, of 8,192 pairs: --train.batch-size 512 would make 40"),
+        (8 * 8192, 8192, None),
+        (300, 512, None),  # smaller still is no better
+    ],
+)
+def test_few_steps_an_epoch_are_said_with_the_option_for_more(definition, pairs, batch, said):
+    ids = np.arange(pairs, dtype=np.int32)
+    data = dataclasses.replace(planted.checkerboard(num_users=12, num_items=8, links=3), train=interactions(ids, ids))
+    train = dataclasses.replace(definition.default.train, batch_size=batch)
+    lines = few_steps(dataclasses.replace(definition.default, train=train), data)
+    assert lines == ([said] if said else [])
 
 
 def test_a_finished_run_prints_its_table_again_without_training(finished, command, monkeypatch):

@@ -134,5 +134,11 @@ def test_a_run_names_the_frames_of_an_item_that_a_user_likes_best(finished, film
     assert [frame.item for frame in found] == np.argsort(-scores)[:2].tolist()
     assert [frame.title for frame in found] == [f"{rows[frame.item]}.png" for frame in found]
     assert len(run.key_frames(5, "film7")) == 1 and len(run.key_frames(5, "film7", k=9)) == 3
+    compiled = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(run.model), "frame_scores", lambda *_: compiled.append(1))  # traced, where one is compiled
+        for user, film in ((3, "film1"), (4, "film30"), (29, "film39")):
+            assert len(run.key_frames(user, film, k=3)) == 3
+    assert compiled == []
     with pytest.raises(NotImplementedError, match="BPR does not say which frame a user likes"):
         socialjax.load(finished / "bpr").key_frames(5, "film7")

@@ -288,6 +288,17 @@ def test_signals_are_handled_as_before_afterwards(begin, tmp_path, monkeypatch):
     assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
 
 
+@pytest.mark.parametrize("epoch, shown", [(1 / 3, "0.3"), (1.0, "1"), (97.96, "98"), (12.5, "12.5")])
+def test_a_line_without_a_terminal_has_at_most_one_decimal_of_an_epoch(caplog, monkeypatch, epoch, shown):
+    monkeypatch.setattr(log, "is_screen", lambda: False)
+    bar = log.Progress(200, 0, "seed 0", every_seconds=0.0)
+    bar._last_line = 0.0  # the first line would come after three seconds
+    with caplog.at_level("INFO"):
+        bar.update(epoch, loss=0.5)
+    bar.close()
+    assert f"seed 0 epoch {shown}/200  loss 0.5000" in caplog.messages
+
+
 def test_a_terminal_gets_a_bar_and_one_without_size_gets_lines():
     program = (
         "import logging, sys\n"

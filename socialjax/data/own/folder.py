@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from socialjax.data import validate
-from socialjax.data.own import features, ngcf
+from socialjax.data.own import features, ngcf, unread_files
 from socialjax.data.own.joined import joined, length, read_titles, titles_by_id
 from socialjax.data.own.options import FolderOptions, finish, split
 from socialjax.data.own.table_columns import (
@@ -36,7 +36,7 @@ NO_TABLES = {
 }
 LINK_ENDINGS = ("links", "link", "net")
 TITLE_ENDINGS = ("items", "item")
-PART_NAMES = {"train": "train", "validation": "val", "test": "test"}
+PART_NAMES = {"train": ("train",), "validation": ("val", "valid", "validation", "dev"), "test": ("test",)}
 
 
 def pairs_paths(folder: Path, name: str, wants_split: bool) -> dict[str, Path]:
@@ -44,7 +44,7 @@ def pairs_paths(folder: Path, name: str, wants_split: bool) -> dict[str, Path]:
 
     wants_split: a split was asked for, so the unsplit file is meant. Raises DataError when files lack or compete.
     """
-    parts = {part: _one(folder, f"{name}.{short}") for part, short in PART_NAMES.items()}
+    parts = {part: _one(folder, *(f"{name}.{word}" for word in words)) for part, words in PART_NAMES.items()}
     parts = {part: path for part, path in parts.items() if path is not None}
     whole = _one(folder, name)
     if wants_split and whole is None and parts:
@@ -74,8 +74,9 @@ def _there(folder: Path) -> str:
     return f"; the folder has {', '.join(names[:6])}{', ...' if len(names) > 6 else ''}" if names else ""
 
 
-def _one(folder: Path, stem: str, endings: Sequence[str] = ENDINGS) -> Path | None:
-    found = [path for ending in endings if (path := find(folder, f"{stem}.{ending}")) is not None]
+def _one(folder: Path, *stems: str, endings: Sequence[str] = ENDINGS) -> Path | None:
+    names = (f"{stem}.{ending}" for stem in stems for ending in endings)
+    found = [path for name in names if (path := find(folder, name)) is not None]
     if len(found) > 1:
         raise DataError(f"{folder}: wanted one file, got {', '.join(p.name for p in found)}; take all but one away")
     return found[0] if found else None
@@ -153,13 +154,13 @@ def read_columns(folder: Path, name: str, paths: dict[str, Path], options: Folde
     checksums: dict[str, str] = {}
     chosen = options.chosen
     tables = {part: read_pairs_table(path, checksums, chosen) for part, path in paths.items()}
-    links_path = _one(folder, name, LINK_ENDINGS)
+    links_path = _one(folder, name, endings=LINK_ENDINGS)
     links = None if links_path is None else read_links_table(links_path, checksums, chosen)
     vectors = [features.read_features(folder, file, None, checksums) for file in features.FEATURE_FILES]
     social_features = features.read_features(folder, features.SOCIAL_FILE, length(vectors[0]), checksums)
     data = joined(name, tables, links, (*vectors, social_features), options, str(folder))
     users, items = Rows.of(data.num_users, data.user_names), Rows.of(data.num_items, data.item_names)
-    repairs: list[str] = []
+    repairs = [f"{paths['validation'].name} read as the validation part"] if "validation" in paths else []
     owners = read_owners(folder, name, users, items, bool(options.k_core), checksums, repairs, chosen)
     titles = _titles(folder, name, items, checksums, repairs, chosen)
     data = dataclasses.replace(data, owners=owners, item_titles=titles)
@@ -167,12 +168,8 @@ def read_columns(folder: Path, name: str, paths: dict[str, Path], options: Folde
         if getattr(data, table) is not None:
             raise DataError(f"{folder}: wanted one file of {table}, got {path.name} beside a .npy; take one away")
         data = features.join(data, table, path, of_the_set=True)
-    others = [
-        path.name for path in sorted(folder.iterdir()) if path.is_file() and _could_be_meant(path, data, checksums)
-    ]
-    if others:
-        shown = ", ".join(others[:_SHOWN]) + (", ..." if len(others) > _SHOWN else "")
-        repairs.append(f"files of the folder not used: {shown}")
+    others = [path for path in sorted(folder.iterdir()) if path.is_file() and _could_be_meant(path, data, checksums)]
+    repairs += unread_files.notes(others, data, chosen)
     provenance = dataclasses.replace(
         data.provenance,
         source=f"folder {folder}",
@@ -182,7 +179,6 @@ def read_columns(folder: Path, name: str, paths: dict[str, Path], options: Folde
     return dataclasses.replace(data, provenance=provenance)
 
 
-_SHOWN = 6  # names of files
 _TABLES = (*ENDINGS, *LINK_ENDINGS, *TITLE_ENDINGS, *OWNER_ENDINGS, "npy", "npz")
 
 
@@ -197,7 +193,7 @@ def _titles(
     folder: Path, name: str, items: Rows, checksums: dict[str, str], repairs: list[str], chosen: Chosen
 ) -> np.ndarray | None:
     """Titles U[I], empty where the file has none; items that occur in no pair are passed over."""
-    path = _one(folder, name, TITLE_ENDINGS)
+    path = _one(folder, name, endings=TITLE_ENDINGS)
     if path is None:
         return None
     titles, notes = read_titles(path, checksums, chosen)
@@ -224,7 +220,7 @@ def read(folder: Path, name: str, options: FolderOptions | None = None) -> Datas
 
     Files, each plain, `.gz` or `.zip`, text, JSON or Parquet, with or without a header:
     - `<name>.{train,val,test}.rating` or one `<name>.rating` (or another of `ENDINGS`): `user item [value [time]]`; a
-      header may name the columns in another order. `.val` may be missing.
+      header may name the columns in another order. `.val`, or `.valid`, `.validation` or `.dev`, may be missing.
     - `<name>.links`, optional: `follower followee`.
     - `<name>.items`, optional: item id and title.
     - `<name>.owners`, optional: `item user`, who made the item; or `<name>.uploads`: `user item`; or both.

@@ -3,6 +3,7 @@
 Under a header nothing is guessed: columns whose names are not known are to be named with `--data.columns`.
 """
 
+import datetime
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -35,6 +36,7 @@ KNOWN = {
 NAMES = {role: tuple(names.split()) for role, names in KNOWN.items()}
 OF_PAIRS = ("user", "item", "value", "time", "part")
 _NOT_THERE = "-"
+LARGEST_VALUE = 10_000  # of a column that is offered as one of ratings or counts; ids and sums of money are larger
 
 
 class Chosen(NamedTuple):
@@ -122,7 +124,7 @@ def pairs_of(table: Table, chosen: Chosen) -> PairsTable:
 
 
 _PART_WORDS = {"0": "train", "1": "validation", "2": "test", "train": "train", "val": "validation", "test": "test"}
-_PART_WORDS |= {"valid": "validation", "validation": "validation"}
+_PART_WORDS |= {"valid": "validation", "validation": "validation", "dev": "validation"}
 
 
 def _parts(table: Table, column: int) -> np.ndarray:
@@ -220,7 +222,50 @@ def find_columns(
         )
         ignored = [title for place, title in enumerate(table.header) if place not in places.values()]
         stated += [f"columns of {table.path.name} not used: {', '.join(ignored)}"] if ignored else []
+        if has_pairs:
+            stated += _offers(table, [role for role in optional if role not in {*places, *absent}], places)
     return places, stated
+
+
+_LOOKED_AT = 200  # rows
+
+
+def _offers(table: Table, lacking: Sequence[str], places: Mapping[str, int]) -> list[str]:
+    """The options by which unused columns of dates, or the only one of small numbers, would be the time or the value.
+
+    lacking: optional roles without a column.
+    """
+    free = [place for place in range(table.num_columns) if place not in places.values()]
+    texts = {place: [table.text(row, place) for row in range(min(len(table), _LOOKED_AT))] for place in free}
+    dates = [place for place in free if all(map(_is_date, texts[place]))]
+    numbers = [place for place in free if place not in dates and all(map(_is_value, texts[place]))]
+    offers = []
+    if "time" in lacking and dates:
+        title = table.header[dates[0]]
+        offers.append(f"{title} holds dates: pairs are ordered by them with --data.columns time={title}")
+    if "value" in lacking and len(numbers) == 1:
+        title = table.header[numbers[0]]
+        offers.append(f"{title} holds numbers: if they are ratings or counts, --data.columns value={title}")
+    return offers
+
+
+def _is_date(text: str) -> bool:
+    """Whether a field is a date as ISO 8601 has them, or a whole number of seconds to nanoseconds since 2001."""
+    if text.isdigit():
+        return 1e9 <= int(text) < 9.3e18 if len(text) <= 19 else False
+    try:
+        datetime.datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return len(text) >= len("2014-03-01") and text[4] == "-"
+
+
+def _is_value(text: str) -> bool:
+    """Whether a field is a number above 0, as ratings and counts are."""
+    try:
+        return 0 < float(text) <= LARGEST_VALUE
+    except ValueError:
+        return False
 
 
 def _has(table: Table, column: str) -> bool:
