@@ -230,12 +230,15 @@ function picture(item, signal) {
   const image = make("img", { src: `api/picture?${new URLSearchParams({ item: item.item, or_none: true })}`, loading: "lazy",
     alt: `Picture of ${visible(item.title)}` });
   const figure = make("figure", {}, image, caption);
-  image.addEventListener("error", () => figure.remove());
-  if (state.run.can.key_frames && !state.isNew) {
+  let isAsked = state.run.can.key_frames && !state.isNew, hasFailed = false;
+  const fail = () => { hasFailed = true; if (!isAsked) figure.remove(); };  // a key frame may still take its place
+  image.addEventListener("error", fail);
+  if (isAsked) {
     ask("key_frames", { user: state.profile.user, item: item.item, k: 1 }, { signal }).then(({ frames: [best] }) => {
+      isAsked = hasFailed = false;
       image.src = `api/picture?${new URLSearchParams({ item: item.item, frame: best.item })}`;
       caption.textContent = visible(`key frame of this user: ${best.title}`);
-    }, () => {});  // an item without frames keeps the picture it has
+    }, () => { isAsked = false; if (hasFailed) fail(); });  // an item without frames keeps the picture it has
   }
   return figure;
 }
