@@ -129,19 +129,31 @@ def _model(given: Model | str, loss: str | Callable | None) -> Model:
         raise ValueError(f"wanted a model such as BPR(dim=32), or the name of one, got {type(model).__name__}")
     if not model.traits.trains:
         raise ValueError(f"{type(model).__name__} does not train; it is a baseline of every table")
-    kind, name = type(model), models.own_name(type(model))
-    if kind not in models.MODELS.known().values() and name not in models.MODELS:
-        models.MODELS[name] = kind
-        log.info(
-            "the model is called %s in this process; others load it once its package has an entry point for it, or the "
-            'line socialjax.MODELS["%s"] = %s',
-            *(name, name, kind.__name__),
-        )
+    _name_it(type(model))
     if loss is None:
         return model
     if not hasattr(model, "objective"):
         raise ValueError(f"{type(model).__name__} has a loss of its own and takes no other; leave loss out")
     return dataclasses.replace(model, objective=named_loss(loss))
+
+
+def _name_it(kind: type[Model]) -> None:
+    """Registers a class that has no name yet, or that was defined once more, as the cells of a notebook do."""
+    name, known = models.own_name(kind), models.MODELS.known()
+    is_defined_again = name in known and _place(known[name]) == _place(kind)
+    if kind in known.values() or (name in models.MODELS and not is_defined_again):
+        return
+    models.MODELS[name] = kind
+    if not is_defined_again:
+        log.info(
+            "the model is called %s in this process; others load it once its package has an entry point for it, or the "
+            'line socialjax.MODELS["%s"] = %s',
+            *(name, name, kind.__name__),
+        )
+
+
+def _place(kind: type) -> tuple[str, str]:
+    return kind.__module__, kind.__qualname__
 
 
 def _source_and_data(given: Dataset | DataSettings | Path | str) -> tuple[DataSettings, Dataset]:

@@ -147,6 +147,25 @@ def test_a_class_that_is_registered_nowhere_gets_a_name():
         del socialjax.MODELS["half_bpr"]
 
 
+def test_a_class_that_is_defined_again_as_in_a_notebook_takes_its_name():
+    def defined(width):
+        @dataclasses.dataclass(frozen=True)
+        class Again(BPR):
+            """BPR of another width."""
+
+            dim: int = width
+
+        return Again
+
+    data = planted.checkerboard()
+    try:
+        for width in (3, 5):
+            run = socialjax.fit(defined(width)(), data, epochs=1, progress=False)
+            assert socialjax.MODELS["again"]().dim == socialjax.load(run.folder).model.dim == width
+    finally:
+        del socialjax.MODELS["again"]
+
+
 def test_digests_are_the_same_in_every_process():
     """A notebook has no file and hashes of texts differ from process to process."""
     code = (
