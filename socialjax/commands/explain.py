@@ -22,17 +22,15 @@ from socialjax.explain.liked_frames import case_study, draw_frames, faces
 from socialjax.explain.picture import draw
 from socialjax.explain.text import report, stand_in
 from socialjax.names import file_part
-from socialjax.run.command import exit_code, say, set_up_logging
+from socialjax.run.command import FinishedRun, exit_code, say, set_up_logging
 from socialjax.run.processes import only_one
 from socialjax.run.results import write_json
 
 
-@dataclasses.dataclass(frozen=True)
-class Arguments:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Arguments(FinishedRun):
     """Why a finished run scores items as it does."""
 
-    run: tyro.conf.Positional[Path]
-    """Folder of a finished run, or of one of its seeds."""
     user: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """Whose scores; may be repeated. A gallery without it takes some users."""
     item: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
@@ -50,12 +48,6 @@ class Arguments:
     pictures: Path | None = None
     """Folder (of items also a tar archive) in which the names of pictures are files; by default that of the data.
     Frames without one are coloured patches."""
-    seed: int | None = None
-    """Of the run; its lowest by default."""
-    data_dir: Annotated[Path | None, tyro.conf.arg(name="data.dir")] = None
-    """Where the data lies now, when that is not where it was."""
-    features: Annotated[Path | None, tyro.conf.arg(name="data.features")] = None
-    """Where the file of item features lies now, when that is not where it was."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -73,7 +65,7 @@ def explain(arguments: Arguments) -> None:
         raise ValueError("--aspects writes files: say where with --out DIR")
     if arguments.shown < 1:
         raise ValueError(f"--shown must be at least 1, got {arguments.shown}")
-    run = load(arguments.run, arguments.seed, arguments.data_dir, arguments.features)
+    run = load(*arguments.where())
     records, pairs = explained(run, arguments.user or some_users(run), arguments.item, arguments.k)
     by_attributes = any(record.get("attributes") for record in records)
     if arguments.gallery is not None and not by_attributes:

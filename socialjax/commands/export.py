@@ -12,21 +12,19 @@ CPU, a few seconds. docs/export.md says how other programs read each of them.
 import dataclasses
 import time
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import tyro
 
 from socialjax import load
 from socialjax.explain.text import stand_in
-from socialjax.run.command import exit_code, say, set_up_logging
+from socialjax.run.command import FinishedRun, exit_code, say, set_up_logging
 
 
-@dataclasses.dataclass(frozen=True)
-class Arguments:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Arguments(FinishedRun):
     """Writes a finished run for other programs and machines."""
 
-    run: tyro.conf.Positional[Path]
-    """Folder of a finished run, or of one of its seeds; or the .zip of one."""
     file: tyro.conf.Positional[Path]
     """What is written: .stablehlo, .onnx, .faiss, .zip, or without an ending a folder of vectors in Parquet."""
     k: int | None = None
@@ -35,12 +33,6 @@ class Arguments:
     """Let programs answer with training items too."""
     platforms: tuple[Literal["cpu", "cuda", "rocm", "tpu"], ...] = ("cpu", "cuda", "tpu")
     """Where a .stablehlo will run."""
-    seed: int | None = None
-    """Of the run; its lowest by default."""
-    data_dir: Annotated[Path | None, tyro.conf.arg(name="data.dir")] = None
-    """Where the data lies now, when that is not where it was."""
-    features: Annotated[Path | None, tyro.conf.arg(name="data.features")] = None
-    """Where the file of item features lies now, when that is not where it was."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -52,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def export(arguments: Arguments) -> None:
     """Writes the file and says what it is."""
-    run = load(arguments.run, arguments.seed, arguments.data_dir, arguments.features)
+    run = load(*arguments.where())
     began = time.monotonic()
     path = run.export(arguments.file, arguments.k, not arguments.include_seen, arguments.platforms)
     seconds = time.monotonic() - began

@@ -19,15 +19,13 @@ from socialjax.explain.record import records
 from socialjax.explain.text import shorten, stand_in
 from socialjax.names import visible
 from socialjax.recommender import Ranked, Run
-from socialjax.run.command import exit_code, say, set_up_logging
+from socialjax.run.command import FinishedRun, exit_code, say, set_up_logging
 
 
-@dataclasses.dataclass(frozen=True)
-class Arguments:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Arguments(FinishedRun):
     """What a finished run recommends, with titles or ids, and where each score comes from."""
 
-    run: tyro.conf.Positional[Path]
-    """Folder of a finished run, or of one of its seeds."""
     user: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """Whom to recommend to; may be repeated."""
     items: tuple[str, ...] = ()
@@ -42,12 +40,6 @@ class Arguments:
     """Items for each user."""
     include_seen: bool = False
     """Recommend training items too."""
-    seed: int | None = None
-    """Of the run; its lowest by default."""
-    data_dir: Annotated[Path | None, tyro.conf.arg(name="data.dir")] = None
-    """Where the data lies now, when that is not where it was."""
-    features: Annotated[Path | None, tyro.conf.arg(name="data.features")] = None
-    """Where the file of item features lies now, when that is not where it was."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -62,7 +54,7 @@ def recommend(arguments: Arguments) -> None:
     asked = (bool(arguments.user), bool(arguments.items or arguments.friends), arguments.all is not None)
     if sum(asked) != 1:
         raise ValueError("give either --user, or --items and --friends of a new user, or --all FILE")
-    run = load(arguments.run, arguments.seed, arguments.data_dir, arguments.features)
+    run = load(*arguments.where())
     warning = stand_in({"data": run.data.provenance.kind, "data_set": run.data.name})
     blocks = [warning] if warning else []
     if arguments.all is not None:

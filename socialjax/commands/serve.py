@@ -12,23 +12,20 @@ import ipaddress
 import logging
 import re
 from pathlib import Path
-from typing import Annotated
 
 import tyro
 
 from socialjax import load
-from socialjax.run.command import exit_code, say, set_up_logging
+from socialjax.run.command import FinishedRun, exit_code, say, set_up_logging
 
 log = logging.getLogger(__name__)
 HOST = re.compile(r"[A-Za-z0-9._:\[\]-]{1,255}")
 
 
-@dataclasses.dataclass(frozen=True)
-class Arguments:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Arguments(FinishedRun):
     """A finished run over HTTP, with a page in the browser."""
 
-    run: tyro.conf.Positional[Path]
-    """Folder of a finished run, or of one of its seeds, or a `.zip` that `Run.save` wrote."""
     host: str = "127.0.0.1"
     """Address on which it listens; by default only this machine can ask. There is no login: see docs/serve.md."""
     port: int = 8000
@@ -41,12 +38,6 @@ class Arguments:
     """Answers that are computed at a time."""
     timeout: float = 30.0
     """Seconds after which a client is told that there is no answer."""
-    seed: int | None = None
-    """Of the run; its lowest by default."""
-    data_dir: Annotated[Path | None, tyro.conf.arg(name="data.dir")] = None
-    """Where the data lies now, when that is not where it was."""
-    features: Annotated[Path | None, tyro.conf.arg(name="data.features")] = None
-    """Where the file of item features lies now, when that is not where it was."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -75,7 +66,7 @@ def serve(arguments: Arguments) -> None:
     if wrong := [host for host in arguments.hosts if not HOST.fullmatch(host)]:
         raise ValueError(f"--hosts wants names such as example.org, got '{wrong[0]}'")
     with server.bound(arguments.host, arguments.port) as listener:  # before the run is read: it may be taken
-        run = load(arguments.run, arguments.seed, arguments.data_dir, arguments.features)
+        run = load(*arguments.where())
         answers = Answers(run, Pictures(run, arguments.pictures, arguments.data_dir))
         answers.warm_up()
         workers = Workers(arguments.threads, seconds=arguments.timeout)

@@ -6,6 +6,8 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Annotated
 
 import tyro
 
@@ -20,6 +22,24 @@ from socialjax.train.loop import Diverged
 log = logging.getLogger(__name__)
 # Reported in one line; anything else is a bug.
 EXPECTED = (DataError, CheckpointError, Diverged, ValueError, OSError, NotImplementedError)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FinishedRun:
+    """What every command about a finished run takes: which, and where its data are now."""
+
+    run: tyro.conf.Positional[Path]
+    """Folder of a finished run, or of one of its seeds, or the .zip of one."""
+    seed: int | None = None
+    """Of the run; its lowest by default."""
+    data_dir: Annotated[Path | None, tyro.conf.arg(name="data.dir")] = None
+    """Where the data lies now, when that is not where it was."""
+    features: Annotated[Path | None, tyro.conf.arg(name="data.features")] = None
+    """Where the file of item features lies now, when that is not where it was."""
+
+    def where(self) -> tuple[Path, int | None, Path | None, Path | None]:
+        """The arguments of `socialjax.load`."""
+        return self.run, self.seed, self.data_dir, self.features
 
 
 class ShownFormatter(logging.Formatter):

@@ -115,10 +115,10 @@ sys.exit(serve.main(sys.argv[1:]))
 
 
 def test_others_may_ask_only_if_told_so(start):
-    chosen = serve.Arguments(Path("run"))
+    chosen = serve.Arguments(run=Path("run"))
     assert chosen.host == "127.0.0.1" and serve.answered_hosts(chosen)
-    assert not serve.answered_hosts(serve.Arguments(Path("run"), host="0.0.0.0"))
-    assert serve.answered_hosts(serve.Arguments(Path("run"), hosts=("example.org",))) == ("example.org",)
+    assert not serve.answered_hosts(serve.Arguments(run=Path("run"), host="0.0.0.0"))
+    assert serve.answered_hosts(serve.Arguments(run=Path("run"), hosts=("example.org",))) == ("example.org",)
     assert [serve.is_loopback(host) for host in ("localhost", "127.9.9.9", "::1", "0.0.0.0", "example.org")] == [
         *(True, True, True),
         *(False, False),
