@@ -153,6 +153,20 @@ def check(names: tuple[str, ...]) -> None:
 
 
 def opened(names: tuple[str, ...], place: Place) -> dict[str, Writer]:
-    """The writers of these names, and TensorBoard where it is installed."""
+    """The writers of these names, and TensorBoard where it is installed.
+
+    Raises ValueError for one that cannot begin.
+    """
     usual = ("tensorboard",) if importlib.util.find_spec(EXTRAS["tensorboard"]) else ()
-    return {name: WRITERS[name](place) for name in dict.fromkeys((*usual, *names))}
+    writers: dict[str, Writer] = {}
+    for name in dict.fromkeys((*usual, *names)):
+        try:
+            writers[name] = WRITERS[name](place)
+        except Exception as error:
+            for writer in writers.values():
+                writer.close()
+            raise ValueError(
+                f"the writer {name} cannot begin ({type(error).__name__}: {error}); mend that, or leave it out of "
+                "--train.writers"
+            ) from error
+    return writers

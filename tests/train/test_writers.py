@@ -76,6 +76,19 @@ def test_one_that_fails_is_left_out_with_a_warning_and_training_goes_on(tmp_path
     assert not failing.is_closed and len(good.numbers) == 2
 
 
+def test_one_that_cannot_begin_is_refused_before_the_first_step(tmp_path, noted, monkeypatch):
+    def unreachable(place):
+        raise ConnectionError("no route to host")
+
+    monkeypatch.setitem(WRITERS, "unreachable", unreachable)
+    with pytest.raises(ValueError, match=r"the writer unreachable cannot begin \(ConnectionError: no route to host\)"):
+        trained(tmp_path / "run", "noted", "unreachable")
+    (made,) = noted.made
+    assert made.is_closed and not made.numbers
+    _, lines = trained(tmp_path / "run", "noted")
+    assert len(lines) == 2
+
+
 def test_unknown_and_uninstalled_ones_are_refused_before_training(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="no writer is called 'nobody'; there are tensorboard, wandb, mlflow"):
         trained(tmp_path / "run", "nobody")
