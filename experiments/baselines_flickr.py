@@ -6,8 +6,8 @@
     python -m experiments.baselines_flickr --jobs 2               # two models at a time, a core each
 
 The same command goes on with what was stopped, reads what has finished, and runs a model again whose code or settings
-have changed since. The settings are those that an older search found on Yelp; `python -m socialjax tune MODEL
---data.name flickr` finds each model's own, on validation alone.
+have changed since. The settings of bpr, social_mf and diffnet were searched with `python -m socialjax tune MODEL
+--data.name flickr`, 16 trials each on validation alone; those of the others by an older search on Yelp.
 Expect on 2 cores: 5 to 9 hours; 3 to 10 minutes a seed and model, 20 for PinSage and DiffNet++.
 """
 
@@ -15,15 +15,16 @@ import dataclasses
 import sys
 
 from experiments import baselines_yelp
-from experiments.baselines_yelp import SOFTMAX_16, SOFTMAX_32, SWEEPS, TRAIN
+from experiments.baselines_yelp import SLOW, SLOW_16, SOFTMAX_16, SWEEPS, TRAIN
 from socialjax.data.sources import DataSettings
 from socialjax.run.study.baselines import main
 from socialjax.run.study.settings import Setting, Study
 
 SETTINGS = {
     **baselines_yelp.SETTINGS,
-    "social_mf": Setting(SOFTMAX_32, TRAIN),
-    "diffnet": Setting({**SOFTMAX_16, "layers": "all", "exclude_target": True}, TRAIN),
+    "bpr": Setting({"objective": "bpr", "negatives": 1, "l2": 0.02, "dropout": 0.0}, TRAIN),
+    "social_mf": Setting({**SLOW_16, "social_weight": 0.28}, SLOW),
+    "diffnet": Setting(SOFTMAX_16, TRAIN),
     "social_lightgcn": Setting(
         {**SOFTMAX_16, "l2": 0.014, "dropout": 0.39, "depth": 3, "social_weight": 0.37, "node_dropout": 0.14},
         dataclasses.replace(TRAIN, learning_rate=0.0068),
