@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
@@ -65,6 +66,8 @@ class Batch:
       weight: f32[B], 0 for padding.
       rows: u32[B], the row's number in the global batch, from which hashed randomness is drawn, so that the number of
         devices changes nothing.
+      local: Whether users, items and negatives are numbered as they come: users 0..B - 1, items 0..B - 1, negatives
+        from B on, first the first of each row. What is read of a table is then a slice, and nothing is gathered.
     """
 
     users: jax.Array
@@ -72,6 +75,52 @@ class Batch:
     negatives: jax.Array
     weight: jax.Array
     rows: jax.Array
+    local: bool = struct.field(pytree_node=False, default=False)
+
+    def of_users(self, table: jax.Array) -> jax.Array:
+        """What a table [U, ...] holds for the users: [B, ...]."""
+        return table[: self.users.shape[0]] if self.local else table[self.users]
+
+    def of_items(self, table: jax.Array) -> jax.Array:
+        """What a table [I, ...] holds for the positives: [B, ...]."""
+        return table[: self.items.shape[0]] if self.local else table[self.items]
+
+    def of_negatives(self, table: jax.Array) -> jax.Array:
+        """What a table [I, ...] holds for the negatives: [B, n, ...]."""
+        if not self.local:
+            return table[self.negatives]
+        size, count = self.negatives.shape
+        return jnp.swapaxes(table[size : size * (1 + count)].reshape(count, size, *table.shape[1:]), 0, 1)
+
+
+def numbered(batch: Batch) -> Batch:
+    """The batch in numbers of its own, see `Batch.local`."""
+    size, count = batch.negatives.shape
+    number = jnp.arange(size * (1 + count), dtype=jnp.int32)
+    return batch.replace(
+        users=number[:size], items=number[:size], negatives=number[size:].reshape(count, size).T, local=True
+    )
+
+
+def batch_items(batch: Batch) -> jax.Array:
+    """The items of a batch in the order of `numbered`: positives, then negatives by columns, i32[B * (1 + n)]."""
+    return jnp.concatenate([batch.items, batch.negatives.T.reshape(-1)])
+
+
+@struct.dataclass
+class Touched:
+    """What one batch reads of the tables and of the fixed data, in numbers of its own.
+
+    Attributes:
+      rows: The path of each table in the parameters, such as ("tables", "users") -> i32[n], the row that stands there
+        for each of the n numbers; a row beyond the table is padding. Other parameters are read whole.
+      side: The fixed data of these rows.
+      batch: The batch in these numbers.
+    """
+
+    rows: dict[tuple[str, ...], jax.Array]
+    side: Any
+    batch: Batch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -227,6 +276,20 @@ class Model(abc.ABC):
           metrics, name -> f32[], are sums as well: `objective`, the loss without regularisation, and those of
           `traits.watched`.
         """
+
+    def touched(self, side: Side, batch: Batch, rng: jax.Array) -> Touched | None:
+        """What a batch reads, for models whose loss does not need every row of every table; None for all others.
+
+        `loss(rows of the parameters, touched.side, touched.batch, rng)` is the loss of the batch: exactly, or where
+        `side` holds neighbourhoods to be sampled, in expectation of the sums over neighbours. Whether it is None, and
+        which tables it names, hangs on the model and on shapes alone.
+
+        Args:
+          side: The fixed data, or with neighbourhoods to be sampled, see `ops.forest.sampled`.
+          batch: B training pairs.
+          rng: u32, the key of this step's randomness.
+        """
+        return None
 
     @abc.abstractmethod
     def score(self, state: State, users: jax.Array, items: jax.Array) -> jax.Array:

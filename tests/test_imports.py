@@ -18,7 +18,7 @@ GROUND = (
     *("atomic_write", "stop", "names", "json_files", "npz_files", "memory"),
     *("drawing", "pages", "formats", "registry"),
 )
-CONTRACT = ("ops", "graph", "contract", "models.parts", "models.history")
+CONTRACT = ("ops", "graph", "contract", "models.parts", "models.history", "models.neighbourhoods")
 ALLOWED = {
     "socialjax": (  # the Python interface: imported when called, and named for type checkers
         *("recommender", "fitting", "report", "data.schema", "data.sources", "models", "ops.losses"),
@@ -63,6 +63,7 @@ ALLOWED = {
     "contract": (),
     "models.parts": ("ops", "graph", "contract"),
     "models.history": ("ops", "graph", "contract", "models.parts"),
+    "models.neighbourhoods": ("ops", "contract", "models.history"),
     "models.<family>": CONTRACT,
     "vision": (*GROUND, "data", "ops", "train", "eval"),
     "eval": ("ops", "names", "registry", "graph", "contract", "data.schema"),
@@ -177,7 +178,7 @@ def complaints(module, source, is_package=False):
 def test_a_module_holds_one_idea_neither_a_crumb_nor_a_book():
     lines = {name: len(path.read_text().splitlines()) for name, path in modules().items() if path.stem != "__init__"}
     assert {name: number for name, number in lines.items() if not 15 <= number <= 400} == {}
-    assert len(lines) <= 201
+    assert len(lines) <= 204
 
 
 @pytest.mark.parametrize("module", list(modules()))

@@ -21,11 +21,13 @@ class History:
       edges: Edges item -> user with weight count^-exponent.
       count: f32[U], the number of training items of each user.
       exponent: 1 for a mean, 0.5 as in SVD++.
+      target_left_out: Whether the edges are those of training rows, without the item that is scored.
     """
 
     edges: Diffusion
     count: jax.Array
     exponent: float = struct.field(pytree_node=False)
+    target_left_out: bool = struct.field(pytree_node=False, default=False)
 
 
 def taken_items(columns) -> sparse.csr_array:
@@ -73,6 +75,8 @@ def without_target(past: History, pooled: jax.Array, items: jax.Array, user: jax
     Returns:
       f32[B, D], to be added to the pooled history of `user`.
     """
+    if past.target_left_out:
+        return jnp.zeros_like(pooled[user])
     count, pooled_user = past.count[user][:, None], pooled[user]
     rest = pooled_user * count**past.exponent - items[target]
     remaining = jnp.where(count > 1, rest * jnp.maximum(count - 1, 1) ** -past.exponent, 0.0)

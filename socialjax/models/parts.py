@@ -129,7 +129,7 @@ class EmbeddingModel(Model):
 
     def training_users(self, params: Params, side: Side, state: Factors, batch: Batch) -> jax.Array:
         """User vectors of the batch's rows, f32[B, D]. Models that pool a user's history can leave the target out."""
-        return state.users[batch.users]
+        return batch.of_users(state.users)
 
     def penalty(self, params: Params, side: Side, state: Factors, batch: Batch, rng) -> jax.Array | None:
         """A further term of the loss, f32[B]; the term of a row must not depend on the other rows of the batch."""
@@ -168,12 +168,13 @@ class EmbeddingModel(Model):
         candidates = jnp.concatenate([batch.items[:, None], batch.negatives], axis=1)
         users = self.training_users(params, side, state, batch)
         users = sample.dropout(rng, users, batch.rows, self.dropout)
-        scores = candidate_scores(users, state.items, candidates) + state.item_bias[candidates]
+        scores = batch_scores(users, state, batch, candidates)
         extra = self.extra_scores(state, side, batch, candidates)
         scores = scores if extra is None else scores + extra
         loss = losses.objective(self.objective, scores[:, 0], scores[:, 1:], self.temperature)
         user_norms, item_norms = self.squared_norms(params)
-        norms = user_norms[batch.users] + item_norms[batch.items] + jnp.mean(item_norms[batch.negatives], axis=1)
+        of_negatives = jnp.mean(batch.of_negatives(item_norms), axis=1)
+        norms = batch.of_users(user_norms) + batch.of_items(item_norms) + of_negatives
         penalty = self.penalty(params, side, state, batch, rng)
         total = jnp.sum(batch.weight * (loss + self.l2 * norms + (0.0 if penalty is None else penalty)))
         return (total, jnp.sum(batch.weight)), {"objective": jnp.sum(batch.weight * loss)}
@@ -221,6 +222,24 @@ class DotProductModel(EmbeddingModel):
         vector = np.linalg.solve(gram + ridge * np.eye(len(gram)), taken.sum(axis=0))
         usual = np.median(np.linalg.norm(np.asarray(state.users), axis=1))
         return (vector * usual / max(np.linalg.norm(vector), 1e-12)).astype(np.float32)
+
+
+def batch_scores(users: jax.Array, state: Factors, batch: Batch, candidates: jax.Array) -> jax.Array:
+    """<u, v_i> + b_i of each row's user vector f32[B, D] and its candidates i32[B, 1 + n]: f32[B, 1 + n]."""
+    if not batch.local:
+        return candidate_scores(users, state.items, candidates) + state.item_bias[candidates]
+    size, count = (
+        batch.negatives.shape
+    )  # a column at a time: with an axis of candidates XLA's CPU backend takes twice as long
+    of_columns = [state.items[k * size : (k + 1) * size] for k in range(1 + count)]
+    scores = jnp.stack([jnp.sum(users * vectors, axis=1) for vectors in of_columns], axis=1)
+    return scores + state.item_bias[: size * (1 + count)].reshape(1 + count, size).T
+
+
+def named_rows(users, items, item_bias: bool, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], jax.Array]:
+    """Rows of users i32[N] and items i32[M] under the names of `Tables` at `path`."""
+    rows = {(*path, "users"): users, (*path, "items"): items}
+    return rows | {(*path, "item_bias"): items} if item_bias else rows
 
 
 def dot_scores(state: Factors, users: jax.Array, items: jax.Array) -> jax.Array:

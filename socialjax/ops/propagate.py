@@ -123,7 +123,7 @@ def propagate(edges: Diffusion, values: jax.Array, weight: jax.Array | None = No
     """The weighted sum over incoming edges, out[r] = sum over edges s -> r of weight * values[s].
 
     Args:
-      edges: E edges.
+      edges: E edges, or edges of another form that can `propagate` values without further weights.
       values: f32[num_senders, D], the messages.
       weight: f32[E], in the order of `edges.senders`, replaces the weights of the edges and gets a gradient; without it
         the edges' own weights are constants.
@@ -132,6 +132,8 @@ def propagate(edges: Diffusion, values: jax.Array, weight: jax.Array | None = No
       f32[num_receivers, D], 0 for a receiver without edges.
     """
     values = jnp.asarray(values)
+    if not isinstance(edges, Diffusion):
+        return edges.propagate(values)
     if weight is None:
         return _fixed(edges, values)
     return _weighted(edges, values, jnp.asarray(weight))

@@ -11,7 +11,7 @@ from flax import struct
 from socialjax.graph import distinct
 
 # Streams, so that no two uses of one key share their numbers.
-NEGATIVES, DROPOUT, SHUFFLE, NODES, OTHERS, NOISE = 1, 2, 3, 4, 5, 6  # OTHERS: whatever else a model samples
+NEGATIVES, DROPOUT, SHUFFLE, NODES, OTHERS, NOISE, NEIGHBOURS = 1, 2, 3, 4, 5, 6, 7  # OTHERS: what else a model samples
 _GOLDEN = 0x9E3779B9  # 2^32 / golden ratio: neighbouring counters land far apart before they are mixed
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from socialjax import stop
+from socialjax.ops.forest import sampled
 from socialjax.stop import heeded
 from socialjax.train.checkpoint import Checkpoints
 from socialjax.train.log import Callback, TrainingLog
@@ -84,9 +85,10 @@ def train(
         CheckpointError: for a checkpoint of another training, or one that cannot be read or written.
     """
     optimizer = make_optimizer(settings.optimizer, settings.learning_rate)
+    drawn = sampled(side, settings.fanouts) if settings.fanouts else side
     mesh = {"table_shards": settings.table_shards} if settings.backend == "jit" else {}
-    runner = make_runner(settings.backend, model, optimizer, side, pairs, settings.batch_size, devices=devices, **mesh)
-    fresh = runner.place(new_state(model, side, optimizer, seed, start))
+    runner = make_runner(settings.backend, model, optimizer, drawn, pairs, settings.batch_size, devices=devices, **mesh)
+    fresh = runner.place(new_state(model, side, optimizer, seed, start, drawn))
     num_pairs = pairs.users.shape[0]
     with contextlib.ExitStack() as closing:
         closing.enter_context(heeded())

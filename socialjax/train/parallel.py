@@ -149,7 +149,8 @@ class MeshRunner:
         self.side = self._place(side, shard_edges)
         self.resident = self._place(resident, False)
         rows = self._sharding("data")
-        run = _steps(make_step(model, optimizer), batch_size, model.negatives)
+        step = make_step(model, optimizer, gather=self._gathered if len(devices) > 1 else None)
+        run = _steps(step, batch_size, model.negatives)
 
         def constrained(state, side, resident, until):
             numbers = jax.lax.with_sharding_constraint(jnp.arange(batch_size, dtype=jnp.uint32), rows)
@@ -162,6 +163,10 @@ class MeshRunner:
 
     def _sharding(self, *axes) -> NamedSharding:
         return NamedSharding(self.mesh, PartitionSpec(*axes))
+
+    def _gathered(self, tree):
+        """Rows and their gradients on every device: each changes its own part of the tables."""
+        return jax.lax.with_sharding_constraint(tree, self._sharding())
 
     def _place(self, tree, shard_edges: bool):
         """Fixed data on all devices; bundles of edges spread over `data` where they divide."""

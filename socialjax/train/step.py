@@ -18,16 +18,24 @@ from socialjax.contract import Batch
 from socialjax.data.schema import Dataset
 from socialjax.ops import sample
 from socialjax.registry import Registry
+from socialjax.train import rows
 
 METRIC = "NDCG@10"  # of the validation part: by this epochs are chosen, where its lists are that long
 
 
 Backend = Literal["jit", "pmap"]
-Optimizer = Literal["adam", "adamw", "sgd", "adagrad"] | str
+Optimizer = Literal["adam", "adamw", "sgd", "adagrad", "adagrad_rows", "adam_rows"] | str
 OPTIMIZERS: Registry[Callable[[float], optax.GradientTransformation]] = Registry(  # of a learning rate
     "optimiser",
     "socialjax.optimizers",
-    {"adam": optax.adam, "adamw": optax.adamw, "sgd": optax.sgd, "adagrad": optax.adagrad},
+    {
+        "adam": optax.adam,
+        "adamw": optax.adamw,
+        "sgd": rows.sgd,
+        "adagrad": optax.adagrad,
+        "adagrad_rows": rows.adagrad_rows,
+        "adam_rows": rows.adam_rows,
+    },
 )
 
 
@@ -39,7 +47,12 @@ class TrainSettings:
       epochs: At most this many passes over the training pairs.
       batch_size: Pairs a step, over all devices.
       optimizer: Optax optimiser of that name, with its usual settings, or one that another package registers.
+        adagrad_rows and adam_rows change only the rows of tables that a batch reads, for models whose loss needs no
+        others (see `train/rows.py`); sgd does so wherever it can.
       learning_rate: Step size of the optimiser, above 0.
+      fanouts: For graph models: how many neighbours are drawn of each user and item of a batch, of each of these, and
+        so on, a number a layer, so that a step's cost does not hang on the size of the graph. Empty: all of them.
+        Needs adagrad_rows, adam_rows or sgd.
       evaluate_every: Epochs between validations.
       patience: Stop after this many epochs without a better validation NDCG@10; 0 trains all epochs.
       plateau: Patience starts when validation beats popularity by 5 %, or after this many epochs: many models rank by
@@ -56,6 +69,7 @@ class TrainSettings:
     batch_size: int = 8192
     optimizer: Optimizer = "adam"
     learning_rate: float = 5e-3
+    fanouts: tuple[int, ...] = ()
     evaluate_every: int = 2
     patience: int = 30
     plateau: int = 60
@@ -74,6 +88,13 @@ class TrainSettings:
                 raise ValueError(f"--train.{field.replace('_', '-')} must not be below 0, got {getattr(self, field)}")
         if not self.learning_rate > 0:
             raise ValueError(f"--train.learning-rate must be above 0, got {self.learning_rate}")
+        if any(fanout < 1 for fanout in self.fanouts):
+            raise ValueError(f"--train.fanouts must be at least 1, got {' '.join(map(str, self.fanouts))}")
+        if self.fanouts and self.optimizer not in (by_rows := ("sgd", "adagrad_rows", "adam_rows")):
+            raise ValueError(
+                f"--train.fanouts draws neighbours, and only the rows drawn are changed, which --train.optimizer "
+                f"{self.optimizer} cannot: choose {', '.join(by_rows)}"
+            )
         if self.table_shards > 1 and self.backend == "pmap":
             raise ValueError("--train.table-shards needs --train.backend jit: pmap keeps every table on every device")
 
@@ -101,43 +122,84 @@ class TrainState:
     sums: dict[str, jax.Array]
 
 
-def new_state(model, side, optimizer, seed: int, start: Callable[[Any], Any] | None = None) -> TrainState:
-    """A fresh state; parameters are drawn from `seed`, and `start` may put others in their place."""
+def new_state(model, side, optimizer, seed: int, start: Callable[[Any], Any] | None = None, drawn=None) -> TrainState:
+    """A fresh state.
+
+    Args:
+      model: The model.
+      side: Its fixed data.
+      optimizer: Of `make_optimizer`.
+      seed: Of the parameters.
+      start: May put other parameters in their place.
+      drawn: The fixed data that steps get, where it is not `side`: with neighbourhoods to be sampled.
+    """
     params = jax.jit(model.init)(jax.random.key(seed), side)  # compiled, only the parameters are computed
     if start is not None:
         params = jax.tree.map(jnp.asarray, start(params))
+    if isinstance(optimizer, rows.RowOptimizer):
+        opt_state = rows.init_state(
+            optimizer, params, rows.tables_read(model, side if drawn is None else drawn, optimizer)
+        )
+    else:
+        opt_state = optimizer.init(params)
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         seed=jnp.asarray(seed, jnp.uint32),
         params=params,
-        opt_state=optimizer.init(params),
+        opt_state=opt_state,
         sums={name: jnp.zeros(()) for name in ("loss", "objective", "weight", *model.traits.watched)},
     )
 
 
-def make_step(model, optimizer, axis_name: str | None = None):
+def make_step(model, optimizer, axis_name: str | None = None, gather: Callable[[Any], Any] | None = None):
     """Returns step(state, side, batch) -> state.
 
     The model's loss is a sum and a weight; both, and the gradients, are summed over `axis_name` and divided once. A
-    step whose weight is 0 (a batch of padding) changes no parameter.
+    step whose weight is 0 (a batch of padding) changes no parameter. With an optimiser of rows, and a model that can
+    name those that a batch reads, only these are differentiated and changed.
+
+    Args:
+      model: The model.
+      optimizer: Of `make_optimizer`.
+      axis_name: Of the devices that share a batch under pmap.
+      gather: Brings rows and their gradients of all devices to each, in the order of the batch; by default they are
+        gathered over `axis_name`, where there is one.
     """
+    by_rows = isinstance(optimizer, rows.RowOptimizer)
+    if gather is None:
+        gather = lambda tree: tree if axis_name is None else jax.lax.all_gather(tree, axis_name, tiled=True)  # noqa: E731
 
-    def step(state: TrainState, side, batch) -> TrainState:
-        rng = sample.fold(state.seed, state.step)
-
+    def loss_and_gradients(params, side, batch, rng):
         def total(params):
             (loss, weight), metrics = model.loss(params, side, batch, rng)
             return loss, (weight, metrics)
 
-        (loss, (weight, metrics)), gradients = jax.value_and_grad(total, has_aux=True)(state.params)
-        if axis_name is not None:
-            loss, weight, gradients, metrics = jax.lax.psum((loss, weight, gradients, metrics), axis_name)
-        gradients = jax.tree.map(lambda g: g / jnp.maximum(weight, 1e-12), gradients)
-        updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
-        new = {"loss": loss, "weight": weight, **metrics}
+        (loss, (weight, metrics)), gradients = jax.value_and_grad(total, has_aux=True)(params)
+        return {"loss": loss, "weight": weight, **metrics}, gradients
+
+    def summed(tree):
+        return tree if axis_name is None else jax.lax.psum(tree, axis_name)
+
+    def step(state: TrainState, side, batch) -> TrainState:
+        rng = sample.fold(state.seed, state.step)
+        touched = model.touched(side, batch, rng) if by_rows else None
+        if touched is None:
+            new, gradients = summed(loss_and_gradients(state.params, side, batch, rng))
+            gradients = jax.tree.map(lambda g: g / jnp.maximum(new["weight"], 1e-12), gradients)
+            updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
+            params = optax.apply_updates(state.params, updates)
+        else:
+            read = rows.taken(state.params, touched.rows)
+            new, gradients = loss_and_gradients(read, touched.side, touched.batch, rng)
+            of_rows = {path: (numbers, rows.at(gradients, path)) for path, numbers in touched.rows.items()}
+            of_rows = gather(of_rows)
+            new, whole = summed((new, rows.without(gradients, touched.rows)))
+            params, opt_state = rows.change_rows(
+                optimizer, state.params, state.opt_state, of_rows, whole, new["weight"]
+            )
         return state.replace(
             step=state.step + 1,
-            params=optax.apply_updates(state.params, updates),
+            params=params,
             opt_state=opt_state,
             sums={name: state.sums[name] + new[name] for name in state.sums},
         )

@@ -1,5 +1,6 @@
 """What every model promises, whatever it is: one set of tests for all, on planted data."""
 
+import contextlib
 import dataclasses
 import functools
 
@@ -16,6 +17,8 @@ from socialjax.models import MODELS, REFERENCES, name_of
 from socialjax.models.cf.bpr import BPR
 from socialjax.models.visual.jifr import JIFR
 from socialjax.models.visual.saers import SAERS
+from socialjax.ops.forest import sampled
+from socialjax.train import rows as by_rows
 from socialjax.train.parallel import make_runner
 from socialjax.train.step import make_optimizer, new_state, on_device, resident
 from socialjax.worlds import planted
@@ -237,6 +240,36 @@ def test_frames_are_ranked_by_finite_scores_that_differ_between_users(name):
     for number in (1, 3, 5, 9, len(data.frames)):  # one user's, compiled: the same digits
         plain = np.asarray(model.frame_scores(state, side, np.array([3], np.int32), frames[:1, -number:]))[0]
         np.testing.assert_array_equal(liking_of(model, state, side, 3, frames[0, -number:]), plain)
+
+
+BY_ROWS = {"bpr", "fm", "vbpr", "deepstyle"}  # without anything to be drawn; by the names of MODELS
+
+
+@pytest.mark.parametrize("name", quick(TRAINED))
+def test_rows_that_a_batch_touches_have_the_loss_and_the_gradient_of_whole_tables(name):
+    """As they are, or with fan-outs above every degree."""
+    of = programs(name)
+    drawn, largest = of.side, len(of.data.train)
+    if name_of(of.model) not in BY_ROWS:
+        with contextlib.suppress(ValueError):  # no graph
+            drawn = on_device(sampled(of.side, (largest,) * getattr(of.model, "depth", 1)))
+    try:
+        touched = of.model.touched(drawn, of.batch, 5)
+    except ValueError as error:
+        assert "sampl" in str(error) or "friends" in str(error)
+        return
+    assert touched is not None or name_of(of.model) not in BY_ROWS
+    if touched is None:
+        return
+    params = on_device(of.params)
+    (total, (weight, metrics)), gradients = of.loss(of.params, of.side, of.batch)
+    again = of.loss(by_rows.taken(params, touched.rows), touched.side, touched.batch)
+    assert_close(again[0], (total, (weight, metrics)), rtol=1e-5)
+    added = {
+        path: jnp.zeros_like(by_rows.at(params, path)).at[numbers].add(by_rows.at(again[1], path), mode="drop")
+        for path, numbers in touched.rows.items()
+    }
+    must_add_up(by_rows.placed(again[1], added), gradients)
 
 
 @pytest.mark.parametrize("name", quick(TRAINED))

@@ -106,5 +106,5 @@ def test_a_training_takes_these_steps_along_the_mean_gradient_of_its_rows(world,
     end = RULES[name](np.float64(start), lambda x, t: np.float64(mean_gradient(np.float32(x), t)), steps=2)
     ours = jax.flatten_util.ravel_pytree(jax.tree.map(jnp.asarray, found.params))[0]
     apart = np.abs(ours - end)  # where a gradient is almost 0, Adam makes steps of its rounding
-    assert np.mean(apart < {"adam": 1e-5, "sgd": 2e-7}[name]) > 0.98 and apart.max() < 1e-3
+    assert np.mean(apart < {"adam": 1e-5, "sgd": 1e-6}[name]) > 0.98 and apart.max() < 1e-3
     assert np.median(np.abs(end - start)) > 1e-4

@@ -5,8 +5,8 @@ from typing import ClassVar
 
 from flax import struct
 
-from socialjax.contract import Traits
-from socialjax.models.parts import DotProductModel, Factors
+from socialjax.contract import Batch, Touched, Traits, batch_items, numbered
+from socialjax.models.parts import DotProductModel, Factors, named_rows
 
 
 @struct.dataclass
@@ -37,6 +37,10 @@ class BPR(DotProductModel):
 
     def init(self, rng, side):
         return self.tables(side.num_users, side.num_items).init(rng)["params"]
+
+    def touched(self, side: Sizes, batch: Batch, rng) -> Touched:
+        users, items = batch.users, batch_items(batch)
+        return Touched(named_rows(users, items, self.item_bias), Sizes(len(users), len(items)), numbered(batch))
 
     def encode(self, params, side) -> Factors:
         return Factors(*self.tables(side.num_users, side.num_items).apply({"params": params}))

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from socialjax.contract import Batch, Traits
-from socialjax.models.parts import DotProductModel, Factors, pair_dot, require_at_least
+from socialjax.contract import Batch, Touched, Traits, batch_items, numbered
+from socialjax.models.parts import DotProductModel, Factors, named_rows, pair_dot, require_at_least
 
 
 @struct.dataclass
@@ -88,6 +88,15 @@ class FM(DotProductModel):
         if side.item_features is not None and self.item_bias:
             params["item_linear"] = jnp.zeros(side.item_features.shape[1])
         return params
+
+    def touched(self, side: FMSide, batch: Batch, rng) -> Touched:
+        users, items = batch.users, batch_items(batch)
+        features = (
+            None if table is None else table[rows]
+            for table, rows in ((side.user_features, users), (side.item_features, items))
+        )
+        drawn = FMSide(*features, len(users), len(items))
+        return Touched(named_rows(users, items, self.item_bias), drawn, numbered(batch))
 
     def encode(self, params, side: FMSide) -> FMState:
         free = {name: params[name] for name in ("users", "items", "item_bias") if name in params}

@@ -9,10 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from socialjax.contract import Choice, Traits, Uniform
+from socialjax.contract import Choice, Touched, Traits, Uniform
 from socialjax.models.history import Bipartite, aggregate, bipartite, elements
-from socialjax.models.parts import DotProductModel, Factors, pair_dot, require_depth, require_share
+from socialjax.models.neighbourhoods import Growth, drawn_graph
+from socialjax.models.parts import DotProductModel, Factors, named_rows, pair_dot, require_depth, require_share
 from socialjax.ops import sample
+from socialjax.ops.forest import Neighbours
 
 
 @struct.dataclass
@@ -65,6 +67,13 @@ class LightGCN(DotProductModel):
 
     def squared_norms(self, params):
         return self.table_norms(params)
+
+    def touched(self, side: Bipartite, batch, rng) -> Touched | None:
+        if not isinstance(side.to_users, Neighbours):
+            return None
+        growth = Growth(batch, rng)
+        drawn, _ = drawn_graph(growth, side, self.depth)
+        return Touched(named_rows(*growth.rows, self.item_bias), drawn, growth.numbered)
 
     def encode(self, params, side) -> LightGCNState:
         return self._diffuse(params, side, lambda k, users, items: (users, items))

@@ -9,9 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from socialjax.contract import Batch, Choice, Traits
+from socialjax.contract import Batch, Choice, Touched, Traits
 from socialjax.models.history import History, elements, history, pool, without_target
-from socialjax.models.parts import DotProductModel, Factors, pair_dot
+from socialjax.models.neighbourhoods import Growth, drawn_history
+from socialjax.models.parts import DotProductModel, Factors, named_rows, pair_dot
+from socialjax.ops.forest import Neighbours
 
 
 @struct.dataclass
@@ -56,6 +58,15 @@ class SVDpp(DotProductModel):
     def init(self, rng, side):
         return self._layers(side).init(rng, side)["params"]
 
+    def touched(self, side: History, batch: Batch, rng) -> Touched | None:
+        if not isinstance(side.edges, Neighbours):
+            return None
+        growth = Growth(batch, rng)
+        drawn = drawn_history(growth, side, self.exclude_target)()
+        users, items = growth.rows
+        rows = named_rows(users, items, self.item_bias, ("tables",))
+        return Touched(rows if self.tied else rows | {("implicit",): items}, drawn, growth.numbered)
+
     def encode(self, params, side) -> SVDppState:
         return self._layers(side).apply({"params": params}, side)
 
@@ -65,7 +76,7 @@ class SVDpp(DotProductModel):
         return users, items + jnp.sum(params["implicit"] ** 2, axis=1) if "implicit" in params else items
 
     def training_users(self, params, side: History, state: SVDppState, batch: Batch):
-        users = state.users[batch.users]
+        users = batch.of_users(state.users)
         if not self.exclude_target:
             return users
         return users + without_target(side, state.pooled, state.implicit, batch.users, batch.items)

@@ -20,9 +20,10 @@ import numpy as np
 from flax import struct
 from scipy import sparse
 
-from socialjax.contract import Batch, Choice, Explanation, Kind, Ragged, Traits
+from socialjax.contract import Batch, Choice, Explanation, Kind, Ragged, Touched, Traits
 from socialjax.models.history import History, elements, history, pool, without_target
-from socialjax.models.parts import DotProductModel, Factors, pair_dot, require_depth, weight_penalty
+from socialjax.models.neighbourhoods import Growth, drawn_history
+from socialjax.models.parts import DotProductModel, Factors, named_rows, pair_dot, require_depth, weight_penalty
 from socialjax.models.social.shared import (
     FEATURE_LAYERS,
     check_scale_and_penalties,
@@ -31,6 +32,7 @@ from socialjax.models.social.shared import (
     released_parts,
 )
 from socialjax.ops.activations import ACTIVATIONS
+from socialjax.ops.forest import Neighbours
 from socialjax.ops.lookup import segment_max
 from socialjax.ops.propagate import Diffusion, propagate
 
@@ -277,6 +279,29 @@ class DiffNet(DotProductModel):
     def init(self, rng, side):
         return self._layers(side).init(rng, side)["params"]
 
+    def touched(self, side: DiffNetSide, batch: Batch, rng) -> Touched | None:
+        if not isinstance(side.social, Neighbours):
+            return None
+        if self.variant == "released" and (side.user_features is not None or side.item_features is not None):
+            raise ValueError(
+                "variant 'released' standardises features over all users and items, which sampled neighbourhoods do "
+                "not hold; use --model.variant paper or --model.no-use-features"
+            )
+        if self.pooling != "mean":
+            raise ValueError("the maximum over some friends is not that over all: sampling needs --model.pooling mean")
+        growth = Growth(batch, rng)
+        reached = growth.users
+        for step in range(self.depth):
+            reached = growth.draw("social", side.social, reached, step, "users")
+        past = drawn_history(growth, side.past, self.exclude_target)()
+        users, items = growth.rows
+        features = (
+            None if table is None else table.at[rows].get(mode="clip")
+            for table, rows in ((side.user_features, users), (side.item_features, items))
+        )
+        drawn = DiffNetSide(growth.edges("social", "users", "users"), past, *features)
+        return Touched(named_rows(users, items, self.item_bias, ("tables",)), drawn, growth.numbered)
+
     def encode(self, params, side) -> DiffNetState:
         if side.cold is not None:
             tables = params["tables"]
@@ -299,7 +324,7 @@ class DiffNet(DotProductModel):
         return weight_penalty(params, strengths, batch)
 
     def training_users(self, params, side, state: DiffNetState, batch: Batch):
-        users = state.users[batch.users]
+        users = batch.of_users(state.users)
         if not self.exclude_target:
             return users
         return users + without_target(side.past, state.pooled, state.items, batch.users, batch.items)

@@ -13,12 +13,22 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from socialjax.contract import OF_USERS, Batch, Choice, LogUniform, Traits, Uniform
+from socialjax.contract import OF_USERS, Batch, Choice, LogUniform, Touched, Traits, Uniform
 from socialjax.models.history import HISTORY, Bipartite, aggregate, bipartite, elements
-from socialjax.models.parts import DotProductModel, Factors, pair_dot, require_at_least, require_depth, require_share
+from socialjax.models.neighbourhoods import Growth, drawn_graph
+from socialjax.models.parts import (
+    DotProductModel,
+    Factors,
+    named_rows,
+    pair_dot,
+    require_at_least,
+    require_depth,
+    require_share,
+)
 from socialjax.models.social.shared import friends
 from socialjax.ops import losses, sample
 from socialjax.ops.activations import unit
+from socialjax.ops.forest import Neighbours
 from socialjax.ops.lookup import candidate_scores
 from socialjax.ops.propagate import Diffusion, propagate
 
@@ -153,6 +163,17 @@ class SocialLightGCN(DotProductModel):
 
     def squared_norms(self, params):
         return self.table_norms(params)
+
+    def touched(self, side: SocialLightGCNSide, batch, rng) -> Touched | None:
+        if not isinstance(side.social, Neighbours):
+            return None
+        if self.contrast:
+            raise ValueError(
+                "contrast compares a node with any others, which sampled neighbourhoods do not hold; set it to 0"
+            )
+        growth = Growth(batch, rng)
+        drawn = SocialLightGCNSide(*drawn_graph(growth, side.graph, self.depth, side.social))
+        return Touched(named_rows(*growth.rows, self.item_bias), drawn, growth.numbered)
 
     def encode(self, params, side) -> SocialLightGCNState:
         return self._diffuse(params, side, lambda k, users, items: (users, items))

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from socialjax.contract import Batch, Traits
-from socialjax.models.parts import DotProductModel, Factors, pair_dot, require_at_least
+from socialjax.contract import Batch, Touched, Traits, batch_items, numbered
+from socialjax.models.parts import DotProductModel, Factors, named_rows, pair_dot, require_at_least
 from socialjax.models.visual.item_features import scaled
 
 
@@ -87,6 +87,12 @@ class DeepStyle(DotProductModel):
         if side.num_categories:
             params["categories"] = self.initializer(jax.random.fold_in(rng, 1), (side.num_categories, self.dim))
         return params
+
+    def touched(self, side: DeepStyleSide, batch: Batch, rng) -> Touched:
+        users, items = batch.users, batch_items(batch)
+        of_items = (table[items] for table in (side.images, side.category, side.known))
+        drawn = DeepStyleSide(*of_items, len(users), side.num_categories)
+        return Touched(named_rows(users, items, self.item_bias), drawn, numbered(batch))
 
     def encode(self, params, side: DeepStyleSide) -> DeepStyleState:
         free = {name: params[name] for name in ("users", "items", "item_bias") if name in params}

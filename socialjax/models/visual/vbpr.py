@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from socialjax.contract import Batch, Traits
+from socialjax.contract import Batch, Touched, Traits, batch_items, numbered
 from socialjax.graph import distinct
-from socialjax.models.parts import DotProductModel, Factors, pair_dot, require_at_least
+from socialjax.models.parts import DotProductModel, Factors, named_rows, pair_dot, require_at_least
 from socialjax.models.visual.item_features import FrameImages, frame_images, item_images, mean_length, needed, scaled
 
 
@@ -121,6 +121,15 @@ class VBPR(DotProductModel):
             if self.visual_bias:
                 params["visual_bias"] = jnp.zeros(side.images.shape[1])
         return params
+
+    def touched(self, side: VBPRSide, batch: Batch, rng) -> Touched:
+        users, items = batch.users, batch_items(batch)
+        rows = named_rows(users, items, self.item_bias)
+        images = None
+        if side.images is not None:
+            rows, images = rows | {("visual_users",): users}, side.images[items]
+        drawn = VBPRSide(images, side.known[items], side.row_weight[users], None, len(users))
+        return Touched(rows, drawn, numbered(batch))
 
     def encode(self, params, side: VBPRSide) -> VBPRState:
         free = {name: params[name] for name in ("users", "items", "item_bias") if name in params}
