@@ -1,0 +1,129 @@
+"""Distinct keys in order, many more than fit in memory: sorted runs on disk, merged range by range.
+
+A run is as many keys as the buffer holds, sorted and each once. Every so many of its keys are kept as a sample. Of the
+samples of all runs, ranges are made that hold about half a buffer each, however the keys are spread and however often
+one occurs; a range is read from all runs, sorted and given out. Which keys come out, and in which order, does not
+depend on the size of the buffer or of what is added.
+"""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+SAMPLES = 1024  # of a full run
+PIECE = 1 << 20  # keys written at a time
+
+
+class Sorter:
+    """Takes keys in any order and gives each once, rising.
+
+    Args:
+        folder: for the runs, made anew; it is removed at the end of `merged`.
+        capacity: keys in memory, 8 bytes each. The peak is about 1.3 times that.
+    """
+
+    def __init__(self, folder: Path, capacity: int):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        self._folder, self._capacity = folder, max(capacity, 2)
+        self._buffer, self._held = np.empty(self._capacity, np.uint64), 0
+        self._every = max(1, self._capacity // SAMPLES)
+        self._runs: list[tuple[Path, int, np.ndarray]] = []
+        self.added = 0
+
+    def add(self, keys: np.ndarray) -> None:
+        """keys: u64[n]."""
+        self.added += len(keys)
+        while len(keys):
+            taken = min(len(keys), self._capacity - self._held)
+            self._buffer[self._held : self._held + taken] = keys[:taken]
+            self._held += taken
+            keys = keys[taken:]
+            if self._held == self._capacity:
+                self._write_run()
+
+    def merged(self) -> Iterator[np.ndarray]:
+        """All keys, each once, rising, as u64[n] of at most about half the capacity; once only."""
+        if not self._runs:  # nothing was written: all of them are here
+            keys, self._buffer = self._buffer[: self._held], np.empty(0, np.uint64)
+            keys.sort()
+            yield from _distinct_pieces(keys)
+        else:
+            self._write_run()
+            self._buffer = np.empty(0, np.uint64)
+            yield from self._ranges()
+        shutil.rmtree(self._folder)
+
+    def _write_run(self) -> None:
+        if not self._held:
+            return
+        keys = self._buffer[: self._held]
+        keys.sort()
+        path, length, samples = self._folder / f"{len(self._runs)}.run", 0, []
+        with open(path, "wb") as file:
+            for piece in _distinct_pieces(keys):
+                file.write(piece)
+                samples.append(piece[-length % self._every :: self._every])  # keys number 0, every, 2 every, ...
+                length += len(piece)
+        self._runs.append((path, length, np.concatenate(samples)))
+        self._held = 0
+
+    def _ranges(self) -> Iterator[np.ndarray]:
+        samples = np.sort(np.concatenate([samples for _, _, samples in self._runs]))
+        stride = max(1, self._capacity // 2 // self._every)
+        ends = _distinct(samples[stride::stride])
+        runs = [_Run(path, length, samples, self._every) for path, length, samples in self._runs]
+        for end in [*ends.tolist(), None]:
+            keys = np.concatenate([run.below(end) for run in runs])
+            keys.sort()
+            yield from _distinct_pieces(keys)
+
+
+class _Run:
+    """One run, read from its beginning up to one end after another; opened anew each time, since there may be many."""
+
+    def __init__(self, path: Path, length: int, samples: np.ndarray, every: int):
+        self._path, self._length, self._samples, self._every = path, length, samples, every
+        self._at, self._rest = 0, np.empty(0, np.uint64)
+
+    def below(self, end: int | None) -> np.ndarray:
+        """The keys that are left and below `end`; None: all."""
+        if end is None:
+            stop = self._length
+        else:  # at or before it is the first key that is not below
+            stop = min(int(np.searchsorted(self._samples, np.uint64(end))) * self._every, self._length)
+        keys = self._rest
+        if stop > self._at:
+            more = np.fromfile(self._path, np.uint64, stop - self._at, offset=8 * self._at)
+            keys, self._at = np.concatenate([keys, more]), stop
+        cut = len(keys) if end is None else int(np.searchsorted(keys, np.uint64(end)))
+        self._rest = keys[cut:].copy()
+        return keys[:cut]
+
+
+def _distinct(ordered: np.ndarray) -> np.ndarray:
+    """Each of rising keys once."""
+    return np.concatenate([*_distinct_pieces(ordered), np.empty(0, ordered.dtype)])
+
+
+def _distinct_pieces(ordered: np.ndarray) -> Iterator[np.ndarray]:
+    """The same in pieces: a copy of all would take as much memory again."""
+    for begin in range(0, len(ordered), PIECE):
+        piece = ordered[begin : begin + PIECE]
+        is_new = np.ones(len(piece), bool)
+        np.not_equal(piece[1:], piece[:-1], out=is_new[1:])
+        is_new[0] = begin == 0 or piece[0] != ordered[begin - 1]
+        if is_new.any():
+            yield piece[is_new]
+
+
+def pack(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Keys u64[n] of two columns of numbers in 0..2^32 - 1, in the order of left, then right."""
+    return (left.astype(np.uint64) << np.uint64(32)) | right.astype(np.uint64)
+
+
+def unpack(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The two columns, i64[n]."""
+    return (keys >> np.uint64(32)).astype(np.int64), (keys & np.uint64(0xFFFFFFFF)).astype(np.int64)
