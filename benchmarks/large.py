@@ -3,7 +3,8 @@
     python -m benchmarks.large --folder FOLDER               # 1 M users, 1 M items, 20 M pairs, 20 M links
     python -m benchmarks.large --folder FOLDER --world 10m   # 10 M users, 2 M items, 5 x 10^7 pairs, 10^8 links
 
-The folder stays. Each part runs in a process of its own, whose peak is that of the operating system.
+The folder stays, and so does FOLDER-shards, its training pairs as array_record. Each part
+runs in a process of its own, whose peak is that of the operating system.
 """
 
 import argparse
@@ -16,6 +17,8 @@ from pathlib import Path
 
 from benchmarks.children import ALLOCATOR
 from socialjax.data.large.layout import open_graph
+from socialjax.data.large.pair_shards import write_training_pairs
+from socialjax.data.large.pair_stream import PairStream
 from socialjax.data.large.prepare import prepare
 from socialjax.data.large.settings import PrepareSettings
 from socialjax.data.large.verify import verify
@@ -56,6 +59,34 @@ def verified(folder: Path) -> dict:
     return {}
 
 
+def sharded(folder: Path) -> dict:
+    """Writes the training pairs as shards beside the folder."""
+    written = write_training_pairs(open_graph(folder), _shards(folder))
+    return {"MB": round(sum(shard.bytes for shard in written.meta.shards) / MB)}
+
+
+def streamed(folder: Path, batch_size: int = 8192, most: int = 2000) -> dict:
+    """Batches of an epoch, at most `most`, as a training takes them; nothing else is done meanwhile."""
+    stream = PairStream(_shards(folder), batch_size)
+    steps = min(most, stream.steps_per_epoch)
+    next(stream)
+    begin, pairs = time.perf_counter(), 0
+    for _ in range(steps - 1):
+        pairs += len(next(stream).users)
+    seconds = time.perf_counter() - begin
+    stream.close()
+    return {
+        "batches": steps,
+        "pairs_per_second": round(pairs / seconds),
+        "MB_per_second": round(8 * pairs / MB / seconds),
+        "us_per_batch": round(seconds / steps * 1e6),
+    }
+
+
+def _shards(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}-shards")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, required=True)
@@ -67,6 +98,8 @@ def main() -> None:
     parts = {
         "prepare": lambda: prepared(arguments.folder, world, memory),
         "verify": lambda: verified(arguments.folder),
+        "shards": lambda: sharded(arguments.folder),
+        "stream": lambda: streamed(arguments.folder),
     }
     if arguments.part:
         begin = time.perf_counter()

@@ -10,7 +10,7 @@ from socialjax.data.large.external_sort import unpack
 from socialjax.data.large.layout import COLUMN, OFFSET, ArrayFile
 from socialjax.formats.file_bytes import DataError
 
-PIECE = 1 << 20
+PIECE = 1 << 18
 
 
 def write_csr(folder: Path, name: str, degree_name: str, keys: Iterator[np.ndarray], rows: int) -> dict[str, ArrayFile]:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 SAMPLES = 1024  # of a full run
-PIECE = 1 << 20  # keys written at a time
+PIECE = 1 << 18  # keys written and given out at a time
 
 
 class Sorter:
@@ -21,7 +21,7 @@ class Sorter:
 
     Args:
         folder: for the runs, made anew; it is removed at the end of `merged`.
-        capacity: keys in memory, 8 bytes each. The peak is about 1.3 times that.
+        capacity: keys in memory, 8 bytes each. The peak is about 1.2 times that.
     """
 
     def __init__(self, folder: Path, capacity: int):
@@ -45,15 +45,15 @@ class Sorter:
                 self._write_run()
 
     def merged(self) -> Iterator[np.ndarray]:
-        """All keys, each once, rising, as u64[n] of at most about half the capacity; once only."""
+        """All keys, each once, rising, as u64[n] of at most PIECE; once only."""
         if not self._runs:  # nothing was written: all of them are here
             keys, self._buffer = self._buffer[: self._held], np.empty(0, np.uint64)
             keys.sort()
             yield from _distinct_pieces(keys)
         else:
             self._write_run()
-            self._buffer = np.empty(0, np.uint64)
             yield from self._ranges()
+            self._buffer = np.empty(0, np.uint64)
         shutil.rmtree(self._folder)
 
     def _write_run(self) -> None:
@@ -76,7 +76,15 @@ class Sorter:
         ends = _distinct(samples[stride::stride])
         runs = [_Run(path, length, samples, self._every) for path, length, samples in self._runs]
         for end in [*ends.tolist(), None]:
-            keys = np.concatenate([run.below(end) for run in runs])
+            held = 0
+            for run in runs:
+                keys = run.below(end)
+                if held + len(keys) > len(self._buffer):  # of hundreds of runs
+                    self._buffer = np.concatenate([self._buffer[:held], np.empty(2 * len(keys) + held, np.uint64)])
+                self._buffer[held : held + len(keys)] = keys
+                held += len(keys)
+            del keys
+            keys = self._buffer[:held]
             keys.sort()
             yield from _distinct_pieces(keys)
 

@@ -21,10 +21,10 @@ from socialjax.data.schema import Interactions
 from socialjax.formats.file_bytes import DataError
 
 KEY, FLAG = "<u8", "|b1"
-READ = 1 << 20  # numbers at a time
+READ = 1 << 18  # numbers at a time
 TEXTS = 1 << 16  # ids at a time
-SPLIT_BYTES = 250  # that a split takes for a pair, measured
-SHARE = 0.7  # of what is left, for keys that are sorted: their peak is 1.3 times the buffer
+SPLIT_BYTES = 250  # for a pair that is split: 85 measured, and the pairs of the last user wait for the next piece
+SHARE = 0.7  # of what is left, for keys that are sorted: their peak is 1.2 times the buffer
 
 
 class Stages:

@@ -50,15 +50,16 @@ def files(folder, rows, users, items):
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is measured as Linux tells it")
-def test_two_million_rows_stay_within_the_memory_that_is_allowed(tmp_path):
-    allowed = 200
-    given = files(tmp_path, 2_000_000, 100_000, 50_000)
+def test_millions_of_rows_stay_within_the_memory_that_is_allowed(tmp_path):
+    """In their packed form the pairs alone, and the links alone, take more than the buffers that are left."""
+    allowed, rows = 170, 9_000_000
+    given = files(tmp_path, rows, 100_000, 50_000)
     settings = {"memory_bytes": allowed << 20, "chunk_rows": 1 << 16, "k_core": 5}
     with started(**given, folder=str(tmp_path / "g"), settings=settings) as child:
         held, peak = map(int, child.communicate(timeout=200)[0].split())
     assert child.returncode == 0 and held < peak <= allowed, (held, peak)
     graph = open_graph(tmp_path / "g")
-    assert graph.num_pairs > 1_500_000 and graph.num_links > 1_500_000
+    assert min(graph.num_pairs, graph.num_links) > 0.8 * rows
     verify(graph)
 
 
