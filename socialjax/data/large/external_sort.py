@@ -65,7 +65,7 @@ class Sorter:
         with open(path, "wb") as file:
             for piece in _distinct_pieces(keys):
                 file.write(piece)
-                samples.append(piece[-length % self._every :: self._every])  # keys number 0, every, 2 every, ...
+                samples.append(piece[-length % self._every :: self._every].copy())  # keys number 0, every, ...; no view
                 length += len(piece)
         self._runs.append((path, length, np.concatenate(samples)))
         self._held = 0
@@ -78,12 +78,10 @@ class Sorter:
         for end in [*ends.tolist(), None]:
             held = 0
             for run in runs:
-                keys = run.below(end)
-                if held + len(keys) > len(self._buffer):  # of hundreds of runs
-                    self._buffer = np.concatenate([self._buffer[:held], np.empty(2 * len(keys) + held, np.uint64)])
-                self._buffer[held : held + len(keys)] = keys
-                held += len(keys)
-            del keys
+                wanted = run.to_read(end)
+                if held + wanted > len(self._buffer):  # of hundreds of runs
+                    self._buffer = np.concatenate([self._buffer[:held], np.empty(2 * wanted + held, np.uint64)])
+                held += run.read_below(end, self._buffer[held : held + wanted])
             keys = self._buffer[:held]
             keys.sort()
             yield from _distinct_pieces(keys)
@@ -96,19 +94,29 @@ class _Run:
         self._path, self._length, self._samples, self._every = path, length, samples, every
         self._at, self._rest = 0, np.empty(0, np.uint64)
 
-    def below(self, end: int | None) -> np.ndarray:
-        """The keys that are left and below `end`; None: all."""
+    def to_read(self, end: int | None) -> int:
+        """Keys that `read_below` needs place for."""
+        return len(self._rest) + max(self._stop(end) - self._at, 0)
+
+    def read_below(self, end: int | None, out: np.ndarray) -> int:
+        """Puts the keys that are left and below `end` (None: all) at the front of out u64[to_read]; how many."""
+        out[: len(self._rest)] = self._rest
+        more = out[len(self._rest) :]
+        if len(more):
+            with open(self._path, "rb") as file:
+                file.seek(8 * self._at)
+                if file.readinto(more.view(np.uint8)) != more.nbytes:
+                    raise OSError(f"{self._path} ends early; something else changes the folder")
+            self._at += len(more)
+        cut = len(out) if end is None else int(np.searchsorted(out, np.uint64(end)))
+        self._rest = out[cut:].copy()
+        return cut
+
+    def _stop(self, end: int | None) -> int:
+        """Of the samples' places, the first that is not before the first key that is not below."""
         if end is None:
-            stop = self._length
-        else:  # at or before it is the first key that is not below
-            stop = min(int(np.searchsorted(self._samples, np.uint64(end))) * self._every, self._length)
-        keys = self._rest
-        if stop > self._at:
-            more = np.fromfile(self._path, np.uint64, stop - self._at, offset=8 * self._at)
-            keys, self._at = np.concatenate([keys, more]), stop
-        cut = len(keys) if end is None else int(np.searchsorted(keys, np.uint64(end)))
-        self._rest = keys[cut:].copy()
-        return keys[:cut]
+            return self._length
+        return min(int(np.searchsorted(self._samples, np.uint64(end))) * self._every, self._length)
 
 
 def _distinct(ordered: np.ndarray) -> np.ndarray:

@@ -1,5 +1,7 @@
 """Keys come out in order, each once, whatever memory holds; row numbers and the k-core equal those in memory."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -43,6 +45,31 @@ def test_no_range_is_larger_than_the_buffer(tmp_path, spread, monkeypatch):
     pieces = list(sorter.merged())
     np.testing.assert_array_equal(np.concatenate(pieces), np.unique(keys))
     assert max(map(len, pieces)) <= capacity
+
+
+@pytest.mark.parametrize("spread", ["random", "rising", "falling", "few values"])
+def test_the_peak_of_memory_is_that_of_the_buffer(tmp_path, spread, monkeypatch):
+    monkeypatch.setattr(external_sort, "PIECE", 1 << 12)
+    n, capacity = 1_000_000, 400_000
+    keys = np.random.default_rng(0).integers(0, 2**62, n).astype(np.uint64)
+    keys = {"random": keys, "rising": np.sort(keys), "falling": np.sort(keys)[::-1], "few values": keys % 1000}[spread]
+    tracemalloc.start()
+    sorter = Sorter(tmp_path / "runs", capacity)
+    for piece in np.array_split(keys, 100):
+        sorter.add(piece)
+    taken = sum(map(len, sorter.merged()))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert taken == len(set(keys.tolist())) and peak <= 1.2 * 8 * capacity
+
+
+def test_samples_are_of_a_run_however_it_is_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(external_sort, "SAMPLES", 9)
+    monkeypatch.setattr(external_sort, "PIECE", 10)
+    keys = np.random.default_rng(1).integers(0, 900, 2000).astype(np.uint64)
+    sorter = Sorter(tmp_path / "runs", 200)
+    sorter.add(keys)
+    np.testing.assert_array_equal(np.concatenate(list(sorter.merged())), np.unique(keys))
 
 
 def test_packed_columns_are_ordered_by_left_then_right():
