@@ -3,6 +3,7 @@
 These are of memory, limits, disks and permissions, and nothing of a file.
 """
 
+import ctypes
 import errno
 import gc
 import os
@@ -25,6 +26,33 @@ def left() -> tuple[int, int] | None:
         return None
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     return max(limit - used, 0), limit
+
+
+def resident_bytes() -> int:
+    """Memory that this process holds now; its peak so far where the system does not tell (it is not Linux)."""
+    import resource
+
+    statm = Path("/proc/self/statm")
+    if statm.exists():
+        return int(statm.read_text().split()[1]) * resource.getpagesize()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS
+
+
+def peak_bytes() -> int:
+    """The most memory that this process has held. `ru_maxrss` counts that of the process from which it was started."""
+    import resource
+
+    status = Path("/proc/self/status")
+    if status.exists():
+        return int(re.search(r"VmHWM:\s+(\d+)", status.read_text())[1]) << 10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS
+
+
+def return_freed() -> None:
+    """Gives memory that was freed back to the system, where the C library would keep it (glibc)."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def stack_bytes() -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from socialjax import memory
-from socialjax.data import builder
+from socialjax.data import reader_threads
 
 ROOT = Path(__file__).resolve().parents[1]
 MB = 1 << 20
@@ -30,10 +30,10 @@ def test_threads_that_find_no_room_are_refused_and_no_damage(monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
     monkeypatch.setattr(memory, "stack_bytes", lambda: 8 * MB)
     monkeypatch.setattr(memory, "left", lambda: (1664 * MB, 4000 * MB))
-    builder.check_room()
+    reader_threads.check_room()
     monkeypatch.setattr(memory, "left", lambda: (1664 * MB - 1, 4000 * MB))
     with pytest.raises(OSError, match="64 threads want 1664 MB of address space, and 1663 are left of the 4000 MB"):
-        builder.check_room()
+        reader_threads.check_room()
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the limit is Linux's")

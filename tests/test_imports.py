@@ -88,7 +88,8 @@ ALLOWED = {
 ONLY_IN = {
     "orbax": ("train.checkpoint",),
     "tensorflow_datasets": ("data.builder",),
-    "array_record": ("data.builder",),
+    "array_record": ("data.builder", "data.large.pair_shards"),
+    "grain": ("data.large.pair_stream",),
     "av": ("vision.key_frames.video",),
     "jinja2": ("pages",),
     "faiss": ("export.faiss_index", "export.files"),
@@ -178,7 +179,7 @@ def complaints(module, source, is_package=False):
 def test_a_module_holds_one_idea_neither_a_crumb_nor_a_book():
     lines = {name: len(path.read_text().splitlines()) for name, path in modules().items() if path.stem != "__init__"}
     assert {name: number for name, number in lines.items() if not 15 <= number <= 400} == {}
-    assert len(lines) <= 204
+    assert len(lines) <= 221
 
 
 @pytest.mark.parametrize("module", list(modules()))

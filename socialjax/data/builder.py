@@ -1,10 +1,6 @@
-"""The TFDS form of a data set: `array_record` files without TensorFlow, one record of columns for each part.
-
-Before reading, it checks that there is room for the threads of array_record, which hangs if they cannot start.
-"""
+"""The TFDS form of a data set: `array_record` files without TensorFlow, one record of columns for each part."""
 
 import contextlib
-import errno
 import io
 import json
 import logging
@@ -15,28 +11,10 @@ import numpy as np
 import tensorflow_datasets as tfds
 from array_record.python.array_record_module import ArrayRecordReader
 
-from socialjax import memory
 from socialjax.data import records
+from socialjax.data.reader_threads import check_room
 from socialjax.data.records import DamagedError, check, seal
 from socialjax.data.schema import Dataset
-
-THREADS = 64  # of its one pool, made with the first reader whatever is read
-ARENA = 64 << 20  # bytes of address space that glibc sets aside for threads' own allocations, for up to 8 a core
-SLACK = 128 << 20  # an arena is cut from twice its size; measured with 64 threads on 2 cores: 1,502 MB in all
-
-
-def check_room() -> None:
-    """Raises OSError (ENOMEM) where a limit on the address space, as of `ulimit -v`, leaves too little for them."""
-    if (room := memory.left()) is None:
-        return
-    left, limit = room
-    wanted = THREADS * memory.stack_bytes() + min(THREADS, 8 * (os.cpu_count() or 1)) * ARENA + SLACK
-    if left < wanted:
-        raise OSError(
-            errno.ENOMEM,
-            f"array_record's {THREADS} threads want {wanted >> 20} MB of address space, and {left >> 20} are left of "
-            f"the {limit >> 20} MB that ulimit -v allows",
-        )
 
 
 class _LocalInfo(tfds.core.DatasetInfo):

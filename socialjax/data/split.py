@@ -99,7 +99,7 @@ def cold_items(parts: Parts, share: float, seed: int = 0) -> Parts:
     if not 0 <= share < 1:
         raise DataError(f"the share of cold items must be in 0..1, got {share}; 0.1 holds out every tenth item")
     items = unique_ints(np.concatenate([part.item for part in parts]))
-    chance = _mix(_mix(np.uint64(seed % 2**64)) ^ items.astype(np.uint64))
+    chance = mix(mix(np.uint64(seed % 2**64)) ^ items.astype(np.uint64))
     cold = items[np.argsort(chance, kind="stable")[: _floor(_fraction(share), np.int64(len(items)))]]
     moved = [np.isin(part.item, cold) for part in parts]
     test = [parts.test, *(part.take(mask) for part, mask in zip(parts[:2], moved))]
@@ -148,11 +148,11 @@ def _rank_within_user(pairs: Interactions, *keys: np.ndarray) -> tuple[np.ndarra
 
 def _chance(pairs: Interactions, seed: int) -> np.ndarray:
     """u64[N], a hash of (seed, user, item)."""
-    user = _mix(_mix(np.uint64(seed % 2**64)) ^ pairs.user.astype(np.uint64))
-    return _mix(user ^ pairs.item.astype(np.uint64))
+    user = mix(mix(np.uint64(seed % 2**64)) ^ pairs.user.astype(np.uint64))
+    return mix(user ^ pairs.item.astype(np.uint64))
 
 
-def _mix(x):
+def mix(x):
     """The finaliser of SplitMix64 (Steele, Lea, Flood 2014) on u64."""
     with np.errstate(over="ignore"):
         x = np.asarray(x, np.uint64) + np.uint64(0x9E3779B97F4A7C15)

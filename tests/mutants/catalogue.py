@@ -1,6 +1,6 @@
 """All mutants, by what they spoil."""
 
-from tests.mutants import doors, evaluation, leaks, recommenders, training
+from tests.mutants import doors, evaluation, large_data, leaks, recommenders, training
 from tests.mutants.mutant import Mutant
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -9,4 +9,5 @@ MUTANTS: tuple[Mutant, ...] = (
     *training.MUTANTS,
     *recommenders.MUTANTS,
     *doors.MUTANTS,
+    *large_data.MUTANTS,
 )

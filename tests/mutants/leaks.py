@@ -277,8 +277,8 @@ MUTANTS = (
     Mutant(
         "split-by-row",
         "socialjax/data/split.py",
-        "    return _mix(user ^ pairs.item.astype(np.uint64))",
-        "    return _mix(user ^ np.arange(len(pairs), dtype=np.uint64))",
+        "    return mix(user ^ pairs.item.astype(np.uint64))",
+        "    return mix(user ^ np.arange(len(pairs), dtype=np.uint64))",
         ("tests/data/test_split.py",),
         "the split hangs on the order of the rows",
     ),
