@@ -1,6 +1,6 @@
 """All mutants, by what they spoil."""
 
-from tests.mutants import doors, evaluation, large_data, leaks, recommenders, training
+from tests.mutants import doors, evaluation, large_data, leaks, recommenders, rows, training
 from tests.mutants.mutant import Mutant
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -10,4 +10,5 @@ MUTANTS: tuple[Mutant, ...] = (
     *recommenders.MUTANTS,
     *doors.MUTANTS,
     *large_data.MUTANTS,
+    *rows.MUTANTS,
 )

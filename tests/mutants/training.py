@@ -47,9 +47,9 @@ MUTANTS = (
     Mutant(
         "gradient-of-sum",
         "socialjax/train/step.py",
-        "lambda g: g / jnp.maximum(weight, 1e-12)",
+        'lambda g: g / jnp.maximum(new["weight"], 1e-12)',
         "lambda g: g / 1.0",
-        STEPS,
+        ("tests/train/test_rows.py::test_sgd_by_rows_is_dense_sgd",),
         "the step grows with the batch",
     ),
     Mutant(

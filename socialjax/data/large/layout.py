@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from socialjax import json_files
-from socialjax.data.schema import Interactions
+from socialjax.data.schema import Dataset, Interactions, Links, Provenance
 from socialjax.formats.file_bytes import DataError
 from socialjax.names import visible
 
@@ -155,6 +155,23 @@ class GraphFolder:
     def train(self) -> Interactions:
         """Training pairs by user, then item; `item` is `user_items.columns`."""
         return Interactions(self.arrays["train_user"], self.arrays["user_item_columns"])
+
+    def dataset(self) -> Dataset:
+        """All of it as the data set that models take, in memory but for the mapped columns."""
+        links = None
+        if self.meta.links:
+            follower = np.repeat(np.arange(self.num_users, dtype=np.int32), np.diff(self.arrays["follows_offsets"]))
+            links = Links(follower, self.arrays["follows_columns"])
+        return Dataset(
+            name=self.meta.name,
+            num_users=self.num_users,
+            num_items=self.num_items,
+            train=self.train,
+            validation=self.validation,
+            test=self.test,
+            provenance=Provenance("real", f"{self.path.name}, {self.digest[:16]}"),
+            links=links,
+        )
 
     @property
     def validation(self) -> Interactions:
