@@ -14,6 +14,7 @@ import numpy as np
 
 from socialjax.contract import Model, Params, Side, State
 from socialjax.data.schema import Interactions
+from socialjax.eval.largest import LANES, largest
 from socialjax.eval.metrics import Counts, Positives, Result, Rows, joined, per_user, rows_of
 from socialjax.eval.protocol import Candidates
 
@@ -239,14 +240,40 @@ def _compare(scores: jax.Array, against: jax.Array, longest: jax.Array):
 
     def column(t, counts):
         positive = jax.lax.dynamic_slice_in_dim(scores, t, 1, axis=1)
-        # Not `against > positive`: a score that is not a number must not count as a low one.
-        higher = jnp.sum(~(against <= positive), axis=1, keepdims=True, dtype=jnp.int32)
-        tied = jnp.sum(against == positive, axis=1, keepdims=True, dtype=jnp.int32)
+        higher, tied = jax.lax.platform_dependent(
+            against, positive, cpu=_higher_and_tied_by_lanes, default=_higher_and_tied
+        )
         put = jax.lax.dynamic_update_slice_in_dim
         return put(counts[0], higher, t, axis=1), put(counts[1], tied, t, axis=1)
 
     zeros = jnp.zeros(scores.shape, jnp.int32)
     return jax.lax.fori_loop(0, longest, column, (zeros, zeros))
+
+
+def _higher_and_tied(against: jax.Array, positive: jax.Array):
+    """How many of each row f32[B, C] are higher than and as one positive f32[B, 1]: i32[B, 1] each."""
+    # Not `against > positive`: a score that is not a number must not count as a low one.
+    is_higher, is_tied = ~(against <= positive), against == positive
+    return tuple(jnp.sum(flags, axis=1, keepdims=True, dtype=jnp.int32) for flags in (is_higher, is_tied))
+
+
+def _higher_and_tied_by_lanes(against: jax.Array, positive: jax.Array):
+    """As `_higher_and_tied`, in one pass over the scores: XLA's CPU backend writes the flags of a long sum to memory.
+
+    Both counts are added as one number, the ties in its upper half; first the LANES of LANES rows each, and what is
+    left of a row by itself.
+    """
+    num_rows, num_columns = against.shape
+    whole = num_columns // LANES**2 * LANES**2
+    if not 0 < whole // LANES**2 < 1 << 15:  # so that neither half of the number runs over
+        return _higher_and_tied(against, positive)
+
+    flags = lambda scores, it: ~(scores <= it) + ((scores == it).astype(jnp.int32) << 16)  # noqa: E731
+    lanes = flags(against[:, :whole].reshape(num_rows, -1, LANES, LANES), positive[:, :, None, None]).sum(axis=2)
+    lanes = jax.lax.optimization_barrier(lanes).reshape(num_rows, -1)
+    counts = jnp.stack([lanes & 0xFFFF, lanes >> 16]).sum(axis=2, dtype=jnp.int32)
+    rest = _higher_and_tied(against[:, whole:], positive)
+    return counts[0][:, None] + rest[0], counts[1][:, None] + rest[1]
 
 
 @functools.partial(jax.jit, static_argnums=(0, 2))
@@ -285,7 +312,7 @@ def _best(model, state, num_items, k, num_blocks, users, hidden):
     """The k best items i32[n, B, k] and their scores f32[n, B, k] of users [n, B], without hidden cells i32[n, X]."""
 
     def block(b):
-        scores, items = jax.lax.top_k(_hide(_table(model, state, users[b], num_items), hidden[b]), k)
+        scores, items = largest(_hide(_table(model, state, users[b], num_items), hidden[b]), k)
         return items, scores
 
     return _each_block(block, num_blocks, users.shape[0])
@@ -293,7 +320,9 @@ def _best(model, state, num_items, k, num_blocks, users, hidden):
 
 def _hide(table: jax.Array, cells: jax.Array) -> jax.Array:
     """The table with -inf in the given cells; cells outside the table are padding."""
-    return table.reshape(-1).at[cells].set(-jnp.inf, mode="drop").reshape(table.shape)
+    # Not of the flat table: XLA's CPU backend would add the bias cell by cell.
+    row, item = cells // table.shape[1], cells % table.shape[1]
+    return table.at[row, item].set(-jnp.inf, mode="drop")
 
 
 def _each_block(block, num_blocks: jax.Array, size: int):

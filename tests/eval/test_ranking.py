@@ -207,3 +207,39 @@ def test_top_k_fills_up_with_no_item_and_refuses_more_than_the_catalogue(data):
     with pytest.raises(ValueError, match="wrap a single user"):
         ranking.top_k(Dot(), parameters("real"), 4, 3, ITEMS)
     assert ranking.top_k(Dot(), parameters("real"), [], 3, ITEMS)[0].shape == (0, 3)
+
+
+@pytest.mark.parametrize("k", [1, 5])
+def test_top_k_of_a_catalogue_that_is_cut_into_chunks(monkeypatch, k):
+    """Ties, users with fewer than k items left and with none, and an item whose score is no number."""
+    rng, num_items = np.random.default_rng(2), 64 * 4 * 5 + 13
+    users, items = (rng.integers(-2, 3, shape).astype(np.float32) for shape in ((USERS, 6), (num_items, 6)))
+    bias = rng.integers(-1, 2, num_items).astype(np.float32)
+    left = {0: [], 1: [num_items - 1], 2: [3, 700, 701]}
+    taken = [(user, item) for user, kept in left.items() for item in range(num_items) if item not in kept]
+    seen = interactions(*np.array(taken).T)
+    for spoilt in (False, True):
+        if spoilt:
+            bias[700] = np.nan
+        table = users @ items.T + bias
+        table[seen.user, seen.item] = -np.inf
+        found, scores = ranking.top_k(Dot(), (users, items, bias), np.arange(USERS), k, num_items, seen)
+        # What is no number comes first, as `jax.lax.top_k` has it, and is no item.
+        order = np.argsort(-np.where(np.isnan(table), np.inf, table), axis=1, kind="stable")[:, :k]
+        wanted = np.take_along_axis(table, order, axis=1)
+        np.testing.assert_array_equal(scores, wanted)
+        np.testing.assert_array_equal(found, np.where(wanted > -np.inf, order, -1))
+        assert (found[0] == -1).all() and found[1, 0] == num_items - 1
+
+
+@pytest.mark.usefixtures("compiled_as_for_users")
+@pytest.mark.parametrize("columns", [1, 255, 256, 257, 3 * 256 + 77])
+def test_counting_by_lanes_equals_counting_one_by_one(columns):
+    rng = np.random.default_rng(columns)
+    against = rng.integers(-1, 2, (6, columns)).astype(np.float32)
+    against[0], against[1], against[2, ::3], against[3, 1::2] = 0, 1, np.nan, -np.inf
+    positive = np.array([0, 0, 0, -np.inf, np.nan, 1], np.float32)[:, None]
+    higher, tied = jax.jit(ranking._higher_and_tied_by_lanes)(against, positive)
+    for row, (scores, it) in enumerate(zip(against, positive[:, 0])):
+        assert higher[row, 0] == sum(not score <= it for score in scores.tolist())
+        assert tied[row, 0] == sum(score == it for score in scores.tolist())
