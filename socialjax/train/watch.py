@@ -24,6 +24,7 @@ import jax
 
 from socialjax.names import visible
 from socialjax.stop import Interrupted
+from socialjax.train import relay
 from socialjax.train.parallel import is_first, largest, of_first
 
 log = logging.getLogger(__name__)
@@ -31,6 +32,7 @@ GONE = 75  # exit status, "try again" in sysexits.h: nothing is wrong with this 
 CONNECT_SECONDS = 20.0
 VERDICT_SECONDS = 3.0  # a collective fails at about the moment at which the connection of the dead process closes
 LEAVING_SECONDS = 8.0  # that one stays after it has failed or was stopped: usually all have, and JAX can end in peace
+FIRST_SECONDS = 3.0  # that the first process stays until the others have ended: JAX aborts them when it is gone
 LONGEST_LINE, LONGEST_HOST = 256, 64
 # Seconds until the first probe of a silent connection, between two, and how many are lost before it counts as closed.
 PROBES = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 4}
@@ -87,7 +89,7 @@ def _begin() -> "Watch | None":
         if listening is not None:
             connections = _accept(listening, token)
         else:
-            connections = {0: _connect((_coordinator() or socket.inet_ntoa(address), port), token)}
+            connections = {0: _connect((relay.coordinator_host() or socket.inet_ntoa(address), port), token)}
         failure = ""
     except OSError as error:
         connections, failure = {}, str(error)
@@ -110,11 +112,6 @@ def _begin() -> "Watch | None":
     atexit.register(watch.end)  # before what JAX has registered, which would wait for those that are gone
     threading.Thread(target=watch.run, daemon=True, name="watch").start()
     return watch
-
-
-def _coordinator() -> str:
-    """The host in SOCIALJAX_COORDINATOR, empty where JAX finds the processes by itself."""
-    return os.environ.get("SOCIALJAX_COORDINATOR", "").rpartition(":")[0].strip("[]")
 
 
 def _address() -> str:
@@ -271,7 +268,18 @@ class Watch:
         line = f"{what}; ending; start all again and the run goes on from {self._resumes()}\n"
         with contextlib.suppress(OSError):
             os.write(2, ("\n" if os.isatty(2) else "").encode() + line.encode())
+        if self._number == 0:
+            self._wait_for_the_others()
         os._exit(GONE)
+
+    def _wait_for_the_others(self) -> None:
+        deadline = time.monotonic() + FIRST_SECONDS
+        for number, connection in self._connections.items():
+            with contextlib.suppress(OSError):
+                while number not in self._closed and time.monotonic() < deadline:
+                    connection.socket.settimeout(max(deadline - time.monotonic(), 0.001))
+                    if not connection.socket.recv(4096):
+                        break
 
     def _resumes(self) -> str:
         """What `describe` says; a file system that hangs must not hold this process."""

@@ -52,7 +52,7 @@ def killed(commands, folder, count, victim, devices=1):
             lines = [line for line in error.splitlines() if "start all again" in line]
             assert code == GONE and len(lines) == 1, error
             assert re.match(rf"process {victim} of {count} \(host .*\) is gone; .* from epoch [\d.]+$", lines[0])
-            assert "Traceback" not in error and "stack trace" not in error
+            assert "Traceback" not in error and "fatal" not in error
     assert not (folder / "result.json").exists()
 
 
