@@ -43,6 +43,7 @@ from socialjax.run.execute import run, work_folder
 from socialjax.run.processes import only_one
 from socialjax.run.settings import Definition, Experiment
 from socialjax.run.study.baselines import make_room
+from socialjax.train import relay, watch
 from socialjax.train.parallel import is_first, join_processes
 from socialjax.train.step import TrainSettings
 
@@ -155,7 +156,12 @@ def main(given=None) -> int:
 
     def act():
         arguments = tyro.cli(Arguments, prog=DEFINITION.typed(), description=DEFINITION.summary, args=given)
+        relay.before_joining()
         join_processes()
+        with watch.peers():
+            act_on(arguments)
+
+    def act_on(arguments: Arguments):
         data = sources.load(arguments.data)
         runs = []
         if is_first():

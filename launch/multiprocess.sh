@@ -64,18 +64,21 @@ if ((count > 1)); then say "$count processes at $SOCIALJAX_COORDINATOR; logs of 
 
 running=$count
 done_before=()
-while ((running > 0)); do
+first='' # the first that failed, before those that ended because of another one (status 75)
+scans=0
+while ((running > 0)) || [[ -n $first ]]; do
     for ((id = 0; id < count; id++)); do
         if [[ -n ${done_before[id]:-} ]] || kill -0 "${pids[id]}" 2>/dev/null; then continue; fi
-        status=0
-        wait "${pids[id]}" || status=$?
+        ended=0
+        wait "${pids[id]}" || ended=$?
         done_before[id]=1
         running=$((running - 1))
-        if ((status != 0)); then
-            say "process $id failed with status $status; ending the others"
-            if ((id > 0)); then tail -n 20 "$logs/process_$id.log" >&2; fi
-            stop "$status"
-        fi
+        if ((ended != 0)) && [[ -z $first || ($status == 75 && $ended != 75) ]]; then first=$id status=$ended; fi
     done
+    if [[ -n $first ]] && ((status != 75 || running == 0 || scans++ >= 5)); then
+        say "process $first failed with status $status; ending the others"
+        if ((first > 0)); then tail -n 20 "$logs/process_$first.log" >&2; fi
+        stop "$status"
+    fi
     if ((running > 0)); then sleep 0.1; fi
 done

@@ -13,7 +13,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 LAUNCH = ROOT / "launch"
-SCRIPTS = [LAUNCH / "local.sh", LAUNCH / "multiprocess.sh", LAUNCH / "slurm.sbatch", LAUNCH / "tpu_vm.sh"]
+SCRIPTS = [LAUNCH / name for name in ("local.sh", "multiprocess.sh", "slurm.sbatch", "tpu_vm.sh", "rehearsal.sh")]
+USED_ALONE = [LAUNCH / "rehearsal.sh"]  # without arguments it does what it is for
 # Variables of the surrounding run that would change what the scripts do.
 OURS = ("SOCIALJAX_", "GLIBC_TUNABLES", "MALLOC_", "DRY_RUN", "SLURM_", "PYTHONPATH", "XLA_FLAGS")
 
@@ -23,12 +24,12 @@ def environment(**changes):
     return {**kept, **{name: str(value) for name, value in changes.items()}}
 
 
-def bash(script, *arguments, cwd=ROOT, **changes):
+def bash(script, *arguments, cwd=ROOT, seconds=120, **changes):
     command = ["bash", str(script), *map(str, arguments)]
     pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     with subprocess.Popen(command, cwd=cwd, env=environment(**changes), **pipes) as process:
         try:
-            out, err = process.communicate(timeout=120)
+            out, err = process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
             process.terminate()  # not kill: multiprocess.sh has processes of its own to end
             raise
@@ -86,7 +87,7 @@ def test_scripts_parse_and_are_executable(script):
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
 def test_without_arguments_they_say_how_they_are_used(script):
-    done = bash(script)
+    done = bash(script, *(["--help"] if script in USED_ALONE else []))
     assert done.returncode == 2 and "usage" in done.stderr
 
 
@@ -248,6 +249,24 @@ def test_multiprocess_ends_the_others_when_one_fails(tmp_path):
     assert done.returncode == 1 and "process one gives up" in done.stderr
 
 
+GONE = """
+import os, sys, time
+if os.environ['SOCIALJAX_PROCESS_ID'] == '2':
+    time.sleep(0.25)
+    os.kill(os.getpid(), 9)
+print(f"process 2 of 3 is gone, says {os.environ['SOCIALJAX_PROCESS_ID']}", file=sys.stderr)
+sys.exit(75)
+"""
+
+
+def test_multiprocess_names_the_process_that_died_not_those_that_ended_because_of_it(tmp_path):
+    done = here(LAUNCH / "multiprocess.sh", 3, "-c", GONE, TMPDIR=tmp_path)
+    assert done.returncode == 137 and "process 2 failed with status 137" in done.stderr
+    assert "is gone, says 0" in done.stderr
+    done = here(LAUNCH / "multiprocess.sh", 2, "-c", GONE, TMPDIR=tmp_path)
+    assert done.returncode == 75 and "process 0 failed with status 75" in done.stderr
+
+
 # What a shell starts in the background ignores SIGINT and cannot change that; the tests may run there.
 HEARS_SIGINT = (
     "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execvp(sys.argv[1], sys.argv[1:])"
@@ -301,6 +320,34 @@ def test_slurm_tasks_learn_their_number_and_run(tmp_path):
     assert done.stdout.splitlines() == ["node7:20005 2 0", "node7:20005 2 1"], done.stderr
 
 
+@pytest.mark.parametrize(
+    "statuses, requeue, status, starts",
+    [
+        ((0,), "", 0, 1),
+        ((75, 137, 0), "", 0, 3),  # a process died, twice
+        ((75, 75, 75, 75, 75, 0), "", 75, 4),
+        ((1, 0), "", 1, 1),  # an error of its own would come again
+        ((143, 0), "", 143, 1),  # the time limit
+        ((143, 0), "1", 0, 1),
+    ],
+)
+def test_slurm_starts_the_step_again_when_a_process_died(tmp_path, statuses, requeue, status, starts):
+    """With a toy `srun` that ends with these statuses, one after the other."""
+    (tmp_path / "statuses").write_text("".join(f"{number}\n" for number in statuses))
+    for name, body in {
+        "srun": f'cd {tmp_path}; echo x >>starts; s=$(sed -n "$(wc -l <starts)p" statuses); exit $s',
+        "scontrol": f'if [[ $1 == requeue ]]; then echo "$2" >{tmp_path}/requeued; else echo node7; fi',
+    }.items():
+        (tmp_path / name).write_text(f"#!/usr/bin/env bash\n{body}\n")
+        (tmp_path / name).chmod(0o755)
+    slurm = dict(SLURM_JOB_NODELIST="node7", SLURM_JOB_ID=5, SLURM_NTASKS=2, SLURM_SUBMIT_DIR=ROOT)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    done = here(LAUNCH / "slurm.sbatch", "-c", "pass", PATH=path, SOCIALJAX_REQUEUE=requeue, **slurm)
+    assert done.returncode == status, done.stderr
+    assert len((tmp_path / "starts").read_text().splitlines()) == starts
+    assert (tmp_path / "requeued").exists() == bool(requeue) and done.stderr.count("starting again") == starts - 1
+
+
 def test_tpu_dry_run_sends_installs_and_starts_on_all_workers():
     variables = dict(DRY_RUN=1, TPU_NAME="pod", ZONE="zone-b")
     lines = bash(LAUNCH / "tpu_vm.sh", "-m", "experiments.x", **variables).stdout.splitlines()
@@ -308,6 +355,43 @@ def test_tpu_dry_run_sends_installs_and_starts_on_all_workers():
     assert all("--worker=all" in line and "--zone=zone-b" in line for line in lines[1:])
     assert "jax" in lines[2] and "constraints.txt" in lines[2]
     assert "SOCIALJAX_COORDINATOR=auto" in lines[3] and "experiments.x" in lines[3]
+
+
+def test_tpu_dry_run_asks_for_a_queued_resource():
+    variables = dict(DRY_RUN=1, TPU_NAME="pod", ZONE="zone-b", ACCELERATOR="v5litepod-16", RUNTIME="image", SPOT=1)
+    done = bash(LAUNCH / "tpu_vm.sh", "-m", "experiments.x", **variables)
+    line = done.stdout.splitlines()[0]
+    assert line.startswith("gcloud compute tpus queued-resources create pod --zone=zone-b --node-id=pod ")
+    assert "--accelerator-type=v5litepod-16 --runtime-version=image --spot" in line
+    assert "queued-resources delete pod --zone=zone-b --force" in done.stderr  # it costs until then
+    assert bash(LAUNCH / "tpu_vm.sh", "-m", "x", **variables | {"RUNTIME": ""}).returncode == 2
+
+
+GCLOUD = """#!/usr/bin/env bash
+cd "$(dirname "$0")"; echo "$*" >>calls
+case "$*" in
+    *"queued-resources create"*) echo ACTIVE >state ;;
+    *"queued-resources describe"*) cat state 2>/dev/null ;;
+    *"queued-resources delete"*) rm state ;;
+    *"ssh"*auto*) # the program: the first time the slice is taken away
+        if [[ -e second ]]; then exit ${LAST:-0}; fi
+        touch second; echo SUSPENDED >state; exit 255 ;;
+esac
+"""
+
+
+def test_tpu_a_slice_that_was_taken_away_is_asked_for_again(tmp_path):
+    """With a toy `gcloud`."""
+    (tmp_path / "gcloud").write_text(GCLOUD)
+    (tmp_path / "gcloud").chmod(0o755)
+    path, tpu = f"{tmp_path}:{os.environ['PATH']}", dict(TPU_NAME="pod", ZONE="z", ACCELERATOR="v5", RUNTIME="i")
+    done = bash(LAUNCH / "tpu_vm.sh", "-m", "experiments.x", PATH=path, TMPDIR=tmp_path, **tpu)
+    assert done.returncode == 0, done.stderr
+    calls = (tmp_path / "calls").read_text()
+    verbs = re.findall(r"queued-resources (create|delete)", calls)
+    assert verbs == ["create", "delete", "create"] and calls.count("scp") == 2
+    done = bash(LAUNCH / "tpu_vm.sh", "-m", "experiments.x", PATH=path, TMPDIR=tmp_path, LAST=1, **tpu)
+    assert done.returncode == 1 and "starting again" not in done.stderr  # an error of its own
 
 
 def test_kubernetes_job_agrees_with_itself():
@@ -325,3 +409,67 @@ def test_kubernetes_job_agrees_with_itself():
     assert path == "metadata.annotations['batch.kubernetes.io/job-completion-index']"
     claims = {volume["name"] for volume in pod["volumes"]}
     assert {mount["name"] for mount in pod["containers"][0]["volumeMounts"]} <= claims
+
+
+# Fields of jobset.x-k8s.io/v1alpha2 (api/jobset/v1alpha2/jobset_types.go of kubernetes-sigs/jobset), as far as ours go.
+JOB_SET = {
+    "": {"apiVersion", "kind", "metadata", "spec"},
+    "spec": {
+        *("replicatedJobs", "network", "successPolicy", "failurePolicy", "startupPolicy", "suspend", "coordinator"),
+        *("managedBy", "ttlSecondsAfterFinished", "volumeClaimPolicies"),
+    },
+    "network": {"enableDNSHostnames", "subdomain", "publishNotReadyAddresses"},
+    "failurePolicy": {"maxRestarts", "restartStrategy", "rules"},
+    "rule": {"name", "action", "onJobFailureReasons", "onJobFailureMessagePatterns", "targetReplicatedJobs"},
+    "replicatedJob": {"name", "groupName", "template", "replicas", "dependsOn"},
+    "template": {"metadata", "spec"},
+    "job": {
+        *("completionMode", "completions", "parallelism", "backoffLimit", "podFailurePolicy", "template"),
+        *("activeDeadlineSeconds", "ttlSecondsAfterFinished", "suspend"),
+    },
+    "container": {
+        *("name", "image", "workingDir", "command", "args", "env", "resources", "volumeMounts", "ports"),
+        *("securityContext", "imagePullPolicy"),
+    },
+}
+ACTIONS = {
+    *("FailJobSet", "RestartJobSet", "RestartJobSetAndIgnoreMaxRestarts"),
+    *("RestartJob", "RestartJobAndIgnoreMaxRestarts"),
+}
+
+
+def test_job_set_has_fields_that_exist_and_agrees_with_itself():
+    yaml = pytest.importorskip("yaml")
+    whole = yaml.safe_load((LAUNCH / "k8s" / "jobset.yaml").read_text())
+    assert whole["apiVersion"] == "jobset.x-k8s.io/v1alpha2" and whole["kind"] == "JobSet"
+    spec, name = whole["spec"], whole["metadata"]["name"]
+    (jobs,) = spec["replicatedJobs"]
+    job = jobs["template"]["spec"]
+    pod = job["template"]["spec"]
+    (container,) = pod["containers"]
+    parts = [("", whole), ("spec", spec), ("network", spec["network"]), ("failurePolicy", spec["failurePolicy"])]
+    parts += [("rule", rule) for rule in spec["failurePolicy"]["rules"]]
+    parts += [("replicatedJob", jobs), ("template", jobs["template"]), ("job", job), ("container", container)]
+    assert {kind: set(part) - JOB_SET[kind] for kind, part in parts if set(part) - JOB_SET[kind]} == {}
+    for rule in spec["failurePolicy"]["rules"]:
+        assert rule["action"] in ACTIONS and re.fullmatch(r"[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?", rule["name"])
+    variables = {entry["name"]: entry for entry in container["env"]}
+    assert jobs["replicas"] == 1 and job["completionMode"] == "Indexed" and job["backoffLimit"] == 0
+    assert job["completions"] == job["parallelism"] == int(variables["SOCIALJAX_NUM_PROCESSES"]["value"])
+    host = variables["SOCIALJAX_COORDINATOR"]["value"].split(":")[0]
+    assert host == f"{name}-{jobs['name']}-0-0.{name}"  # JobSet-job-job index-pod index, in the subdomain of its name
+    assert spec["network"]["enableDNSHostnames"] is True and spec["failurePolicy"]["maxRestarts"] > 0
+    # A Job may have a podFailurePolicy only with this; a status that means "start again" must not be in it.
+    assert pod["restartPolicy"] == "Never"
+    for rule in job["podFailurePolicy"]["rules"]:
+        assert rule["onExitCodes"]["containerName"] == container["name"] and 75 not in rule["onExitCodes"]["values"]
+    assert {mount["name"] for mount in container["volumeMounts"]} <= {volume["name"] for volume in pod["volumes"]}
+    assert pod["terminationGracePeriodSeconds"] >= 60
+
+
+@pytest.mark.slow
+def test_the_rehearsal_ends_well(tmp_path):
+    done = here(LAUNCH / "rehearsal.sh", tmp_path / "rehearsal", seconds=900, SOCIALJAX_CACHE=tmp_path / "cache")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(re.findall(r"process 2 of 4 \(host .*\) is gone; ending", done.stdout)) == 3
+    assert "the same, to 1e-5" in done.stdout

@@ -35,7 +35,7 @@ from socialjax.run.record import (
 from socialjax.run.results import peak_memory_bytes
 from socialjax.run.settings import Definition, Experiment
 from socialjax.run.workbench import Workbench
-from socialjax.train import writers
+from socialjax.train import relay, watch, writers
 from socialjax.train.checkpoint import CheckpointError
 from socialjax.train.log import Callback, MetricsLog
 from socialjax.train.parallel import check_stop, is_first, join_processes, of_first, program_start
@@ -52,7 +52,12 @@ def main(definition: Definition, arguments=None) -> int:
 
     def act():
         experiment = read_arguments(definition, sys.argv[1:] if arguments is None else arguments)
+        relay.before_joining()
         join_processes()
+        with watch.peers():
+            act_on(experiment)
+
+    def act_on(experiment: Experiment):
         data = sources.load(experiment.data)
         bench = Workbench(data)
         done = {

@@ -17,7 +17,8 @@ from typing import Any
 from socialjax import stop
 from socialjax.ops.forest import sampled
 from socialjax.stop import heeded
-from socialjax.train.checkpoint import Checkpoints
+from socialjax.train import watch
+from socialjax.train.checkpoint import Checkpoints, newest
 from socialjax.train.log import Callback, TrainingLog
 from socialjax.train.parallel import check_stop, is_first, largest, make_runner, of_first, program_start
 from socialjax.train.step import METRIC, Resident, TrainSettings, make_optimizer, new_state, steps_per_epoch
@@ -100,6 +101,7 @@ def train(
         loop.last_epoch = settings.epochs if stop_after is None else min(settings.epochs, stop_after)
         loop.resume()
         check_stop()  # one that came while a checkpoint was read
+        watch.resumes_from(lambda: _newest(saved.folder, per_epoch))
         progress_settings = dataclasses.replace(settings, epochs=loop.last_epoch)
         written = TrainingLog(
             *(folder, f"seed {seed}", progress_settings, loop.step, per_epoch, is_first(), metric, callbacks, described)
@@ -231,6 +233,12 @@ def _must_be_finite(sums: dict, start: int, stop: int, settings: TrainSettings) 
             f"the loss is not finite between steps {start} and {stop}; look at --train.learning-rate "
             f"({settings.learning_rate}), --model.l2, --model.init-std and the features"
         )
+
+
+def _newest(checkpoints: Path, per_epoch: int) -> str:
+    """The epoch of the newest whole checkpoint, in words."""
+    steps = newest(checkpoints)
+    return f"epoch {round(steps[0] / per_epoch, 2):g}" if steps else "the start"
 
 
 def _close(saved: Checkpoints) -> None:
