@@ -50,8 +50,8 @@ MUTANTS = (
     Mutant(
         "l2-negatives-summed",
         "socialjax/models/parts.py",
-        "item_norms[batch.items] + jnp.mean(item_norms[batch.negatives], axis=1)",
-        "item_norms[batch.items] + jnp.sum(item_norms[batch.negatives], axis=1)",
+        "jnp.mean(batch.of_negatives(item_norms), axis=1)",
+        "jnp.sum(batch.of_negatives(item_norms), axis=1)",
         (
             f"{MODELS}/test_parts.py::test_l2_is_lambda_times_the_squared_norms_of_the_rows_with_negatives_as_their_mean",
         ),
