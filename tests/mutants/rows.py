@@ -3,7 +3,7 @@
 from tests.mutants.mutant import Mutant
 
 ROWS, FOREST, DRAWN = "socialjax/train/rows.py", "socialjax/ops/forest.py", "socialjax/models/neighbourhoods.py"
-OURS = "tests/train/test_rows.py::"
+OURS = "tests/train/test_row_steps.py::"
 ADAGRAD = (OURS + "test_row_wise_adagrad_by_hand_with_a_row_that_comes_twice_and_with_padding",)
 SGD = (OURS + "test_sgd_by_rows_is_dense_sgd",)
 LAZY = (OURS + "test_lazy_adam_is_adam_where_each_step_reads_every_row",)

@@ -49,7 +49,7 @@ MUTANTS = (
         "socialjax/train/step.py",
         'lambda g: g / jnp.maximum(new["weight"], 1e-12)',
         "lambda g: g / 1.0",
-        ("tests/train/test_rows.py::test_sgd_by_rows_is_dense_sgd",),
+        ("tests/train/test_row_steps.py::test_sgd_by_rows_is_dense_sgd",),
         "the step grows with the batch",
     ),
     Mutant(
