@@ -5,6 +5,7 @@ import pytest
 
 from socialjax.data.large.prepare import prepare
 from socialjax.data.large.settings import PrepareSettings
+from socialjax.memory import peak_bytes
 from socialjax.worlds.communities import LINKS, PAIRS, Communities
 
 WORLD = Communities(3000, 2000, 10, pairs_per_user=12, links_per_user=8, seed=4)
@@ -42,7 +43,8 @@ def test_pieces_are_the_world_whatever_is_read_at_a_time():
 
 
 def test_who_knows_the_communities_ranks_better_than_who_knows_popularity(tmp_path):
-    settings = PrepareSettings(ids="row numbers", num_users=3000, num_items=2000)
+    room = peak_bytes() + (1 << 30)  # beyond what the tests hold already
+    settings = PrepareSettings(ids="row numbers", num_users=3000, num_items=2000, memory_bytes=room)
     graph = prepare(tmp_path / "g", WORLD.pairs(), WORLD.links(), settings, progress=False)
     popularity = graph.item_users.degree.astype(float)
     items, own = np.arange(2000), np.zeros((10, 2000))

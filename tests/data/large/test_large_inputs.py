@@ -10,18 +10,8 @@ from socialjax.data.large.inputs import Columns, Files
 from socialjax.data.large.prepare import prepare
 from socialjax.data.large.settings import PrepareSettings
 from socialjax.formats.file_bytes import DataError
-from socialjax.memory import peak_bytes
 
 TABLE = np.array([[3, 10], [0, 2**62], [3, 7], [12, 10]])
-
-
-def room() -> int:
-    """Memory for a preparation in the process of the tests, which may hold gigabytes already."""
-    return peak_bytes() + (1 << 30)
-
-
-def roomy() -> PrepareSettings:
-    return PrepareSettings(memory_bytes=room())
 
 
 def written(folder, ending, table=TABLE, titles=None):
@@ -70,7 +60,6 @@ def test_files_become_the_folder_of_their_columns(tmp_path):
         graph = prepare(
             tmp_path / ending,
             Files([written(tmp_path, ending, table)]),
-            settings=roomy(),
             progress=False,
         )
         made[ending] = {name: array.tolist() for name, array in graph.arrays.items()}
@@ -79,7 +68,6 @@ def test_files_become_the_folder_of_their_columns(tmp_path):
     again = prepare(
         tmp_path / "columns",
         Columns(table[:, 0], table[:, 1]),
-        settings=roomy(),
         progress=False,
     )
     assert made[".npy"] == {name: array.tolist() for name, array in again.arrays.items()}
@@ -160,6 +148,6 @@ def test_the_number_of_a_text_depends_on_nothing_else():
 def test_two_texts_of_one_number_are_refused(tmp_path, monkeypatch, at_once):
     monkeypatch.setattr(text_ids, "numbers", lambda texts: np.char.str_len(texts).astype(np.int64))
     users, items = np.array(["a", "bb", "c"]), np.array(["x", "yy", "x"])
-    settings = PrepareSettings(ids="text", chunk_rows=at_once, memory_bytes=room())
+    settings = PrepareSettings(ids="text", chunk_rows=at_once)
     with pytest.raises(DataError, match="two ids of text have one hash; call one of them otherwise"):
         prepare(tmp_path / "g", Columns(users, items), settings=settings, progress=False)
