@@ -233,6 +233,21 @@ class Explanation:
         return all(rows.exact for rows in self.elements.values())
 
 
+COMPUTED = frozenset(
+    "prepare init encode loss training_state training_users squared_norms penalty extra_scores".split()
+)  # methods that decide what a loss reads
+
+
+def touched_by(model: "Model", side: Side, batch: Batch, rng: jax.Array) -> Touched | None:
+    """`model.touched`, or None where a subclass of the class that says it computes something else."""
+    for kind in type(model).__mro__:
+        if "touched" in vars(kind):
+            return model.touched(side, batch, rng)
+        if COMPUTED & vars(kind).keys():
+            return None
+    return None
+
+
 @dataclasses.dataclass(frozen=True)
 class Model(abc.ABC):
     """Base of all recommenders. Subclasses are frozen dataclasses: their fields are their settings."""
@@ -282,7 +297,8 @@ class Model(abc.ABC):
 
         `loss(rows of the parameters, touched.side, touched.batch, rng)` is the loss of the batch: exactly, or where
         `side` holds neighbourhoods to be sampled, in expectation of the sums over neighbours. Whether it is None, and
-        which tables it names, hangs on the model and on shapes alone.
+        which tables it names, depends on the model and on shapes alone. It is asked through `touched_by`: a class that
+        changes what is computed says anew what it reads.
 
         Args:
           side: The fixed data, or with neighbourhoods to be sampled, see `ops.forest.sampled`.

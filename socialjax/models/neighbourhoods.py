@@ -23,7 +23,7 @@ class Nodes:
       kind: Users or items.
       first: Number of the first.
       ids: i32[R], in the whole table; its length or more is padding.
-      keys: u32[R], the randomness of each, which hangs on the row of the batch and on the way from there alone.
+      keys: u32[R], the randomness of each, which depends on the row of the batch and on the way from there alone.
     """
 
     kind: Side
@@ -44,6 +44,7 @@ class Growth:
         self.batch = batch
         self._ids: dict[Side, list[jax.Array]] = {"users": [], "items": []}
         self._size = {"users": 0, "items": 0}
+        self._draws = 0
         self._drawn: dict[str, list[tuple[tuple[int, int, int, int], jax.Array]]] = {}
         key = sample.fold(sample.fold(rng, sample.NEIGHBOURS), batch.rows)
         columns = [batch.items, *batch.negatives.T]
@@ -82,7 +83,8 @@ class Growth:
                 f"{' '.join(map(str, edges.fanouts))}"
             )
         fanout = edges.fanouts[step]
-        keys = sample.fold(of.keys, int.from_bytes(name.encode()[:3]))
+        self._draws += 1
+        keys = sample.fold(of.keys, self._draws)
         senders, weight = edges.draw(of.ids, keys, fanout)
         if without is not None:
             weight = jnp.where(senders == without[:, None], 0.0, weight)

@@ -228,9 +228,8 @@ def batch_scores(users: jax.Array, state: Factors, batch: Batch, candidates: jax
     """<u, v_i> + b_i of each row's user vector f32[B, D] and its candidates i32[B, 1 + n]: f32[B, 1 + n]."""
     if not batch.local:
         return candidate_scores(users, state.items, candidates) + state.item_bias[candidates]
-    size, count = (
-        batch.negatives.shape
-    )  # a column at a time: with an axis of candidates XLA's CPU backend takes twice as long
+    size, count = batch.negatives.shape
+    # A column at a time: with an axis of candidates XLA's CPU backend takes twice as long.
     of_columns = [state.items[k * size : (k + 1) * size] for k in range(1 + count)]
     scores = jnp.stack([jnp.sum(users * vectors, axis=1) for vectors in of_columns], axis=1)
     return scores + state.item_bias[: size * (1 + count)].reshape(1 + count, size).T

@@ -21,6 +21,7 @@ from socialjax.train import watch
 from socialjax.train.checkpoint import Checkpoints, newest
 from socialjax.train.log import Callback, TrainingLog
 from socialjax.train.parallel import check_stop, is_first, largest, make_runner, of_first, program_start
+from socialjax.train.rows import check_drawn
 from socialjax.train.step import METRIC, Resident, TrainSettings, make_optimizer, new_state, steps_per_epoch
 
 log = logging.getLogger(__name__)
@@ -86,7 +87,10 @@ def train(
         CheckpointError: for a checkpoint of another training, or one that cannot be read or written.
     """
     optimizer = make_optimizer(settings.optimizer, settings.learning_rate)
-    drawn = sampled(side, settings.fanouts) if settings.fanouts else side
+    drawn = side
+    if settings.fanouts:
+        drawn = sampled(side, settings.fanouts)
+        check_drawn(model, drawn, optimizer)
     mesh = {"table_shards": settings.table_shards} if settings.backend == "jit" else {}
     runner = make_runner(settings.backend, model, optimizer, drawn, pairs, settings.batch_size, devices=devices, **mesh)
     fresh = runner.place(new_state(model, side, optimizer, seed, start, drawn))

@@ -6,10 +6,11 @@ them, and writes them back. A row that occurs several times in a batch has as ma
 
 - `sgd`: minus the rate times the mean gradient, as the dense one.
 - `adagrad_rows`: row-wise Adagrad, one accumulator a row, to which each occurrence adds the mean of g^2, where g is the
-  gradient of the summed loss, so that neither rate nor accumulators hang on the batch size (one accumulator a row:
-  Naumov et al., arXiv 1906.00091, as in their code).
+  gradient of the summed loss, so that neither rate nor accumulators depend on the batch size (one accumulator a
+  row: Naumov et al., arXiv 1906.00091, as in their code).
 - `adam_rows`: lazy Adam. Rows that were not read stay as they are: no momentum moves them, and their moments do not
-  decay. Equal to Adam where each step reads every row (as TensorFlow Addons' LazyAdam and torch.optim.SparseAdam).
+  decay. Rows of padding count as read. Equal to Adam where each step reads every row (as TensorFlow Addons' LazyAdam
+  and torch.optim.SparseAdam).
 """
 
 from collections.abc import Callable
@@ -19,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from socialjax.contract import Batch, Model, Params, Side
+from socialjax.contract import Batch, Model, Params, Side, touched_by
 
 Path = tuple[str, ...]
 
@@ -109,7 +110,7 @@ def read_rows(model: Model, side: Side) -> list[Path]:
         batch = Batch(
             number, number, jnp.zeros((1, model.negatives), jnp.int32), jnp.ones(1), number.astype(jnp.uint32)
         )
-        touched = model.touched(side, batch, jnp.uint32(0))
+        touched = touched_by(model, side, batch, jnp.uint32(0))
         return {} if touched is None else touched.rows
 
     return sorted(jax.eval_shape(paths, side))
@@ -130,6 +131,20 @@ def tables_read(model: Model, side: Side, optimizer) -> list[Path]:
             f"{type(model).__name__} reads every row in each step; choose adam, adagrad or sgd"
         )
     return paths
+
+
+def check_drawn(model: Model, drawn: Side, optimizer) -> None:
+    """Raises ValueError where steps cannot be taken on sampled neighbourhoods, by this optimiser or by this model."""
+    if not isinstance(optimizer, RowOptimizer):
+        raise ValueError(
+            "--train.fanouts draws neighbours, and only the rows drawn are changed, which this --train.optimizer "
+            "cannot: choose sgd, adagrad_rows or adam_rows"
+        )
+    if not read_rows(model, drawn):
+        raise ValueError(
+            f"--train.fanouts: {type(model).__name__} does not say how its neighbourhoods are drawn; leave them out, "
+            "or choose svdpp, lightgcn, social_lightgcn or diffnet"
+        )
 
 
 def at(params: Params, path: Path) -> jax.Array:

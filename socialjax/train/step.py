@@ -14,7 +14,7 @@ import numpy as np
 import optax
 from flax import struct
 
-from socialjax.contract import Batch
+from socialjax.contract import Batch, touched_by
 from socialjax.data.schema import Dataset
 from socialjax.ops import sample
 from socialjax.registry import Registry
@@ -51,7 +51,7 @@ class TrainSettings:
         others (see `train/rows.py`); sgd does so wherever it can.
       learning_rate: Step size of the optimiser, above 0.
       fanouts: For graph models: how many neighbours are drawn of each user and item of a batch, of each of these, and
-        so on, a number a layer, so that a step's cost does not hang on the size of the graph. Empty: all of them.
+        so on, a number a layer, so that a step's cost does not depend on the size of the graph. Empty: all of them.
         Needs adagrad_rows, adam_rows or sgd.
       evaluate_every: Epochs between validations.
       patience: Stop after this many epochs without a better validation NDCG@10; 0 trains all epochs.
@@ -90,11 +90,6 @@ class TrainSettings:
             raise ValueError(f"--train.learning-rate must be above 0, got {self.learning_rate}")
         if any(fanout < 1 for fanout in self.fanouts):
             raise ValueError(f"--train.fanouts must be at least 1, got {' '.join(map(str, self.fanouts))}")
-        if self.fanouts and self.optimizer not in (by_rows := ("sgd", "adagrad_rows", "adam_rows")):
-            raise ValueError(
-                f"--train.fanouts draws neighbours, and only the rows drawn are changed, which --train.optimizer "
-                f"{self.optimizer} cannot: choose {', '.join(by_rows)}"
-            )
         if self.table_shards > 1 and self.backend == "pmap":
             raise ValueError("--train.table-shards needs --train.backend jit: pmap keeps every table on every device")
 
@@ -182,7 +177,7 @@ def make_step(model, optimizer, axis_name: str | None = None, gather: Callable[[
 
     def step(state: TrainState, side, batch) -> TrainState:
         rng = sample.fold(state.seed, state.step)
-        touched = model.touched(side, batch, rng) if by_rows else None
+        touched = touched_by(model, side, batch, rng) if by_rows else None
         if touched is None:
             new, gradients = summed(loss_and_gradients(state.params, side, batch, rng))
             gradients = jax.tree.map(lambda g: g / jnp.maximum(new["weight"], 1e-12), gradients)

@@ -5,9 +5,10 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
-from socialjax.models import BPR, DiffNet, LightGCN, SocialLightGCN, SVDpp
+from socialjax.models import BPR, MODELS, DiffNet, LightGCN, SocialLightGCN, SVDpp
 from socialjax.ops.forest import sampled
 from socialjax.train import rows
 from socialjax.train.loop import train
@@ -127,15 +128,13 @@ def test_row_wise_adagrad_by_hand_with_a_row_that_comes_twice_and_with_padding()
 
 
 def steps(model, side, pairs, name, count=6, size=SIZE, drawn=None, start=None):
-    optimizer = make_optimizer(name, 0.05)
+    optimizer = make_optimizer(name, 0.05) if isinstance(name, str) else name
     runner = make_runner("jit", model, optimizer, drawn or side, pairs, size, devices=jax.devices()[:1])
     state = new_state(model, side, optimizer, 1, drawn=drawn)
     return runner.run(runner.place(state), count).params
 
 
 def test_sgd_by_rows_is_dense_sgd(world, pairs):
-    import optax
-
     model = PLAIN["bpr"]
     side = model.prepare(world)
     found = steps(model, side, pairs, "sgd")
@@ -217,9 +216,8 @@ def test_what_cannot_be_sampled_is_refused(world):
     side = PLAIN["bpr"].prepare(world)
     with pytest.raises(ValueError, match="has no graph"):
         sampled(side, [3])
-    for wrong in ({"optimizer": "adam", "fanouts": (3,)}, {"optimizer": "sgd", "fanouts": (0,)}):
-        with pytest.raises(ValueError, match="fanouts"):
-            TrainSettings(**wrong)
+    with pytest.raises(ValueError, match="must be at least 1, got 3 0"):
+        TrainSettings(fanouts=(3, 0))
     for model, word in (
         (LightGCN(depth=3), "needs a number for each layer of the model, at least 3, got 2 2"),
         (SocialLightGCN(contrast=0.1), "contrast"),
@@ -228,3 +226,48 @@ def test_what_cannot_be_sampled_is_refused(world):
         whole = model.prepare(world)
         with pytest.raises(ValueError, match=word):
             new_state(model, whole, make_optimizer("sgd", 0.1), 0, drawn=sampled(whole, [2, 2]))
+
+
+@pytest.mark.parametrize("name", ["gcmc", "pinsage", "lr_gccf", "diffnet_pp", "trust_svd"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adagrad_rows"])
+def test_a_graph_model_that_cannot_be_sampled_is_refused_before_the_first_step(world, pairs, tmp_path, name, optimizer):
+    model = MODELS[name]()
+    settings = TrainSettings(epochs=1, batch_size=SIZE, optimizer=optimizer, fanouts=(2, 2), quiet=True)
+    with pytest.raises(ValueError, match=f"{type(model).__name__} does not say how its neighbourhoods are drawn"):
+        train(model, model.prepare(world), pairs, settings, 0, tmp_path, "print")
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "adagrad"])
+def test_an_optimizer_of_whole_tables_is_refused_with_drawn_neighbours(world, pairs, tmp_path, optimizer):
+    model = GRAPHS["diffnet"]
+    settings = TrainSettings(epochs=1, batch_size=SIZE, optimizer=optimizer, fanouts=(2, 2), quiet=True)
+    with pytest.raises(ValueError, match="choose sgd, adagrad_rows or adam_rows"):
+        train(model, model.prepare(world), pairs, settings, 0, tmp_path, "print")
+
+
+@dataclasses.dataclass(frozen=True)
+class Shifted(BPR):
+    """Scores by the mean of all items beside the user's own vector: every row of the table is read."""
+
+    def encode(self, params, side):
+        state = super().encode(params, side)
+        return state.replace(users=state.users + jnp.mean(state.items, axis=0, keepdims=True))
+
+
+def test_a_subclass_that_computes_something_else_does_not_inherit_which_rows_are_read(world, pairs):
+    model = Shifted(dim=4, init_std=0.1, negatives=3)
+    side = model.prepare(world)
+    with pytest.raises(ValueError, match="Shifted reads every row"):
+        new_state(model, side, make_optimizer("adagrad_rows", 0.1), 0)
+    found, whole = (steps(model, side, pairs, rule) for rule in ("sgd", optax.sgd(0.05)))
+    close(found, whole, rtol=1e-5, atol=1e-7)
+    by_rows = steps(PLAIN["bpr"], side, pairs, "sgd")
+    assert np.abs(found["items"] - by_rows["items"]).max() > 1e-4
+
+
+def test_a_subclass_that_only_has_other_settings_inherits_them(world):
+    @dataclasses.dataclass(frozen=True)
+    class Wide(BPR):
+        dim: int = 128
+
+    assert rows.read_rows(Wide(), Wide().prepare(world)) == [("item_bias",), ("items",), ("users",)]

@@ -157,7 +157,7 @@ class GraphFolder:
         return Interactions(self.arrays["train_user"], self.arrays["user_item_columns"])
 
     def dataset(self) -> Dataset:
-        """All of it as the data set that models take, in memory but for the mapped columns."""
+        """All of it as models take it, with mapped columns; users and items are called by their row numbers."""
         links = None
         if self.meta.links:
             follower = np.repeat(np.arange(self.num_users, dtype=np.int32), np.diff(self.arrays["follows_offsets"]))

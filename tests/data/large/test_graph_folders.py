@@ -40,6 +40,10 @@ def arrays_of(graph):
     return {name: array.tolist() for name, array in graph.arrays.items() if "ids" not in name}
 
 
+def of_items(wanted, part):
+    return wanted["user_item_columns" if part == "train" else f"{part}_item"]
+
+
 @pytest.mark.parametrize("k_core", [0, 3])
 @pytest.mark.parametrize("how", ["ratio", "leave-one-out"])
 @pytest.mark.parametrize("has_links", [True, False])
@@ -57,6 +61,14 @@ def test_the_arrays_are_those_of_the_twin(raw, tmp_path, k_core, how, has_links)
     assert (graph.follows is not None) == has_links == (graph.num_links > 0)
     assert not (tmp_path / "g" / "work").exists()
     verify(graph)
+    data, row_of = graph.dataset(), {user: row for row, user in enumerate(users)}
+    assert (data.num_users, data.num_items) == (len(users), len(items))
+    for part in ("train", "validation", "test"):
+        of = getattr(data, part)
+        assert [of.user.tolist(), of.item.tolist()] == [wanted[f"{part}_user"], of_items(wanted, part)]
+    kept = {(row_of[a], row_of[b]) for a, b in listed or () if a in row_of and b in row_of and a != b}
+    held = set() if data.links is None else set(zip(data.links.follower.tolist(), data.links.followee.tolist()))
+    assert held == kept and (data.links is None) == (not has_links)
 
 
 def test_text_is_numbered_by_its_hash_and_kept(raw, tmp_path):
