@@ -20,6 +20,9 @@ os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 if version("jaxlib") == "0.10.2" and "fusion_emitters" not in os.environ["XLA_FLAGS"]:
     os.environ["XLA_FLAGS"] += " --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
 
+# Commands in processes that tests start keep nothing in the cache of whoever runs the tests.
+os.environ.setdefault("SOCIALJAX_COMPILED", "off")
+
 import jax
 import pytest
 from tiny import ITEMS, ODD_TITLE, TINY, write_folder

@@ -14,6 +14,7 @@ import tyro
 from socialjax import memory, stop
 from socialjax.formats.file_bytes import DataError
 from socialjax.names import visible, visible_lines
+from socialjax.run import compiled
 from socialjax.run.settings import Definition, Experiment
 from socialjax.stop import Interrupted
 from socialjax.train.checkpoint import CheckpointError
@@ -138,6 +139,7 @@ def exit_code(action: Callable[[], None], saves: bool = True) -> int:
     try:
         with stop.heeded(is_program=True) if saves else contextlib.nullcontext():
             memory.check_address_space()
+            compiled.keep()
             action()
     except Interrupted as stopped:
         log.warning("%s", stopped)
