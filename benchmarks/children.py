@@ -25,11 +25,24 @@ def measured(module: str, *arguments: str, core: int | None = 0) -> dict:
 
     Raises RuntimeError with the end of what it said when it fails.
     """
-    environment = {**os.environ, **ALLOCATOR, "JAX_PLATFORMS": "cpu"}
-    pin = None if core is None else lambda: os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[core]})
+    return last_line([sys.executable, "-m", module, *arguments], {"JAX_PLATFORMS": "cpu"}, core)
+
+
+def last_line(words: list[str], variables: dict[str, str], core: int | None = 0) -> dict:
+    """Runs a command on one core (None: all) with the allocator of all, and returns its last line, which is JSON.
+
+    Raises RuntimeError with the end of what it said when it fails.
+    """
     done = subprocess.run(
-        [sys.executable, "-m", module, *arguments], capture_output=True, text=True, env=environment, preexec_fn=pin
+        words, capture_output=True, text=True, env={**os.environ, **ALLOCATOR, **variables}, preexec_fn=pin(core)
     )
     if done.returncode:
-        raise RuntimeError(f"{module} {' '.join(arguments)} failed:\n{done.stderr[-2000:]}")
+        raise RuntimeError(f"{' '.join(words[1:])} failed:\n{done.stderr[-2000:]}")
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def pin(core: int | None):
+    """What a new process does first to stay on one core; None for all cores."""
+    if core is None:
+        return None
+    return lambda: os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[core]})
