@@ -69,6 +69,13 @@ def _bytes(path: Path, largest: int) -> bytes:
         return file.read(largest)
 
 
+def parse(content: bytes) -> Any:
+    """A value from bytes that came from no file. Raises ValueError for anything but JSON within the limits."""
+    if len(content) > LARGEST:
+        raise ValueError(f"wanted at most {LARGEST} bytes, got {len(content)}")
+    return _parsed(content, False)
+
+
 def _parsed(content: bytes, nonfinite: bool) -> Any:
     if sum(content.count(mark) for mark in (b",", b"[", b"{", b":")) > MOST:  # before they take a hundredfold
         raise ValueError(f"wanted at most {MOST} values, got more")

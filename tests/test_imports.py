@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # These know nothing of recommenders.
 GROUND = (
     *("atomic_write", "stop", "names", "json_files", "npz_files", "memory"),
-    *("drawing", "pages", "formats", "registry"),
+    *("drawing", "pages", "formats", "registry", "object_store"),
 )
 CONTRACT = ("ops", "graph", "contract", "models.parts", "models.history", "models.neighbourhoods")
 ALLOWED = {
@@ -43,6 +43,7 @@ ALLOWED = {
     "serve": (*GROUND, "contract", "data", "eval", "explain", "recommender"),
     "graph": (),
     "registry": (),
+    "object_store": ("names", "atomic_write", "stop"),
     "atomic_write": (),
     "stop": (),
     "memory": (),
@@ -102,6 +103,7 @@ ONLY_IN = {
     "starlette": ("serve.app",),
     "pydantic": ("serve.schemas",),
     "uvicorn": ("serve.server",),
+    "obstore": ("object_store",),
     "prometheus_client": ("serve.metrics",),
     "tensorflow": (),
     "torch": (),
@@ -179,7 +181,7 @@ def complaints(module, source, is_package=False):
 def test_a_module_holds_one_idea_neither_a_crumb_nor_a_book():
     lines = {name: len(path.read_text().splitlines()) for name, path in modules().items() if path.stem != "__init__"}
     assert {name: number for name, number in lines.items() if not 15 <= number <= 400} == {}
-    assert len(lines) <= 225
+    assert len(lines) <= 228
 
 
 @pytest.mark.parametrize("module", list(modules()))

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from socialjax.data import cache, download, standin
+from socialjax.data import cache, download, remote_folder, standin
 from socialjax.data.checksum import named
 from socialjax.data.own import attribute_files, features, frame_files, ngcf
 from socialjax.data.own import folder as own
@@ -41,7 +41,8 @@ class DataSettings(FolderOptions):
 
     Attributes:
       name: A published set (yelp, flickr, lastfm, filmtrust, yelp_hin, hasc_fs, tiktok) or the name of your own.
-      dir: The folder that holds the files; searched before $SOCIALJAX_DATA/<name>, the cache and the download.
+      dir: The folder that holds the files; searched before $SOCIALJAX_DATA/<name>, the cache and the download. One
+        in an object store (s3://bucket/mine, gs://..., az://...) is copied into the cache.
       features: Item features in place of the set's own: a .npz, .parquet or .csv with a column of ids, or a .npy whose
         row r holds the features of item number r.
       published_features: Take the features that are published beside a set as well (yelp has some); they are downloaded
@@ -90,6 +91,7 @@ def load(settings: DataSettings, limits: download.Limits = download.LIMITS) -> D
         DataError: a named folder lacks files, files cannot be used, settings do not apply, the name is unknown, or
             nothing is found and a stand-in is forbidden or does not exist.
     """
+    settings = dataclasses.replace(settings, dir=remote_folder.local(settings.dir))
     if settings.name in DATASETS and not DATASETS.is_own(settings.name):
         return _finished(settings, _registered(settings))
     entry = PUBLISHED.get(settings.name)
@@ -179,9 +181,9 @@ def _with_features(data: Dataset, path: Path) -> Dataset:
 
 def find(settings: DataSettings) -> DataFolder | None:
     """The first place that has the files, without downloading. Raises DataError when a named folder lacks some."""
-    if settings.dir is not None:
-        _must_be_complete(settings.name, settings.dir, "--data.dir")
-        return DataFolder("--data.dir", settings.dir)
+    if (folder := remote_folder.local(settings.dir)) is not None:
+        _must_be_complete(settings.name, folder, "--data.dir")
+        return DataFolder("--data.dir", folder)
     if parent := os.environ.get("SOCIALJAX_DATA"):
         if not Path(parent).is_dir():
             raise DataError(f"SOCIALJAX_DATA names {parent}, which is not a folder; correct or unset it")

@@ -133,7 +133,9 @@ def dataset_of(record: RunRecord) -> str:
 
 def without_places(record: dict) -> dict:
     """The record without folders of the machine: no work folder, no data folder, of other paths only the last part."""
-    settings = {key: value for key, value in record["settings"].items() if key not in ("workdir", "start_from")}
+    settings = {
+        key: value for key, value in record["settings"].items() if key not in ("workdir", "mirror", "start_from")
+    }
     if isinstance(settings.get("data"), dict):
         settings["data"] = {key: value for key, value in settings["data"].items() if key not in ("dir", "features")}
     return _shortened(record | {"settings": settings})

@@ -20,6 +20,7 @@ from socialjax.memory import release_programs
 from socialjax.names import KEPT, below, identifier
 from socialjax.run import display, kept_data, results, saved, workbench
 from socialjax.run.command import exit_code, read_arguments, say, set_up_logging, variants
+from socialjax.run.mirror import Mirror, mirrored
 from socialjax.run.model_code import code_digest
 from socialjax.run.processes import only_one
 from socialjax.run.record import (
@@ -100,6 +101,8 @@ def run(
     """
     release_programs()  # of runs before this one: a table or a notebook may have many
     folder, bench = work_folder(definition, experiment, data, label), bench or Workbench(data)
+    if label and experiment.mirror is not None:
+        experiment = dataclasses.replace(experiment, mirror=f"{experiment.mirror}/{label}")
     introduce(experiment, bench, folder)
     for line in few_steps(experiment, data):
         _log_line(line)
@@ -179,12 +182,15 @@ def _claim(held: contextlib.ExitStack, folder: Path, experiment: Experiment, dat
     if is_first():
         try:
             held.enter_context(only_one(folder))
+            if experiment.mirror is not None and Mirror(folder, experiment.mirror).restore():
+                _log_line(f"{folder} was brought back from {experiment.mirror}")
             results.claim(folder, experiment, data)
             kept_data.keep(data, folder)
             if experiment.carry:
                 kept_data.carry(data, experiment.model, folder)
             for line in for_evaluation(folder, results.evaluation_of(results.plain(experiment))):
                 _log_line(line)
+            held.enter_context(mirrored(folder, experiment.mirror))
         except (ValueError, OSError, CheckpointError) as error:
             refused = error
     if of_first(refused is not None)[0]:

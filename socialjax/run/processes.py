@@ -20,6 +20,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from socialjax import registry, stop
+from socialjax.object_store import address_of
 
 log = logging.getLogger(__name__)
 _held: list[tuple[int, int]] = []  # device and inode of the folders that this process holds
@@ -42,7 +43,10 @@ def only_one(folder: Path, waits_for: str = "") -> Iterator[None]:
 
     Raises:
         Held: another process holds it, and `waits_for` is empty.
+        ValueError: the folder is the address of one in an object store.
     """
+    if (url := address_of(folder)) is not None:
+        raise ValueError(f"a work folder must be local, got {url}: object stores have no locks, renames or appends")
     with contextlib.ExitStack() as closing:
         try:
             made = [place for place in (folder, *folder.parents) if not place.exists()]

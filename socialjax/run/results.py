@@ -17,12 +17,14 @@ import numpy as np
 from socialjax import json_files, models
 from socialjax.atomic_write import atomic_write
 from socialjax.data.schema import Dataset, counts
+from socialjax.object_store import address_of
 from socialjax.run.settings import EvalSettings, Experiment
 
 # What may change between two starts in one folder: it has no bearing on the figures.
 FREE = {
     "seeds",
     "workdir",
+    "mirror",
     "start_from",
     "preset",
     "sweep",
@@ -76,7 +78,7 @@ def plain(value: Any) -> Any:
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
         return [plain(item) for item in value]
-    return str(value.absolute()) if isinstance(value, Path) else value
+    return (address_of(value) or str(value.absolute())) if isinstance(value, Path) else value
 
 
 def settings_of(experiment: Experiment) -> dict:

@@ -24,6 +24,7 @@ from socialjax.data.schema import Dataset, counts
 from socialjax.data.sources import DataSettings
 from socialjax.formats.file_bytes import DataError
 from socialjax.names import visible
+from socialjax.object_store import address_of
 from socialjax.registry import HOW
 from socialjax.run import kept_data, results
 from socialjax.run.record import RESULT, RunRecord
@@ -105,8 +106,9 @@ def read_settings(folder: Path) -> tuple[Model, DataSettings, dict]:
             f"{path} is not the settings file of a run ({error}); name another folder, or start the run anew"
         ) from None
     settings = _made(DataSettings, record["settings"]["data"], path, "settings.data")
-    # Places below the folder of the run are kept relative to it.
-    places = {name: folder / place for name in results.PLACES if (place := getattr(settings, name)) is not None}
+    # Places below the folder of the run are kept relative to it; addresses of object stores are no places below it.
+    given = {name: place for name in results.PLACES if (place := getattr(settings, name)) is not None}
+    places = {name: place if address_of(place) else folder / place for name, place in given.items()}
     return model, dataclasses.replace(settings, **places), record
 
 
@@ -164,6 +166,10 @@ def read_data(
     settings = dataclasses.replace(settings, require_real=not stand_in, offline=offline)
     settings = _moved(settings, folder, data_dir, features)
     try:
+        if own is None and data_dir is None and (url := address_of(settings.dir)) is not None:
+            raise DataError(
+                f"the data of {folder} lie in {url}, which is not opened unasked; --data.dir {url} fetches them"
+            )
         data = _loaded(settings, own, folder)
         _check_same(data, before, folder, settings)
     except DataError as error:

@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 from socialjax.data.sources import DataSettings
 from socialjax.eval.beyond import METRICS, Metric
 from socialjax.eval.protocol import KS, Protocol, parse
+from socialjax.object_store import address_of
 from socialjax.train.step import TrainSettings
 
 M = TypeVar("M")
@@ -81,6 +82,8 @@ class Experiment(Generic[M]):
       sweep: Vary one setting; one folder for each value.
       carry: Whether the folder of the run holds a copy of the data that its model reads, so that it recommends where
         the data are not; of at most 256 MB.
+      mirror: A folder of an object store (s3://bucket/run, gs://..., az://...) to which the folder of the run is copied
+        after every checkpoint and at the end, and from which it is brought back where --workdir is empty.
     """
 
     model: M
@@ -93,8 +96,15 @@ class Experiment(Generic[M]):
     preset: str | None = None
     sweep: str | None = None
     carry: bool = True
+    mirror: str | None = None
 
     def __post_init__(self):
+        if self.workdir is not None and (url := address_of(self.workdir)) is not None:
+            raise ValueError(
+                f"--workdir must be a local folder, got {url}: object stores have no locks, renames or appends. "
+                f"--mirror {url} copies every checkpoint and the results there, and brings them back where the local "
+                "folder is empty"
+            )
         if not self.seeds or len(set(self.seeds)) != len(self.seeds) or min(self.seeds) < 0 or max(self.seeds) >= 2**32:
             raise ValueError(f"--seeds wants different numbers of 0 to 2^32 - 1, such as 0 1 2, got {self.seeds}")
 
