@@ -105,7 +105,11 @@ class Mirror:
         total = sum(file["size"] for file in manifest["files"].values())
         room = min(LARGEST, shutil.disk_usage(self.folder).free // 2)
         log.info(
-            "%s: %s files, %s bytes, brought back to %s", self.store.url, len(manifest["files"]), total, self.folder
+            "%s: %s files, %s bytes, brought back to %s",
+            self.store.url,
+            len(manifest["files"]),
+            f"{total:,}",
+            self.folder,
         )
         if total > room:
             raise StoreError(
