@@ -1,10 +1,12 @@
 """Fresh processes pinned to one core, all with the same allocator, each of which prints one JSON line at its end."""
 
 import argparse
+import contextlib
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 
 # What launch/local.sh sets: without it the page faults of large temporaries are measured, not the arithmetic.
 ALLOCATOR = {
@@ -33,16 +35,23 @@ def last_line(words: list[str], variables: dict[str, str], core: int | None = 0)
 
     Raises RuntimeError with the end of what it said when it fails.
     """
-    done = subprocess.run(
-        words, capture_output=True, text=True, env={**os.environ, **ALLOCATOR, **variables}, preexec_fn=pin(core)
-    )
+    with on_core(core):
+        done = subprocess.run(words, capture_output=True, text=True, env={**os.environ, **ALLOCATOR, **variables})
     if done.returncode:
         raise RuntimeError(f"{' '.join(words[1:])} failed:\n{done.stderr[-2000:]}")
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def pin(core: int | None):
-    """What a new process does first to stay on one core; None for all cores."""
-    if core is None:
-        return None
-    return lambda: os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[core]})
+@contextlib.contextmanager
+def on_core(core: int | None) -> Iterator[None]:
+    """Processes that this thread starts meanwhile stay on one core; None for all cores.
+
+    A function for the child to call first would need a fork, which JAX's threads do not stand.
+    """
+    cores = os.sched_getaffinity(0)
+    if core is not None:
+        os.sched_setaffinity(0, {sorted(cores)[core]})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, cores)

@@ -30,7 +30,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.children import ALLOCATOR, last_line, measured, pin
+from benchmarks.children import ALLOCATOR, last_line, measured, on_core
 from benchmarks.peers.environments import PINNED, NotInstalled, python_of
 from socialjax.data.cache import cache_folder
 from socialjax.data.schema import Dataset
@@ -179,13 +179,9 @@ def whole_run(folder: Path) -> dict:
     """The peak resident set of two epochs with validation, checkpoints and evaluation, on one core."""
     words = [sys.executable, "-m", "experiments.diffnet_yelp", "--workdir", str(folder / "whole"), "--train.quiet"]
     environment = {**os.environ, **ALLOCATOR, "JAX_PLATFORMS": "cpu", "SOCIALJAX_COMPILED": "off"}
-    done = subprocess.run(
-        [*words, "--data.offline", "--train.epochs", "2"],
-        capture_output=True,
-        text=True,
-        env=environment,
-        preexec_fn=pin(0),
-    )
+    words += ["--data.offline", "--train.epochs", "2"]
+    with on_core(0):
+        done = subprocess.run(words, capture_output=True, text=True, env=environment)
     if done.returncode:
         raise RuntimeError(f"{' '.join(words[1:])} failed:\n{done.stderr[-2000:]}")
     (result,) = folder.glob("whole*/seed_0/result.json")
