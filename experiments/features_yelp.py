@@ -1,4 +1,4 @@
-"""DiffNet, DiffNet++ and FM on Yelp with the authors' review features, and DiffNet without them beside.
+"""DiffNet, DiffNet++ and FM on Yelp with the authors' review features, and each without them beside.
 
     python -m experiments.features_yelp                          # all rows, seeds 0-4
     python -m experiments.features_yelp --only diffnet diffnet-ids    # some of them
@@ -24,15 +24,18 @@ from socialjax.train.step import TrainSettings
 TRAIN = TrainSettings(epochs=200, evaluate_every=4, patience=40)
 SOFTMAX = {"objective": "softmax", "negatives": 16, "l2": 0.05, "dropout": 0.6}
 DIFFNET = {**SOFTMAX, "layers": "all", "exclude_target": True, "feature_scale": 0.02}
+PAPER = {**DIFFNET, "variant": "paper", "activation": "tanh", "feature_scale": 0.05}
+IDS = {"use_features": False}
 SETTINGS = {
     "diffnet": Setting(DIFFNET, TRAIN),
     "diffnet-32": Setting({**DIFFNET, "dim": 32}, TRAIN, model="diffnet"),
-    "diffnet-paper": Setting(
-        {**DIFFNET, "variant": "paper", "activation": "tanh", "feature_scale": 0.05}, TRAIN, model="diffnet"
-    ),
-    "diffnet-ids": Setting({**DIFFNET, "use_features": False}, TRAIN, model="diffnet"),
+    "diffnet-ids": Setting(DIFFNET | IDS, TRAIN, model="diffnet"),
+    "diffnet-paper": Setting(PAPER, TRAIN, model="diffnet"),
+    "diffnet-paper-ids": Setting(PAPER | IDS, TRAIN, model="diffnet"),
     "diffnet_pp": Setting(SOFTMAX, TRAIN),
+    "diffnet_pp-ids": Setting(SOFTMAX | IDS, TRAIN, model="diffnet_pp"),
     "fm": Setting(SOFTMAX, TRAIN),
+    "fm-ids": Setting(SOFTMAX | IDS, TRAIN, model="fm"),
 }
 STUDY = Study(name="features_yelp", summary=__doc__, data=WITH_FEATURES.data, settings=SETTINGS, over="diffnet-ids")
 

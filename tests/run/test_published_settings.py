@@ -78,10 +78,13 @@ def test_rows_of_the_table_with_features_are_models_of_these_settings():
     study = features_yelp.STUDY
     made = {row: MODELS[of.model or row](**of.fields) for row, of in study.settings.items()}
     assert study.data.published_features and study.over in made
-    assert [row for row, model in made.items() if not model.use_features] == ["diffnet-ids"]
+    controls = {row for row, model in made.items() if not model.use_features}
+    assert controls == {f"{row}-ids" for row in ("diffnet", "diffnet-paper", "diffnet_pp", "fm")}
+    for row in controls:
+        assert dataclasses.replace(made[row], use_features=True) == made[row.removesuffix("-ids")]
+        assert study.settings[row].train == study.settings[row.removesuffix("-ids")].train
     with_features = read_arguments(diffnet_yelp.DEFINITION, ["--preset", "features"])
     assert made["diffnet"] == with_features.model
-    assert dataclasses.replace(made["diffnet-ids"], use_features=True) == made["diffnet"]
 
 
 @pytest.fixture
