@@ -59,7 +59,8 @@ class TrainSettings:
         popularity for tens of epochs before they climb.
       save_seconds: Time between checkpoints; 0 saves after every validation.
       backend: How a step is spread over devices: jit over a mesh, or pmap.
-      table_shards: Devices over which the rows of embedding tables are spread (backend jit).
+      table_shards: Devices over which rows of embedding tables, pairs and edges are spread (backend jit), so that none
+        has a whole table; see docs/parallel.md. It divides the devices, and these the batch size.
       quiet: No progress bar.
       writers: What gets loss and validation metrics besides metrics.jsonl: wandb, mlflow, or one that another package
         registers. TensorBoard does where it is installed.
