@@ -68,6 +68,7 @@ class Batch:
         devices changes nothing.
       local: Whether users, items and negatives are numbered as they come: users 0..B - 1, items 0..B - 1, negatives
         from B on, first the first of each row. What is read of a table is then a slice, and nothing is gathered.
+      spread: Looks rows up in tables that are spread over devices (`ops.spread.Spread`); None where each has them all.
     """
 
     users: jax.Array
@@ -76,19 +77,24 @@ class Batch:
     weight: jax.Array
     rows: jax.Array
     local: bool = struct.field(pytree_node=False, default=False)
+    spread: Any = struct.field(pytree_node=False, default=None)
+
+    def rows_of(self, table: jax.Array, numbers: jax.Array) -> jax.Array:
+        """The rows of a table [N, ...] with these numbers i32[B] or i32[B, C]: [B, ...] or [B, C, ...]."""
+        return table[numbers] if self.spread is None else self.spread.lookup(table, numbers)
 
     def of_users(self, table: jax.Array) -> jax.Array:
         """What a table [U, ...] holds for the users: [B, ...]."""
-        return table[: self.users.shape[0]] if self.local else table[self.users]
+        return table[: self.users.shape[0]] if self.local else self.rows_of(table, self.users)
 
     def of_items(self, table: jax.Array) -> jax.Array:
         """What a table [I, ...] holds for the positives: [B, ...]."""
-        return table[: self.items.shape[0]] if self.local else table[self.items]
+        return table[: self.items.shape[0]] if self.local else self.rows_of(table, self.items)
 
     def of_negatives(self, table: jax.Array) -> jax.Array:
         """What a table [I, ...] holds for the negatives: [B, n, ...]."""
         if not self.local:
-            return table[self.negatives]
+            return self.rows_of(table, self.negatives)
         size, count = self.negatives.shape
         return jnp.swapaxes(table[size : size * (1 + count)].reshape(count, size, *table.shape[1:]), 0, 1)
 

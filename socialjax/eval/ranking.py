@@ -4,6 +4,7 @@ Work is cut into calls of one fixed shape, so that a ranking function is compile
 blocks of users, of which the device runs only those that are filled.
 """
 
+import abc
 import dataclasses
 import functools
 from collections.abc import Iterator
@@ -103,6 +104,51 @@ PAIRS_AT_ONCE = 1 << 19  # for models that are no dot product, which may hold a 
 GATHER_FROM = 100  # items per candidate from which on candidates are scored one by one
 
 
+class Ranks(abc.ABC):
+    """A state that compares its scores by itself, instead of `Model.vectors` and `Model.score` of what was encoded.
+
+    Arguments and results are those of `_among_all`, `_among_drawn` and `_best` below, without model and state.
+    """
+
+    @abc.abstractmethod
+    def among_all(self, num_items: int, num_blocks, users, positives, longest, hidden): ...
+
+    @abc.abstractmethod
+    def among_drawn(self, num_items: int, num_blocks, users, positives, longest, negatives): ...
+
+    @abc.abstractmethod
+    def best(self, num_items: int, k: int, num_blocks, users, hidden): ...
+
+
+def _functions(model: Model, state: State):
+    """The three of them for this state."""
+    if isinstance(state, Ranks):
+        return state.among_all, state.among_drawn, state.best
+    return tuple(functools.partial(function, model, state) for function in (_among_all, _among_drawn, _best))
+
+
+@dataclasses.dataclass(frozen=True)
+class MeanMetrics:
+    """Parameters -> mean metrics of all users of `candidates`; so are those of what they encode, spread over devices.
+
+    Attributes:
+      model: The model.
+      side: Its fixed data.
+      candidates: Who is evaluated on what.
+    """
+
+    model: Model
+    side: Side
+    candidates: Candidates
+
+    def __call__(self, params: Params) -> dict[str, float]:
+        return evaluate(self.model, params, self.side, self.candidates).mean()
+
+    def of_state(self, state: State) -> dict[str, float]:
+        """As of parameters, from what they encode or from `Ranks`."""
+        return evaluate_state(self.model, state, self.candidates).mean()
+
+
 def evaluate(model: Model, params: Params, side: Side, candidates: Candidates) -> Result:
     """All metrics of `candidates.protocol` for a model with these parameters, per user."""
     return evaluate_state(model, encode(model, params, side), candidates)
@@ -131,6 +177,7 @@ def count(model: Model, state: State, candidates: Candidates) -> Counts:
         num_negatives = num_items - hidden.lengths()
     else:
         num_negatives = np.full(len(candidates), negatives.shape[1])
+    among_all, among_drawn, _ = _functions(model, state)
     columns = [np.empty(len(lists.items), dtype) for dtype in (np.float32, np.int32, np.int32)]
     for call in calls(len(owner), num_items):
         rows, is_held = owner[call.rows], held[call.rows]
@@ -139,10 +186,10 @@ def count(model: Model, state: State, candidates: Candidates) -> Counts:
         longest = call.blocks(is_held.sum(axis=1, dtype=np.int32)).max(axis=1)
         if negatives is None:
             cells = call.cells(hidden.take(rows), num_items, width)
-            counted = _among_all(model, state, num_items, call.num_blocks, users, positives, longest, cells)
+            counted = among_all(num_items, call.num_blocks, users, positives, longest, cells)
         else:
             drawn = call.blocks(negatives[rows])
-            counted = _among_drawn(model, state, num_items, call.num_blocks, users, positives, longest, drawn)
+            counted = among_drawn(num_items, call.num_blocks, users, positives, longest, drawn)
         for column, values in zip(columns, jax.device_get(counted)):
             column[places[call.rows][is_held]] = call.unblocked(values)[is_held]
     return Counts(lists.offsets, *columns, num_negatives)
@@ -188,10 +235,11 @@ def top_k(
     block, found = (1, min(num_items, SOON if k <= SOON else _power_of_two(k))) if few else (None, k)
     width = cells_width(exclude.lengths() if few else hidden.lengths(), num_items, block)
     items, scores = np.empty((len(users), k), np.int32), np.empty((len(users), k), np.float32)
+    _, _, best_of = _functions(model, state)
     for call in calls(len(users), num_items, block):
         rows = np.arange(call.start, call.stop)
         cells = call.cells(hidden.take(rows), num_items, width)
-        best = _best(model, state, num_items, found, call.num_blocks, call.blocks(users[rows]), cells)
+        best = best_of(num_items, found, call.num_blocks, call.blocks(users[rows]), cells)
         items[rows], scores[rows] = (call.unblocked(values)[:, :k] for values in jax.device_get(best))
     return np.where(scores > -np.inf, items, -1), scores
 
@@ -232,7 +280,7 @@ def _table(model: Model, state: State, users: jax.Array, num_items: int) -> jax.
     return jax.lax.fori_loop(0, -(-num_users // height), fill, jnp.zeros((num_users, num_items)))
 
 
-def _compare(scores: jax.Array, against: jax.Array, longest: jax.Array):
+def compared(scores: jax.Array, against: jax.Array, longest: jax.Array):
     """Negatives against f32[B, C] that score higher than and as each positive f32[B, W]: i32[B, W] each.
 
     Only the first `longest` columns of positives count.
@@ -290,9 +338,9 @@ def _among_drawn(model, state, num_items, num_blocks, users, positives, longest,
         else:
             scores = model.score(state, users[b], items)
         positive_scores, against = scores[:, : positives.shape[2]], scores[:, positives.shape[2] :]
-        return positive_scores, *_compare(positive_scores, against, longest[b])
+        return positive_scores, *compared(positive_scores, against, longest[b])
 
-    return _each_block(block, num_blocks, positives.shape[0])
+    return each_block(block, num_blocks, positives.shape[0])
 
 
 @functools.partial(jax.jit, static_argnums=(0, 2))
@@ -302,9 +350,9 @@ def _among_all(model, state, num_items, num_blocks, users, positives, longest, h
     def block(b):
         table = _table(model, state, users[b], num_items)
         positive_scores = jnp.take_along_axis(table, positives[b], axis=1, mode="promise_in_bounds")
-        return positive_scores, *_compare(positive_scores, _hide(table, hidden[b]), longest[b])
+        return positive_scores, *compared(positive_scores, _hide(table, hidden[b]), longest[b])
 
-    return _each_block(block, num_blocks, positives.shape[0])
+    return each_block(block, num_blocks, positives.shape[0])
 
 
 @functools.partial(jax.jit, static_argnums=(0, 2, 3))
@@ -315,7 +363,7 @@ def _best(model, state, num_items, k, num_blocks, users, hidden):
         scores, items = largest(_hide(_table(model, state, users[b], num_items), hidden[b]), k)
         return items, scores
 
-    return _each_block(block, num_blocks, users.shape[0])
+    return each_block(block, num_blocks, users.shape[0])
 
 
 def _hide(table: jax.Array, cells: jax.Array) -> jax.Array:
@@ -325,7 +373,7 @@ def _hide(table: jax.Array, cells: jax.Array) -> jax.Array:
     return table.at[row, item].set(-jnp.inf, mode="drop")
 
 
-def _each_block(block, num_blocks: jax.Array, size: int):
+def each_block(block, num_blocks: jax.Array, size: int):
     """Stacks block(0), ..., block(num_blocks - 1) into arrays of `size` blocks, the rest zeros.
 
     One loop on the device: its buffers are allocated once, while a call per block would fault in every page anew.

@@ -226,6 +226,8 @@ class DotProductModel(EmbeddingModel):
 
 def batch_scores(users: jax.Array, state: Factors, batch: Batch, candidates: jax.Array) -> jax.Array:
     """<u, v_i> + b_i of each row's user vector f32[B, D] and its candidates i32[B, 1 + n]: f32[B, 1 + n]."""
+    if batch.spread is not None:
+        return batch.spread.scores(users, state.items, candidates) + batch.rows_of(state.item_bias, candidates)
     if not batch.local:
         return candidate_scores(users, state.items, candidates) + state.item_bias[candidates]
     size, count = batch.negatives.shape

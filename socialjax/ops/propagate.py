@@ -123,7 +123,7 @@ def propagate(edges: Diffusion, values: jax.Array, weight: jax.Array | None = No
     """The weighted sum over incoming edges, out[r] = sum over edges s -> r of weight * values[s].
 
     Args:
-      edges: E edges, or edges of another form that can `propagate` values without further weights.
+      edges: E edges, or edges of another form that can `propagate` values.
       values: f32[num_senders, D], the messages.
       weight: f32[E], in the order of `edges.senders`, replaces the weights of the edges and gets a gradient; without it
         the edges' own weights are constants.
@@ -133,7 +133,7 @@ def propagate(edges: Diffusion, values: jax.Array, weight: jax.Array | None = No
     """
     values = jnp.asarray(values)
     if not isinstance(edges, Diffusion):
-        return edges.propagate(values)
+        return edges.propagate(values) if weight is None else edges.propagate(values, weight)
     if weight is None:
         return _fixed(edges, values)
     return _weighted(edges, values, jnp.asarray(weight))

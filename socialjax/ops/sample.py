@@ -125,7 +125,7 @@ def dropout(key, vectors: jax.Array, rows: jax.Array, rate: float) -> jax.Array:
     return jnp.where(_kept(bits, rate), vectors / (1.0 - rate), 0.0)
 
 
-def node_dropout(key, layer: int, vectors: jax.Array, rate: float) -> jax.Array:
+def node_dropout(key, layer: int, vectors: jax.Array, rate: float, first: int = 0) -> jax.Array:
     """GC-MC's node dropout (van den Berg et al., 2017): zeroes all messages of a node at once and scales the others'.
 
     Whether a node is dropped depends on the key alone, not on the batch, so that all devices agree.
@@ -135,13 +135,14 @@ def node_dropout(key, layer: int, vectors: jax.Array, rate: float) -> jax.Array:
       layer: Number of the layer; each drops other nodes.
       vectors: f32[N, D], the messages.
       rate: Probability of a node to be dropped, in [0, 1).
+      first: Number of the first of these nodes.
 
     Returns:
       f32[N, D].
     """
     if rate == 0.0:
         return vectors
-    bits = fold(fold(fold(key, NODES), layer), jnp.arange(vectors.shape[0]))
+    bits = fold(fold(fold(key, NODES), layer), first + jnp.arange(vectors.shape[0]))
     return jnp.where(_kept(bits, rate)[:, None], vectors / (1.0 - rate), 0.0)
 
 

@@ -242,7 +242,7 @@ class Workbench:
         side, validated = self.side(model), {}
         if validation is not None:
             candidates = validation.candidates
-            validated["validate"] = lambda params: ranking.evaluate(model, params, side, candidates).mean()
+            validated["validate"] = ranking.MeanMetrics(model, side, candidates)
             validated["floor"] = validation.floor
             validated["metric"] = validation.metric
         folder.mkdir(parents=True, exist_ok=True)

@@ -169,7 +169,8 @@ class Checkpoints:
                 "choose another --workdir, or delete the folder to start anew"
             )
         self._must_fit(step, notes, digests.shapes(state=state, best=best))
-        abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, (state, best))
+        like = lambda leaf: leaf if isinstance(leaf, np.ndarray) else ocp.utils.to_shape_dtype_struct(leaf)  # noqa: E731
+        abstract = jax.tree.map(like, (state, best))  # what is NumPy's stays so, and goes to no device
         items = ocp.args.Composite(
             state=ocp.args.StandardRestore(abstract[0]), best=ocp.args.StandardRestore(abstract[1])
         )

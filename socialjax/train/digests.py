@@ -10,6 +10,8 @@ import numpy as np
 
 from socialjax.ops import sample
 
+PIECE = 1 << 22  # numbers of an array of the host that are on a device at once
+
 
 class Damaged(Exception):
     """Arrays that are not those that were written."""
@@ -22,8 +24,19 @@ def shapes(**trees) -> dict[str, str]:
 
 def listed(**trees) -> dict[str, list]:
     """{"best['users']": ["float32[60, 8]", digest], ...}; with several processes, all must call."""
-    sums = jax.device_get(jax.tree.map(_local, _digests(_leaves(trees))))
+    leaves = _leaves(trees)
+    on_host = {name: leaf for name, leaf in leaves.items() if isinstance(leaf, np.ndarray)}
+    elsewhere = {name: leaf for name, leaf in leaves.items() if name not in on_host}
+    sums = jax.device_get(jax.tree.map(_local, _digests(elsewhere, jnp.uint32(0))))
+    sums |= {name: _in_pieces(leaf) for name, leaf in on_host.items()}
     return {name: [shape, int(sums[name])] for name, shape in shapes(**trees).items()}
+
+
+def _in_pieces(array: np.ndarray) -> int:
+    """The digest of an array of the host, of which no device gets the whole."""
+    flat = array.reshape(-1)
+    starts = range(0, max(flat.size, 1), PIECE)
+    return sum(int(_digests(flat[first : first + PIECE], jnp.uint32(first))) for first in starts) % 2**32
 
 
 def check(wanted: dict[str, list], **trees) -> None:
@@ -67,13 +80,13 @@ def as_listed(arrays: dict[str, list], tree: str) -> dict:
 
 
 @jax.jit
-def _digests(arrays: dict) -> dict:
-    """A u32 for each array: the sum of a hash of each number's bits and place."""
+def _digests(arrays, first):
+    """A u32 for each array: the sum of a hash of each number's bits and place, counted from `first`."""
 
     def digest(array):
         array = array.astype(jnp.uint8) if array.dtype == bool else array
         bits = jax.lax.bitcast_convert_type(array, f"uint{8 * min(array.dtype.itemsize, 4)}").astype(jnp.uint32)
-        return jnp.sum(sample.fold(bits.ravel(), jnp.arange(bits.size)), dtype=jnp.uint32)
+        return jnp.sum(sample.fold(bits.ravel(), first + jnp.arange(bits.size, dtype=jnp.uint32)), dtype=jnp.uint32)
 
     return jax.tree.map(digest, arrays)
 

@@ -22,7 +22,7 @@ from socialjax.train.checkpoint import Checkpoints, newest
 from socialjax.train.log import Callback, TrainingLog
 from socialjax.train.parallel import check_stop, is_first, largest, make_runner, of_first, program_start
 from socialjax.train.rows import check_drawn
-from socialjax.train.step import METRIC, Resident, TrainSettings, make_optimizer, new_state, steps_per_epoch
+from socialjax.train.step import METRIC, Resident, TrainSettings, make_optimizer, steps_per_epoch
 
 log = logging.getLogger(__name__)
 CALL_SECONDS = 1.0  # about how long one call on the device lasts, and so how soon a signal takes effect
@@ -93,7 +93,7 @@ def train(
         check_drawn(model, drawn, optimizer)
     mesh = {"table_shards": settings.table_shards} if settings.backend == "jit" else {}
     runner = make_runner(settings.backend, model, optimizer, drawn, pairs, settings.batch_size, devices=devices, **mesh)
-    fresh = runner.place(new_state(model, side, optimizer, seed, start, drawn))
+    fresh = runner.fresh(side, seed, start, drawn)
     num_pairs = pairs.users.shape[0]
     with contextlib.ExitStack() as closing:
         closing.enter_context(heeded())
@@ -190,7 +190,7 @@ class _Loop:
             self._keep({})
         else:
             started = time.monotonic()
-            metrics = validate(self.runner.whole(self.state.params))
+            metrics = self.runner.validated(validate, self.state.params)
             metrics = dict(zip(metrics, of_first(*metrics.values()), strict=True))  # processes may round differently
             self.memory["eval_seconds"] += time.monotonic() - started
             line["validation"] = metrics

@@ -21,6 +21,7 @@ import jax.numpy as jnp
 import optax
 
 from socialjax.contract import Batch, Model, Params, Side, touched_by
+from socialjax.ops.spread import lookup, own
 
 Path = tuple[str, ...]
 
@@ -163,10 +164,16 @@ def placed(params: Params, values: dict[Path, Any]) -> Params:
     return out
 
 
-def taken(params: Params, rows: dict[Path, jax.Array]) -> Params:
-    """The parameters that a batch reads: some rows of tables, any for padding, and all else whole."""
-    read = {path: at(params, path).at[numbers].get(mode="clip") for path, numbers in rows.items()}
-    return placed(params, read)
+def taken(params: Params, rows: dict[Path, jax.Array], spread: bool = False) -> Params:
+    """The parameters that a batch reads: some rows of tables, any for padding, and all else whole.
+
+    Args:
+      params: All parameters.
+      rows: Path -> the rows i32[n].
+      spread: Whether this device has one shard of the rows of each table, see `ops.spread`.
+    """
+    look_up = lookup if spread else lambda table, numbers: table.at[numbers].get(mode="clip")
+    return placed(params, {path: look_up(at(params, path), numbers) for path, numbers in rows.items()})
 
 
 def without(params: Params, paths) -> Params:
@@ -180,7 +187,13 @@ def without(params: Params, paths) -> Params:
 
 
 def change_rows(
-    optimizer: RowOptimizer, params: Params, opt_state, rows: dict[Path, tuple], gradients: Params, weight
+    optimizer: RowOptimizer,
+    params: Params,
+    opt_state,
+    rows: dict[Path, tuple],
+    gradients: Params,
+    weight,
+    spread: bool = False,
 ) -> tuple[Params, dict[str, Any]]:
     """One update of the optimiser.
 
@@ -191,6 +204,7 @@ def change_rows(
       rows: Path -> the rows i32[n] that were read, and the gradients [n, ...] of the summed loss.
       gradients: Of the summed loss with respect to what was read whole.
       weight: f32[], by which the sum is divided. At 0 nothing changes.
+      spread: Whether this device has one shard of the rows of each table; it changes those that are its own.
 
     Returns:
       The parameters and the state.
@@ -198,19 +212,20 @@ def change_rows(
     weight = jnp.maximum(weight, 1e-12)
     tables, states = {}, {}
     for path, (numbers, of_rows) in rows.items():
-        name = "/".join(path)
-        tables[path], states[name] = optimizer.change(
-            at(params, path), opt_state["rows"][name], numbers, of_rows, weight
-        )
+        name, table = "/".join(path), at(params, path)
+        numbers = own(numbers, len(table)) if spread else numbers
+        tables[path], states[name] = optimizer.change(table, opt_state["rows"][name], numbers, of_rows, weight)
     whole = without(params, rows)
     means = jax.tree.map(lambda g: g / weight, gradients)
     updates, state = optimizer.update(means, opt_state["whole"], whole)
-    changed = {path: at(optax.apply_updates(whole, updates), path) for path in _paths(whole)}
+    changed = {path: at(optax.apply_updates(whole, updates), path) for path in paths_of(whole)}
     return placed(params, tables | changed), {"rows": states, "whole": state}
 
 
-def _paths(params: Params) -> list[Path]:
-    return [tuple(key.key for key in path) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
+def paths_of(params: Params) -> dict[Path, tuple[int, ...]]:
+    """The path of each parameter, with its shape."""
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    return {tuple(key.key for key in path): jnp.shape(leaf) for path, leaf in leaves}
 
 
 def init_state(optimizer: RowOptimizer, params: Params, paths: list[Path]) -> dict[str, Any]:

@@ -59,7 +59,8 @@ class TrainSettings:
         popularity for tens of epochs before they climb.
       save_seconds: Time between checkpoints; 0 saves after every validation.
       backend: How a step is spread over devices: jit over a mesh, or pmap.
-      table_shards: Devices over which the rows of embedding tables are spread (backend jit).
+      table_shards: Devices over which rows of embedding tables, pairs and edges are spread (backend jit), so that none
+        has a whole table; see docs/parallel.md. It divides the devices, and these the batch size.
       quiet: No progress bar.
       writers: What gets loss and validation metrics besides metrics.jsonl: wandb, mlflow, or one that another package
         registers. TensorBoard does where it is installed.
@@ -146,7 +147,13 @@ def new_state(model, side, optimizer, seed: int, start: Callable[[Any], Any] | N
     )
 
 
-def make_step(model, optimizer, axis_name: str | None = None, gather: Callable[[Any], Any] | None = None):
+def make_step(
+    model,
+    optimizer,
+    axis_name: str | tuple[str, ...] | None = None,
+    gather: Callable[[Any], Any] | None = None,
+    spread: bool = False,
+):
     """Returns step(state, side, batch) -> state.
 
     The model's loss is a sum and a weight; both, and the gradients, are summed over `axis_name` and divided once. A
@@ -156,9 +163,10 @@ def make_step(model, optimizer, axis_name: str | None = None, gather: Callable[[
     Args:
       model: The model.
       optimizer: Of `make_optimizer`.
-      axis_name: Of the devices that share a batch under pmap.
+      axis_name: Of the devices that share a batch, where the step is that of one of them; several names likewise.
       gather: Brings rows and their gradients of all devices to each, in the order of the batch; by default they are
         gathered over `axis_name`, where there is one.
+      spread: Whether each device has one shard of the rows of each table that is read by rows, see `ops.spread`.
     """
     by_rows = isinstance(optimizer, rows.RowOptimizer)
     if gather is None:
@@ -184,13 +192,13 @@ def make_step(model, optimizer, axis_name: str | None = None, gather: Callable[[
             updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
             params = optax.apply_updates(state.params, updates)
         else:
-            read = rows.taken(state.params, touched.rows)
+            read = rows.taken(state.params, touched.rows, spread)
             new, gradients = loss_and_gradients(read, touched.side, touched.batch, rng)
             of_rows = {path: (numbers, rows.at(gradients, path)) for path, numbers in touched.rows.items()}
             of_rows = gather(of_rows)
             new, whole = summed((new, rows.without(gradients, touched.rows)))
             params, opt_state = rows.change_rows(
-                optimizer, state.params, state.opt_state, of_rows, whole, new["weight"]
+                optimizer, state.params, state.opt_state, of_rows, whole, new["weight"], spread
             )
         return state.replace(
             step=state.step + 1,
@@ -216,6 +224,18 @@ class Resident:
     items: jax.Array
     known: sample.Positives
 
+    @property
+    def num_pairs(self) -> int:
+        return self.users.shape[0]
+
+    def at(self, pair: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Users and items i32[R] of pairs i32[R]."""
+        return self.users[pair], self.items[pair]
+
+    def negatives(self, key, users: jax.Array, rows: jax.Array, count: int) -> jax.Array:
+        """Items that users i32[R] did not take, see `sample.negatives`: i32[R, count]."""
+        return sample.negatives(self.known, key, users, rows, count)
+
 
 def resident(data: Dataset) -> Resident:
     """The training pairs of a data set, as NumPy arrays. Raises ValueError when there are none."""
@@ -234,7 +254,7 @@ def make_batch(data: Resident, seed, step, rows: jax.Array, batch_size: int, neg
     """Some rows of the batch of a training step: a pure function of (seed, step, rows). Pairs are shuffled every epoch.
 
     Args:
-        data: training pairs.
+        data: training pairs, all of them or those of this device (`train.spread_pairs`).
         seed: u32, of shuffling and negatives.
         step: number of the step.
         rows: u32[R], numbers within the global batch.
@@ -244,15 +264,15 @@ def make_batch(data: Resident, seed, step, rows: jax.Array, batch_size: int, neg
     Returns:
         The rows as a batch; padding at the end of an epoch has weight 0.
     """
-    num_pairs = data.users.shape[0]
+    num_pairs = data.num_pairs
     per_epoch = steps_per_epoch(num_pairs, batch_size)
     epoch, within = step // per_epoch, step % per_epoch
     position = within * batch_size + rows.astype(jnp.int32)
     order = sample.fold(sample.fold(seed, epoch), sample.SHUFFLE)  # a stream: epochs and steps both count from 0
     pair = sample.shuffled(order, position % num_pairs, num_pairs)
-    users = data.users[pair]
-    drawn = sample.negatives(data.known, sample.fold(seed, step), users, rows, negatives)
-    return Batch(users, data.items[pair], drawn, (position < num_pairs).astype(jnp.float32), rows)
+    users, items = data.at(pair)
+    drawn = data.negatives(sample.fold(seed, step), users, rows, negatives)
+    return Batch(users, items, drawn, (position < num_pairs).astype(jnp.float32), rows)
 
 
 def on_device(tree):

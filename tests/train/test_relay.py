@@ -4,9 +4,10 @@ import os
 import socket
 import threading
 
+import jax
 import pytest
 
-from socialjax.train import relay
+from socialjax.train import parallel, relay
 
 
 @pytest.fixture
@@ -75,3 +76,16 @@ def test_only_those_who_are_not_the_first_get_a_relay(monkeypatch, coordinator, 
     assert relay.coordinator_host() == coordinator.rpartition(":")[0].strip("[]")
     relay.before_joining()  # once is enough
     assert relay.coordinator_host() == coordinator.rpartition(":")[0].strip("[]")
+
+
+def test_processes_join_through_their_relay(monkeypatch):
+    joined = []
+    monkeypatch.setattr(relay, "_before", [])
+    monkeypatch.setattr(jax.distributed, "initialize", lambda coordinator, **more: joined.append((coordinator, more)))
+    monkeypatch.setenv("SOCIALJAX_COORDINATOR", "node7:1234")
+    monkeypatch.setenv("SOCIALJAX_NUM_PROCESSES", "3")
+    monkeypatch.setenv("SOCIALJAX_PROCESS_ID", "2")
+    parallel.join_processes()
+    ((coordinator, more),) = joined
+    assert coordinator.startswith("127.0.0.1:") and more == {"num_processes": 3, "process_id": 2}
+    assert relay.coordinator_host() == "node7"

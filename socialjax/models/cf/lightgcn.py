@@ -1,11 +1,11 @@
 """LightGCN: embeddings smoothed over the graph of users and items (He, Deng, Wang, Li, Zhang, Wang, SIGIR 2020)."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import ClassVar
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
@@ -80,8 +80,8 @@ class LightGCN(DotProductModel):
 
     def training_state(self, params, side, rng) -> LightGCNState:
         def dropped(k, users, items):
-            nodes = sample.node_dropout(rng, k, jnp.concatenate([users, items]), self.node_dropout)
-            return nodes[: len(users)], nodes[len(users) :]
+            drop = functools.partial(sample.node_dropout, rng, k, rate=self.node_dropout)
+            return drop(users), drop(items, first=len(users))
 
         return self.encode(params, side) if not self.node_dropout else self._diffuse(params, side, dropped)
 

@@ -6,6 +6,7 @@ views of an embedding under small uniform noise are closer to each other than to
 """
 
 import dataclasses
+import functools
 from typing import ClassVar
 
 import jax
@@ -180,8 +181,8 @@ class SocialLightGCN(DotProductModel):
 
     def training_state(self, params, side, rng):
         def dropped(k, users, items):
-            nodes = sample.node_dropout(rng, k, jnp.concatenate([users, items]), self.node_dropout)
-            return nodes[: len(users)], nodes[len(users) :]
+            drop = functools.partial(sample.node_dropout, rng, k, rate=self.node_dropout)
+            return drop(users), drop(items, first=len(users))
 
         return self._diffuse(params, side, dropped)
 
