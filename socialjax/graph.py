@@ -103,14 +103,18 @@ def normalise(graph: Edges, how: Normalisation) -> Edges:
 
     Degrees count edges. A node without edges is in none of the sums, so it needs no guard.
     """
-    into, out = in_degree(graph)[graph.receivers], out_degree(graph)[graph.senders]
-    scale = {
-        "none": lambda: np.ones(len(graph)),
+    scale = factors(how, in_degree(graph)[graph.receivers], out_degree(graph)[graph.senders])
+    return dataclasses.replace(graph, weight=(graph.weight * scale).astype(np.float32))
+
+
+def factors(how: Normalisation, into: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """By what `normalise` multiplies weights, f64[E], from the degrees i64[E] of each edge's receiver and sender."""
+    return {
+        "none": lambda: np.ones(len(into)),
         "mean": lambda: 1.0 / into,
         "sqrt": lambda: into**-0.5,
         "symmetric": lambda: (into.astype(np.float64) * out) ** -0.5,
     }[how]()
-    return dataclasses.replace(graph, weight=(graph.weight * scale).astype(np.float32))
 
 
 def pad(graph: Edges, multiple: int) -> Edges:

@@ -68,6 +68,7 @@ ALLOWED = {
     "models.<family>": CONTRACT,
     "vision": (*GROUND, "data", "ops", "train", "eval"),
     "eval": ("ops", "names", "registry", "graph", "contract", "data.schema"),
+    "eval.mapped": ("ops", "graph", "contract", "models.parts", "eval"),
     "train": (*GROUND, "eval", "ops", "contract", "data.schema"),
     "explain": (*GROUND, "data", "eval", "graph", "contract"),
     "robust": ("eval", "graph", "contract", "data.schema"),
@@ -181,7 +182,7 @@ def complaints(module, source, is_package=False):
 def test_a_module_holds_one_idea_neither_a_crumb_nor_a_book():
     lines = {name: len(path.read_text().splitlines()) for name, path in modules().items() if path.stem != "__init__"}
     assert {name: number for name, number in lines.items() if not 15 <= number <= 400} == {}
-    assert len(lines) <= 234
+    assert len(lines) <= 241
 
 
 @pytest.mark.parametrize("module", list(modules()))

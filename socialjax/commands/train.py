@@ -3,14 +3,18 @@
 python -m socialjax train bpr --data.name yelp
 python -m socialjax train diffnet --data.name mine --data.dir ~/mine
 python -m socialjax train svdpp --data.name lastfm --data.validation none --train.epochs 50
+python -m socialjax train lightgcn --data.dir /data/big --train.fanouts 10 5
 python -m socialjax train --settings runs/tune/bpr/mine/best.json --seeds 0 1 2
+
+Where --data.dir is a graph folder, its links and pairs stay on the disk (docs/scale_data.md).
 """
 
 import inspect
 from pathlib import Path
 
 from socialjax.models import MODELS, name_of
-from socialjax.run.command import fail
+from socialjax.run import mapped
+from socialjax.run.command import fail, value_of
 from socialjax.run.execute import main as run_experiment
 from socialjax.run.saved import read_experiment
 from socialjax.run.settings import Definition, EvalSettings, Experiment
@@ -46,6 +50,9 @@ def main(arguments: list[str]) -> int:
         return fail(MODELS.unknown(model or arguments[0]))
     if default is not None and name_of(default.model) != model:
         return fail(f"{file} has the settings of {name_of(default.model)}, not of {model}; name one of the two")
+    folder = value_of("--data.dir", words)
+    if folder is not None and default is None and mapped.is_graph_folder(Path(folder)):
+        return mapped.main(MODELS[model](), model, words[1:])
     try:
         defined = definition(model, default)
     except ValueError as error:  # of another package, and broken

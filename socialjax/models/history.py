@@ -8,6 +8,7 @@ from scipy import sparse
 
 from socialjax.contract import Kind, Ragged
 from socialjax.graph import Normalisation, distinct, edges, normalise, transpose
+from socialjax.ops.mapped import Counts, MappedGraph
 from socialjax.ops.propagate import Diffusion, diffusion, propagate
 
 HISTORY = Kind(("item",), "own history")
@@ -41,7 +42,7 @@ def history(columns, exponent: float = 1.0) -> History:
     """The history of each user: distinct training pairs (NumPy).
 
     Args:
-      columns: A data set.
+      columns: A data set, or a mapped graph.
       exponent: Power of the history's length that divides its sum: 1 for a mean (DiffNet), 0.5 as in SVD++.
 
     Raises:
@@ -49,6 +50,9 @@ def history(columns, exponent: float = 1.0) -> History:
     """
     if exponent not in (0.5, 1.0):
         raise ValueError(f"the exponent of the history's weight must be 0.5 or 1, got {exponent}")
+    if isinstance(columns, MappedGraph):
+        weighted = columns.to_users("mean" if exponent == 1.0 else "sqrt")
+        return History(weighted, Counts(columns.user_items.degree), exponent)
     users, items = distinct(columns.train.user, columns.train.item, columns.num_items)
     graph = edges(items, users, columns.num_items, columns.num_users)
     count = np.bincount(users, minlength=columns.num_users).astype(np.float32)
@@ -151,7 +155,7 @@ def bipartite(columns, how: Normalisation = "symmetric", self_loops: bool = Fals
     """The graph of a data set's training pairs.
 
     Args:
-      columns: A data set.
+      columns: A data set, or a mapped graph, of which there are no self loops.
       how: Weights of the edges: mean, 1 / degree of the receiver, or symmetric, (d_u d_i)^-1/2.
       self_loops: Whether degrees count one more, for models that add the node itself. The loop, of weight 1 / (d + 1),
         is not among the edges.
@@ -162,6 +166,9 @@ def bipartite(columns, how: Normalisation = "symmetric", self_loops: bool = Fals
     Raises:
       ValueError: for self loops with other weights than the symmetric ones.
     """
+    if isinstance(columns, MappedGraph) and not self_loops:
+        degrees = Counts(columns.user_items.degree), Counts(columns.item_users.degree)
+        return Bipartite(columns.to_users(how), columns.to_items(how), *degrees)
     users, items = distinct(columns.train.user, columns.train.item, columns.num_items)
     degrees = [
         np.bincount(ids, minlength=size).astype(np.float32)

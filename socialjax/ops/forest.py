@@ -59,7 +59,7 @@ class Neighbours:
         start = self.offsets.at[receivers].get(mode="clip")
         degree = jnp.where(real, self.offsets.at[receivers + 1].get(mode="clip") - start, 0)[:, None]
         slot = jnp.arange(fanout)[None, :]
-        low, high = _part(slot, degree, fanout), _part(slot + 1, degree, fanout)
+        low, high = part(slot, degree, fanout), part(slot + 1, degree, fanout)
         length = high - low
         chosen = low + sample.below(sample.fold(keys[:, None], slot), jnp.maximum(length, 1))
         edge = start[:, None] + jnp.where(length > 0, chosen, 0)
@@ -67,7 +67,7 @@ class Neighbours:
         return senders, self.weight.at[edge].get(mode="clip") * length
 
 
-def _part(slot, degree, fanout: int):
+def part(slot, degree, fanout: int):
     """slot * degree // fanout, where the product may be above 2^31."""
     whole, rest = degree // fanout, degree % fanout
     return slot * whole + slot * rest // fanout

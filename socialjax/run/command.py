@@ -96,7 +96,7 @@ def shown_in_python() -> Iterator[None]:
 
 def read_arguments(definition: Definition, arguments: Sequence[str]) -> Experiment:
     """Settings from the command line over those of the preset. tyro ends the program on a misspelt field."""
-    chosen = _value_of("--preset", arguments)
+    chosen = value_of("--preset", arguments)
     if chosen is not None and chosen not in definition.presets:
         raise ValueError(f"--preset must be one of {_names(definition.presets)}, got '{chosen}'")
     default = definition.presets[chosen] if chosen else definition.default
@@ -170,7 +170,8 @@ def fail(message: str, code: int = 2) -> int:
     return code
 
 
-def _value_of(flag: str, arguments: Sequence[str]) -> str | None:
+def value_of(flag: str, arguments: Sequence[str]) -> str | None:
+    """The word after `flag`, or after `flag=`; None where it is not given."""
     for position, argument in enumerate(arguments):
         if argument == flag and position + 1 < len(arguments):
             return arguments[position + 1]

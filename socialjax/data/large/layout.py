@@ -242,7 +242,7 @@ def open_graph(folder: Path | str) -> GraphFolder:
         raise DataError(f"{visible(path)}: wanted what a preparation writes ({problem}); {ADVICE}") from None
     _check_meta(meta, path)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    arrays = {name: _mapped(folder, name, meta.arrays[name]) for name in expected(meta)}
+    arrays = {name: mapped_array(folder, name, meta.arrays[name]) for name in expected(meta)}
     return GraphFolder(folder, meta, digest, arrays)
 
 
@@ -271,7 +271,7 @@ def _check_meta(meta: Meta, path: Path) -> None:
             )
 
 
-def _mapped(folder: Path, name: str, held: ArrayFile) -> np.ndarray:
+def mapped_array(folder: Path, name: str, held: ArrayFile) -> np.ndarray:
     """One array, whose file is compared with what meta.json says before it is mapped."""
     path = folder / f"{name}.npy"
     try:

@@ -12,6 +12,7 @@ from scipy import sparse
 
 from socialjax.graph import Edges, Normalisation, edges, normalise, symmetrise
 from socialjax.models.parts import require_at_least
+from socialjax.ops.mapped import MappedGraph
 from socialjax.ops.propagate import Diffusion, diffusion
 
 _AT_ONCE = 1 << 18  # links whose users' items are compared at once
@@ -51,7 +52,7 @@ def friends(columns, symmetric: bool = True, how: Normalisation = "mean") -> Dif
     """The social graph, sorted for `propagate`.
 
     Args:
-      columns: A data set with links.
+      columns: A data set with links, or a mapped graph with links.
       symmetric: Whether a link counts in both directions, once, without self links (DiffNet's loader); False keeps the
         file's direction: a user aggregates those whom they follow.
       how: Weights of the edges.
@@ -59,6 +60,8 @@ def friends(columns, symmetric: bool = True, how: Normalisation = "mean") -> Dif
     Returns:
       Edges friend -> user.
     """
+    if isinstance(columns, MappedGraph):
+        return columns.friends(symmetric, how)
     return diffusion(normalise(link_edges(columns, symmetric), how))
 
 
