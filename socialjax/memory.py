@@ -28,6 +28,15 @@ def left() -> tuple[int, int] | None:
     return max(limit - used, 0), limit
 
 
+def available_bytes() -> int | None:
+    """Memory that programs may still take without swapping; None where the system does not tell (it is not Linux)."""
+    path = Path("/proc/meminfo")
+    match = re.search(r"^MemAvailable:\s+(\d+) kB", path.read_text(), re.M) if path.exists() else None
+    limits = [int(match[1]) << 10] if match else []
+    room = left()
+    return min([*limits, *([room[0]] if room else [])], default=None)
+
+
 def resident_bytes() -> int:
     """Memory that this process holds now; its peak so far where the system does not tell (it is not Linux)."""
     import resource

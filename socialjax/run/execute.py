@@ -39,6 +39,7 @@ from socialjax.run.workbench import Workbench
 from socialjax.train import relay, watch, writers
 from socialjax.train.checkpoint import CheckpointError
 from socialjax.train.log import Callback, MetricsLog
+from socialjax.train.loop import Job, Trained
 from socialjax.train.parallel import check_stop, is_first, join_processes, of_first, program_start
 from socialjax.train.step import METRIC
 
@@ -164,9 +165,13 @@ def run_in(
             return finished
         for seed in experiment.seeds if experiment.start_from else ():  # the last one too, before the first trains
             saved.find_seed(experiment.start_from, seed)
-        starts = [began] + [None] * (len(experiment.seeds) - 1)  # the first also waits for imports and data
+        before = time.monotonic()
+        trained = _train_together(experiment, bench, folder, callbacks)
+        starts = [began + time.monotonic() - before] + [None] * (
+            len(experiment.seeds) - 1
+        )  # the first also waits for imports and data
         records = [
-            _run_seed(definition, experiment, bench, folder, seed, start, callbacks)
+            _run_seed(definition, experiment, bench, folder, seed, start, callbacks, trained.get(seed))
             for seed, start in zip(experiment.seeds, starts)
         ]
         record = _summarise(definition, experiment, bench, records, time.monotonic() - began)
@@ -224,7 +229,9 @@ def _run_seed(
     seed: int,
     began: float | None,
     callbacks: Sequence[Callback],
+    trained: Trained | None,
 ) -> SeedRecord:
+    """trained: what became of its training, where that was done together with those of other seeds."""
     check_stop()
     began = time.monotonic() if began is None else began
     here, data = below(folder, f"seed_{seed}"), bench.data
@@ -236,21 +243,12 @@ def _run_seed(
         return SeedRecord.read(done)
     model, before = experiment.model, _evaluated_before(folder, seed)
     code = code_digest(model) if before is None or before.code is None else before.code  # by which it was trained
-    claimed = results.read_claim(folder / "settings.json")  # settings and data as they were when the run began
-    settings = claimed["settings"]
-    # Validation lines of a run have the metrics with which it began, whatever the test part is evaluated by.
-    validation = bench.validation(dataclasses.replace(experiment.eval, ks=tuple(results.evaluation_of(settings)["ks"])))
-    trained = bench.train(
-        model,
-        experiment.train,
-        validation,
-        seed,
-        here,
-        results.fingerprint(settings, claimed["data"], seed),
-        start=None if experiment.start_from is None else saved.from_run(experiment.start_from, seed),
-        callbacks=[lambda line, call=call: call({"seed": seed, **line}) for call in callbacks],
-        described=dict(results.flat(settings)) | {"seed": seed},
-    )
+    validation = _validation(experiment, bench, folder)
+    together = 0.0
+    if trained is None:
+        (trained,) = bench.train_seeds(model, experiment.train, validation, [_job(experiment, folder, seed, callbacks)])
+    else:
+        together = trained.seconds["train"] + trained.seconds["eval"]
     evaluation = results.evaluation_of(results.plain(experiment))
     if before is not None:
         _log_line(
@@ -268,6 +266,7 @@ def _run_seed(
         estimates |= {name: estimate} if estimate else {}
     main = results_by_protocol[experiment.eval.protocol]
     frames, lists = workbench.key_frames(model, state, side, data), bench.beyond(model, state, experiment.eval)
+    total = time.monotonic() - began + together
     record = SeedRecord(
         seed=seed,
         metrics=main.mean(),
@@ -277,7 +276,7 @@ def _run_seed(
         beyond=lists.figures,
         validation=trained.validation,
         epoch=trained.epoch,
-        seconds=trained.seconds | {"test": time.monotonic() - start, "total": time.monotonic() - began},
+        seconds=trained.seconds | {"test": time.monotonic() - start, "total": total},
         pairs_per_second=trained.pairs_per_second,
         peak_memory_bytes=peak_memory_bytes(),
         popularity_validation=validation and validation.floor,
@@ -295,6 +294,37 @@ def _run_seed(
         results.write_json(done, record.to_json())
         _curves(definition, data, here)
     return record
+
+
+def _train_together(
+    experiment: Experiment, bench: Workbench, folder: Path, callbacks: Sequence[Callback]
+) -> dict[int, Trained]:
+    """Seed -> what became of its training, of all that are not finished, where the settings say so; else nothing."""
+    missing = [seed for seed in experiment.seeds if not (below(folder, f"seed_{seed}") / RESULT).exists()]
+    if experiment.train.together == "off" or len(missing) < 2:
+        return {}
+    validation = _validation(experiment, bench, folder)
+    jobs = [_job(experiment, folder, seed, callbacks) for seed in missing]
+    return dict(zip(missing, bench.train_seeds(experiment.model, experiment.train, validation, jobs)))
+
+
+def _validation(experiment: Experiment, bench: Workbench, folder: Path) -> workbench.Validation | None:
+    """Lines of a run have the metrics with which it began, whatever the test part is evaluated by."""
+    settings = results.read_claim(folder / "settings.json")["settings"]
+    return bench.validation(dataclasses.replace(experiment.eval, ks=tuple(results.evaluation_of(settings)["ks"])))
+
+
+def _job(experiment: Experiment, folder: Path, seed: int, callbacks: Sequence[Callback]) -> Job:
+    """The training of a seed, with settings and data as they were when the run began."""
+    claimed = results.read_claim(folder / "settings.json")
+    return Job(
+        seed,
+        below(folder, f"seed_{seed}"),
+        results.fingerprint(claimed["settings"], claimed["data"], seed),
+        start=None if experiment.start_from is None else saved.from_run(experiment.start_from, seed),
+        callbacks=[lambda line, call=call: call({"seed": seed, **line}) for call in callbacks],
+        described=dict(results.flat(claimed["settings"])) | {"seed": seed},
+    )
 
 
 def _evaluated_before(folder: Path, seed: int) -> SeedRecord | None:

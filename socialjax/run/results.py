@@ -35,6 +35,7 @@ FREE = {
     "data.require_real",
     "train.quiet",
     "train.save_seconds",
+    "train.together",
     "train.writers",
 }
 FEATURES = "features "  # before the name of a file that --data.features names, among the files of a provenance

@@ -5,7 +5,7 @@ The seeds of a run share a workbench, and so do the models of a table: pairs on 
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,8 @@ from socialjax.eval.metrics import Result, rows_of
 from socialjax.eval.significance import mean_interval
 from socialjax.ops.losses import LOSSES
 from socialjax.run.settings import EvalSettings
-from socialjax.train.log import Callback
-from socialjax.train.loop import Trained, train
+from socialjax.train.loop import Job, Trained, train_seeds
+from socialjax.train.programs import Programs
 from socialjax.train.step import METRIC, Resident, TrainSettings, on_device, resident
 
 K_CHOOSES = int(METRIC.partition("@")[2])
@@ -142,6 +142,7 @@ class Workbench:
         self._candidates: dict[tuple, protocol.Candidates] = {}
         self._floors: dict[protocol.Protocol, float] = {}
         self._references: dict[tuple, dict[str, dict]] = {}
+        self._programs = Programs()
 
     @functools.cached_property
     def pairs(self) -> Resident:
@@ -156,7 +157,7 @@ class Workbench:
     def side(self, model: Model) -> Any:
         """What `model.prepare` makes of the data, on the device; that of the last model is kept."""
         if self._side is None or self._side[0] != model:
-            self._side = None  # let go before another one takes room
+            self._side, self._programs = None, Programs()  # let go before another one takes room
             self._side = model, on_device(model.prepare(self.data))
         return self._side[1]
 
@@ -228,12 +229,21 @@ class Workbench:
         seed: int,
         folder: Path,
         fingerprint: str,
-        start: Callable[[Any], Any] | None = None,
         stop_after: int | None = None,
-        callbacks: Sequence[Callback] = (),
-        described: Mapping[str, Any] | None = None,
     ) -> Trained:
-        """`train.loop.train` on these data; without a validation all epochs are trained.
+        """`train_seeds` of one seed."""
+        return self.train_seeds(model, settings, validation, [Job(seed, folder, fingerprint)], stop_after)[0]
+
+    def train_seeds(
+        self,
+        model: Model,
+        settings: TrainSettings,
+        validation: Validation | None,
+        jobs: Sequence[Job],
+        stop_after: int | None = None,
+    ) -> list[Trained]:
+        """`train.loop.train_seeds` on these data; without a validation all epochs are trained. What was compiled for
+        the last model serves further seeds of it.
 
         Raises ValueError for a model that does not train.
         """
@@ -245,20 +255,10 @@ class Workbench:
             validated["validate"] = ranking.MeanMetrics(model, side, candidates)
             validated["floor"] = validation.floor
             validated["metric"] = validation.metric
-        folder.mkdir(parents=True, exist_ok=True)
-        return train(
-            model,
-            side,
-            self.pairs,
-            settings,
-            seed,
-            folder,
-            fingerprint,
-            start=start,
-            stop_after=stop_after,
-            callbacks=callbacks,
-            described=described,
-            **validated,
+        for job in jobs:
+            job.folder.mkdir(parents=True, exist_ok=True)
+        return train_seeds(
+            model, side, self.pairs, settings, jobs, stop_after=stop_after, programs=self._programs, **validated
         )
 
 

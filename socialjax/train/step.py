@@ -5,6 +5,8 @@ are those of optax.
 """
 
 import dataclasses
+import functools
+import typing
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -24,6 +26,7 @@ METRIC = "NDCG@10"  # of the validation part: by this epochs are chosen, where i
 
 
 Backend = Literal["jit", "pmap"]
+Together = Literal["off", "side_by_side", "vmap"]
 Optimizer = Literal["adam", "adamw", "sgd", "adagrad", "adagrad_rows", "adam_rows"] | str
 OPTIMIZERS: Registry[Callable[[float], optax.GradientTransformation]] = Registry(  # of a learning rate
     "optimiser",
@@ -61,6 +64,9 @@ class TrainSettings:
       backend: How a step is spread over devices: jit over a mesh, or pmap.
       table_shards: Devices over which rows of embedding tables, pairs and edges are spread (backend jit), so that none
         has a whole table; see docs/parallel.md. It divides the devices, and these the batch size.
+      together: Seeds trained at the same time on one device, as many as memory allows: side_by_side, a program for each
+        on a core of its own, gives the bits of one after the other; vmap, one program for all, its figures but for
+        rounding, and is meant for GPUs and TPUs.
       quiet: No progress bar.
       writers: What gets loss and validation metrics besides metrics.jsonl: wandb, mlflow, or one that another package
         registers. TensorBoard does where it is installed.
@@ -77,6 +83,7 @@ class TrainSettings:
     save_seconds: float = 30.0
     backend: Backend = "jit"
     table_shards: int = 1
+    together: Together = "off"
     quiet: bool = False
     writers: tuple[str, ...] = ()
 
@@ -93,6 +100,14 @@ class TrainSettings:
             raise ValueError(f"--train.fanouts must be at least 1, got {' '.join(map(str, self.fanouts))}")
         if self.table_shards > 1 and self.backend == "pmap":
             raise ValueError("--train.table-shards needs --train.backend jit: pmap keeps every table on every device")
+        if self.together not in typing.get_args(Together):
+            choices = ", ".join(typing.get_args(Together))
+            raise ValueError(f"--train.together must be one of {choices}, got {self.together!r}")
+        if self.together != "off" and (self.backend == "pmap" or self.table_shards > 1):
+            raise ValueError(
+                f"--train.together {self.together} trains seeds at the same time on one device: leave --train.backend "
+                "and --train.table-shards as they are, or choose --train.together off"
+            )
 
 
 def make_optimizer(name: Optimizer, learning_rate: float) -> optax.GradientTransformation:
@@ -118,6 +133,12 @@ class TrainState:
     sums: dict[str, jax.Array]
 
 
+@functools.partial(jax.jit, static_argnums=0)
+def _fresh(model, rng, side):
+    """Compiled, only the parameters are computed; once for all seeds."""
+    return model.init(rng, side)
+
+
 def new_state(model, side, optimizer, seed: int, start: Callable[[Any], Any] | None = None, drawn=None) -> TrainState:
     """A fresh state.
 
@@ -129,7 +150,7 @@ def new_state(model, side, optimizer, seed: int, start: Callable[[Any], Any] | N
       start: May put other parameters in their place.
       drawn: The fixed data that steps get, where it is not `side`: with neighbourhoods to be sampled.
     """
-    params = jax.jit(model.init)(jax.random.key(seed), side)  # compiled, only the parameters are computed
+    params = _fresh(model, jax.random.key(seed), side)
     if start is not None:
         params = jax.tree.map(jnp.asarray, start(params))
     if isinstance(optimizer, rows.RowOptimizer):

@@ -39,6 +39,7 @@ def test_the_defaults_of_training_and_evaluation():
         "save_seconds": 30.0,
         "backend": "jit",
         "table_shards": 1,
+        "together": "off",
         "quiet": False,
         "writers": (),
     }

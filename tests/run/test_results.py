@@ -61,7 +61,7 @@ def test_other_settings_in_a_used_folder_are_refused_with_the_difference(tmp_pat
 def test_every_setting_that_decides_figures_is_binding():
     """All but where things lie, what is shown, and seeds, each of which has a folder of its own."""
     free = {"seeds", "workdir", "mirror", "start_from", "preset", "sweep", "carry", "train.quiet", "train.save_seconds"}
-    free |= {"data.dir", "data.features", "data.offline", "data.require_real", "train.writers"}
+    free |= {"data.dir", "data.features", "data.offline", "data.require_real", "train.writers", "train.together"}
     every = {"model.name", "start", "data.kind", "data.files"}
     for part in dataclasses.fields(EXPERIMENT):
         value = getattr(EXPERIMENT, part.name)
