@@ -90,7 +90,7 @@ class MappedNeighbours(Neighbours):
     def propagate(self, values: jax.Array) -> np.ndarray:
         """Sums over all neighbours, block by block of receivers: f32[N, D] -> f32[M, D]. Not inside a program.
 
-        Memory: what goes in and comes out, and some 20 bytes for each of BLOCK edges.
+        Memory: what goes in and comes out, and some 40 bytes for each of BLOCK edges.
         """
         values = np.asarray(values)
         out = np.zeros((self.num_receivers, values.shape[1]), np.float32)

@@ -118,7 +118,10 @@ PEAK = """
 import re, sys
 from pathlib import Path
 from socialjax.commands import train
+from socialjax.data.large import friends
+from socialjax.ops import mapped
 from socialjax.train import host_batches
+mapped.BLOCK = friends.BLOCK = 1 << 16  # edges that are worked on at once, fewer than there are in either folder
 most, draw = [], host_batches.Draws.__call__
 def anonymous():  # what the process holds beside pages of files, KB
     return int(re.search(r"RssAnon:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
