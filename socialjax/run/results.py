@@ -43,7 +43,15 @@ PLACES = ("dir", "features")  # of the settings of data: where files lie
 # By what the test part is evaluated: no bearing on parameters, so that a finished training may be evaluated anew.
 TESTED = ("protocol", "also", "ks", "metrics")
 # Settings that came later, with the value that all runs before had: at that value they are no other settings.
-LATER = {"data.published_features": False, "train.fanouts": []}
+LATER = {
+    "data.published_features": False,
+    "train.schedule": "constant",
+    "train.warmup": 0,
+    "train.clip": 0.0,
+    "train.ema": 0.0,
+    "train.accumulate": 1,
+    "train.fanouts": [],
+}
 CODE = ("socialjax", "experiments", "pyproject.toml", "constraints.txt")  # what figures hang on
 VERSIONS = ("socialjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 

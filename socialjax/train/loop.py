@@ -23,6 +23,7 @@ from socialjax.train.checkpoint import Checkpoints, newest
 from socialjax.train.log import Callback, TrainingLog
 from socialjax.train.parallel import check_stop, is_first, largest, of_first, program_start
 from socialjax.train.programs import Programs, Run
+from socialjax.train.recipe import evaluated, finished
 from socialjax.train.step import METRIC, Resident, TrainSettings, TrainState, new_state, steps_per_epoch
 from socialjax.train.together import check_devices, free_bytes, groups, most_at_a_time
 
@@ -303,8 +304,11 @@ class _Loop:
         if validate is None:
             self._keep({})
         else:
-            started = time.monotonic()
-            metrics = self.runner.validated(validate, self.state.params)
+            started, decay = time.monotonic(), self.settings.ema
+            if decay:
+                metrics = validate(finished(self.runner.whole(evaluated(self.state, decay)), decay))
+            else:
+                metrics = self.runner.validated(validate, self.state.params)
             metrics = dict(zip(metrics, of_first(*metrics.values()), strict=True))  # processes may round differently
             self.memory["eval_seconds"] += time.monotonic() - started
             line["validation"] = metrics
@@ -314,7 +318,8 @@ class _Loop:
         return line
 
     def _keep(self, metrics: dict) -> None:
-        self.best = self.runner.to_save(self.state).params
+        decay = self.settings.ema
+        self.best = finished(evaluated(self.runner.to_save(self.state), decay), decay)
         self.memory |= {"best_step": self.step, "validation": metrics, "best": metrics.get(self.metric, -math.inf)}
 
     def is_over(self) -> bool:

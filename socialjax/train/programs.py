@@ -13,8 +13,9 @@ import optax
 
 from socialjax.ops.forest import sampled
 from socialjax.train.parallel import make_runner
+from socialjax.train.recipe import optimizer_of
 from socialjax.train.rows import check_drawn
-from socialjax.train.step import OPTIMIZERS, Resident, TrainSettings, TrainState, make_optimizer
+from socialjax.train.step import OPTIMIZERS, Resident, TrainSettings, TrainState, steps_per_epoch
 from socialjax.train.together import Stacked, side_by_side
 
 Run = Callable[[Sequence[TrainState], Sequence[int]], list[TrainState]]
@@ -73,7 +74,8 @@ class Programs:
         fields = {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
         kept = tuple(value for name, value in fields.items() if name not in NO_STEP)
         registered = OPTIMIZERS[settings.optimizer] if settings.optimizer in OPTIMIZERS else None
-        key, held = (model, kept, tuple(devices)), (side, pairs, registered)
+        epochs = settings.epochs if settings.schedule != "constant" else None
+        key, held = (model, kept, epochs, tuple(devices)), (side, pairs, registered)
         last = self._last
         if last is not None and last.key == key and all(a is b for a, b in zip(last.held, held)):
             return last
@@ -83,7 +85,9 @@ class Programs:
 
 
 def _made(key, held, model, side, pairs: Resident, settings: TrainSettings, devices: Sequence) -> Made:
-    optimizer = make_optimizer(settings.optimizer, settings.learning_rate)
+    steps = settings.epochs * steps_per_epoch(pairs.users.shape[0], settings.batch_size)
+    on_each = settings.batch_size // max(1, len(devices) // settings.table_shards)
+    optimizer = optimizer_of(settings, steps, on_each)
     drawn = side
     if settings.fanouts:
         drawn = sampled(side, settings.fanouts)

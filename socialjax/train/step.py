@@ -27,6 +27,7 @@ METRIC = "NDCG@10"  # of the validation part: by this epochs are chosen, where i
 
 Backend = Literal["jit", "pmap"]
 Together = Literal["off", "side_by_side", "vmap"]
+Schedule = Literal["constant", "linear", "cosine"]
 Optimizer = Literal["adam", "adamw", "sgd", "adagrad", "adagrad_rows", "adam_rows"] | str
 OPTIMIZERS: Registry[Callable[[float], optax.GradientTransformation]] = Registry(  # of a learning rate
     "optimiser",
@@ -53,6 +54,13 @@ class TrainSettings:
         adagrad_rows and adam_rows change only the rows of tables that a batch reads, for models whose loss needs no
         others (see `train/rows.py`); sgd does so wherever it can.
       learning_rate: Step size of the optimiser, above 0.
+      schedule: By what the learning rate is multiplied over all `epochs`: constant, linear or cosine, down to 0.
+      warmup: Steps in which the learning rate rises to its value.
+      clip: The mean gradient of a batch is scaled down to at most this global norm; 0 leaves it as it is.
+      ema: Decay of an exponential moving average of the parameters, such as 0.999, which is evaluated and kept in
+        their place; 0 for none.
+      accumulate: The gradient of a batch is added up over this many parts of it, one after the other, for batches that
+        do not fit in memory. A graph model computes all nodes anew for each part.
       fanouts: For graph models: how many neighbours are drawn of each user and item of a batch, of each of these, and
         so on, a number a layer, so that a step's cost does not depend on the size of the graph. Empty: all of them.
         Needs adagrad_rows, adam_rows or sgd.
@@ -76,6 +84,11 @@ class TrainSettings:
     batch_size: int = 8192
     optimizer: Optimizer = "adam"
     learning_rate: float = 5e-3
+    schedule: Schedule = "constant"
+    warmup: int = 0
+    clip: float = 0.0
+    ema: float = 0.0
+    accumulate: int = 1
     fanouts: tuple[int, ...] = ()
     evaluate_every: int = 2
     patience: int = 30
@@ -88,10 +101,10 @@ class TrainSettings:
     writers: tuple[str, ...] = ()
 
     def __post_init__(self):
-        for field in ("epochs", "batch_size", "evaluate_every", "table_shards"):
+        for field in ("epochs", "batch_size", "evaluate_every", "table_shards", "accumulate"):
             if getattr(self, field) < 1:
                 raise ValueError(f"--train.{field.replace('_', '-')} must be at least 1, got {getattr(self, field)}")
-        for field in ("patience", "plateau", "save_seconds"):
+        for field in ("patience", "plateau", "save_seconds", "warmup", "clip"):
             if not getattr(self, field) >= 0:
                 raise ValueError(f"--train.{field.replace('_', '-')} must not be below 0, got {getattr(self, field)}")
         if not self.learning_rate > 0:
@@ -100,9 +113,16 @@ class TrainSettings:
             raise ValueError(f"--train.fanouts must be at least 1, got {' '.join(map(str, self.fanouts))}")
         if self.table_shards > 1 and self.backend == "pmap":
             raise ValueError("--train.table-shards needs --train.backend jit: pmap keeps every table on every device")
-        if self.together not in typing.get_args(Together):
-            choices = ", ".join(typing.get_args(Together))
-            raise ValueError(f"--train.together must be one of {choices}, got {self.together!r}")
+        for field, kind in (("together", Together), ("schedule", Schedule)):
+            if getattr(self, field) not in typing.get_args(kind):
+                choices = ", ".join(typing.get_args(kind))
+                raise ValueError(f"--train.{field} must be one of {choices}, got {getattr(self, field)!r}")
+        if not 0 <= self.ema < 1:
+            raise ValueError(f"--train.ema must be in [0, 1), got {self.ema}")
+        if self.batch_size % self.accumulate:
+            raise ValueError(
+                f"--train.accumulate must divide --train.batch-size {self.batch_size}, got {self.accumulate}"
+            )
         if self.together != "off" and (self.backend == "pmap" or self.table_shards > 1):
             raise ValueError(
                 f"--train.together {self.together} trains seeds at the same time on one device: leave --train.backend "
@@ -183,13 +203,13 @@ def make_step(
 
     Args:
       model: The model.
-      optimizer: Of `make_optimizer`.
+      optimizer: Of `make_optimizer` or of `recipe.optimizer_of`.
       axis_name: Of the devices that share a batch, where the step is that of one of them; several names likewise.
       gather: Brings rows and their gradients of all devices to each, in the order of the batch; by default they are
         gathered over `axis_name`, where there is one.
       spread: Whether each device has one shard of the rows of each table that is read by rows, see `ops.spread`.
     """
-    by_rows = isinstance(optimizer, rows.RowOptimizer)
+    by_rows, parts = isinstance(optimizer, rows.RowOptimizer), getattr(optimizer, "parts", 1)
     if gather is None:
         gather = lambda tree: tree if axis_name is None else jax.lax.all_gather(tree, axis_name, tiled=True)  # noqa: E731
 
@@ -201,6 +221,19 @@ def make_step(
         (loss, (weight, metrics)), gradients = jax.value_and_grad(total, has_aux=True)(params)
         return {"loss": loss, "weight": weight, **metrics}, gradients
 
+    def by_parts(params, side, batch, rng):
+        """The same, added up over every `parts`-th row: each device has its share of each part."""
+
+        def part(total, numbers):
+            of_part = jax.tree.map(lambda leaf: leaf[numbers], batch)
+            return jax.tree.map(jnp.add, total, loss_and_gradients(params, side, of_part, rng)), None
+
+        numbers = jnp.arange(batch.users.shape[0]).reshape(-1, parts).T
+        zero = jax.tree.map(
+            lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(loss_and_gradients, params, side, batch, rng)
+        )
+        return jax.lax.scan(part, zero, numbers)[0]
+
     def summed(tree):
         return tree if axis_name is None else jax.lax.psum(tree, axis_name)
 
@@ -208,7 +241,8 @@ def make_step(
         rng = sample.fold(state.seed, state.step)
         touched = touched_by(model, side, batch, rng) if by_rows else None
         if touched is None:
-            new, gradients = summed(loss_and_gradients(state.params, side, batch, rng))
+            whole_batch = loss_and_gradients if parts == 1 else by_parts
+            new, gradients = summed(whole_batch(state.params, side, batch, rng))
             gradients = jax.tree.map(lambda g: g / jnp.maximum(new["weight"], 1e-12), gradients)
             updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
             params = optax.apply_updates(state.params, updates)

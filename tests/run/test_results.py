@@ -72,6 +72,11 @@ def test_every_setting_that_decides_figures_is_binding():
     # Left out at the value that all runs had before: these runs hold.
     later = {
         "data.published_features": changed("data", name="yelp", published_features=True),
+        "train.schedule": changed("train", schedule="cosine"),
+        "train.warmup": changed("train", warmup=3),
+        "train.clip": changed("train", clip=1.0),
+        "train.ema": changed("train", ema=0.99),
+        "train.accumulate": changed("train", accumulate=2),
         "train.fanouts": changed("train", fanouts=(10, 5), optimizer="adagrad_rows"),
     }
     assert set(binding) == every - free - later.keys()
