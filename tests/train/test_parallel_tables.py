@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks.compiled_step import collectives, given_bytes, largest_made
+from socialjax.eval import protocol, ranking
 from socialjax.models import BPR, FM, VBPR, DiffNet, DiffNetPP, LightGCN, SocialLightGCN
 from socialjax.train.loop import train
 from socialjax.train.parallel import make_runner
@@ -204,3 +205,23 @@ def test_a_fresh_state_is_made_where_it_stays(odd, name, optimizer):
     fresh = runner.fresh(side, 3, None, side)
     assert jax.tree.map(lambda leaf: leaf.sharding, fresh) == jax.tree.map(lambda leaf: leaf.sharding, placed)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-7), fresh, placed)
+
+
+@pytest.mark.parametrize("name", ["bpr", "lightgcn"])
+def test_schedules_clipping_averages_and_parts_are_those_of_one_device(odd, tmp_path, name):
+    model = MODELS[name]
+    side, candidates = model.prepare(odd), protocol.candidates(odd, protocol.parse("full", ks=(10,)), "validation")
+
+    def run(folder, count, shards):
+        recipe = {"schedule": "cosine", "warmup": 2, "clip": 0.05, "ema": 0.8, "accumulate": 2}
+        settings = TrainSettings(
+            epochs=3, batch_size=BATCH, optimizer="sgd", learning_rate=0.5, table_shards=shards, quiet=True, **recipe
+        )
+        validate = ranking.MeanMetrics(model, side, candidates)
+        return train(
+            model, side, resident(odd), settings, 0, folder, "print", validate=validate, devices=jax.devices()[:count]
+        )
+
+    alone, spread = run(tmp_path / "one", 1, 1), run(tmp_path / "many", 8, 4)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), spread.params, alone.params)
+    assert spread.epoch == alone.epoch
