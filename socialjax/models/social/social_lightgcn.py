@@ -32,6 +32,7 @@ from socialjax.ops.activations import unit
 from socialjax.ops.forest import Neighbours
 from socialjax.ops.lookup import candidate_scores
 from socialjax.ops.propagate import Diffusion, propagate
+from socialjax.ops.ring import SpreadEdges
 
 
 def contrast(key, table, ids, rows, noise: float, temperature: float, num_others: int) -> jax.Array:
@@ -182,7 +183,10 @@ class SocialLightGCN(DotProductModel):
     def training_state(self, params, side, rng):
         def dropped(k, users, items):
             drop = functools.partial(sample.node_dropout, rng, k, rate=self.node_dropout)
-            return drop(users), drop(items, first=len(users))
+            if isinstance(side.social, SpreadEdges):  # users and items stay on their devices
+                return drop(users), drop(items, first=len(users))
+            nodes = drop(jnp.concatenate([users, items]))  # compiled otherwise, the last bits of all results change
+            return nodes[: len(users)], nodes[len(users) :]
 
         return self._diffuse(params, side, dropped)
 
