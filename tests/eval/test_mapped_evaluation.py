@@ -74,6 +74,8 @@ def test_only_models_that_treat_columns_alone_are_cut(name):
 class Normalised(BPR):
     """Vectors of unit length, so that a column depends on the others."""
 
+    touched = BPR.touched
+
     def encode(self, params, side):
         state = super().encode(params, side)
         return state.replace(users=state.users / np.linalg.norm(state.users, axis=1, keepdims=True))

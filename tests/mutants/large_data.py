@@ -70,4 +70,28 @@ MUTANTS = (
         STREAM,
         "a restored stream passes over what had been read ahead",
     ),
+    Mutant(
+        "mapped-steps-redrawn",
+        "socialjax/train/mapped.py",
+        "Ahead(draws, first, settings.ahead)",
+        "Ahead(draws, 0, settings.ahead)",
+        ("tests/train/test_mapped_training.py",),
+        "a training that goes on draws the first steps' batches again",
+    ),
+    Mutant(
+        "mapped-neighbours-stand-for-one",
+        "socialjax/ops/mapped.py",
+        "weight[drawn] = self._weights(into, senders[drawn]) * length[drawn].astype(np.float32)",
+        "weight[drawn] = self._weights(into, senders[drawn])",
+        ("tests/train/test_mapped_training.py",),
+        "a drawn neighbour does not weigh as much as those that it stands for",
+    ),
+    Mutant(
+        "mapped-columns-never-tried",
+        "socialjax/eval/mapped.py",
+        "    if parts > 1 and not by_columns(model):",
+        "    if False:",
+        ("tests/eval/test_mapped_evaluation.py",),
+        "a model whose columns depend on one another is encoded column by column",
+    ),
 )
