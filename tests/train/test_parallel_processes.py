@@ -20,7 +20,7 @@ def run(count, *arguments):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    # Compiled as users do: with most optimisations off, two processes of two devices once waited for each other for ever.
+    # Compiled as users do: with most optimisations off, two processes of two devices once waited for ever.
     kept = ("JAX_COMPILATION_CACHE_DIR", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS")
     ours = ("SOCIALJAX_", "XLA_", "JAX_")
     keep = {name: value for name, value in os.environ.items() if name in kept or not name.startswith(ours)}
