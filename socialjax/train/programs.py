@@ -16,7 +16,7 @@ from socialjax.train.parallel import make_runner
 from socialjax.train.recipe import optimizer_of
 from socialjax.train.rows import check_drawn
 from socialjax.train.step import OPTIMIZERS, Resident, TrainSettings, TrainState, steps_per_epoch
-from socialjax.train.together import Stacked, side_by_side
+from socialjax.train.together import SideBySide, Stacked
 
 Run = Callable[[Sequence[TrainState], Sequence[int]], list[TrainState]]
 # Settings of training that change no step.
@@ -47,13 +47,17 @@ class Made:
     def _stacked(self) -> Stacked:
         return self.stack()
 
+    @functools.cached_property
+    def _threads(self) -> SideBySide:
+        return SideBySide(self.runner)
+
     def one(self, states: Sequence[TrainState], untils: Sequence[int]) -> list[TrainState]:
         """One after the other, each trained up to its step."""
         return [self.runner.run(state, until) for state, until in zip(states, untils)]
 
     def side_by_side(self, states: Sequence[TrainState], untils: Sequence[int]) -> list[TrainState]:
         """As many at a time as there are cores."""
-        return side_by_side(self.runner, states, untils)
+        return self._threads.run(states, untils)
 
     def stacked(self, states: Sequence[TrainState], untils: Sequence[int]) -> list[TrainState]:
         """In one program; all take as many steps as the first."""

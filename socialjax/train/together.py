@@ -1,7 +1,7 @@
 """Several seeds trained at the same time: each has a state of its own, and all share what is compiled.
 
 - `one_by_one`: what a single seed does.
-- `side_by_side`: as many programs at a time as there are cores. They are those of `one_by_one`, and so are all bits.
+- `SideBySide`: as many programs at a time as there are cores. They are those of `one_by_one`, and so are all bits.
 - `Stacked`: one program that takes each step for all seeds by `vmap`. Sums are added in another order there, so that
   figures equal those of one by one but for rounding.
 
@@ -10,6 +10,7 @@ Seeds need not be at the same step: each has the number of its own in its state.
 
 import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
@@ -59,14 +60,28 @@ def check_devices(together: Together, count: int) -> None:
         )
 
 
-def side_by_side(runner, states: Sequence[TrainState], untils: Sequence[int]) -> list[TrainState]:
-    """Each state trained up to its step, as many at a time as this process has cores; the states are donated."""
-    cores, done = max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1), []
-    for first in range(0, len(states), cores):
-        pairs = zip(states[first : first + cores], untils[first : first + cores])
-        running = [runner.run(state, until) for state, until in pairs]  # returns at once
-        done += jax.block_until_ready(running)
-    return done
+class SideBySide:
+    """The program of one seed for several, as many at a time as this process has cores, each in a thread.
+
+    Without threads, XLA's CPU client takes one program after the other, however soon they are given to it.
+    """
+
+    def __init__(self, runner):
+        has_affinity = hasattr(os, "sched_getaffinity")
+        self._cores = max(1, len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1)
+        self._runner, self._has_compiled = runner, False
+
+    def run(self, states: Sequence[TrainState], untils: Sequence[int]) -> list[TrainState]:
+        """Each state trained up to its step; the states are donated."""
+
+        def one(state, until):
+            return jax.block_until_ready(self._runner.run(state, until))
+
+        if not self._has_compiled:  # threads would all compile
+            self._has_compiled = True
+            return [one(state, until) for state, until in zip(states, untils)]
+        with ThreadPoolExecutor(self._cores) as threads:
+            return list(threads.map(one, states, untils))
 
 
 class Stacked:
