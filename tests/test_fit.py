@@ -77,7 +77,7 @@ def test_the_same_call_trains_nothing_and_another_seed_stands_beside_it(run, dat
     other = fit(data, folder=folder, seeds=[1])
     assert other.seed == 1 and other.result.metrics != made.result.metrics
     assert_same_answers(other, socialjax.load(folder, seed=1))
-    monkeypatch.setattr(workbench, "train", None)
+    monkeypatch.setattr(workbench, "train_seeds", None)
     assert_same_answers(made, fit(data, folder=folder))
 
 

@@ -13,7 +13,7 @@ import logging
 import os
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TypedDict
 
@@ -30,6 +30,7 @@ FORMAT = 1
 STAGED = ".restoring"  # holds what has been brought back while there is no run in the folder yet
 LARGEST = 1 << 40  # bytes of a whole folder that is brought back, and at most half of the free room
 LARGEST_MANIFEST = 32 << 20
+TRIES = 5  # to copy a folder whose newest checkpoint is removed meanwhile
 LOOK_SECONDS = 2.0  # between two looks for a new checkpoint
 
 
@@ -41,7 +42,7 @@ class File(TypedDict):
 
 
 class Manifest(TypedDict):
-    """What a mirror holds. run: a digest of settings and data; steps: of the newest checkpoint of each seed."""
+    """What a mirror holds. run: a digest of settings and data; steps: of the newest checkpoint of each seed in it."""
 
     format: int
     run: str
@@ -223,7 +224,21 @@ class Mirror:
         """
         if self._there is None:
             self._there = {stored.name.rpartition("/")[2] for stored in self.store.listed() if "/" in stored.name}
-        steps, names, files = _steps(self.folder), _names(self.folder), dict[str, File]()
+        for _ in range(TRIES):
+            newest_then, files = _steps(self.folder), self._copied()
+            steps = {seed: _newest_of(seed, files) for seed in newest_then}
+            if all(steps[seed] >= step for seed, step in newest_then.items()):
+                break  # else Orbax removed the newest checkpoint in between, since a later one is whole
+        manifest = Manifest(format=FORMAT, run=_run(self.folder), steps=steps, files=files)
+        self.store.put(MANIFEST, json.dumps(manifest, sort_keys=True).encode())
+        now = {file["sha256"] for file in files.values()}
+        unused = self._there - now - self._before
+        self.store.delete([f"{OBJECTS}/{digest}" for digest in sorted(unused)])
+        self._there, self._before = self._there - unused, now
+
+    def _copied(self) -> dict[str, File]:
+        """All files of the folder, which are in the store now; of a checkpoint all or none."""
+        names, files = _names(self.folder), dict[str, File]()
         for name in names:
             with contextlib.suppress(FileNotFoundError):  # Orbax removes a checkpoint when a later one is whole
                 files[name] = self._pushed(name)
@@ -231,12 +246,7 @@ class Mirror:
             inside = {name for name in names if _checkpoint_of(name) == step}
             if not _is_there(self.folder, step, inside):
                 files = {name: file for name, file in files.items() if name not in inside}
-        manifest = Manifest(format=FORMAT, run=_run(self.folder), steps=steps, files=files)
-        self.store.put(MANIFEST, json.dumps(manifest, sort_keys=True).encode())
-        now = {file["sha256"] for file in files.values()}
-        unused = self._there - now - self._before
-        self.store.delete([f"{OBJECTS}/{digest}" for digest in sorted(unused)])
-        self._there, self._before = self._there - unused, now
+        return files
 
     def _pushed(self, name: str) -> File:
         """The file, which is in the store now."""
@@ -275,6 +285,12 @@ def _names(folder: Path) -> list[str]:
 def _steps(folder: Path) -> dict[str, int]:
     """The step of the newest checkpoint of each seed, 0 where there is none: some models do not train."""
     return {seed.name: max(newest(seed / "checkpoints"), default=0) for seed in sorted(folder.glob("seed_*"))}
+
+
+def _newest_of(seed: str, files: Iterable[str]) -> int:
+    """The step of the newest checkpoint of a seed among these files, 0 where there is none."""
+    found = (_checkpoint_of(name) for name in files)
+    return max((int(Path(step).name) for step in found if step and Path(step).parts[0] == seed), default=0)
 
 
 def _checkpoint_of(name: str) -> str | None:

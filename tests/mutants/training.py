@@ -38,7 +38,7 @@ MUTANTS = (
     ),
     Mutant(
         "always-adam",
-        "socialjax/train/loop.py",
+        "socialjax/train/recipe.py",
         "make_optimizer(settings.optimizer, settings.learning_rate)",
         'make_optimizer("adam", settings.learning_rate)',
         STEPS,
@@ -71,8 +71,8 @@ MUTANTS = (
     Mutant(
         "same-negatives",
         "socialjax/train/step.py",
-        "drawn = sample.negatives(data.known, sample.fold(seed, step), users",
-        "drawn = sample.negatives(data.known, sample.fold(seed, 0), users",
+        "drawn = data.negatives(sample.fold(seed, step), users",
+        "drawn = data.negatives(sample.fold(seed, 0), users",
         (f"{BATCHES}::test_negatives_of_a_row_differ_from_step_to_step",),
         "a row has the same negatives in every step",
     ),
@@ -362,8 +362,8 @@ MUTANTS = (
     Mutant(
         "seeds-share-one",
         "socialjax/run/execute.py",
-        "        validation,\n        seed,\n",
-        "        validation,\n        0,\n",
+        "        seed,\n        below(folder",
+        "        0,\n        below(folder",
         ("tests/run/test_execute.py::test_seeds_are_added_to_a_finished_run",),
         "all seeds are the same run, and the interval is 0",
     ),

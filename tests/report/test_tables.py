@@ -87,7 +87,7 @@ def test_a_kept_run_is_the_run_without_the_machine_it_ran_on(runs, kept, run_hom
         before, after = json.loads((folder / "result.json").read_text()), json.loads(text)
         assert {key for key in before if before[key] != after[key]} == {"settings", "provenance"}
         assert set(after) - set(before) == {"per_user_sha256"}
-        assert set(before["settings"]) - set(after["settings"]) == {"workdir", "start_from"}
+        assert set(before["settings"]) - set(after["settings"]) == {"workdir", "start_from", "mirror"}
         assert set(before["settings"]["data"]) - set(after["settings"]["data"]) == {"dir", "features"}
         one = read(kept / "cafes" / name)
         for metric in ("HR@5", "HR@10", "NDCG@5", "NDCG@10"):

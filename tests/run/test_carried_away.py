@@ -113,7 +113,7 @@ def test_commands_take_the_features_again(carried, capsys, logging_as_before):
 
 
 def test_the_command_itself_finds_them_again_and_remembers_where(carried, definition, call, monkeypatch):
-    monkeypatch.setattr(loop._Loop, "advance", lambda *_: pytest.fail("trained"))
+    monkeypatch.setattr(loop, "_advance", lambda *_: pytest.fail("trained"))
     moved = shutil.move(carried / "vectors.npy", carried / "renamed.npy")
     code, _, error = call(main, definition, *words(carried, moved))
     assert code == 0 and "finished before" in error, error

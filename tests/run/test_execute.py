@@ -124,7 +124,7 @@ def test_a_finished_run_prints_its_table_again_without_training(finished, comman
     def no_training(*_, **__):
         raise AssertionError("trained again")
 
-    monkeypatch.setattr("socialjax.run.workbench.train", no_training)
+    monkeypatch.setattr("socialjax.run.workbench.train_seeds", no_training)
     code, out, error = command("--workdir", finished)
     assert code == 0 and "finished before" in error
     assert "bpr (seeds 0)" in out and "popularity" in out and "others: elsewhere" in out
@@ -406,7 +406,7 @@ REFUSED = [
 def test_lists_that_some_user_cannot_have_are_refused_before_the_first_step(
     crowded, tmp_path, monkeypatch, fields, said
 ):
-    monkeypatch.setattr("socialjax.run.workbench.train", lambda *_, **__: pytest.fail("trained"))
+    monkeypatch.setattr("socialjax.run.workbench.train_seeds", lambda *_, **__: pytest.fail("trained"))
     asked = {"protocol": "full", "also": (), "validation_protocol": "full", "ks": (3,)} | fields
     experiment = Experiment(model=BPR(dim=4), train=TrainSettings(**TINY), eval=EvalSettings(**asked))
     with pytest.raises(ValueError) as error:
@@ -420,7 +420,7 @@ def test_lists_that_some_user_cannot_have_are_refused_before_the_first_step(
 
 
 def test_a_start_that_lacks_a_seed_is_refused_before_the_first_one_trains(finished, crowded, tmp_path, monkeypatch):
-    monkeypatch.setattr("socialjax.run.workbench.train", lambda *_, **__: pytest.fail("trained"))
+    monkeypatch.setattr("socialjax.run.workbench.train_seeds", lambda *_, **__: pytest.fail("trained"))
     of = EvalSettings(protocol="full", also=(), validation_protocol="full", ks=(3, 10))
     experiment = Experiment(BPR(dim=4), train=TrainSettings(**TINY), eval=of, seeds=(0, 5), start_from=finished)
     with pytest.raises(ValueError, match="has no finished seed 5"):

@@ -94,7 +94,8 @@ class Watch:
             return trained
 
         monkeypatch.setattr(ranking, "evaluate_state", evaluated)
-        monkeypatch.setattr(module, "train", watched(module.train))
+        name = "train_seeds" if hasattr(module, "train_seeds") else "train"
+        monkeypatch.setattr(module, name, watched(getattr(module, name)))
         return self
 
     def assert_trained_on(self, data):

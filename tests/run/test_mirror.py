@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import time
 
 import pytest
@@ -118,6 +119,27 @@ def test_a_checkpoint_that_is_removed_meanwhile_is_left_out_whole(tmp_path, url,
     copying.push()
     assert not any("checkpoints/1/" in name for name in manifest(store)["files"])
     assert any("checkpoints/3/" in name for name in manifest(store)["files"])
+
+
+def test_steps_are_those_of_the_checkpoints_that_were_copied(tmp_path, url, store, monkeypatch):
+    folder = run(tmp_path / "run", step=3)
+    copying = Mirror(folder, url)
+    pushed = copying._pushed
+
+    def overtaken(name):
+        """While checkpoint 3 is copied the run writes 5 and removes 3."""
+        found = pushed(name)
+        if name == "seed_0/checkpoints/3/notes":
+            run(folder, step=5)
+            shutil.rmtree(folder / "seed_0" / "checkpoints" / "3")
+        return found
+
+    monkeypatch.setattr(copying, "_pushed", overtaken)
+    copying.push()
+    held = manifest(store)
+    assert held["steps"] == {"seed_0": 5} and any("checkpoints/5/" in name for name in held["files"])
+    assert not any("checkpoints/3/" in name for name in held["files"])
+    Mirror(brought_back(tmp_path, url), url).must_be_ours()
 
 
 def damaged(store, change):

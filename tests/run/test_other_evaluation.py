@@ -91,7 +91,7 @@ def test_a_finished_training_is_evaluated_anew_and_both_results_are_kept(finishe
     folder = shutil.copytree(finished / "full", tmp_path / "run")
     before, earlier = trained(folder), {n: (folder / n).read_bytes() for n in ("result.json", "settings.json")}
     users = (folder / "seed_0" / "per_user.npz").read_bytes()
-    monkeypatch.setattr(loop._Loop, "advance", lambda *_: pytest.fail("trained"))
+    monkeypatch.setattr(loop, "_advance", lambda *_: pytest.fail("trained"))
     out, error = command("--workdir", folder, *SAMPLED)
     aside = folder / "evaluation-full"
     assert f"the result by full; K = 5 10 is kept in {aside}" in error
@@ -137,14 +137,14 @@ def test_each_result_is_kept_in_a_table_of_its_own_protocol(finished, command, t
 def test_half_a_run_goes_on_under_another_protocol_and_ends_as_one_that_was_not_stopped(
     finished, command, tmp_path, monkeypatch, when
 ):
-    train = workbench.train
+    train = workbench.train_seeds
 
     def stopped(*rest, **more):
         train(*rest, **more | ({"stop_after": 1} if when == "in training" else {}))
         raise Interrupted(15)
 
     with monkeypatch.context() as patch:
-        patch.setattr(workbench, "train", stopped)
+        patch.setattr(workbench, "train_seeds", stopped)
         command("--workdir", tmp_path / "run", code=143)
     lines = (tmp_path / "run" / "seed_0" / "metrics.jsonl").read_text().splitlines()
     assert len(lines) == (1 if when == "in training" else 2)

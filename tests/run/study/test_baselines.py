@@ -58,13 +58,13 @@ def command(study, call):
 
 def trained(monkeypatch):
     """The names of the models that are trained from now on."""
-    names, train = [], workbench.train
+    names, train = [], workbench.train_seeds
 
     def noted(model, *rest, **more):
         names.append(type(model).__name__)
         return train(model, *rest, **more)
 
-    monkeypatch.setattr(workbench, "train", noted)
+    monkeypatch.setattr(workbench, "train_seeds", noted)
     return names
 
 

@@ -51,13 +51,13 @@ def command(studies, call):
 @pytest.fixture
 def trainings(monkeypatch):
     """(data set, model) of what is trained from now on."""
-    seen, before = [], workbench.train
+    seen, before = [], workbench.train_seeds
 
     def noted(model, *rest, **named):
         seen.append(type(model).__name__)
         return before(model, *rest, **named)
 
-    monkeypatch.setattr(workbench, "train", noted)
+    monkeypatch.setattr(workbench, "train_seeds", noted)
     return seen
 
 

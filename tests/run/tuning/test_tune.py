@@ -217,7 +217,7 @@ def test_a_search_that_is_stopped_again_and_again_ends_the_same(search, unbroken
 def test_a_finished_search_is_read_and_more_trials_add_to_it(search, unbroken, tmp_path, monkeypatch):
     folder = shutil.copytree(unbroken[0], tmp_path / "run")
     with monkeypatch.context() as patch:
-        patch.setattr(workbench, "train", None)
+        patch.setattr(workbench, "train_seeds", None)
         assert f"finished before, nothing was trained; delete {folder} to search anew" in search(folder)
     assert ledger(folder) == ledger(unbroken[0])
     search(folder, trials=4)
