@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import run
+from benchmarks import cost, run
 from benchmarks.children import last_line
 from benchmarks.peers import environments
 from socialjax.models import DiffNet
@@ -101,3 +101,29 @@ for _ in range(9):
 print(json.dumps(dict(right=all(seen), batches=len(seen))))
 """
     assert last_line([sys.executable, "-c", script], {}) == {"right": True, "batches": 18}
+
+
+def test_prices_are_those_that_made_the_costs_and_none_is_below_zero():
+    draw = np.random.default_rng(0)
+    rows = [{"pair": pair, "float": 64 * pair, "missed": miss} for pair, miss in draw.integers(1, 100, (6, 2)).tolist()]
+    made = {"pair": 0.0, "float": 2e-9, "missed": 3e-7}
+    found = cost.price(rows, [cost.cost(row, made) for row in rows])
+    assert found["pair"] + 64 * found["float"] == pytest.approx(64 * made["float"])
+    assert found["missed"] == pytest.approx(made["missed"]) and min(found.values()) >= 0
+    falling = [{"one": 1.0, "size": size} for size in (1.0, 2.0, 3.0)]
+    assert cost.price(falling, [3.0, 2.0, 1.0])["size"] == 0
+
+
+def test_a_step_costs_more_where_tables_miss_the_cache():
+    small, large = cost.Case("rows", 10_000, 8, 64), cost.Case("rows", 10**6, 8, 64)
+    assert cost.step_terms(small, 1, 1)["missed float"] == 0
+    found = cost.step_terms(large, 1, 1)
+    assert 0.9 * found["float"] < found["missed float"] < found["float"] == 1024 * 3 * 64
+    whole = cost.step_terms(cost.Case("whole", 10_000, 8, 32), pairs=70, links=100)
+    assert whole == {"edge float": 270 * 32, "missed edge float": 0, "row float": 20_000 * 32}
+
+
+def test_a_plan_divides_what_is_held_by_the_devices():
+    one, two = (cost.plan(**cost.HUGE, devices=devices) for devices in (1, 2))
+    assert one["held"] == 2 * two["held"] and one["sent"] == 0 < two["sent"]
+    assert one["tables, Adam"] == 3 * 4 * 64 * 110e6 and one["edges"] == 24 * 11e9
