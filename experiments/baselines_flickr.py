@@ -6,8 +6,8 @@
     python -m experiments.baselines_flickr --jobs 2               # two models at a time, a core each
 
 The same command goes on with what was stopped, reads what has finished, and runs a model again whose code or settings
-have changed since. The settings of bpr, svdpp, social_mf and diffnet were searched with `python -m socialjax tune MODEL
---data.name flickr`, 16 trials each on validation alone; those of the others by an older search on Yelp.
+have changed since. The settings of bpr, svdpp, social_mf, diffnet and lightgcn were searched with `python -m socialjax
+tune MODEL --data.name flickr`, 16 trials each on validation alone; those of the others by an older search on Yelp.
 Expect on 2 cores: 5 to 9 hours; 3 to 10 minutes a seed and model, 20 for PinSage and DiffNet++.
 """
 
@@ -26,6 +26,7 @@ SETTINGS = {
     "svdpp": Setting({"dropout": 0.02, "exclude_target": False}, dataclasses.replace(TRAIN, learning_rate=0.0014)),
     "social_mf": Setting({**SLOW_16, "social_weight": 0.28}, SLOW),
     "diffnet": Setting(SOFTMAX_16, TRAIN),
+    "lightgcn": Setting(SOFTMAX_16, TRAIN),
     "social_lightgcn": Setting(
         {**SOFTMAX_16, "l2": 0.014, "dropout": 0.39, "depth": 3, "social_weight": 0.37, "node_dropout": 0.14},
         dataclasses.replace(TRAIN, learning_rate=0.0068),
