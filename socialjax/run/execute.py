@@ -167,9 +167,8 @@ def run_in(
             saved.find_seed(experiment.start_from, seed)
         before = time.monotonic()
         trained = _train_together(experiment, bench, folder, callbacks)
-        starts = [began + time.monotonic() - before] + [None] * (
-            len(experiment.seeds) - 1
-        )  # the first also waits for imports and data
+        began_alone = began + time.monotonic() - before  # the first seed also waits for imports and data
+        starts = [began_alone] + [None] * (len(experiment.seeds) - 1)
         records = [
             _run_seed(definition, experiment, bench, folder, seed, start, callbacks, trained.get(seed))
             for seed, start in zip(experiment.seeds, starts)

@@ -24,6 +24,7 @@ from socialjax.eval.metrics import metric_rows, text_table
 from socialjax.memory import peak_bytes
 from socialjax.ops.mapped import MappedGraph
 from socialjax.run.command import exit_code, say, set_up_logging
+from socialjax.run.processes import only_one
 from socialjax.train import mapped
 from socialjax.train.host_batches import Draws, Pairs, ShuffledPairs
 from socialjax.train.mapped import MappedTraining
@@ -139,12 +140,18 @@ def run(asked: MappedExperiment, name: str) -> dict[str, Any]:
       DataError: a damaged folder, or shards of another one.
       ValueError: a model or option that a graph folder cannot have.
       Interrupted, Diverged, CheckpointError: as `train.mapped.train`.
+      Held: another process works in the folder.
     """
     if not 0 <= asked.seed < 2**32:
         raise ValueError(f"--seed must be in 0..2^32 - 1, got {asked.seed}")
     mapped.check_model(asked.model)
     graph = open_graph(asked.data.dir)
     workdir = asked.workdir or Path("runs") / name / graph.path.resolve().name
+    with only_one(workdir):
+        return _run_in(workdir, asked, name, graph)
+
+
+def _run_in(workdir: Path, asked: MappedExperiment, name: str, graph: GraphFolder) -> dict[str, Any]:
     side = asked.model.prepare(mapped_graph(graph, asked.train.fanouts, asked.data.friends))
     pairs, read = _pairs(graph, asked)
     deciding = {

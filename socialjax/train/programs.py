@@ -90,8 +90,7 @@ class Programs:
 
 def _made(key, held, model, side, pairs: Resident, settings: TrainSettings, devices: Sequence) -> Made:
     steps = settings.epochs * steps_per_epoch(pairs.users.shape[0], settings.batch_size)
-    on_each = settings.batch_size // max(1, len(devices) // settings.table_shards)
-    optimizer = optimizer_of(settings, steps, on_each)
+    optimizer = optimizer_of(settings, steps, share=settings.batch_size // len(devices))
     drawn = side
     if settings.fanouts:
         drawn = sampled(side, settings.fanouts)

@@ -175,6 +175,22 @@ def test_what_a_graph_folder_cannot_have_is_refused(call, folder, tmp_path, mode
     assert code in (1, 2) and wanted in error
 
 
+def test_a_folder_in_which_another_process_works_is_refused_and_one_in_a_store(call, folder, tmp_path):
+    hold = "import sys, pathlib; from socialjax.run.processes import only_one\n"
+    hold += "with only_one(pathlib.Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+    words = ("lightgcn", "--data.dir", folder, *SMALL, "--train.steps", "1", "--workdir")
+    with subprocess.Popen(
+        [sys.executable, "-c", hold, tmp_path / "w"], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout.readline() == "held\n"
+        code, _, error = call(lambda _, arguments: train.main(arguments), None, *words, tmp_path / "w")
+        assert code == 1 and "another run is at work in" in error
+        other.communicate("")
+    assert not (tmp_path / "w" / "result.json").exists()
+    code, _, error = call(lambda _, arguments: train.main(arguments), None, *words, "s3://bucket/run")
+    assert code == 1 and "a work folder must be local, got s3://bucket/run" in error
+
+
 def test_options_of_trainings_in_memory_are_refused(folder, capsys):
     for words in (("--train.optimizer", "adam"), ("--train.patience", "3"), ("--seeds", "0", "1")):
         with pytest.raises(SystemExit):

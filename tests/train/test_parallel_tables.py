@@ -225,3 +225,11 @@ def test_schedules_clipping_averages_and_parts_are_those_of_one_device(odd, tmp_
     alone, spread = run(tmp_path / "one", 1, 1), run(tmp_path / "many", 8, 4)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), spread.params, alone.params)
     assert spread.epoch == alone.epoch
+
+
+def test_parts_of_a_batch_are_those_of_what_each_device_has(odd, tmp_path):
+    """Each of 8 devices with 4 shards has 4 of 32 pairs, which 8 parts do not divide."""
+    model = MODELS["bpr"]
+    settings = TrainSettings(epochs=1, batch_size=BATCH, table_shards=4, accumulate=8, quiet=True)
+    with pytest.raises(ValueError, match="must divide the 4 pairs of a batch that a device has, got 8"):
+        train(model, model.prepare(odd), resident(odd), settings, 0, tmp_path, "print", devices=jax.devices()[:8])
