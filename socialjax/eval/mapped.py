@@ -9,6 +9,7 @@ graph. Others are encoded in one piece.
 import dataclasses
 import itertools
 import math
+import os
 from pathlib import Path
 
 import jax
@@ -64,12 +65,13 @@ def write_vectors(model: Model, params: Params, side: Side, folder: Path, memory
         state = part.encode(_columns(params, dim, begin, end), side)
         users, items, bias = part.vectors(state)
         if out is None:
-            files = [(folder / "users.npy", (num_users, dim)), (folder / "items.npy", (num_items, dim))]
-            out = [np.lib.format.open_memmap(path, "w+", np.float32, shape) for path, shape in files]
+            shapes = {"users.npy": (num_users, dim), "items.npy": (num_items, dim)}
+            out = [np.lib.format.open_memmap(folder / f".{name}", "w+", np.float32, of) for name, of in shapes.items()]
         out[0][:, begin:end], out[1][:, begin:end] = users, items
         del state, users, items
-    for array in out:
+    for name, array in zip(shapes, out):
         array.flush()
+        os.replace(folder / f".{name}", folder / name)  # whole, or not there
     return Vectors(*out, np.asarray(bias))
 
 
